@@ -1,0 +1,48 @@
+"""Writing files whole or not at all, and naming any file in one line."""
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+
+def atomic_write(path: str | Path, data: bytes | str) -> None:
+    """Put `data` (text as UTF-8) at `path`: readers see the old file or the new one, never a part.
+
+    Temp file in the same folder + fsync + rename; missing folders are made, a symbolic link is
+    followed. After any failure, Ctrl-C included, the temp file is gone and the old file stands.
+    Raises OSError.
+    """
+    target = Path(os.path.realpath(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temp = target.parent / f".{secrets.token_hex(8)}.tmp"
+    try:
+        with open(temp, "xb") as file:
+            file.write(data.encode("utf-8") if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temp, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temp.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def shown(path: str | Path) -> str:
+    """The path as one printable line: newlines, control and undecodable bytes come escaped.
+
+    >>> shown("a b.wav"), shown("two\\nlines.wav")
+    ('a b.wav', 'two\\\\nlines.wav')
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself survive a power cut, where the system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,148 @@
+"""References as the model learns them: one normalisation rule, and a vocabulary of characters.
+
+Design choices:
+- The same rule is applied to what is learnt and to both sides when scoring; `describe` prints it.
+- No language is special: a letter is what Unicode calls one, with its combining marks.
+- The blank of CTC is an explicit token, always number 0.
+"""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from speechgru.errors import CheckpointError, SpeechgruError
+from speechgru.recipe import TextRecipe
+
+BLANK = "<blank>"
+MAX_TOKENS = 100_000
+
+# ’ ‛ ʼ ＇: typists' and fonts' ways to write the apostrophe
+APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u201b\u02bc\uff07", "'"))
+# Kept between two letters only: apostrophe, and the (non-)joiners of Persian and Indic scripts
+JOINERS = "'\u200c\u200d"
+
+
+def normalise(text: str, recipe: TextRecipe) -> str:
+    """`text` by the recipe's rule; applying it twice changes nothing more.
+
+    Unicode NFC; invisible format characters dropped; case; typographic apostrophes become ';
+    with `punctuation: remove`, whatever is not a letter, a digit, a combining mark or an
+    apostrophe inside a word becomes a space; runs of white space become one space.
+    """
+    text = "".join(c for c in text if c in JOINERS or not _invisible(c))
+    text = unicodedata.normalize("NFC", text)
+    if recipe.case != "keep":
+        cased = text.lower() if recipe.case == "lower" else text.upper()
+        text = unicodedata.normalize("NFC", cased)
+    text = text.translate(APOSTROPHES)
+    if recipe.punctuation == "remove":
+        text = _without_punctuation(text)
+    return " ".join(text.split())
+
+
+def describe(recipe: TextRecipe) -> str:
+    """The rule in one line, as `evaluate` prints it."""
+    case = {"lower": "lower case", "upper": "upper case", "keep": "case kept"}[recipe.case]
+    punctuation = (
+        "punctuation removed but for apostrophes inside words"
+        if recipe.punctuation == "remove"
+        else "punctuation kept"
+    )
+    return f"Unicode NFC, {case}, {punctuation}, white space collapsed"
+
+
+def _invisible(char: str) -> bool:
+    """Format characters (soft hyphen, byte order mark, …) and variation selectors."""
+    return unicodedata.category(char) == "Cf" or "\ufe00" <= char <= "\ufe0f"
+
+
+def _is_mark(char: str) -> bool:
+    return unicodedata.category(char).startswith("M")
+
+
+def _without_punctuation(text: str) -> str:
+    kept: list[str] = []
+    for i, char in enumerate(text):
+        follows_letter = bool(kept) and kept[-1] not in JOINERS + " "
+        next_is_letter = text[i + 1 : i + 2].isalnum()
+        keep = (
+            char.isalnum()
+            or (_is_mark(char) and follows_letter)
+            or (char in JOINERS and follows_letter and next_is_letter)
+        )
+        if not keep and char in JOINERS[1:]:
+            continue
+        kept.append(char if keep else " ")
+    return "".join(kept)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The characters a model writes. `tokens[0]` is the blank; a token's number is its place."""
+
+    tokens: tuple[str, ...]
+    _numbers: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    blank: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        numbers = {token: number for number, token in enumerate(self.tokens)}
+        object.__setattr__(self, "_numbers", numbers)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @classmethod
+    def from_texts(cls, texts: Iterable[str]) -> "Vocabulary":
+        """Every character that occurs, in code point order, after the blank."""
+        return cls((BLANK, *sorted({char for text in texts for char in text})))
+
+    def encode(self, text: str) -> list[int]:
+        """Token numbers of a text. Raises SpeechgruError when a character has none: ask
+        `unknown` first where that may happen."""
+        if missing := self.unknown(text):
+            raise SpeechgruError(
+                f"{text!r:.80}: the vocabulary has no {', '.join(map(repr, missing))}; it has "
+                f"{self}. Leave the utterance out, or train with text that holds these characters"
+            )
+        return [self._numbers[char] for char in text]
+
+    def unknown(self, text: str) -> Counter[str]:
+        """How often each character occurs that the vocabulary lacks."""
+        return Counter(char for char in text if char not in self._numbers)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token numbers; blanks are silent. Raises IndexError beyond the tokens."""
+        return "".join(self.tokens[i] for i in ids if i != self.blank)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "characters", "tokens": list(self.tokens)}
+
+    @classmethod
+    def from_json(cls, values: object) -> "Vocabulary":
+        """Raises CheckpointError when `values` is not what `to_json` gives."""
+        if not isinstance(values, dict) or values.get("kind") != "characters":
+            raise CheckpointError(
+                f"vocabulary: expected kind 'characters' and its tokens, found {values!r:.60}"
+            )
+        tokens = values.get("tokens")
+        if not isinstance(tokens, list) or not 1 <= len(tokens) <= MAX_TOKENS:
+            raise CheckpointError(
+                f"vocabulary: expected 1 to {MAX_TOKENS} tokens, found {tokens!r:.60}"
+            )
+        if tokens[0] != BLANK:
+            raise CheckpointError(f"vocabulary: token 0 must be {BLANK!r}, found {tokens[0]!r:.60}")
+        seen: set[str] = {BLANK}
+        for number, token in enumerate(tokens[1:], start=1):
+            if not (isinstance(token, str) and len(token) == 1 and token not in seen):
+                raise CheckpointError(
+                    f"vocabulary: token {number} must be one character that occurs once, "
+                    f"found {token!r:.60}"
+                )
+            seen.add(token)
+        return cls(tuple(tokens))
+
+    def __str__(self) -> str:
+        return f"{len(self) - 1} characters {''.join(self.tokens[1:])!r:.120}"
