@@ -1,9 +1,12 @@
 """Writing files whole or not at all, and naming any file in one line."""
 
 import contextlib
+import json
 import os
 import secrets
 from pathlib import Path
+
+from speechgru.errors import SpeechgruError
 
 
 def atomic_write(path: str | Path, data: bytes | str) -> None:
@@ -27,6 +30,14 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
             temp.unlink(missing_ok=True)
         raise
     _sync_folder(target.parent)
+
+
+def write_json(path: str | Path, values: object) -> None:
+    """`values` as indented JSON, atomically. Raises SpeechgruError when it cannot be written."""
+    try:
+        atomic_write(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+    except OSError as fault:
+        raise SpeechgruError(f"{shown(path)}: cannot be written: {fault.strerror}") from None
 
 
 def shown(path: str | Path) -> str:

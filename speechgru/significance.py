@@ -1,12 +1,32 @@
-"""How far a word error rate can be trusted. (Being written: intervals first, comparisons next.)"""
+"""How far a word error rate, or a difference between two, can be trusted.
+
+Design choices
+- The question is what would happen with other speakers (or utterances) of the same kind and, where
+  several seeds were trained, with other seeds. So both are resampled, *crossed*: one draw of
+  speakers serves all seeds and both systems. Drawing speakers anew for each seed, or seeds anew for
+  each speaker, treats one of the two as far more certain than it is.
+- With 2 to 5 seeds plain percentiles are no interval at all. The draws give a standard error, free
+  of the two biases described at `crossed_bootstrap`, and Student's t does the rest. The choice was
+  made by simulation: benchmarks/significance_simulation.py, docs/results/.
+- Rates and differences are fractions (0.01 is one point of WER); text shows per cent.
+"""
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
+import jiwer
 import numpy as np
 from numpy.typing import NDArray
 
+from speechgru.errors import ScoringError
+from speechgru.trn import read_matched, tidy
+
 DRAWS = 10_000  # of every bootstrap; the 2.5 % point then has a standard error of 0.2 %
+LEVEL = 0.05  # of every test; intervals are 1 - LEVEL wide
+POWER = 0.80  # with which the minimum detectable difference would be found
 MIN_SPEAKERS = 5  # fewer are too few to stand for all speakers; utterances are resampled instead
 
 Counts = NDArray[np.integer]
@@ -36,18 +56,326 @@ def rate_interval(
     """
     codes, unit = resampling_units(len(errors), speakers)
     totals = np.stack([sum_by(codes, errors), sum_by(codes, words)], axis=1)
-    n = len(totals)
-    rate = float(totals[:, 0].sum() / max(totals[:, 1].sum(), 1))
+    n, all_words = len(totals), int(words.sum())
+    rate = float(totals[:, 0].sum() / max(all_words, 1))
     if n == 1:
         return (0.0, max(1.0, rate)), unit
     sums = resampled_sums(totals, n, draws, np.random.default_rng(seed))
-    low, high = np.quantile(sums[:, 0] / np.maximum(sums[:, 1], 1), [0.025, 0.975])
-    stretch = t_quantile(0.05, n - 1) / t_quantile(0.05, math.inf) * math.sqrt(n / (n - 1))
-    unseen = 1 - 0.025 ** (1 / max(int(words.sum()), 1))
+    drawn = sums[:, 0] / np.maximum(sums[:, 1], 1)
+    low, high = np.quantile(drawn, [LEVEL / 2, 1 - LEVEL / 2]) - rate
+    stretch = t_quantile(LEVEL, n - 1) / t_quantile(LEVEL, math.inf) * math.sqrt(n / (n - 1))
     return (
-        max(0.0, rate + stretch * (float(low) - rate)),
-        max(unseen, rate + stretch * (float(high) - rate)),
+        max(0.0, rate + stretch * float(low)),
+        max(_unseen(all_words), rate + stretch * float(high)),
     ), unit
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """System A against system B: the figures of `crossed_bootstrap`."""
+
+    wer_a: float  # mean over A's seeds
+    wer_b: float
+    difference: float  # wer_a - wer_b: negative when A makes fewer errors
+    ci95: tuple[float, float]  # of the difference; never adjusted for other pairs
+    p: float  # two-sided, for "no difference"
+    p_adjusted: float  # the same, after Holm over several pairs (`adjust`); else p
+    standard_error: float
+    degrees_of_freedom: float
+    minimum_detectable: float  # the true difference that such a test finds 8 times in 10
+    margin: float  # what is too small to matter: the x of "equivalent within x"
+    unit: str  # "speaker" or "utterance"
+    units: int
+    seeds: tuple[int, int]  # trained models of A and of B
+
+    @property
+    def verdict(self) -> str:
+        """What may be said of A: "better", "worse", "equivalent" (the whole interval lies within
+        the margin) or "no difference shown" (which is not "equal")."""
+        if self.p_adjusted < LEVEL:
+            return "better" if self.difference < 0 else "worse"
+        if max(abs(self.ci95[0]), abs(self.ci95[1])) <= self.margin:
+            return "equivalent"
+        return "no difference shown"
+
+    def sentence(self, a: str = "A", b: str = "B") -> str:
+        """The verdict in words, with its figures and how far it reaches."""
+        low, high = (_points(end) for end in self.ci95)
+        verdict = {
+            "better": f"{a} is better than {b}",
+            "worse": f"{a} is worse than {b}",
+            "equivalent": f"{a} and {b} are equivalent within {100 * self.margin:.2f} points",
+            "no difference shown": f"no difference shown between {a} and {b}",
+        }[self.verdict]
+        adjusted = "" if self.p_adjusted == self.p else f", {_p(self.p_adjusted)} after Holm"
+        return (
+            f"{verdict}: WER {100 * self.wer_a:.2f} % against {100 * self.wer_b:.2f} %, "
+            f"{_points(self.difference)} points, 95 % interval {low} to {high}, "
+            f"{_p(self.p)}{adjusted}; {self.reach()}"
+        )
+
+    def reach(self) -> str:
+        """Over what the figures generalise, and over what they do not."""
+        units = f"{self.units} {self.unit}s"
+        if self.unit == "utterance":
+            units += " (of these speakers)"
+        if min(self.seeds) == 1:
+            return f"over {units} only: with one trained model a side, other seeds may differ"
+        seeds = str(self.seeds[0]) if len(set(self.seeds)) == 1 else "{} and {}".format(*self.seeds)
+        return f"over {units} and {seeds} seeds"
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field, and the verdict, as plain JSON values."""
+        return asdict(self) | {
+            "ci95": list(self.ci95),
+            "seeds": list(self.seeds),
+            "verdict": self.verdict,
+        }
+
+
+def crossed_bootstrap(
+    errors_a: Counts,
+    errors_b: Counts,
+    words: Counts,
+    speakers: Sequence[str | None] | None = None,
+    margin: float | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two systems' corpus WER, seeds and speakers (or utterances) both being samples.
+
+    Each draw takes n - 1 of the n units with replacement, the same for every seed and both systems,
+    and S - 1 of each system's S seeds: n - 1 because n of n underestimates the variance by
+    (n - 1)/n, which is a third of it at 3 seeds (Rao & Wu 1988, JASA 83, "Resampling inference
+    with complex survey data"). The draw's difference then splits into what the units alone did,
+    what the seeds alone did, and what only both together did:
+
+        d* = d + u* + s* + i*       SE² = var(u*) + var(s*) - var(i*)
+
+    since u* and s* each hold the seed-by-unit noise once already, and the plain crossed bootstrap,
+    var(u* + s* + i*), would count it three times (Owen 2007, Annals of Applied Statistics 1, "The
+    pigeonhole bootstrap"; SE² as in Cameron, Gelbach & Miller 2011, JBES 29, "Robust inference
+    with multiway clustering"). SE² is no less than var(u*) or var(s*). The degrees of freedom are
+    Satterthwaite's; p and interval are Student's t of d/SE.
+
+    Seeds are drawn for each system by itself: seed 3 of a GRU has nothing in common with seed 3 of
+    an LSTM but a number. Where they do share something, this errs on the careful side.
+    No interval is narrower than what no error in as many words would leave open, as in
+    `rate_interval`: identical output on a small test set does not prove two systems equal.
+
+    Args:
+        errors_a, errors_b: word errors, (seeds, utterances), or (utterances,) for one model.
+        words: of the reference, (utterances,).
+        speakers: (utterances,); units are whole speakers when all are known and there are
+            `MIN_SPEAKERS`.
+        margin: the difference too small to matter; a tenth of the two systems' mean WER if None.
+
+    Raises:
+        ScoringError: arrays of different length, fewer than two utterances, no reference words.
+    """
+    a, b = np.atleast_2d(errors_a), np.atleast_2d(errors_b)
+    lengths = [a.shape[1], b.shape[1], len(words), len(words if speakers is None else speakers)]
+    if len(set(lengths)) > 1:
+        raise ScoringError(
+            "a paired test needs the same utterances; got errors of {} and {}, words of {} and "
+            "speakers of {} utterances".format(*lengths)
+        )
+    all_words = int(words.sum())
+    if len(words) < 2 or all_words == 0:
+        raise ScoringError(
+            f"got {len(words)} utterances with {all_words} reference words; "
+            "a comparison needs at least two utterances with words in them"
+        )
+    codes, unit = resampling_units(len(words), speakers)
+    table = np.stack([sum_by(codes, column) for column in (*a, *b, words)], axis=1)
+    units = len(table)
+    rates = table[:, :-1].sum(0) / all_words  # of every seed, A's then B's
+    seeds = (len(a), len(b))
+    side_a, side_b = slice(None, len(a)), slice(len(a), None)
+
+    rng = np.random.default_rng(seed)
+    sums = resampled_sums(table, units - 1, draws, rng)
+    drawn = sums[:, :-1] / np.maximum(sums[:, -1:], 1)
+    of_a = _split(drawn[:, side_a], rates[side_a], rng)
+    of_b = _split(drawn[:, side_b], rates[side_b], rng)
+    by_units = float(np.var(of_a[0] - of_b[0]))
+    by_seeds = [float(np.var(of_a[1])), float(np.var(of_b[1]))]
+    by_both = float(np.var(of_a[2] - of_b[2]))
+
+    variance = max(by_units + sum(by_seeds) - by_both, by_units, sum(by_seeds))
+    parts = zip([by_units, *by_seeds], [units - 1, len(a) - 1, len(b) - 1], strict=True)
+    t = t_quantile(LEVEL, df := _satterthwaite(variance, [part for part in parts if part[0] > 0]))
+    error = max(math.sqrt(variance), _unseen(all_words) / t)
+
+    wer_a, wer_b = float(rates[side_a].mean()), float(rates[side_b].mean())
+    difference = wer_a - wer_b
+    p = t_tails(difference / error, df)
+    return Comparison(
+        wer_a=wer_a,
+        wer_b=wer_b,
+        difference=difference,
+        ci95=(difference - t * error, difference + t * error),
+        p=p,
+        p_adjusted=p,
+        standard_error=error,
+        degrees_of_freedom=df,
+        minimum_detectable=(t + t_quantile(2 * (1 - POWER), df)) * error,
+        margin=(wer_a + wer_b) / 20 if margin is None else margin,
+        unit=unit,
+        units=units,
+        seeds=seeds,
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment: the chance of any false "different" among all stays below the
+    level (Holm 1979, Scandinavian Journal of Statistics 6). In the order given.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda k: p_values[k])):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = highest
+    return adjusted
+
+
+def adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The same comparisons with `p_adjusted`, and with it the verdict, after Holm over them all."""
+    adjusted = holm([comparison.p for comparison in comparisons])
+    return [replace(c, p_adjusted=p) for c, p in zip(comparisons, adjusted, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedPairs:
+    """The matched pairs sentence segment word error test (`mapsswe`) of A against B."""
+
+    segments: int
+    mean: float  # of errors of A less errors of B, a segment
+    deviation: float  # standard deviation of the same
+    z: float
+    p: float  # two-sided
+
+
+def mapsswe(
+    references: Sequence[str], hypotheses_a: Sequence[str], hypotheses_b: Sequence[str]
+) -> MatchedPairs:
+    """NIST's matched pairs sentence segment word error test, for one trained model a side.
+
+    Errors cluster, so words are not independent and utterances are few. Segments lie between: a
+    stretch with errors of either system, bounded by two words that both got right, or by the end
+    of the utterance. z = mean / (deviation / √segments) of the difference in errors a segment, over
+    the segments with errors (Gillick & Cox 1989, ICASSP, "Some statistical issues in the
+    comparison of speech recognition algorithms"; two words and the rest as in NIST SCTK's
+    sc_stats). The normal law wants some 50 segments; fewer are too few to rely on.
+
+    Where every segment differs by the same amount the deviation is 0, and sc_stats prints z = 0
+    even if one system won them all. Here z = sum / √(sum of squares), ±√segments: what z tends to
+    as segments without errors are added.
+
+    Args: three lists of texts, (utterances,) each.
+    """
+    texts = [[tidy(text) for text in side] for side in (references, hypotheses_a, hypotheses_b)]
+    faults_a, faults_b = (_faults(texts[0], side) for side in texts[1:])
+    pairs = [pair for a, b in zip(faults_a, faults_b, strict=True) for pair in segments(a, b)]
+    differences = np.array([a - b for a, b in pairs], dtype=np.float64)
+    n, total = len(differences), float(differences.sum())
+    deviation = float(differences.std(ddof=1)) if n > 1 else 0.0
+    if deviation > 0:
+        z = total / n / (deviation / math.sqrt(n))
+    else:
+        z = total / math.sqrt(float((differences**2).sum())) if total else 0.0
+    return MatchedPairs(n, total / n if n else 0.0, deviation, z, t_tails(z, math.inf))
+
+
+def segments(faults_a: Sequence[int], faults_b: Sequence[int]) -> list[tuple[int, int]]:
+    """Errors of A and of B in every segment of one utterance.
+
+    Args:
+        faults_a, faults_b: errors place by place along n reference words, (2n + 1,): even places
+            are the gaps before, between and after words (insertions), odd places the words (1 when
+            substituted or deleted).
+    """
+    found: list[tuple[int, int]] = []
+    open_a = open_b = right = 0  # errors of the open segment; words both got right since the last
+    for place, (a, b) in enumerate(zip(faults_a, faults_b, strict=True)):
+        if a or b:
+            open_a, open_b, right = open_a + a, open_b + b, 0
+        elif place % 2:
+            right += 1
+            if right == 2 and (open_a or open_b):
+                found.append((open_a, open_b))
+                open_a = open_b = 0
+    return [*found, (open_a, open_b)] if open_a or open_b else found
+
+
+@dataclass(frozen=True, slots=True)
+class PairReport:
+    """Two systems' transcripts of one reference, compared in both ways."""
+
+    names: tuple[str, str]
+    utterances: int
+    words: int
+    bootstrap: Comparison
+    matched_pairs: MatchedPairs
+
+    def format(self) -> str:
+        """The report as lines of text."""
+        test, pairs = self.bootstrap, self.matched_pairs
+        low, high = (_points(end) for end in test.ci95)
+        few = " (fewer than 50: take with caution)" if pairs.segments < 50 else ""
+        return "\n".join(
+            [
+                f"{self.utterances} utterances, {self.words} words",
+                f"A   {self.names[0]}: WER {100 * test.wer_a:.2f} %",
+                f"B   {self.names[1]}: WER {100 * test.wer_b:.2f} %",
+                f"A - B: {_points(test.difference)} points",
+                f"  paired bootstrap   95 % interval {low} to {high}, {_p(test.p)}",
+                f"  MAPSSWE            z = {pairs.z:.2f}, {_p(pairs.p)}, "
+                f"{pairs.segments} segments{few}",
+                "  smallest difference that such a test set shows 8 times in 10: "
+                f"{100 * test.minimum_detectable:.2f} points",
+                f"Verdict: {test.sentence()}",
+            ]
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Every figure as plain JSON values."""
+        return {
+            "a": self.names[0],
+            "b": self.names[1],
+            "utterances": self.utterances,
+            "words": self.words,
+            "bootstrap": self.bootstrap.to_json(),
+            "mapsswe": asdict(self.matched_pairs),
+        }
+
+
+def compare_files(
+    reference: str | Path,
+    hypothesis_a: str | Path,
+    hypothesis_b: str | Path,
+    margin: float | None = None,
+) -> PairReport:
+    """Compare any two systems' trn or plain text files: bootstrap over utterances, and MAPSSWE.
+
+    Raises:
+        ScoringError: a file cannot be read, the files hold different ids, or too little to compare.
+    """
+    _, (references, texts_a, texts_b) = read_matched(reference, hypothesis_a, hypothesis_b)
+    errors_a, errors_b = (
+        np.array([sum(faults) for faults in _faults(references, texts)])
+        for texts in (texts_a, texts_b)
+    )
+    words = np.array([len(text.split()) for text in references])
+    return PairReport(
+        names=(str(hypothesis_a), str(hypothesis_b)),
+        utterances=len(references),
+        words=int(words.sum()),
+        bootstrap=crossed_bootstrap(errors_a, errors_b, words, margin=margin),
+        matched_pairs=mapsswe(references, texts_a, texts_b),
+    )
 
 
 def resampling_units(
@@ -104,6 +432,8 @@ def t_quantile(p: float, df: float) -> float:
 
 
 def _incomplete_beta(x: float, a: float, b: float) -> float:
+    if x <= 0:
+        return 0.0
     if x > (a + 1) / (a + b + 2):  # the fraction converges fast only below
         return 1 - _incomplete_beta(1 - x, b, a)
     log_front = a * math.log(x) + b * math.log1p(-x) - math.log(a)
@@ -120,3 +450,57 @@ def _incomplete_beta(x: float, a: float, b: float) -> float:
         if abs(c * d - 1) < 1e-14:
             break
     return math.exp(log_front) * fraction
+
+
+def _split(drawn: Floats, rates: Floats, rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
+    """One system's draws, (draws,) each: what units alone, seeds alone, and only both changed.
+
+    Args:
+        drawn: WER of every seed on every draw of units, (draws, seeds).
+        rates: WER of every seed on all units, (seeds,).
+    """
+    draws, seeds = drawn.shape
+    by_units = drawn.mean(1) - rates.mean()
+    if seeds == 1:
+        return by_units, np.zeros(draws), np.zeros(draws)
+    weights = rng.multinomial(seeds - 1, [1 / seeds] * seeds, size=draws) / (seeds - 1)
+    by_seeds = weights @ rates - rates.mean()
+    return by_units, by_seeds, (weights * drawn).sum(1) - rates.mean() - by_units - by_seeds
+
+
+def _satterthwaite(variance: float, parts: Sequence[tuple[float, int]]) -> float:
+    """Degrees of freedom of a variance with parts of (variance, degrees of freedom) each, no fewer
+    than the poorest part has."""
+    if not parts:
+        return math.inf
+    df = variance**2 / sum(part**2 / freedom for part, freedom in parts)
+    return max(df, min(freedom for _, freedom in parts))
+
+
+def _faults(references: Sequence[str], hypotheses: Sequence[str]) -> list[list[int]]:
+    """Errors along each reference, gap, word, gap, …, gap: (2 × words + 1,) an utterance."""
+    output = jiwer.process_words(list(references), list(hypotheses))
+    utterances = []
+    for words, chunks in zip(output.references, output.alignments, strict=True):
+        faults = [0] * (2 * len(words) + 1)
+        for chunk in chunks:
+            if chunk.type == "insert":
+                faults[2 * chunk.ref_start_idx] += chunk.hyp_end_idx - chunk.hyp_start_idx
+            elif chunk.type != "equal":
+                for word in range(chunk.ref_start_idx, chunk.ref_end_idx):
+                    faults[2 * word + 1] = 1
+        utterances.append(faults)
+    return utterances
+
+
+def _unseen(words: int) -> float:
+    """The largest rate, at 95 %, of something that none of so many words showed."""
+    return float(1 - (LEVEL / 2) ** (1 / max(words, 1)))
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:+.2f}".replace("-", "−")
+
+
+def _p(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

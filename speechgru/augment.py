@@ -1,0 +1,91 @@
+"""Changes to training utterances that keep their words.
+
+Every draw comes from a generator keyed by (seed, epoch, utterance): it never depends on worker
+count, batch, cell, or what ran before, so two cells compared with one seed see the same data.
+"""
+
+import zlib
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from speechgru.audio import read_audio, resample
+from speechgru.features import FeatureExtractor
+from speechgru.manifest import Utterance, read_manifest
+from speechgru.recipe import AugmentRecipe
+
+Samples = npt.NDArray[np.float32]
+
+
+class Augment:
+    """Utterance's samples → normalised, augmented features, for one seed."""
+
+    def __init__(self, recipe: AugmentRecipe, extract: FeatureExtractor, seed: int) -> None:
+        self.recipe, self.extract, self.seed = recipe, extract, seed
+        self.noises = read_manifest(recipe.noise_manifest) if recipe.noise_manifest else []
+
+    def __call__(self, samples: Samples, utterance_id: str, epoch: int) -> Tensor:
+        """(samples,) → (frames, size)."""
+        recipe, rng = self.recipe, generator(self.seed, epoch, utterance_id)
+        factor = recipe.speed[rng.integers(len(recipe.speed))]
+        if factor != 1.0:
+            samples = change_speed(samples, factor)
+        if self.noises and rng.random() < recipe.noise_probability:
+            noise = self._noise(rng, len(samples))
+            samples = mix(samples, noise, rng.uniform(*recipe.noise_snr_db))
+        warp = 1.0 + recipe.frequency_warp * rng.uniform(-1, 1)
+        features = self.extract(samples, warp if recipe.frequency_warp else 1.0)
+        return spec_augment(features, recipe, self.extract.recipe.hop_ms, rng)
+
+    def _noise(self, rng: np.random.Generator, length: int) -> Samples:
+        """A stretch of a noise recording of `length` samples, repeated if it is shorter."""
+        noise: Utterance = self.noises[rng.integers(len(self.noises))]
+        rate = self.extract.recipe.sample_rate
+        seconds = min(noise.duration, length / rate)
+        start = noise.offset + rng.uniform(0, noise.duration - seconds)
+        return np.resize(read_audio(noise.audio, rate, start, seconds), length)
+
+
+def generator(seed: int, epoch: int, utterance_id: str) -> np.random.Generator:
+    """The one source of randomness for an utterance in an epoch."""
+    return np.random.default_rng([seed, epoch, zlib.crc32(utterance_id.encode())])
+
+
+def change_speed(samples: Samples, factor: float) -> Samples:
+    """Play `factor` times as fast, pitch included (Ko et al. 2015, "Audio augmentation for
+    speech recognition"): (n,) → about n / factor samples."""
+    return resample(samples, round(1000 * factor), 1000)
+
+
+def mix(samples: Samples, noise: Samples, snr_db: float) -> Samples:
+    """Add noise of the same length, scaled to stand `snr_db` below the speech's power."""
+    speech_power, noise_power = float(np.mean(samples**2)), float(np.mean(noise**2))
+    if speech_power == 0 or noise_power == 0:
+        return samples
+    gain = np.sqrt(speech_power / noise_power / 10 ** (snr_db / 10))
+    return (samples + np.float32(gain) * noise).astype(np.float32)
+
+
+def spec_augment(
+    features: Tensor, recipe: AugmentRecipe, hop_ms: float, rng: np.random.Generator
+) -> Tensor:
+    """Blank random bands and stretches with the mean, zero (Park et al. 2019, arXiv 1904.08779,
+    without time warping). Masks in time are limited to a fifth of the utterance each."""
+    frames, size = features.shape
+    if not recipe.frequency_masks and not recipe.time_masks:
+        return features
+    features = features.clone()
+    for _ in range(recipe.frequency_masks):
+        start, width = _span(rng, size, min(recipe.frequency_mask_width, size // 2))
+        features[:, start : start + width] = 0
+    per_ten_seconds = frames * hop_ms / 10_000
+    for _ in range(max(1, round(recipe.time_masks * per_ten_seconds)) if recipe.time_masks else 0):
+        start, width = _span(rng, frames, min(recipe.time_mask_frames, frames // 5))
+        features[start : start + width] = 0
+    return features
+
+
+def _span(rng: np.random.Generator, length: int, widest: int) -> tuple[int, int]:
+    width = int(rng.integers(widest + 1))
+    return int(rng.integers(length - width + 1)), width

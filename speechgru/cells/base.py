@@ -1,0 +1,78 @@
+"""What every recurrent cell is: parameters, a projection of the input, and one step of equations.
+
+A cell knows nothing of time, direction or padding: `unroll` (unroll.py) runs `step` over frames,
+`RecurrentLayer` (layer.py) chooses between it and a fused implementation.
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+State = tuple[Tensor, ...]
+
+
+class Cell(nn.Module):
+    """One direction of one layer.
+
+    `gates` blocks of `hidden_size` rows make up the weights, in the order each cell documents:
+
+    weight_ih (gates·H, input)   weight_hh (gates·H, H)   bias_ih, bias_hh (gates·H,)
+    """
+
+    gates: ClassVar[int]
+    states: ClassVar[int] = 1  # tensors carried from frame to frame; the first is the output
+    kernel: ClassVar[str | None] = None  # the name of its CPU kernel, if there is one
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.input_size, self.hidden_size = input_size, hidden_size
+        rows = self.gates * hidden_size
+        self.weight_ih = nn.Parameter(torch.empty(rows, input_size))
+        self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size))
+        self.bias_ih = nn.Parameter(torch.empty(rows))
+        self.bias_hh = nn.Parameter(torch.empty(rows))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """U(-1/√H, 1/√H), as torch.nn; every cell starts from the same rule."""
+        bound = self.hidden_size**-0.5
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def weights(self) -> list[Tensor]:
+        """In torch.nn's order."""
+        return [self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]
+
+    def initial_state(self, batch: int) -> State:
+        zeros = self.weight_ih.new_zeros(batch, self.hidden_size)
+        return (zeros,) * self.states
+
+    def project(self, x: Tensor) -> Tensor:
+        """The input's part of the gates for all frames at once.
+
+        (batch, frames, input) → (batch, frames, gates·H)
+        """
+        return nn.functional.linear(x, self.weight_ih, self.bias_ih)
+
+    def step(self, gates_x: Tensor, state: State) -> State:
+        """One frame: (batch, gates·H) and the state → the new state, whose first is the output."""
+        raise NotImplementedError
+
+    def fused(self, x: Tensor, state: State) -> tuple[Tensor, State] | None:
+        """The same over all frames by one library call, or None where no library has this cell.
+
+        (batch, frames, input) → (batch, frames, H), and the state after the last frame, padded
+        or not: who wants it at each row's own end must look it up (see unroll.run_fused).
+        """
+        return None
+
+    @classmethod
+    def parameter_count(cls, input_size: int, hidden_size: int) -> int:
+        """Weights and biases of one direction; the formula stands in each cell's docstring."""
+        return cls.gates * hidden_size * (input_size + hidden_size + 2)
+
+    @classmethod
+    def macs_per_frame(cls, input_size: int, hidden_size: int) -> int:
+        """Multiply-accumulates of the matrix products; elementwise work is not counted."""
+        return cls.gates * hidden_size * (input_size + hidden_size)

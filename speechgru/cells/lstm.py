@@ -1,0 +1,37 @@
+"""The long short-term memory."""
+
+import torch
+from torch import Tensor
+
+from speechgru.cells.base import Cell, State
+
+
+class LSTM(Cell):
+    """Long short-term memory (Hochreiter & Schmidhuber 1997) with forget gate (Gers et al. 2000)
+    and without peepholes, as torch.nn.LSTM.
+
+    i  = σ(W_ii x + b_ii + W_hi h + b_hi)      input gate
+    f  = σ(W_if x + b_if + W_hf h + b_hf)      forget gate
+    g  = tanh(W_ig x + b_ig + W_hg h + b_hg)   candidate
+    o  = σ(W_io x + b_io + W_ho h + b_ho)      output gate
+    c' = f ⊙ c + i ⊙ g
+    h' = o ⊙ tanh(c')
+
+    Gate order i, f, g, o. State (h, c). Parameters: 4·H·(I + H + 2).
+    """
+
+    gates = 4
+    states = 2
+    kernel = "lstm"
+
+    def step(self, gates_x: Tensor, state: State) -> State:
+        h, c = state
+        gates = gates_x + torch.nn.functional.linear(h, self.weight_hh, self.bias_hh)
+        i, f, g, o = gates.chunk(4, dim=-1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(c), c
+
+    def fused(self, x: Tensor, state: State) -> tuple[Tensor, State] | None:
+        initial = [state[0][None], state[1][None]]
+        y, h, c = torch.lstm(x, initial, self.weights(), True, 1, 0.0, False, False, True)
+        return y, (h[0], c[0])

@@ -1,0 +1,47 @@
+"""Plain recurrent networks."""
+
+import torch
+from torch import Tensor
+
+from speechgru.cells.base import Cell, State
+
+
+class RNN(Cell):
+    """Elman's network (Elman 1990, "Finding structure in time") with tanh, as torch.nn.RNN.
+
+    h' = tanh(W_ih x + b_ih + W_hh h + b_hh)
+
+    Parameters: H·(I + H + 2).
+    """
+
+    gates = 1
+    kernel = "rnn"
+
+    def step(self, gates_x: Tensor, state: State) -> State:
+        (h,) = state
+        return (torch.tanh(gates_x + torch.nn.functional.linear(h, self.weight_hh, self.bias_hh)),)
+
+    def fused(self, x: Tensor, state: State) -> tuple[Tensor, State] | None:
+        y, h = torch.rnn_tanh(x, state[0][None], self.weights(), True, 1, 0.0, False, False, True)
+        return y, (h[0],)
+
+
+class ReLURNN(Cell):
+    """The same with max(0, ·) for tanh (Le, Jaitly & Hinton 2015, arXiv 1504.00941), without
+    that paper's identity initialisation.
+
+    h' = max(0, W_ih x + b_ih + W_hh h + b_hh)
+
+    Parameters: H·(I + H + 2).
+    """
+
+    gates = 1
+    kernel = "rnn_relu"
+
+    def step(self, gates_x: Tensor, state: State) -> State:
+        (h,) = state
+        return (torch.relu(gates_x + torch.nn.functional.linear(h, self.weight_hh, self.bias_hh)),)
+
+    def fused(self, x: Tensor, state: State) -> tuple[Tensor, State] | None:
+        y, h = torch.rnn_relu(x, state[0][None], self.weights(), True, 1, 0.0, False, False, True)
+        return y, (h[0],)

@@ -1,0 +1,60 @@
+"""Time, direction and ragged lengths, for any cell: the generic road that needs only `step`."""
+
+import torch
+from torch import Tensor
+
+from speechgru.cells.base import Cell, State
+
+
+def unroll(cell: Cell, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
+    """Run `cell.step` from the first frame to each row's last.
+
+    x (batch, frames, input), lengths (batch,) int64, state tensors (batch, H) →
+    y (batch, frames, H), zero at padded frames, and each row's state after its last frame.
+    """
+    gates_x = cell.project(x)
+    outputs = []
+    for t in range(x.shape[1]):
+        alive = (t < lengths)[:, None]
+        new = cell.step(gates_x[:, t], state)
+        state = tuple(torch.where(alive, a, b) for a, b in zip(new, state, strict=True))
+        outputs.append(torch.where(alive, new[0], 0.0))
+    if not outputs:
+        return x.new_zeros(x.shape[0], 0, cell.hidden_size), state
+    return torch.stack(outputs, dim=1), state
+
+
+def run_fused(cell: Cell, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State] | None:
+    """The same through `cell.fused`, or None where that cannot give it.
+
+    Padding stands behind the frames that count, so a causal pass never lets it touch them; but
+    the library's final state is the one after the padding. For ragged rows h is read off the
+    outputs; a second state (the LSTM's c) cannot be, so such rows are left to `unroll`.
+    """
+    ragged = x.shape[1] == 0 or int(lengths.min()) < x.shape[1]
+    if ragged and cell.states > 1:
+        return None
+    result = cell.fused(x, state)
+    if result is None or not ragged:
+        return result
+    y, _ = result
+    last = (lengths - 1).clamp(min=0)[:, None, None].expand(-1, 1, y.shape[2])
+    h = torch.where((lengths > 0)[:, None], y.gather(1, last)[:, 0], state[0])
+    return y * valid_frames(lengths, x.shape[1])[..., None], (h,)
+
+
+def reverse_valid(x: Tensor, lengths: Tensor) -> Tensor:
+    """Reverse each row's valid frames and leave its padding where it is (its own inverse).
+
+    Lengths 3, 1, 2 of     a b c        c b a
+                           d · ·   →    d · ·
+                           e f ·        f e ·
+    """
+    frames = torch.arange(x.shape[1], device=x.device)[None]
+    source = torch.where(frames < lengths[:, None], lengths[:, None] - 1 - frames, frames)
+    return x.gather(1, source[..., None].expand(-1, -1, x.shape[2]))
+
+
+def valid_frames(lengths: Tensor, frames: int) -> Tensor:
+    """(batch,) int64 → (batch, frames) bool, true where a frame belongs to its utterance."""
+    return torch.arange(frames, device=lengths.device)[None] < lengths[:, None]

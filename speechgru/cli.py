@@ -1,0 +1,259 @@
+"""The command line: one command a function, imports inside the functions, no logic."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: `speechgru train recipes/digits --out runs/digits`, then "
+    "`speechgru transcribe a.wav --model runs/digits`. "
+    "`speechgru --debug COMMAND …` shows the traceback of an error.",
+)
+
+Device = Annotated[str, typer.Option(help="auto (a GPU when present), cpu, cuda, cuda:1, …")]
+Precision = Annotated[
+    str, typer.Option(help="recurrent weights on a CPU: float32, or a shorter type that saves time")
+]
+Model = Annotated[Path, typer.Option("--model", "-m", help="a run folder or a model file")]
+Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0: one a CPU")]
+
+
+@app.callback()
+def _speechgru(
+    debug: Annotated[bool, typer.Option("--debug", help="show the traceback of an error")] = False,
+) -> None:
+    """Train a small speech recogniser (GRU, LSTM or RNN with CTC) on your own recordings,
+    transcribe with it, and compare the cells."""
+    # main() looks at sys.argv itself: an error may come before typer has parsed anything.
+
+
+@app.command(epilog="Example: `speechgru prepare an4 --source /data/an4`")
+def prepare(
+    name: Annotated[str, typer.Argument(help="digits, fsdd, an4 or librispeech")],
+    source: Annotated[Path | None, typer.Option(help="the corpus as its makers ship it")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="folder for manifests  [default: data/NAME]")
+    ] = None,
+    holdout: Annotated[
+        str | None, typer.Option(help="fsdd: the speaker who is only in the test set")
+    ] = None,
+) -> None:
+    """Make manifests from a corpus, and say what is in it."""
+    from speechgru import console
+    from speechgru.corpora import prepare as prepare_corpus
+    from speechgru.corpora import summary_rows, write_splits
+
+    prepared = prepare_corpus(name, source, holdout)
+    folder = out or Path("data") / name
+    files = write_splits(prepared, folder)
+    console.show_corpus(name, summary_rows(prepared.splits), files, prepared.problems)
+
+
+@app.command(
+    epilog="Example: `speechgru train recipes/an4 model.cell=lstm training.epochs=40 --out runs/a`"
+)
+def train(
+    recipe: Annotated[
+        str, typer.Argument(help="recipes/NAME, a folder with recipe.yaml, or a file")
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="change values")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="run folder to write")] = ...,  # type: ignore[assignment]
+    resume: Annotated[bool, typer.Option("--resume", help="go on with the run in --out")] = False,
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Train a model by recipe. Ctrl-C saves; --resume goes on."""
+    from speechgru import console
+    from speechgru.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or [])
+    _use_threads(threads)
+    from speechgru.training import train as run_training
+
+    with console.training_progress() as show:
+        result = run_training(loaded, out, device, resume, show)
+    console.show_training(result)
+    if result.interrupted:
+        raise typer.Exit(130)
+
+
+@app.command(epilog="Example: `speechgru evaluate data/an4/test.jsonl --model runs/an4`")
+def evaluate(
+    manifest: Annotated[Path, typer.Argument(help="utterances with their texts")],
+    model: Model,
+    json: Annotated[Path | None, typer.Option("--json", help="also write the figures here")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="folder for ref.trn, hyp.trn, score.json  [default: RUN/results/NAME]"),
+    ] = None,
+    worst: Annotated[int, typer.Option(min=0, help="utterances to show side by side")] = 5,
+    device: Device = "auto",
+    precision: Precision = "float32",
+    threads: Threads = 0,
+) -> None:
+    """Score a model on a manifest: WER and CER with counts, interval and the worst utterances."""
+    from speechgru import console
+
+    _use_threads(threads)
+    from speechgru.evaluation import evaluate as run_evaluation
+    from speechgru.evaluation import write_results
+    from speechgru.recognizer import Recognizer
+
+    recognizer = Recognizer.load(model, device, precision)
+    evaluation = run_evaluation(recognizer, manifest)
+    folder = out or (model if model.is_dir() else model.parent) / "results" / manifest.stem
+    write_results(evaluation, folder, json)
+    console.show_evaluation(evaluation, worst, folder)
+    if evaluation.failed:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: `speechgru score ref.trn hyp.trn`")
+def score(
+    reference: Annotated[Path, typer.Argument(help="trn (`text (id)`) or one text a line")],
+    hypothesis: Annotated[Path, typer.Argument(help="the same, from any toolkit")],
+    json: Annotated[Path | None, typer.Option("--json", help="also write the figures here")] = None,
+    worst: Annotated[int, typer.Option(min=0, help="utterances to show side by side")] = 5,
+) -> None:
+    """Score hypotheses against references."""
+    from speechgru import console, scoring
+    from speechgru.files import write_json
+
+    result = scoring.score_files(reference, hypothesis)
+    if json:
+        write_json(json, result.to_json())
+    console.show_score(result, worst)
+
+
+@app.command(
+    epilog="Example: `speechgru transcribe a.wav b.mp3 folder/ --model runs/an4 -f json -o texts`"
+)
+def transcribe(
+    sources: Annotated[list[Path], typer.Argument(metavar="FILES|FOLDERS...", help="sound")],
+    model: Model,
+    output_format: Annotated[
+        str, typer.Option("--output-format", "--format", "-f", help="txt or json")
+    ] = "txt",
+    output_dir: Annotated[
+        Path | None, typer.Option("--output-dir", "--out", "-o", help="a file for each, in here")
+    ] = None,
+    device: Device = "auto",
+    precision: Precision = "float32",
+    threads: Threads = 0,
+) -> None:
+    """Write down what is said in sound files; folders are searched for sound."""
+    from speechgru import console
+
+    _use_threads(threads)
+    from speechgru.recognizer import Recognizer
+    from speechgru.transcription import check_format, find_sounds, transcribe_files
+
+    check_format(output_format)
+    files = find_sounds(sources)
+    recognizer = Recognizer.load(model, device, precision)
+    failed = 0
+    for outcome in transcribe_files(recognizer, files, output_format, output_dir):
+        console.show_transcript(outcome)
+        failed += outcome.fault is not None
+    if failed:
+        console.warn(f"{failed} of {len(files)} files could not be transcribed")
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog="Example: `speechgru compare recipes/fsdd --cells gru,lstm --seeds 3 --out runs/cells`"
+)
+def compare(
+    recipe: Annotated[
+        str, typer.Argument(help="recipes/NAME, a folder with recipe.yaml, or a file")
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="change values")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="folder for the runs and results.json")] = ...,  # type: ignore[assignment]
+    cells: Annotated[str, typer.Option(help="names, separated by commas")] = "rnn,gru,lstm",
+    seeds: Annotated[int, typer.Option(min=1, help="trainings a cell: seeds 1, 2, …")] = 1,
+    test: Annotated[
+        Path | None, typer.Option(help="manifest to score once at the end  [default: dev]")
+    ] = None,
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Train the same recipe with several cells and compare their word error rates."""
+    from speechgru import console
+    from speechgru.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or [])
+    _use_threads(threads)
+    from speechgru.compare import compare as run_comparison
+
+    with console.training_progress() as show:
+        results = run_comparison(loaded, cells.split(","), seeds, out, test, device, show)
+    console.show_comparison(results, out)
+    if results.failures:
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog="Example: `speechgru info recipes/an4 model.width=256`, `speechgru info runs/an4`"
+)
+def info(
+    source: Annotated[str, typer.Argument(help="a run, a model file or a recipe")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="for a recipe")
+    ] = None,
+) -> None:
+    """Size, work and latency of a model: trained, or as a recipe describes it."""
+    from speechgru import console
+    from speechgru.information import describe
+
+    console.show_information(describe(source, overrides or []))
+
+
+def main() -> None:
+    """Entry point: one readable line for what users can mend, a traceback only with --debug."""
+    from speechgru.errors import SpeechgruError
+
+    debug = "--debug" in sys.argv[1:]
+    _log_to_console()
+    try:
+        app()
+    except SpeechgruError as fault:
+        if debug:
+            raise
+        typer.echo(f"speechgru: {fault}", err=True)
+        sys.exit(fault.exit_status)
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        typer.echo("speechgru: interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output (`head`, say) has gone; stay quiet at shutdown too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _use_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+
+
+def _log_to_console() -> None:
+    from speechgru.console import LogHandler
+
+    logger = logging.getLogger("speechgru")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(LogHandler())

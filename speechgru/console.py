@@ -1,0 +1,163 @@
+"""What a person sees: tables, progress, warnings. No figure is computed here."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from speechgru.files import shown
+
+if TYPE_CHECKING:
+    from speechgru.compare import Comparison
+    from speechgru.corpora import SummaryRow
+    from speechgru.evaluation import Evaluation
+    from speechgru.scoring import Score
+    from speechgru.training import Progress as TrainingStep
+    from speechgru.training import Result
+    from speechgru.transcription import Outcome
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class LogHandler(logging.Handler):
+    """The package's log lines: warnings in colour, both above a running progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        style = "yellow" if record.levelno >= logging.WARNING else None
+        err.print(self.format(record), style=style, markup=False)
+
+
+def warn(message: str) -> None:
+    err.print(message, style="yellow", markup=False)
+
+
+def show_corpus(
+    name: str, rows: Sequence["SummaryRow"], files: Sequence[Path], problems: Sequence[str]
+) -> None:
+    table = Table(
+        "split", "utterances", "hours", "speakers", "rates (Hz)", "characters", title=name
+    )
+    for row in rows:
+        table.add_row(
+            row.split, f"{row.utterances:,}", f"{row.hours:.2f}", str(row.speakers),
+            ", ".join(map(str, row.sample_rates)), shown("".join(row.characters)),
+        )  # fmt: skip
+    out.print(table)
+    for problem in problems:
+        warn(problem)
+    out.print("wrote " + ", ".join(shown(file) for file in files), markup=False)
+
+
+@contextmanager
+def training_progress() -> Iterator[Callable[["TrainingStep"], None]]:
+    """A live line while a training runs on a terminal; epochs are logged above it."""
+    columns = (
+        TextColumn("epoch {task.fields[epoch]}"), BarColumn(24),
+        TextColumn("loss {task.fields[loss]:.3f}  {task.fields[dev]}"),
+        TextColumn("{task.fields[speed]:.0f} h of audio an hour  {task.fields[eta]} left"),
+    )  # fmt: skip
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task("", epoch="", loss=0.0, dev="", speed=0.0, eta="?", visible=False)
+
+        def show(step: "TrainingStep") -> None:
+            bar.update(
+                task, total=step.steps, completed=step.step, visible=True,
+                epoch=f"{step.epoch}/{step.epochs}", loss=step.loss, speed=step.speed,
+                dev="" if step.dev_wer is None else f"best dev WER {step.dev_wer:.2%}",
+                eta=_clock(step.eta),
+            )  # fmt: skip
+
+        yield show
+
+
+def show_training(result: "Result") -> None:
+    folder = shown(result.folder)
+    if result.interrupted:
+        warn(f"interrupted after {result.epochs} epochs; the same command with --resume goes on")
+        return
+    out.print(
+        f"dev WER {result.dev_wer:.2%} after {result.epochs} epochs in {_clock(result.seconds)}; "
+        f"model in {folder}",
+        markup=False,
+    )
+
+
+def show_score(score: "Score", worst: int) -> None:
+    from speechgru import scoring
+
+    for utterance in scoring.worst(score, worst):
+        out.print(scoring.alignment_lines(utterance), markup=False)
+        out.print()
+    low, high = score.wer_ci95
+    words, characters = score.words, score.characters
+    out.print(
+        f"WER {score.wer:.2%}  (95 % interval {low:.2%} to {high:.2%}, over {score.ci_unit}s)  "
+        f"{words.errors} errors in {words.reference} words: {words.substitutions} substitutions, "
+        f"{words.deletions} deletions, {words.insertions} insertions",
+        markup=False,
+    )
+    out.print(
+        f"CER {score.cer:.2%}  {characters.errors} errors in {characters.reference} characters; "
+        f"{len(score.utterances)} utterances",
+        markup=False,
+    )
+
+
+def show_evaluation(evaluation: "Evaluation", worst: int, folder: Path) -> None:
+    show_score(evaluation.score, worst)
+    out.print(f"both sides normalised: {evaluation.normalisation}", markup=False)
+    if evaluation.unknown:
+        listed = ", ".join(f"{char!r} ×{count}" for char, count in evaluation.unknown.items())
+        warn(f"characters the model cannot write, counted as errors: {listed}")
+    for id_, fault in evaluation.failed.items():
+        warn(f"not scored: {id_}: {fault}")
+    out.print(f"wrote {shown(folder)}/ref.trn, hyp.trn, score.json", markup=False)
+
+
+def show_transcript(outcome: "Outcome") -> None:
+    """Text to standard output, faults to standard error."""
+    if outcome.fault is not None:
+        err.print(f"speechgru: {outcome.fault}", style="red", markup=False)
+    elif outcome.written is not None:
+        out.print(f"{shown(outcome.source)} → {shown(outcome.written)}", markup=False)
+    elif outcome.output.startswith("{"):
+        sys.stdout.write(outcome.output + "\n")
+    else:
+        out.print(f"{shown(outcome.source)}: {outcome.output}", markup=False)
+
+
+def show_comparison(comparison: "Comparison", folder: Path) -> None:
+    table = Table(
+        "cell", "parameters", "s an epoch", f"{comparison.scored_on} WER %", "± over seeds",
+        "seeds",
+        title="equal recipe, data order and augmentation",
+    )  # fmt: skip
+    for row in comparison.rows:
+        spread = "–" if row.wer_std is None else f"{100 * row.wer_std:.2f}"
+        table.add_row(
+            row.cell, f"{row.parameters:,}", f"{row.seconds_per_epoch:.1f}",
+            f"{100 * row.wer_mean:.2f}", spread, str(row.seeds),
+        )  # fmt: skip
+    out.print(table)
+    for name, reason in comparison.failures.items():
+        warn(f"failed: {name}: {reason}")
+    out.print(f"wrote {shown(folder)}/results.json", markup=False)
+
+
+def show_information(rows: dict[str, str]) -> None:
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        out.print(f"{name:{width}}  {value}", markup=False)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

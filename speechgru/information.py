@@ -1,0 +1,65 @@
+"""What a model is, in figures: size, work, frame rate, latency."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from speechgru.checkpoint import MODEL_FILE, Blueprint, load_model, new_bundle
+from speechgru.model import Convolution, RecurrentCTC, macs_per_second, parameter_count
+from speechgru.recipe import FeatureRecipe, load_recipe
+from speechgru.text import Vocabulary
+
+EXAMPLE = "abcdefghijklmnopqrstuvwxyz '"
+
+
+def describe(source: str, overrides: Iterable[str] = ()) -> dict[str, str]:
+    """Rows (name → value in words) for a run folder, a model file or a recipe."""
+    path = Path(source)
+    trained = path.suffix == ".safetensors" or (path / MODEL_FILE).exists()
+    if trained:
+        bundle = load_model(path)
+        vocabulary = str(bundle.vocabulary)
+    else:
+        recipe = load_recipe(source, overrides)
+        blueprint = Blueprint(text=recipe.text, features=recipe.features, model=recipe.model)
+        bundle = new_bundle(blueprint, Vocabulary.from_texts([EXAMPLE]), {})
+        vocabulary = f"{bundle.vocabulary} assumed; training takes the data's own"
+    features, model = bundle.blueprint.features, bundle.blueprint.model
+    frames_per_second = 1000 / features.hop_ms
+    count = parameter_count(bundle.model)
+    ways = "two-way" if model.bidirectional else "one-way"
+    rows = {
+        "model": f"{model.layers} × {model.width} {ways} {model.cell}, {model.subsampling} "
+        f"×{model.factor}",
+        "features": f"{features.kind}, {bundle.extract.size} values a frame, "
+        f"{features.window_ms:g} ms windows every {features.hop_ms:g} ms at "
+        f"{features.sample_rate} Hz, normalised: {features.normalise}",
+        "vocabulary": vocabulary,
+        "parameters": f"{count:,} ({count * 4 / 1e6:.1f} MB as float32)",
+        "work": f"{macs_per_second(bundle.model, frames_per_second) / 1e6:,.1f} million "
+        "multiply-accumulates a second of audio",
+        "frame rate": f"{frames_per_second / model.factor:.1f} model frames a second "
+        f"({features.hop_ms * model.factor:g} ms each)",
+        "latency": _latency(bundle.model, features),
+    }
+    if trained:
+        rows["trained"] = ", ".join(f"{key} {value}" for key, value in bundle.about.items())
+    return rows
+
+
+def _latency(model: RecurrentCTC, features: FeatureRecipe) -> str:
+    if model.recipe.bidirectional:
+        return "the whole utterance (two-way layers read it from both ends)"
+    if features.normalise == "utterance":
+        return "the whole utterance (features are normalised over it)"
+    return (
+        f"{look_ahead_ms(model, features):g} ms from a model frame's beginning to its last sample"
+    )
+
+
+def look_ahead_ms(model: RecurrentCTC, features: FeatureRecipe) -> float:
+    """Milliseconds of sound that a one-way model's frame sees, from its own beginning on."""
+    frames = model.recipe.factor - 1
+    if isinstance(model.subsampling, Convolution):
+        first, _ = model.subsampling.strides
+        frames = 1 + first  # one frame of padding each; the second counts `first` frames
+    return frames * features.hop_ms + features.window_ms

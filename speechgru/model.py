@@ -1,0 +1,153 @@
+"""RecurrentCTC: (features, lengths) → (log_probs, lengths), and nothing else.
+
+Design choices:
+- Lengths are int64 frame counts from loading to loss. Rows past their length are zeroed wherever
+  a later layer could see them, so a row's output never depends on its batch mates.
+- Subsampling by stacking or by convolution; both give ⌈frames / factor⌉ model frames.
+- Dropout stands before each recurrent layer and before the head, never inside a recurrence.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from speechgru.cells import CELLS, Cell, RecurrentLayer
+from speechgru.cells.unroll import valid_frames
+from speechgru.errors import RecipeError
+from speechgru.recipe import ModelRecipe
+
+
+def model_frames(frames: int, factor: int) -> int:
+    """Model frames for a number of feature frames: ⌈frames / factor⌉."""
+    return -(-frames // factor)
+
+
+class Stack(nn.Module):
+    """`factor` neighbouring frames become one: (batch, frames, size) →
+    (batch, ⌈frames / factor⌉, factor·size); the last is completed with zeros."""
+
+    def __init__(self, size: int, factor: int) -> None:
+        super().__init__()
+        self.factor, self.output_size = factor, size * factor
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        batch, frames, size = x.shape
+        x = nn.functional.pad(x, (0, 0, 0, -frames % self.factor))
+        x = x.reshape(batch, -1, self.factor * size)
+        return x, torch.div(lengths + self.factor - 1, self.factor, rounding_mode="floor")
+
+
+class Convolution(nn.Module):
+    """Two 3 × 3 convolutions over time and frequency with ReLU; strides in time multiply to
+    `factor`, in frequency to 4 (as in Deep Speech 2, arXiv 1512.02595, in small).
+
+    (batch, frames, size) → (batch, ⌈frames / factor⌉, channels · ⌈⌈size / 2⌉ / 2⌉)
+    """
+
+    STRIDES = {1: (1, 1), 2: (2, 1), 3: (3, 1), 4: (2, 2)}  # noqa: RUF012 (a constant)
+
+    def __init__(self, size: int, factor: int, channels: int) -> None:
+        super().__init__()
+        self.strides = self.STRIDES[factor]
+        sizes = [1, channels, channels]
+        self.layers = nn.ModuleList(
+            nn.Conv2d(sizes[i], sizes[i + 1], 3, stride=(self.strides[i], 2), padding=1)
+            for i in range(2)
+        )
+        self.output_size = channels * math.ceil(math.ceil(size / 2) / 2)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        x = x[:, None]  # (batch, 1, frames, size)
+        for layer, stride in zip(self.layers, self.strides, strict=True):
+            x = torch.relu(layer(x))
+            lengths = torch.div(lengths + stride - 1, stride, rounding_mode="floor")
+            # The next convolution looks one frame past the end: it must find zeros there.
+            x = x * valid_frames(lengths, x.shape[2])[:, None, :, None]
+        return x.permute(0, 2, 1, 3).flatten(2), lengths
+
+
+class Block(nn.Module):
+    """norm → dropout → recurrent layer → projection, with the input added if asked."""
+
+    def __init__(self, recipe: ModelRecipe, input_size: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(input_size) if recipe.layer_norm else nn.Identity()
+        self.dropout = nn.Dropout(recipe.dropout)
+        self.recurrent = RecurrentLayer(
+            CELLS[recipe.cell], input_size, recipe.width, recipe.bidirectional
+        )
+        self.output_size = recipe.projection or self.recurrent.output_size
+        self.project = (
+            nn.Linear(self.recurrent.output_size, recipe.projection)
+            if recipe.projection
+            else nn.Identity()
+        )
+        self.residual = recipe.residual and input_size == self.output_size
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        y: Tensor = self.project(self.recurrent(self.dropout(self.norm(x)), lengths)[0])
+        return x + y if self.residual else y
+
+
+class RecurrentCTC(nn.Module):
+    """Subsampling, a stack of recurrent layers and a linear CTC head.
+
+    features (batch, frames, size) float32, zero past each length; lengths (batch,) int64 →
+    log_probs (batch, ⌈frames / factor⌉, vocabulary), lengths (batch,) int64.
+
+    Raises RecipeError for a cell that is not in the table.
+    """
+
+    def __init__(self, recipe: ModelRecipe, feature_size: int, vocabulary_size: int) -> None:
+        super().__init__()
+        if recipe.cell not in CELLS:
+            raise RecipeError(f"model.cell {recipe.cell!r}: expected one of {', '.join(CELLS)}")
+        self.recipe, self.feature_size = recipe, feature_size
+        self.subsampling: Stack | Convolution = (
+            Stack(feature_size, recipe.factor)
+            if recipe.subsampling == "stack"
+            else Convolution(feature_size, recipe.factor, recipe.conv_channels)
+        )
+        blocks: list[Block] = []
+        size = self.subsampling.output_size
+        for _ in range(recipe.layers):
+            blocks.append(Block(recipe, size))
+            size = blocks[-1].output_size
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = nn.LayerNorm(size) if recipe.layer_norm else nn.Identity()
+        self.dropout = nn.Dropout(recipe.dropout)
+        self.head = nn.Linear(size, vocabulary_size)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        x, lengths = self.subsampling(features, lengths)
+        for block in self.blocks:
+            x = block(x, lengths)
+        logits = self.head(self.dropout(self.norm(x)))
+        return nn.functional.log_softmax(logits.float(), dim=-1), lengths
+
+    def recurrent_layers(self) -> list[RecurrentLayer]:
+        return [module for module in self.modules() if isinstance(module, RecurrentLayer)]
+
+
+def parameter_count(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def macs_per_second(model: RecurrentCTC, frames_per_second: float) -> float:
+    """Multiply-accumulates of the matrix products for a second of audio; elementwise work and
+    features are not counted."""
+    rate = frames_per_second / model.recipe.factor
+    total = 0.0
+    if isinstance(model.subsampling, Convolution):
+        per_second, size = frames_per_second, model.feature_size
+        for layer, stride in zip(model.subsampling.layers, model.subsampling.strides, strict=True):
+            per_second, size = per_second / stride, math.ceil(size / 2)
+            assert isinstance(layer, nn.Conv2d)
+            total += per_second * size * layer.weight.numel()
+    for module in model.modules():
+        if isinstance(module, Cell):
+            total += rate * module.macs_per_frame(module.input_size, module.hidden_size)
+        elif isinstance(module, nn.Linear):  # projections and the head
+            total += rate * module.weight.numel()
+    return total

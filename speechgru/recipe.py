@@ -1,0 +1,251 @@
+"""Every knob, its default and its meaning: the schema of a recipe.
+
+Design choices:
+- A recipe file holds only what differs from the defaults written here; no other module invents one.
+- Each module receives its own section (`FeatureRecipe`, `ModelRecipe`, …), never the whole.
+- A recipe holds numbers and strings. It builds nothing: YAML tags are refused.
+- An unknown key is an error that names the nearest valid one.
+"""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from speechgru.errors import RecipeError
+
+MAX_RECIPE_BYTES = 1_000_000
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class DataRecipe(Section):
+    """Where the utterances are. Paths are relative to the working directory."""
+
+    train: list[str] = Field(["data/digits/train.jsonl"], min_length=1)
+    dev: str = "data/digits/dev.jsonl"
+    max_seconds: float = Field(30.0, gt=0, description="longer training utterances are left out")
+
+
+class TextRecipe(Section):
+    """How references become what the model learns; the same rule is applied when scoring."""
+
+    case: Literal["lower", "upper", "keep"] = "lower"
+    punctuation: Literal["remove", "keep"] = Field(
+        "remove", description="remove all but letters, digits, apostrophe and space"
+    )
+
+
+class FeatureRecipe(Section):
+    """From waveform to frames: Spectrogram without centring → mel → log (→ DCT)."""
+
+    kind: Literal["logmel", "mfcc"] = "logmel"
+    sample_rate: int = Field(16000, ge=2000, le=192000, description="Hz; audio is resampled to it")
+    window_ms: float = Field(25.0, gt=0, le=200)
+    hop_ms: float = Field(10.0, gt=0, le=100)
+    mels: int = Field(80, ge=4, le=256)
+    low_hz: float = Field(20.0, ge=0)
+    high_hz: float | None = Field(None, description="Hz; default half the sample rate")
+    cepstra: int = Field(13, ge=1, le=128, description="MFCC only")
+    deltas: Literal[0, 1, 2] = Field(0, description="append first (and second) differences")
+    normalise: Literal["utterance", "global", "none"] = "utterance"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "FeatureRecipe":
+        if self.hop_ms > self.window_ms:
+            raise ValueError(f"hop_ms {self.hop_ms} is longer than window_ms {self.window_ms}")
+        if self.kind == "mfcc" and self.cepstra > self.mels:
+            raise ValueError(f"cepstra {self.cepstra} exceeds mels {self.mels}")
+        if self.high_hz is not None and not self.low_hz < self.high_hz <= self.sample_rate / 2:
+            raise ValueError(
+                f"high_hz {self.high_hz} must lie between low_hz {self.low_hz} "
+                f"and half the sample rate {self.sample_rate / 2}"
+            )
+        return self
+
+
+class AugmentRecipe(Section):
+    """Training only. Every draw depends on (seed, epoch, utterance) and nothing else."""
+
+    speed: list[float] = Field(
+        [1.0], min_length=1, description="one factor is drawn an utterance; 1.1 is faster"
+    )
+    noise_manifest: str | None = Field(None, description="recordings to mix in")
+    noise_probability: float = Field(0.5, ge=0, le=1)
+    noise_snr_db: tuple[float, float] = (5.0, 25.0)
+    frequency_warp: float = Field(
+        0.0, ge=0, le=0.3, description="vocal tract length: mel axis stretched by 1 ± this"
+    )
+    frequency_masks: int = Field(0, ge=0, description="SpecAugment")
+    frequency_mask_width: int = Field(20, ge=1, description="most mel bands (or cepstra) a mask")
+    time_masks: int = Field(0, ge=0, description="SpecAugment, per 10 s of audio, at least one")
+    time_mask_frames: int = Field(20, ge=1, description="most frames a mask")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "AugmentRecipe":
+        if any(not 0.5 <= factor <= 2 for factor in self.speed):
+            raise ValueError(f"speed factors must lie between 0.5 and 2, got {self.speed}")
+        if self.noise_snr_db[0] > self.noise_snr_db[1]:
+            raise ValueError(f"noise_snr_db must be [low, high], got {list(self.noise_snr_db)}")
+        return self
+
+
+class ModelRecipe(Section):
+    """subsampling → recurrent stack → CTC head."""
+
+    cell: str = Field("gru", description="a name in speechgru.cells.CELLS")
+    layers: int = Field(2, ge=1, le=16)
+    width: int = Field(128, ge=1, le=4096, description="units a direction")
+    bidirectional: bool = True
+    subsampling: Literal["stack", "conv"] = "stack"
+    factor: Literal[1, 2, 3, 4] = Field(2, description="frames of features a model frame")
+    conv_channels: int = Field(32, ge=1, le=512, description="subsampling: conv only")
+    dropout: float = Field(0.1, ge=0, lt=1, description="before each layer and before the head")
+    layer_norm: bool = Field(False, description="normalise each layer's input")
+    projection: int = Field(0, ge=0, le=4096, description="0: none; else units between layers")
+    residual: bool = Field(False, description="add a layer's input to its output")
+
+
+class TrainingRecipe(Section):
+    epochs: int = Field(30, ge=1)
+    batch_seconds: float = Field(60.0, gt=0, description="audio a batch, padding included")
+    accumulate: int = Field(1, ge=1, description="batches an optimiser step")
+    optimiser: Literal["adamw"] = "adamw"
+    learning_rate: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
+    warmup: float = Field(0.15, ge=0, lt=1, description="share of all steps")
+    clip_norm: float = Field(1.0, gt=0)
+    average: int = Field(
+        0, ge=0, description="also try the mean of the last so many epochs' weights; 0: off"
+    )
+    evaluate_every: int = Field(1, ge=1, description="epochs between scorings of dev")
+    patience: int = Field(0, ge=0, description="stop after so many scorings without gain; 0: never")
+    max_bad_steps: int = Field(20, ge=1, description="NaN or Inf steps in a row before giving up")
+    seed: int = Field(1, ge=0)
+    workers: int = Field(1, ge=0, description="threads that load and augment beside the training")
+    cache_mb: int = Field(1024, ge=0, description="decoded audio kept in memory at most")
+
+
+class Recipe(Section):
+    data: DataRecipe = DataRecipe()
+    text: TextRecipe = TextRecipe()
+    features: FeatureRecipe = FeatureRecipe()
+    augment: AugmentRecipe = AugmentRecipe()
+    model: ModelRecipe = ModelRecipe()
+    training: TrainingRecipe = TrainingRecipe()
+
+    def to_yaml(self) -> str:
+        """Everything resolved, in the schema's order."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that change when any value does."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe and apply `section.key=value` overrides.
+
+    `path` is a YAML file, a folder that holds `recipe.yaml`, or `recipes/NAME` of a recipe that
+    ships with the package. Raises RecipeError: missing or unreadable file, unknown key (with the
+    nearest valid name), value of the wrong kind.
+    """
+    file = _find(Path(path))
+    values = _read_yaml(file)
+    for text in overrides:
+        _override(values, text)
+    return make_recipe(values, str(file))
+
+
+def make_recipe(values: dict[str, Any], origin: str = "recipe") -> Recipe:
+    """Validate plain values; `origin` names them in the RecipeError."""
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as fault:
+        raise RecipeError(f"{origin}: {_explain(fault)}") from None
+
+
+def _find(path: Path) -> Path:
+    shipped = Path(__file__).parent / "recipes" / path.name
+    candidates = [path] if path.is_file() else [path / "recipe.yaml", shipped / "recipe.yaml"]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise RecipeError(
+        f"no recipe at {path}: expected a YAML file, a folder with recipe.yaml, or recipes/NAME "
+        f"with NAME one of {', '.join(shipped_recipes()) or 'those in the repository'}"
+    )
+
+
+def shipped_recipes() -> list[str]:
+    """Names under recipes/, in the installed package or the repository."""
+    here = Path(__file__).parent
+    homes = [home for home in (here / "recipes", here.parent / "recipes") if home.is_dir()]
+    return sorted({p.parent.name for home in homes for p in home.glob("*/recipe.yaml")})
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    if file.stat().st_size > MAX_RECIPE_BYTES:
+        raise RecipeError(f"{file}: larger than {MAX_RECIPE_BYTES} bytes, not a recipe")
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as fault:
+        reason = " ".join(str(fault).split())
+        raise RecipeError(f"{file}: not a plain YAML file: {reason}") from None
+    values = {} if values is None else values
+    if not isinstance(values, dict):
+        raise RecipeError(f"{file}: expected sections such as 'model:', found {values!r:.60}")
+    return values
+
+
+def _override(values: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    section, dot, name = key.strip().partition(".")
+    if not (equals and dot and section and name):
+        raise RecipeError(f"override {text!r}: expected section.key=value, e.g. model.width=256")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise RecipeError(f"override {text!r}: the value is not plain YAML") from None
+    held = values.get(section)
+    if held is None:
+        held = values[section] = {}
+    if not isinstance(held, dict):
+        raise RecipeError(f"override {text!r}: section {section!r} of the recipe holds no keys")
+    held[name] = parsed
+
+
+def _explain(fault: ValidationError) -> str:
+    """The first fault in words; an unknown key gets its nearest valid name."""
+    error = fault.errors()[0]
+    place = [str(part) for part in error["loc"]]
+    key = ".".join(place)
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(place[:-1])
+        near = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.5)
+        hint = f"did you mean {'.'.join([*place[:-1], near[0]])!r}?" if near else ""
+        return f"unknown key {key!r}: {hint or 'expected one of ' + ', '.join(known)}"
+    message = error["msg"].removeprefix("Value error, ")
+    where = f"{key}: " if key else ""
+    given = error.get("input")
+    got = "" if isinstance(given, dict | BaseModel) else f" (got {given!r})"
+    return f"{where}{message[0].lower() + message[1:]}{got}"
+
+
+def _known_keys(sections: list[str]) -> list[str]:
+    model: type[BaseModel] = Recipe
+    for name in sections:
+        annotation = model.model_fields[name].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)

@@ -1,0 +1,176 @@
+"""Recognizer: sound in, text out. The only road from one to the other: `transcribe`, `evaluate`,
+dev scoring in training and `compare` all go through here."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from speechgru.audio import read_audio, resample
+from speechgru.batches import AudioCache, pad
+from speechgru.cells import cpu
+from speechgru.checkpoint import Bundle, load_model
+from speechgru.decoding import greedy
+from speechgru.errors import AudioError, SpeechgruError
+from speechgru.manifest import Utterance
+
+Source = str | Path | Utterance | npt.NDArray[Any]
+WINDOW = 64  # sources sorted by length before they are cut into batches
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    text: str
+    duration: float  # seconds
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Recognizer:
+    """A trained model ready for sound.
+
+    >>> recognizer = Recognizer.load("runs/digits")           # doctest: +SKIP
+    >>> recognizer.transcribe("a.wav").text                   # doctest: +SKIP
+    'seven zero three'
+    """
+
+    def __init__(
+        self, bundle: Bundle, device: str | torch.device = "cpu", batch_seconds: float = 60.0
+    ) -> None:
+        self.bundle, self.device = bundle, torch.device(device)
+        self.batch_seconds = batch_seconds
+        self.sample_rate = bundle.blueprint.features.sample_rate
+
+    @classmethod
+    def load(
+        cls, path: str | Path, device: str = "auto", precision: str = "float32"
+    ) -> "Recognizer":
+        """Read a run folder or a model file.
+
+        `device`: auto (a GPU when present), cpu, cuda, cuda:1, … `precision`: how the recurrent
+        weights are held on a CPU, one of `speechgru.cells.cpu.PRECISIONS`.
+        Raises CheckpointError (no such model, damaged) and SpeechgruError (unknown device or
+        precision).
+        """
+        bundle = load_model(path)
+        chosen = choose_device(device)
+        if precision not in cpu.PRECISIONS:
+            names = ", ".join(cpu.PRECISIONS)
+            raise SpeechgruError(f"precision {precision!r}: expected one of {names}")
+        for layer in bundle.model.recurrent_layers():
+            layer.set_precision(precision)
+        bundle.model.to(chosen).eval()
+        return cls(bundle, chosen)
+
+    def transcribe(self, source: Source, sample_rate: int | None = None) -> Transcript:
+        """A file, a manifest's utterance, or an array of samples, mono (n,) or (n, channels), at
+        `sample_rate` Hz (default: the model's). Raises AudioError for what holds no sound."""
+        if isinstance(source, np.ndarray) and sample_rate not in (None, self.sample_rate):
+            assert sample_rate is not None
+            source = resample(_mono(source), sample_rate, self.sample_rate)
+        result = next(self.transcribe_all([source]))
+        if isinstance(result, SpeechgruError):
+            raise result
+        return result
+
+    def transcribe_all(
+        self, sources: Iterable[Source], cache: AudioCache | None = None
+    ) -> Iterator[Transcript | SpeechgruError]:
+        """One result a source, in order: its transcript, or the fault that kept it from one.
+
+        Sources are read a window at a time, sorted by length and decoded in batches, which never
+        changes a text: a row's output does not depend on its batch mates.
+        """
+        remaining = iter(sources)
+        while window := list(islice(remaining, WINDOW)):
+            yield from self._window(window, cache)
+
+    def _window(
+        self, sources: list[Source], cache: AudioCache | None
+    ) -> list[Transcript | SpeechgruError]:
+        results: dict[int, Transcript | SpeechgruError] = {}
+        rows: dict[int, Tensor] = {}
+        seconds: dict[int, float] = {}
+        for index, source in enumerate(sources):
+            try:
+                samples = self._samples(source, cache)
+                rows[index] = self.bundle.extract(samples)
+                seconds[index] = len(samples) / self.sample_rate
+            except SpeechgruError as fault:
+                results[index] = fault
+        for group in self._group(seconds):
+            for index, text in zip(group, self._decode([rows[i] for i in group]), strict=True):
+                results[index] = Transcript(text, round(seconds[index], 3))
+        return [results[index] for index in range(len(sources))]
+
+    def _samples(self, source: Source, cache: AudioCache | None) -> npt.NDArray[np.float32]:
+        if isinstance(source, Utterance):
+            if cache is not None:
+                return cache.read(source)
+            return read_audio(source.audio, self.sample_rate, source.offset, source.duration)
+        if isinstance(source, np.ndarray):
+            return _mono(source)
+        return read_audio(source, self.sample_rate)
+
+    def _group(self, seconds: dict[int, float]) -> Iterator[list[int]]:
+        """Indices of similar length, so that rows × longest ≤ batch_seconds."""
+        group: list[int] = []
+        for index in sorted(seconds, key=lambda i: seconds[i]):
+            if group and seconds[index] * (len(group) + 1) > self.batch_seconds:
+                yield group
+                group = []
+            group.append(index)
+        if group:
+            yield group
+
+    @torch.inference_mode()
+    def _decode(self, rows: list[Tensor]) -> list[str]:
+        features, lengths = pad(rows)
+        log_probs, lengths = self.bundle.model(features.to(self.device), lengths.to(self.device))
+        table = log_probs.cpu().numpy()
+        vocabulary = self.bundle.vocabulary
+        return [
+            vocabulary.decode(greedy(row[:length], vocabulary.blank)).strip()
+            for row, length in zip(table, lengths.tolist(), strict=True)
+        ]
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` takes a GPU when there is one. Raises SpeechgruError for what is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise SpeechgruError(f"device {name!r}: expected auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise SpeechgruError(f"device {name!r}: expected auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SpeechgruError(
+            f"device {name!r}: this machine has {torch.cuda.device_count()} GPUs; use --device cpu"
+        )
+    return device
+
+
+def _mono(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """(n,) or (n, channels), float in [-1, 1] or 16-bit integers → (n,) float32."""
+    values = np.asarray(samples)
+    if values.dtype == np.int16:
+        values = values.astype(np.float32) / 32768
+    elif values.dtype.kind != "f":
+        raise AudioError(f"samples of type {values.dtype}: expected float in [-1, 1] or int16")
+    if values.ndim == 2:
+        values = values.mean(axis=1)
+    if values.ndim != 1 or len(values) == 0:
+        raise AudioError(f"samples of shape {samples.shape}: expected (n,) or (n, channels), n > 0")
+    if not math.isfinite(float(np.abs(values).max())):
+        raise AudioError("samples hold NaN or infinity")
+    return np.ascontiguousarray(values, dtype=np.float32)

@@ -1,0 +1,102 @@
+"""Who takes part in a training: utterances with their tokens; who cannot is named, not dropped."""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from speechgru.errors import TrainingError
+from speechgru.features import FeatureExtractor
+from speechgru.manifest import Utterance, read_manifest
+from speechgru.model import model_frames
+from speechgru.recipe import Recipe
+from speechgru.text import Vocabulary, normalise
+
+log = logging.getLogger(__name__)
+NAMED = 5  # ids shown of those left out
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Normalised utterances; tokens (utterances,) of the training ones."""
+
+    train: list[Utterance]
+    tokens: list[list[int]]
+    dev: list[Utterance]
+    vocabulary: Vocabulary
+    left_out: dict[str, list[str]]  # reason → ids
+
+    @property
+    def hours(self) -> float:
+        return sum(utterance.duration for utterance in self.train) / 3600
+
+
+def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> TrainingData:
+    """Read the manifests of a recipe; the vocabulary is made from the training texts unless given.
+
+    Left out of training, with a count and names: utterances longer than `data.max_seconds`,
+    without text, with characters a given vocabulary lacks, and those CTC cannot align.
+    Raises ManifestError, and TrainingError when nobody is left.
+    """
+    everyone: list[Utterance] = []
+    for path in recipe.data.train:
+        everyone += [_normalised(u, recipe) for u in read_manifest(path)]
+    dev = [_normalised(u, recipe) for u in read_manifest(recipe.data.dev)]
+    twice = [id_ for id_, count in Counter(u.id for u in everyone).items() if count > 1]
+    if twice:
+        everyone = [replace(u, id=f"{i}:{u.id}") for i, u in enumerate(everyone)]
+    if vocabulary is None:
+        vocabulary = Vocabulary.from_texts(u.text for u in everyone)
+    extract = FeatureExtractor(recipe.features)
+    kept: list[Utterance] = []
+    left_out: dict[str, list[str]] = {}
+    for utterance in everyone:
+        reason = _unfit(utterance, recipe, vocabulary, extract)
+        if reason is None:
+            kept.append(utterance)
+        else:
+            left_out.setdefault(reason, []).append(utterance.id)
+    _tell(left_out, dev, vocabulary)
+    if not kept:
+        raise TrainingError(
+            f"{', '.join(recipe.data.train)}: none of {len(everyone)} utterances can be trained "
+            f"on ({'; '.join(f'{len(ids)} {reason}' for reason, ids in left_out.items())})"
+        )
+    tokens = [vocabulary.encode(utterance.text) for utterance in kept]
+    return TrainingData(kept, tokens, dev, vocabulary, left_out)
+
+
+def frames_needed(tokens: list[int]) -> int:
+    """The fewest frames CTC can write `tokens` in: one each, and a blank between equal ones."""
+    return len(tokens) + sum(a == b for a, b in pairwise(tokens))
+
+
+def _unfit(
+    utterance: Utterance, recipe: Recipe, vocabulary: Vocabulary, extract: FeatureExtractor
+) -> str | None:
+    if utterance.duration > recipe.data.max_seconds:
+        return f"longer than data.max_seconds ({recipe.data.max_seconds:g} s)"
+    if not utterance.text:
+        return "without text"
+    if vocabulary.unknown(utterance.text):
+        return "with characters the vocabulary lacks"
+    fastest = max(recipe.augment.speed)
+    samples = int(utterance.duration / fastest * recipe.features.sample_rate)
+    frames = model_frames(extract.frames(samples), recipe.model.factor)
+    if frames < frames_needed(vocabulary.encode(utterance.text)):
+        return "too short for its text (CTC needs a frame a character; see model.factor)"
+    return None
+
+
+def _normalised(utterance: Utterance, recipe: Recipe) -> Utterance:
+    return replace(utterance, text=normalise(utterance.text, recipe.text))
+
+
+def _tell(left_out: dict[str, list[str]], dev: list[Utterance], vocabulary: Vocabulary) -> None:
+    for reason, ids in left_out.items():
+        more = " …" if len(ids) > NAMED else ""
+        log.warning("left out %d %s: %s%s", len(ids), reason, ", ".join(ids[:NAMED]), more)
+    unknown: Counter[str] = sum((vocabulary.unknown(u.text) for u in dev), Counter())
+    if unknown:
+        listed = ", ".join(f"{char!r} ×{count}" for char, count in unknown.most_common(10))
+        log.warning("dev has characters that training lacks, which count as errors: %s", listed)

@@ -1,0 +1,415 @@
+"""The training loop, with nothing hidden.
+
+Design choices:
+- Everything random follows from (seed, epoch, utterance) or (seed, step), nothing from what ran
+  before: a resumed run takes the very steps that an uninterrupted one would have taken.
+- The loss is the CTC loss per target token over a whole optimiser step, so accumulating two
+  batches equals one batch of both.
+- Dev is scored through `Recognizer`, the road its users will take.
+- A stop request (Ctrl-C) is honoured between two steps, when the state is whole.
+"""
+
+import logging
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from speechgru import __version__
+from speechgru.augment import Augment
+from speechgru.batches import AudioCache, Batch, collate, load_ahead, plan_batches
+from speechgru.checkpoint import Blueprint, average_weights, new_bundle, save_model
+from speechgru.errors import TrainingError
+from speechgru.evaluation import evaluate_utterances
+from speechgru.recipe import Recipe, TrainingRecipe
+from speechgru.recognizer import Recognizer, choose_device
+from speechgru.scoring import Score
+from speechgru.text import Vocabulary
+from speechgru.training.data import TrainingData, read_training_data
+from speechgru.training.run import Position, Run, optimiser_tensors, restore_optimiser
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """After each optimiser step. `speed` is hours of audio an hour, `eta` seconds left."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    dev_wer: float | None
+    speed: float
+    eta: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished (or interrupted) training came to. Rates are fractions."""
+
+    folder: Path
+    dev_wer: float
+    dev_cer: float
+    epochs: int
+    seconds: float
+    interrupted: bool
+
+
+def train(
+    recipe: Recipe,
+    out: str | Path,
+    device: str = "auto",
+    resume: bool = False,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Result:
+    """Train by recipe into the folder `out`; with `resume`, go on where it stopped.
+
+    Raises TrainingError (folder in use, nothing to train on, steps that keep failing), and what
+    the manifests, audio files and recipe give rise to.
+    """
+    run = Run(Path(out))
+    chosen = choose_device(device)
+    if resume:
+        run.check_same(recipe)
+    position, tensors = Position(), None
+    if resume and run.last.exists():
+        position, tensors = run.load_state()
+    known = Vocabulary.from_json(position.vocabulary) if tensors is not None else None
+    data = read_training_data(recipe, known)
+    if not resume:
+        run.create(recipe)
+    trainer = Trainer(recipe, data, run, chosen, position, on_progress)
+    if tensors is not None:
+        trainer.restore(tensors)
+    return trainer.run_to_end()
+
+
+class Trainer:
+    """One training under way."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: TrainingData,
+        run: Run,
+        device: torch.device,
+        position: Position,
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        self.recipe, self.options, self.data, self.run = recipe, recipe.training, data, run
+        self.device, self.position, self.on_progress = device, position, on_progress
+        torch.manual_seed(self.options.seed)
+        blueprint = Blueprint(text=recipe.text, features=recipe.features, model=recipe.model)
+        self.bundle = new_bundle(blueprint, data.vocabulary, {})
+        self.model = self.bundle.model.to(device)
+        position.vocabulary = data.vocabulary.to_json()
+        self.cache = AudioCache(recipe.features.sample_rate, self.options.cache_mb * 1_000_000)
+        self.augment = Augment(recipe.augment, self.bundle.extract, self.options.seed)
+        self.optimiser = make_optimiser(self.model, self.options)
+        self.plans = [
+            plan_batches(
+                [u.duration for u in data.train],
+                self.options.batch_seconds, self.options.seed, epoch,
+            )
+            for epoch in range(self.options.epochs)
+        ]  # fmt: skip
+        self.total_steps = sum(math.ceil(len(p) / self.options.accumulate) for p in self.plans)
+        self.bad_in_a_row = 0
+        self.dev_score: Score | None = None
+
+    # The course of a run ------------------------------------------------------------------------
+
+    def run_to_end(self) -> Result:
+        """All epochs left, then the averaged model."""
+        options, position = self.options, self.position
+        if self.recipe.features.normalise == "global" and self.bundle.extract.mean is None:
+            self.bundle.extract.fit(self.cache.read(u) for u in self.data.train)
+        events = SummaryWriter(str(self.run.folder / "events"), purge_step=position.step)
+        try:
+            with stop_request() as stop:
+                while position.epoch < options.epochs and not self._out_of_patience():
+                    if not self._train_epoch(stop):
+                        self.save_state()
+                        return self._result(interrupted=True)
+                    self._finish_epoch(events)
+        finally:
+            events.close()
+        self._try_average()
+        return self._result(interrupted=False)
+
+    def _train_epoch(self, stop: threading.Event) -> bool:
+        """Optimiser steps over what is left of the epoch; False when asked to stop on the way."""
+        position, k = self.position, self.options.accumulate
+        plan = self.plans[position.epoch][position.batch :]
+        groups = [plan[i : i + k] for i in range(0, len(plan), k)]
+        self.model.train()
+        batches = load_ahead(plan, self._load, self.options.workers)
+        audio, seconds = 0.0, 0.0
+        for group in groups:
+            if stop.is_set():
+                batches.close()
+                return False
+            began = time.monotonic()
+            members = [next(batches) for _ in group]
+            self._step(members)
+            took = time.monotonic() - began
+            position.batch += len(group)
+            position.step += 1
+            position.seconds += took
+            seconds += took
+            audio += sum(batch.seconds for batch in members)
+            self._show(audio / max(seconds, 1e-9))
+        return True
+
+    def _load(self, indices: list[int]) -> Batch:
+        """Read, augment and pad one planned batch (in a loader's thread)."""
+        utterances = [self.data.train[i] for i in indices]
+        epoch = self.position.epoch
+        rows = [self.augment(self.cache.read(u), u.id, epoch) for u in utterances]
+        return collate(utterances, rows, [self.data.tokens[i] for i in indices])
+
+    def _step(self, members: list[Batch]) -> None:
+        """One optimiser step over one or more batches; a step with NaN or Inf changes nothing."""
+        options, position = self.options, self.position
+        torch.manual_seed(options.seed * 1_000_003 + position.step)  # dropout
+        for parameters in self.optimiser.param_groups:
+            parameters["lr"] = learning_rate(options, position.step, self.total_steps)
+        self.optimiser.zero_grad(set_to_none=True)
+        tokens = int(sum(int(batch.target_lengths.sum()) for batch in members))
+        total, culprits = 0.0, []
+        for batch in members:
+            losses = self._losses(batch)
+            culprits += [i for i, ok in zip(batch.ids, losses.isfinite().tolist(), strict=True)
+                         if not ok]  # fmt: skip
+            loss = losses.sum() / tokens
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), options.clip_norm)
+        if math.isfinite(total) and bool(norm.isfinite()):
+            self.optimiser.step()
+            self.bad_in_a_row = 0
+            position.loss_sum += total * tokens
+            position.token_count += tokens
+        else:
+            self._bad_step(culprits or [i for batch in members for i in batch.ids])
+
+    def _losses(self, batch: Batch) -> Tensor:
+        """CTC loss (negative log-likelihood) of each row, (batch,)."""
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+            log_probs, lengths = self.model(
+                batch.features.to(self.device), batch.lengths.to(self.device)
+            )
+        return nn.functional.ctc_loss(
+            log_probs.transpose(0, 1),
+            batch.targets.to(self.device),
+            lengths,
+            batch.target_lengths.to(self.device),
+            blank=self.data.vocabulary.blank,
+            reduction="none",
+        )
+
+    def _bad_step(self, ids: list[str]) -> None:
+        self.position.skipped_steps += 1
+        self.bad_in_a_row += 1
+        log.warning("step %d skipped: loss or gradient is NaN or infinite, at %s",
+                    self.position.step, ", ".join(ids[:5]))  # fmt: skip
+        if self.bad_in_a_row >= self.options.max_bad_steps:
+            raise TrainingError(
+                f"{self.bad_in_a_row} steps in a row gave NaN or infinity (the last at "
+                f"{', '.join(ids[:3])}): listen to these files; else lower "
+                "training.learning_rate or training.clip_norm"
+            )
+
+    def _finish_epoch(self, events: SummaryWriter) -> None:
+        """Score dev, keep what is good, and commit."""
+        options, position = self.options, self.position
+        position.epoch, position.batch = position.epoch + 1, 0
+        loss = position.loss_sum / max(position.token_count, 1)
+        position.loss_sum, position.token_count = 0.0, 0
+        row: dict[str, Any] = {
+            "epoch": position.epoch, "step": position.step, "loss": loss,
+            "learning_rate": self.optimiser.param_groups[0]["lr"],
+            "seconds": round(position.seconds, 1), "skipped_steps": position.skipped_steps,
+        }  # fmt: skip
+        if position.epoch % options.evaluate_every == 0 or position.epoch == options.epochs:
+            self.dev_score = self.score_dev()
+            row |= {"dev_wer": self.dev_score.wer, "dev_cer": self.dev_score.cer}
+            self._keep_if_good(self.dev_score.wer)
+        self.save_state()
+        self.run.drop_all_but({epoch for _, epoch in position.kept})
+        self.run.write_metrics(row)
+        for name in ("loss", "dev_wer", "dev_cer", "learning_rate"):
+            if name in row:
+                events.add_scalar(name, row[name], position.step)
+        log.info(_epoch_line(row, options.epochs))
+
+    def _keep_if_good(self, wer: float) -> None:
+        position = self.position
+        if position.best_wer is None or wer <= position.best_wer:
+            improved = position.best_wer is None or wer < position.best_wer
+            position.best_wer, position.best_epoch = wer, position.epoch
+            self._save_model(None, wer, f"epoch {position.epoch}")
+        else:
+            improved = False
+        position.scorings_without_gain = 0 if improved else position.scorings_without_gain + 1
+        if self.options.average:
+            kept = sorted([*position.kept, (wer, position.epoch)], key=lambda k: (k[0], -k[1]))
+            position.kept = kept[: self.options.average]
+            if (wer, position.epoch) in position.kept:
+                self.run.keep(position.epoch, self.model.state_dict())
+
+    def _out_of_patience(self) -> bool:
+        patience = self.options.patience
+        return 0 < patience <= self.position.scorings_without_gain
+
+    def _try_average(self) -> None:
+        """The mean of the kept epochs' weights, if dev does not like it less than the best."""
+        position = self.position
+        if len(position.kept) < 2:
+            return
+        epochs = [epoch for _, epoch in position.kept]
+        mean = average_weights([self.run.kept_weights(epoch) for epoch in epochs])
+        self.model.load_state_dict(mean)
+        averaged = self.score_dev()
+        log.info("mean of epochs %s: dev WER %.2f %% (best single %.2f %%)",
+                 ", ".join(map(str, sorted(epochs))), 100 * averaged.wer,
+                 100 * (position.best_wer or 0))  # fmt: skip
+        if position.best_wer is None or averaged.wer <= position.best_wer:
+            self.dev_score = averaged
+            self._save_model(mean, averaged.wer, f"mean of {len(epochs)} epochs")
+
+    # Helpers ------------------------------------------------------------------------------------
+
+    def score_dev(self) -> Score:
+        """Dev, through the road that users take."""
+        self.model.eval()
+        recognizer = Recognizer(self.bundle, self.device)
+        evaluation = evaluate_utterances(recognizer, self.data.dev, self.cache)
+        for id_, fault in evaluation.failed.items():
+            raise TrainingError(f"dev utterance {id_}: {fault}")
+        return evaluation.score
+
+    def save_state(self) -> None:
+        tensors = {f"model.{name}": t for name, t in self.model.state_dict().items()}
+        tensors |= optimiser_tensors(self.optimiser)
+        extract = self.bundle.extract
+        if extract.mean is not None and extract.std is not None:
+            tensors["features.mean"], tensors["features.std"] = extract.mean, extract.std
+        self.run.save_state(self.position, tensors)
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Raises TrainingError when the state does not fit the recipe's model."""
+        weights = {n.removeprefix("model."): t for n, t in tensors.items() if n[:6] == "model."}
+        try:
+            self.model.load_state_dict(weights)
+        except RuntimeError as fault:
+            raise TrainingError(f"{self.run.last}: does not fit the recipe: {fault}") from None
+        restore_optimiser(self.optimiser, tensors)
+        self.bundle.extract.mean = tensors.get("features.mean")
+        self.bundle.extract.std = tensors.get("features.std")
+
+    def _save_model(self, weights: dict[str, Tensor] | None, dev_wer: float, which: str) -> None:
+        self.bundle.about = {
+            "speechgru": __version__, "torch": torch.__version__,
+            "recipe": self.recipe.fingerprint(), "seed": self.options.seed, "weights": which, "dev_wer": dev_wer,
+            "hours": round(self.data.hours, 3),
+        }  # fmt: skip
+        save_model(self.run.model, self.bundle, weights)
+
+    def _show(self, speed: float) -> None:
+        position = self.position
+        per_step = position.seconds / max(position.step, 1)
+        loss = position.loss_sum / max(position.token_count, 1)
+        self.on_progress(
+            Progress(
+                position.epoch + 1, self.options.epochs, position.step, self.total_steps,
+                loss, position.best_wer, speed, per_step * (self.total_steps - position.step),
+            )
+        )  # fmt: skip
+
+    def _result(self, interrupted: bool) -> Result:
+        scored = self.dev_score
+        return Result(
+            self.run.folder,
+            self.bundle.about.get("dev_wer", math.nan),
+            scored.cer if scored else math.nan,
+            self.position.epoch,
+            self.position.seconds,
+            interrupted,
+        )
+
+
+def make_optimiser(model: nn.Module, options: TrainingRecipe) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter 2019); weights decay, biases and norms do not."""
+    weights = [p for p in model.parameters() if p.ndim > 1]
+    rest = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": weights, "weight_decay": options.weight_decay},
+        {"params": rest, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=options.learning_rate)
+
+
+def learning_rate(options: TrainingRecipe, step: int, total: int) -> float:
+    """The rate of a step, 0 ≤ step < total.
+
+    one-cycle: half a cosine up from 1/25 of the peak, half a cosine down to 1/250,000 (Smith &
+    Topin 2018, as in torch, without its momentum cycle). cosine: a line up from 0, half a cosine
+    down to 0.
+    """
+    peak, warm = options.learning_rate, options.warmup * total
+    if options.schedule == "constant":
+        return peak
+    low, end = (peak / 25, peak / 250_000) if options.schedule == "one-cycle" else (0.0, 0.0)
+    if step < warm:
+        share = (step + 1) / warm
+        if options.schedule == "one-cycle":
+            share = (1 - math.cos(math.pi * min(share, 1))) / 2
+        return low + (peak - low) * min(share, 1)
+    share = (step - warm) / max(total - warm, 1)
+    return end + (peak - end) * (1 + math.cos(math.pi * share)) / 2
+
+
+@contextmanager
+def stop_request() -> Iterator[threading.Event]:
+    """While open, the first Ctrl-C (or SIGTERM) sets the event; the next acts as usual."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def request(_number: int, _frame: FrameType | None) -> None:
+        log.warning("stopping after this step; once more to stop at once")
+        event.set()
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+
+    for number in usual:
+        signal.signal(number, request)
+    try:
+        yield event
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+
+
+def _epoch_line(row: dict[str, Any], epochs: int) -> str:
+    scored = ""
+    if "dev_wer" in row:
+        scored = f"  dev WER {100 * row['dev_wer']:6.2f} %  CER {100 * row['dev_cer']:6.2f} %"
+    return (
+        f"epoch {row['epoch']:3d}/{epochs}  loss {row['loss']:.4f}{scored}  {row['seconds']:.0f} s"
+    )
