@@ -1,0 +1,64 @@
+"""Corpora → manifests: one module a corpus or layout, one line in the table.
+
+A reader takes the corpus's folder (None: its usual place, if it has one) and a speaker to hold out
+(None: the usual splits); what is wrong with single utterances it returns, it does not raise.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from speechgru.audio import AudioInfo
+from speechgru.corpora import an4, digits, fsdd, librispeech
+from speechgru.corpora.common import Prepared, headers
+from speechgru.errors import CorpusError
+from speechgru.files import shown
+from speechgru.manifest import Utterance
+
+__all__ = ["CORPORA", "Prepared", "SummaryRow", "prepare", "summary_rows"]
+
+CORPORA: dict[str, Callable[[Path | None, str | None], Prepared]] = {
+    "digits": digits.prepare,
+    "fsdd": fsdd.prepare,
+    "an4": an4.prepare,
+    "librispeech": librispeech.prepare,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryRow:
+    """A split in figures. `sample_rates` in Hz; `characters`: those that occur in its texts."""
+
+    split: str
+    utterances: int
+    hours: float
+    speakers: int
+    sample_rates: tuple[int, ...]
+    characters: str
+
+
+def prepare(name: str, source: str | Path | None = None, holdout: str | None = None) -> Prepared:
+    """The utterances of a corpus, in splits, and what had to be left out.
+
+    Raises CorpusError: no such corpus, not its folder, no usable utterance for a split.
+    """
+    if name not in CORPORA:
+        raise CorpusError(f"no corpus {shown(name)!r}; expected one of {', '.join(CORPORA)}")
+    return CORPORA[name](Path(source) if source is not None else None, holdout)
+
+
+def summary_rows(splits: Mapping[str, Sequence[Utterance]]) -> list[SummaryRow]:
+    """A row a split, in order; rates are read from the files' headers."""
+    return [_summary_row(split, utterances) for split, utterances in splits.items()]
+
+
+def _summary_row(split: str, utterances: Sequence[Utterance]) -> SummaryRow:
+    infos = headers(sorted({utterance.audio for utterance in utterances}))
+    return SummaryRow(
+        split=split,
+        utterances=len(utterances),
+        hours=sum(utterance.duration for utterance in utterances) / 3600,
+        speakers=len({u.speaker for u in utterances if u.speaker is not None}),
+        sample_rates=tuple(sorted({i.sample_rate for i in infos if isinstance(i, AudioInfo)})),
+        characters="".join(sorted({char for u in utterances for char in u.text})),
+    )

@@ -1,0 +1,104 @@
+"""CMU Census (AN4): spelled names, letters, numbers and commands; CMU Sphinx's layout.
+
+`etc/an4_{train,test}.fileids` list the utterances, `etc/an4_{train,test}.transcription` their
+words; audio is found by id, whatever its suffix. Train and test are official and share no speaker.
+The corpus has no dev: ours is 8 of the training speakers, 3 women and 5 men (test has 3 and 7),
+evenly spread over the sorted ids of each; an id's first letter tells the sex. "train+dev" is all
+the training utterances again, for a last training once everything is chosen.
+"""
+
+import re
+from pathlib import Path, PurePosixPath
+
+from speechgru.corpora.common import (
+    Prepared,
+    Recording,
+    audio_below,
+    need_source,
+    not_the_corpus,
+    prepared,
+    read_lines,
+    refuse_holdout,
+    spaced,
+)
+from speechgru.errors import CorpusError
+from speechgru.files import shown
+
+DEV_SPEAKERS = {"f": 3, "m": 5}
+FILLERS = {"<s>", "</s>", "<sil>"}
+ORIGIN = "https://github.com/cmusphinx/an4 or http://www.speech.cs.cmu.edu/databases/an4"
+
+
+def prepare(source: Path | None, holdout: str | None = None) -> Prepared:
+    """Splits train, dev, test and train+dev.
+
+    Raises CorpusError: lists missing, a line of them unreadable, too few speakers for a dev.
+    """
+    refuse_holdout("an4", holdout)
+    source = need_source(source, "an4", "the folder that holds etc/ and wav/", ORIGIN)
+    if not (source / "etc").is_dir() and (source / "an4" / "etc").is_dir():
+        source = source / "an4"
+    files = audio_below(source)
+    train, test = (_listed(source, part, files) for part in ("train", "test"))
+    dev_speakers = _dev_speakers(source, train)
+    result = prepared(
+        source,
+        {
+            "train": [r for r in train if r.speaker not in dev_speakers],
+            "dev": [r for r in train if r.speaker in dev_speakers],
+            "test": test,
+        },
+    )
+    both = {u.id: u for split in ("train", "dev") for u in result.splits[split]}
+    result.splits["train+dev"] = [both[r.id] for r in train if r.id in both]
+    return result
+
+
+def _listed(source: Path, part: str, files: dict[str, list[Path]]) -> list[Recording]:
+    """The utterances of a .fileids file, in its order."""
+    lists = sorted((source / "etc").glob(f"*_{part}.fileids"))
+    if not lists:
+        not_the_corpus(source, "an4", f"etc/an4_{part}.fileids")
+    texts = _transcripts(lists[0].with_suffix(".transcription"))
+    recordings = []
+    for line in read_lines(lists[0]):
+        path = PurePosixPath(line.strip())
+        if path.name not in texts:
+            raise CorpusError(f"{shown(lists[0])}: {shown(path.name)} has no transcription")
+        audio = _best(files.get(path.name, []), path)
+        recordings.append(Recording(path.name, audio, texts[path.name], path.parent.name))
+    return recordings
+
+
+def _transcripts(file: Path) -> dict[str, str]:
+    """Words by id, from lines such as "<s> YES </s> (an251-fash-b)"."""
+    texts = {}
+    for number, line in enumerate(read_lines(file), start=1):
+        match = re.fullmatch(r"(.*)\(([^()\s]+)\)", line.strip())
+        if not match:
+            raise CorpusError(
+                f"{shown(file)}:{number}: expected WORDS (ID), found {shown(line.strip()[:60])!r}"
+            )
+        words = [word for word in match[1].split() if word not in FILLERS]
+        texts[PurePosixPath(match[2]).name] = " ".join(words)
+    return texts
+
+
+def _best(candidates: list[Path], path: PurePosixPath) -> Path | None:
+    """The file whose folders are the listed ones, else the first of that name."""
+    listed = path.as_posix()
+    inside = [p for p in candidates if p.with_suffix("").as_posix().endswith(f"/{listed}")]
+    return next(iter(inside or candidates), None)
+
+
+def _dev_speakers(source: Path, train: list[Recording]) -> set[str]:
+    chosen: set[str] = set()
+    for sex, count in DEV_SPEAKERS.items():
+        speakers = sorted({r.speaker for r in train if r.speaker.startswith(sex)})
+        if len(speakers) <= count:
+            raise CorpusError(
+                f"{shown(source)}: {len(speakers)} training speakers whose id begins with "
+                f"{sex!r}; dev needs {count} and training some more: is the corpus complete?"
+            )
+        chosen.update(spaced(speakers, count))
+    return chosen

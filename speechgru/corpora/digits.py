@@ -1,0 +1,57 @@
+"""Connected digits of synthetic voices, part of the repository: manifests that stand ready."""
+
+from pathlib import Path
+
+from speechgru.audio import SLACK, AudioInfo
+from speechgru.corpora.common import Prepared, headers, not_the_corpus, refuse_holdout
+from speechgru.errors import AudioError, CorpusError
+from speechgru.files import shown
+from speechgru.manifest import Utterance, read_manifest
+
+SPLITS = ("train", "dev", "test")
+
+
+def prepare(source: Path | None, holdout: str | None = None) -> Prepared:
+    """The three manifests in `source` (None: the repository's data/digits), audio checked.
+
+    Raises CorpusError: manifests missing, a split without audio; ManifestError: a damaged one.
+    """
+    refuse_holdout("digits", holdout)
+    source = _find(source)
+    splits: dict[str, list[Utterance]] = {}
+    problems: list[str] = []
+    for split in SPLITS:
+        listed = read_manifest(source / f"{split}.jsonl")
+        infos = headers(utterance.audio for utterance in listed)
+        faults = [_fault(utterance, info) for utterance, info in zip(listed, infos, strict=True)]
+        splits[split] = [u for u, fault in zip(listed, faults, strict=True) if not fault]
+        problems += filter(None, faults)
+        if not splits[split]:
+            raise CorpusError(
+                f"{shown(source)}: no usable utterance for {split}; first fault: {problems[0]}"
+            )
+    return Prepared(splits, problems)
+
+
+def _find(source: Path | None) -> Path:
+    beside_package = Path(__file__).parents[2] / "data" / "digits"
+    homes = [source] if source else [beside_package, Path("data/digits")]
+    for home in homes:
+        if all((home / f"{split}.jsonl").is_file() for split in SPLITS):
+            return home
+    if source and source.is_dir():
+        not_the_corpus(source, "digits", "train.jsonl, dev.jsonl and test.jsonl")
+    looked = " or ".join(shown(home) for home in homes)
+    raise CorpusError(
+        f"digits: no train.jsonl, dev.jsonl and test.jsonl in {looked}; it is part of the "
+        "repository: run there, or give --source DIR"
+    )
+
+
+def _fault(utterance: Utterance, info: AudioInfo | AudioError) -> str:
+    if isinstance(info, AudioError):
+        return f"{utterance.id}: {info}"
+    end = utterance.offset + utterance.duration
+    if end > info.duration + SLACK:
+        return f"{utterance.id}: to end at {end:.2f} s, but its audio has {info.duration:.2f} s"
+    return ""

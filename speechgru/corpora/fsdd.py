@@ -1,0 +1,54 @@
+"""Free Spoken Digit Dataset: `recordings/{digit}_{speaker}_{index}.wav`, one digit a file, 8 kHz.
+
+Test is the official one, index 0–4 of every digit and speaker: speakers known from training. Dev
+is index 5–9 of the same: the recordings next to the test's, chosen by the same rule, so that what
+is better on dev is likely better on test. With a speaker held out, all of that speaker is test,
+dev is index 5–9 of the others, and their index 0–4 joins the training.
+"""
+
+import re
+from pathlib import Path
+
+from speechgru.corpora.common import (
+    Prepared,
+    Recording,
+    audio_below,
+    need_source,
+    not_the_corpus,
+    prepared,
+)
+from speechgru.errors import CorpusError
+from speechgru.files import shown
+
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+NAME = re.compile(r"([0-9])_(.+)_([0-9]{1,6})")
+ORIGIN = "https://github.com/Jakobovski/free-spoken-digit-dataset"
+
+
+def prepare(source: Path | None, holdout: str | None = None) -> Prepared:
+    """Splits of the official test, or of one speaker left out.
+
+    Raises CorpusError: no recordings, or no speaker of the name to hold out.
+    """
+    source = need_source(source, "fsdd", "the folder that holds recordings/", ORIGIN)
+    folder = source / "recordings"
+    files = audio_below(folder if folder.is_dir() else source)
+    matches = [match for name in sorted(files) if (match := NAME.fullmatch(name))]
+    if not matches:
+        not_the_corpus(source, "fsdd", "recordings/DIGIT_SPEAKER_INDEX.wav")
+    speakers = sorted({match[2] for match in matches})
+    if holdout is not None and holdout not in speakers:
+        raise CorpusError(
+            f"fsdd: no speaker {shown(holdout)} to hold out; expected one of {', '.join(speakers)}"
+        )
+    splits: dict[str, list[Recording]] = {"train": [], "dev": [], "test": []}
+    for match in matches:
+        digit, speaker, index = int(match[1]), match[2], int(match[3])
+        recording = Recording(match[0], files[match[0]][0], DIGITS[digit], speaker)
+        splits[_split(speaker, index, holdout)].append(recording)
+    return prepared(source, splits)
+
+
+def _split(speaker: str, index: int, holdout: str | None) -> str:
+    is_test = index <= 4 if holdout is None else speaker == holdout
+    return "test" if is_test else "dev" if 5 <= index <= 9 else "train"
