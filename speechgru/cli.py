@@ -54,7 +54,7 @@ def prepare(
 
     prepared = prepare_corpus(name, source, holdout)
     folder = out or Path("data") / name
-    files = write_splits(prepared, folder)
+    files = write_splits(prepared.splits, folder)
     console.show_corpus(name, summary_rows(prepared.splits), files, prepared.problems)
 
 

@@ -13,9 +13,9 @@ from speechgru.corpora import an4, digits, fsdd, librispeech
 from speechgru.corpora.common import Prepared, headers
 from speechgru.errors import CorpusError
 from speechgru.files import shown
-from speechgru.manifest import Utterance
+from speechgru.manifest import Utterance, write_manifest
 
-__all__ = ["CORPORA", "Prepared", "SummaryRow", "prepare", "summary_rows"]
+__all__ = ["CORPORA", "Prepared", "SummaryRow", "prepare", "summary_rows", "write_splits"]
 
 CORPORA: dict[str, Callable[[Path | None, str | None], Prepared]] = {
     "digits": digits.prepare,
@@ -45,6 +45,14 @@ def prepare(name: str, source: str | Path | None = None, holdout: str | None = N
     if name not in CORPORA:
         raise CorpusError(f"no corpus {shown(name)!r}; expected one of {', '.join(CORPORA)}")
     return CORPORA[name](Path(source) if source is not None else None, holdout)
+
+
+def write_splits(splits: Mapping[str, Sequence[Utterance]], folder: Path) -> list[Path]:
+    """Write `folder`/SPLIT.jsonl for each split. Raises ManifestError."""
+    files = [folder / f"{split}.jsonl" for split in splits]
+    for file, utterances in zip(files, splits.values(), strict=True):
+        write_manifest(file, utterances)
+    return files
 
 
 def summary_rows(splits: Mapping[str, Sequence[Utterance]]) -> list[SummaryRow]:

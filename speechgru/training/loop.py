@@ -323,8 +323,8 @@ class Trainer:
     def _save_model(self, weights: dict[str, Tensor] | None, dev_wer: float, which: str) -> None:
         self.bundle.about = {
             "speechgru": __version__, "torch": torch.__version__,
-            "recipe": self.recipe.fingerprint(), "seed": self.options.seed, "weights": which, "dev_wer": dev_wer,
-            "hours": round(self.data.hours, 3),
+            "recipe": self.recipe.fingerprint(), "seed": self.options.seed, "weights": which,
+            "dev_wer": dev_wer, "hours": round(self.data.hours, 3),
         }  # fmt: skip
         save_model(self.run.model, self.bundle, weights)
 
