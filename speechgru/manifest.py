@@ -68,10 +68,10 @@ def read_manifest(path: str | Path) -> list[Utterance]:
     over 1 MB, a file over 2 GB.
     """
     file = Path(path)
-    folder = Path(os.path.realpath(file)).parent
     lines = [_parse(place, text) for place, text in _numbered_lines(file)]
     if not lines:
         raise ManifestError(f"{shown(file)}: no utterance in it; expected one JSON object a line")
+    folder = Path(os.path.realpath(file)).parent
     ids = _unique_ids(lines)
     return [
         Utterance(audio=Path(os.path.normpath(folder / line.name)), id=id_, **line.values)

@@ -115,6 +115,8 @@ class Vocabulary:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token numbers; blanks are silent. Raises IndexError beyond the tokens."""
+        if len(ids) and min(ids) < 0:
+            raise IndexError(f"token {min(ids)} is below 0")
         return "".join(self.tokens[i] for i in ids if i != self.blank)
 
     def to_json(self) -> dict[str, Any]:
@@ -136,7 +138,8 @@ class Vocabulary:
             raise CheckpointError(f"vocabulary: token 0 must be {BLANK!r}, found {tokens[0]!r:.60}")
         seen: set[str] = {BLANK}
         for number, token in enumerate(tokens[1:], start=1):
-            if not (isinstance(token, str) and len(token) == 1 and token not in seen):
+            one = isinstance(token, str) and len(token) == 1 and unicodedata.category(token) != "Cs"
+            if not one or token in seen:
                 raise CheckpointError(
                     f"vocabulary: token {number} must be one character that occurs once, "
                     f"found {token!r:.60}"

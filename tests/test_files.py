@@ -1,0 +1,64 @@
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from speechgru.files import atomic_write, shown
+
+
+def test_write_makes_folders_and_replaces_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "a.txt"
+    atomic_write(path, "é\n")
+    assert path.read_bytes() == "é\n".encode()
+    atomic_write(path, b"\x00\xff")
+    assert path.read_bytes() == b"\x00\xff"
+    assert os.listdir(path.parent) == ["a.txt"]
+
+
+def test_write_obeys_the_umask(tmp_path: Path) -> None:
+    (tmp_path / "usual").touch()
+    atomic_write(tmp_path / "ours", b"")
+    usual, ours = (stat.S_IMODE(os.stat(tmp_path / n).st_mode) for n in ("usual", "ours"))
+    assert ours == usual
+
+
+def test_write_follows_a_link(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("old")
+    (tmp_path / "link").symlink_to("target")
+    atomic_write(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_text() == "new"
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+@pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, fault: BaseException
+) -> None:
+    def fail(*_: object) -> None:
+        raise fault
+
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    monkeypatch.setattr(os, step, fail)
+    with pytest.raises(type(fault)):
+        atomic_write(path, "new")
+    monkeypatch.undo()
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("a b/ü'$(x).wav", "a b/ü'$(x).wav"),
+        ("two\nlines\t.wav", r"two\nlines\t.wav"),
+        (os.fsdecode(b"caf\xe9.wav"), r"caf\udce9.wav"),
+        ("\x1b[31mred", r"\x1b[31mred"),
+        ("right\u202eleft", r"right\u202eleft"),
+    ],
+)
+def test_shown_is_one_printable_line(path: str, expected: str) -> None:
+    assert shown(path) == expected
+    shown(path).encode("utf-8")

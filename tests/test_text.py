@@ -1,0 +1,164 @@
+import itertools
+import json
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechgru.errors import CheckpointError, SpeechgruError
+from speechgru.recipe import TextRecipe
+from speechgru.text import BLANK, Vocabulary, describe, normalise
+
+DEFAULT = TextRecipe()
+KEEP = TextRecipe(case="keep", punctuation="keep")
+texts = st.text(st.characters(codec="utf-8"), max_size=40)
+rules = st.builds(
+    TextRecipe,
+    case=st.sampled_from(["lower", "upper", "keep"]),
+    punctuation=st.sampled_from(["remove", "keep"]),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ""),
+        ("  Hello,\tWORLD!\n", "hello world"),
+        ("twenty-one", "twenty one"),
+        ("U.S.A. 3.5 %", "u s a 3 5"),
+        ("Don’t, it‛s Mary＇s oʼclock", "don't it's mary's o'clock"),
+        ("'quoted' dogs' 'tis rock 'n' roll", "quoted dogs tis rock n roll"),
+        ("o''clock a'-b", "o clock a b"),
+        ("e\u0301te\u0301", "été"),  # decomposed accents are composed
+        ("e\u200b\u0301", "é"),  # also across an invisible character
+        ("soft\u00adhyphen \ufeffmark", "softhyphen mark"),
+        ("no\u00a0break\u2003space\u2028line", "no break space line"),
+        ("ΑΣ ΟΔΟΣ", "ας οδος"),  # final sigma
+        ("İstanbul", "i̇stanbul"),
+        ("Straße №5", "straße 5"),
+        ("Привет, мир!", "привет мир"),
+        ("こんにちは。世界", "こんにちは 世界"),
+        ("हिन्दी की किताब", "हिन्दी की किताब"),  # vowel signs are marks
+        ("สวัสดีครับ", "สวัสดีครับ"),
+        ("می\u200cخواهم\u200c", "می\u200cخواهم"),  # joiner inside a word, not after it
+        ("שָׁלוֹם", unicodedata.normalize("NFC", "שָׁלוֹם")),
+        ("I ❤️ you 👍🏽 #️⃣", "i you"),
+        ("_under_score_", "under score"),
+        ("?!", ""),
+    ],
+)
+def test_the_default_rule(text: str, expected: str) -> None:
+    assert normalise(text, DEFAULT) == expected
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        (TextRecipe(case="upper"), "IT'S STRASSE NR 5"),
+        (TextRecipe(case="keep"), "It's Straße Nr 5"),
+        (TextRecipe(punctuation="keep"), "it's straße, nr. 5!"),
+        (KEEP, "It's Straße, Nr. 5!"),
+    ],
+)
+def test_the_other_rules(recipe: TextRecipe, expected: str) -> None:
+    assert normalise(" It’s Straße,  Nr. 5! ", recipe) == expected
+
+
+@given(texts, rules)
+def test_twice_is_once(text: str, recipe: TextRecipe) -> None:
+    once = normalise(text, recipe)
+    assert normalise(once, recipe) == once
+
+
+@given(texts)
+def test_nothing_but_words_is_left(text: str) -> None:
+    result = normalise(text, DEFAULT)
+    assert result == result.strip()
+    assert "  " not in result
+    assert unicodedata.is_normalized("NFC", result)
+    kinds = {unicodedata.category(c)[0] for c in result if c not in " '\u200c\u200d"}
+    assert kinds <= {"L", "M", "N"}
+    for word in result.split():
+        assert word[0].isalnum()
+        assert word[-1] not in "'\u200c\u200d"
+
+
+@given(st.text("abcxyz 'äß", max_size=30))
+def test_letters_and_order_survive(text: str) -> None:
+    def letters(value: str) -> str:
+        return "".join(c for c in value if c.isalpha())
+
+    assert letters(normalise(text, KEEP)) == letters(normalise(text, DEFAULT)) == letters(text)
+
+
+def test_description_tells_rules_apart() -> None:
+    choices = itertools.product(("lower", "upper", "keep"), ("remove", "keep"))
+    recipes = [TextRecipe.model_validate({"case": c, "punctuation": p}) for c, p in choices]
+    lines = {describe(recipe) for recipe in recipes}
+    assert len(lines) == 6
+    assert describe(DEFAULT) == (
+        "Unicode NFC, lower case, punctuation removed but for apostrophes inside words, "
+        "white space collapsed"
+    )
+
+
+def test_vocabulary_is_the_blank_and_the_characters_that_occur() -> None:
+    vocabulary = Vocabulary.from_texts(["two six", "oh"])
+    assert vocabulary.tokens == (BLANK, " ", "h", "i", "o", "s", "t", "w", "x")
+    assert vocabulary.blank == 0
+    assert len(vocabulary) == 9
+    assert vocabulary == Vocabulary.from_texts(["hot", "six w"])
+    assert vocabulary.encode("two") == [6, 7, 4]
+    assert vocabulary.decode([0, 6, 7, 0, 4, 0]) == "two"
+
+
+def test_unknown_characters_are_counted_and_refused() -> None:
+    vocabulary = Vocabulary.from_texts(["ab"])
+    assert vocabulary.unknown("abcca\n") == {"c": 2, "\n": 1}
+    assert not vocabulary.unknown("")
+    with pytest.raises(
+        SpeechgruError, match=r"^'abc\\n': the vocabulary has no 'c', '\\n'; it has"
+    ):
+        vocabulary.encode("abc\n")
+
+
+@pytest.mark.parametrize("ids", [[3], [-1]])
+def test_numbers_beyond_the_vocabulary_are_an_error(ids: list[int]) -> None:
+    with pytest.raises(IndexError):
+        Vocabulary.from_texts(["ab"]).decode(ids)
+
+
+@given(st.lists(texts, max_size=4))
+def test_vocabulary_round_trips(listed: list[str]) -> None:
+    vocabulary = Vocabulary.from_texts(listed)
+    copy = Vocabulary.from_json(json.loads(json.dumps(vocabulary.to_json())))
+    assert copy == vocabulary
+    for text in listed:
+        assert copy.decode(vocabulary.encode(text)) == text
+        assert not copy.unknown(text)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (None, "expected kind 'characters'"),
+        ([BLANK], "expected kind 'characters'"),
+        ({"kind": "words", "tokens": [BLANK]}, "expected kind 'characters'"),
+        ({"kind": "characters"}, "expected 1 to 100000 tokens, found None"),
+        ({"kind": "characters", "tokens": []}, "expected 1 to 100000 tokens"),
+        ({"kind": "characters", "tokens": "abc"}, "expected 1 to 100000 tokens"),
+        ({"kind": "characters", "tokens": [BLANK] * 100_001}, "expected 1 to 100000 tokens"),
+        ({"kind": "characters", "tokens": ["a", BLANK]}, "token 0 must be '<blank>', found 'a'"),
+        ({"kind": "characters", "tokens": [BLANK, "a", "a"]}, "token 2 must be one character"),
+        ({"kind": "characters", "tokens": [BLANK, "ab"]}, "token 1 must be one character"),
+        ({"kind": "characters", "tokens": [BLANK, "\ud800"]}, "token 1 must be one character"),
+        ({"kind": "characters", "tokens": [BLANK, 5]}, "token 1 must be one character"),
+    ],
+)
+def test_a_damaged_vocabulary_is_named(values: object, message: str) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        Vocabulary.from_json(values)
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 200
+    assert str(caught.value).isprintable()
