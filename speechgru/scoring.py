@@ -37,7 +37,7 @@ __all__ = [
     "write_trn",
 ]
 
-LINE_WIDTH = 100  # columns of an aligned pair before it goes on below
+LINE_WIDTH = 80  # columns of an aligned pair before it goes on below; a plain terminal has 80
 
 
 @dataclass(frozen=True, slots=True)

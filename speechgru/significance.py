@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechgru.errors import ScoringError
+from speechgru.files import shown
 from speechgru.trn import read_matched, tidy
 
 DRAWS = 10_000  # of every bootstrap; the 2.5 % point then has a standard error of 0.2 %
@@ -332,7 +333,7 @@ class PairReport:
                 f"B   {self.names[1]}: WER {100 * test.wer_b:.2f} %",
                 f"A - B: {_points(test.difference)} points",
                 f"  paired bootstrap   95 % interval {low} to {high}, {_p(test.p)}",
-                f"  MAPSSWE            z = {pairs.z:.2f}, {_p(pairs.p)}, "
+                f"  MAPSSWE            z = {_signed(pairs.z)}, {_p(pairs.p)}, "
                 f"{pairs.segments} segments{few}",
                 "  smallest difference that such a test set shows 8 times in 10: "
                 f"{100 * test.minimum_detectable:.2f} points",
@@ -370,7 +371,7 @@ def compare_files(
     )
     words = np.array([len(text.split()) for text in references])
     return PairReport(
-        names=(str(hypothesis_a), str(hypothesis_b)),
+        names=(shown(hypothesis_a), shown(hypothesis_b)),
         utterances=len(references),
         words=int(words.sum()),
         bootstrap=crossed_bootstrap(errors_a, errors_b, words, margin=margin),
@@ -499,7 +500,11 @@ def _unseen(words: int) -> float:
 
 
 def _points(difference: float) -> str:
-    return f"{100 * difference:+.2f}".replace("-", "−")
+    return _signed(100 * difference)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
 
 
 def _p(p: float) -> str:

@@ -7,20 +7,19 @@ Format: NIST SCTK, doc/infmts.htm. Alternatives in braces (`{ um / uh / @ }`) ar
 scoring them as words would give a wrong figure without a word of warning.
 """
 
-import os
 import re
-import tempfile
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from speechgru.errors import ScoringError
+from speechgru.files import atomic_write, shown
 
 MAX_MIB = 256  # of one file: some 40 million words, far above any test set
 
 _RECORD = re.compile(r"^(?P<text>.*?)\(\s*(?P<id>[^\s()]+)\s*\)\s*$")
 _ALTERNATIVES = re.compile(r"\{.*/.*\}")
-_UNSAFE = re.compile(r"[\s()%\x00-\x1f\x7f]")
+_UNSAFE = re.compile(r"[\s()%\x00-\x1f\x7f\ud800-\udfff]")
 _NAMED = 3  # ids or lines that a message names before it counts the rest
 
 
@@ -46,7 +45,9 @@ def read_transcripts(path: str | Path) -> dict[str, str]:
     marked = sum(match is not None for _, match in records)
     plain = path.suffix.lower() != ".trn" and 2 * marked <= len(records)
     if not (lines if plain else records):
-        raise ScoringError(f"{path}: no utterances; expected lines of text, or of 'text (id)'")
+        raise ScoringError(
+            f"{shown(path)}: no utterances; expected lines of text, or of 'text (id)'"
+        )
     if plain:
         return {str(number): tidy(line) for number, line in enumerate(lines, 1)}
 
@@ -54,15 +55,17 @@ def read_transcripts(path: str | Path) -> dict[str, str]:
     for number, match in records:
         if match is None:
             raise ScoringError(
-                f"{path}, line {number}: expected 'text (id)' as on the other lines, got "
+                f"{shown(path)}, line {number}: expected 'text (id)' as on the other lines, got "
                 f"{_short(lines[number - 1])!r}; add the id, or rename a plain text file to .txt"
             )
         name, text = match["id"], tidy(match["text"])
         if name in transcripts:
-            raise ScoringError(f"{path}, line {number}: the id {name!r} comes twice; keep one")
+            raise ScoringError(
+                f"{shown(path)}, line {number}: the id {name!r} comes twice; keep one"
+            )
         if _ALTERNATIVES.search(text):
             raise ScoringError(
-                f"{path}, line {number}: alternatives in braces are not supported; "
+                f"{shown(path)}, line {number}: alternatives in braces are not supported; "
                 f"choose one reading: {_short(text)!r}"
             )
         transcripts[name] = text
@@ -97,7 +100,7 @@ def read_matched(
 
 
 def write_trn(path: str | Path, pairs: Iterable[tuple[str, str]]) -> None:
-    """Write (id, text) pairs as trn, by way of a temporary file so that PATH is never half written.
+    """Write (id, text) pairs as trn; the file is whole or not there.
 
     White space, parentheses, percent signs and control characters in an id become %XX (UTF-8), as
     in a URL: two ids never fall together, and sclite reads the result.
@@ -112,9 +115,9 @@ def write_trn(path: str | Path, pairs: Iterable[tuple[str, str]]) -> None:
         safe = _UNSAFE.sub(_percent, name)
         if not safe or safe in lines:
             fault = "comes twice" if safe else "is empty"
-            raise ScoringError(f"{path}: utterance id {name!r} {fault}; each needs its own")
+            raise ScoringError(f"{shown(path)}: utterance id {name!r} {fault}; each needs its own")
         lines[safe] = f"{tidy(text)} ({safe})".lstrip()
-    _write_atomic(path, "".join(f"{line}\n" for line in lines.values()))
+    atomic_write(path, "".join(f"{line}\n" for line in lines.values()).encode("utf-8", "replace"))
 
 
 def _read_lines(path: Path) -> list[str]:
@@ -122,18 +125,19 @@ def _read_lines(path: Path) -> list[str]:
         size = path.stat().st_size / 2**20
         if size > MAX_MIB:
             raise ScoringError(
-                f"{path}: {size:.0f} MiB, but a transcript file may have {MAX_MIB}; "
+                f"{shown(path)}: {size:.0f} MiB, but a transcript file may have {MAX_MIB}; "
                 "is this the right file?"
             )
         data = path.read_bytes()
     except OSError as error:
-        raise ScoringError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise ScoringError(f"{shown(path)}: cannot be read ({error.strerror or error})") from error
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ScoringError(
-            f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8; save it as UTF-8"
+            f"{shown(path)}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8; "
+            "save it as UTF-8"
         ) from error
     # Only line feeds end a line: str.splitlines would also break at U+2028 and its kind.
     lines = text.split("\n")
@@ -145,11 +149,13 @@ def _mismatch(
 ) -> str:
     faults = []
     if lost:
-        faults.append(f"{len(lost)} of {total} utterances of {reference} missing ({_some(lost)})")
+        faults.append(
+            f"{len(lost)} of {total} utterances of {shown(reference)} missing ({_some(lost)})"
+        )
     if extra:
-        faults.append(f"{len(extra)} that {reference} lacks ({_some(extra)})")
+        faults.append(f"{len(extra)} that {shown(reference)} lacks ({_some(extra)})")
     return (
-        f"{hypothesis}: {' and '.join(faults)}; both files need the same ids "
+        f"{shown(hypothesis)}: {' and '.join(faults)}; both files need the same ids "
         "(an utterance with no output is an empty line '(id)')"
     )
 
@@ -165,18 +171,4 @@ def _short(text: str, limit: int = 60) -> str:
 
 
 def _percent(match: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in match[0].encode())
-
-
-def _write_atomic(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)  # mkstemp gives 0600
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogatepass"))

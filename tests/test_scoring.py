@@ -2,7 +2,6 @@
 
 import json
 import os
-import stat
 from pathlib import Path
 
 import jiwer
@@ -187,7 +186,7 @@ def test_alignment_of_silence_long_lines_and_control_characters():
     assert alignment_lines(score([""], [""]).utterances[0]).split("\n")[0].startswith("1: 0 errors")
     long = " ".join(["word"] * 100)
     rows = alignment_lines(score([long], [long]).utterances[0]).split("\n")
-    assert max(map(len, rows)) <= 100
+    assert max(map(len, rows)) <= 80
     assert sum(row.count("word") for row in rows if row.startswith("REF:")) == 100
     assert "\x1b" not in alignment_lines(score(["one"], ["\x1b[31mone"]).utterances[0])
 
@@ -274,7 +273,7 @@ def test_different_ids_are_named_with_counts(tmp_path):
     assert "(v)" in message
 
 
-names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12)
+names = st.text(min_size=1, max_size=12)  # surrogates too: file names may be no UTF-8
 
 
 @given(st.dictionaries(names, texts, min_size=1, max_size=5))
@@ -295,7 +294,6 @@ def test_ids_are_kept_where_they_are_safe(tmp_path):
     assert path.read_text(encoding="utf-8") == (
         "rubout (an4/an406-fcaw-b)\n(my%20file%20%281%29.wav)\na b (é)\n"
     )
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
 def test_write_trn_leaves_the_old_file_whole_when_it_fails(tmp_path, monkeypatch):

@@ -1,0 +1,291 @@
+"""Do the intervals and tests of speechgru/significance.py keep their promises?
+
+    OMP_NUM_THREADS=1 python benchmarks/significance_simulation.py
+
+Two systems are simulated many times over, word errors and all, from a population that we know.
+- Null: both are the same on average over all speakers, utterances and trainings. A test at the 5 %
+  level may then say "different" in 5 % of the simulations; we accept up to 7 %.
+- Difference: B makes 30 % fewer errors. A 95 % interval should hold the true difference in 95 %.
+
+Errors of an utterance are beta-binomial: its error probability has a logit that is a sum of normal
+effects (speaker, utterance, system by speaker, system by utterance, seed, seed by speaker), and a
+beta law around that, for errors come in runs. Seed effects are each training's own, or partly
+shared by the two systems' equally numbered seeds.
+
+For contrast, on some scenarios, percentile bootstraps that look reasonable and are not:
+- units:        seeds averaged, only units (speakers or utterances) resampled;
+- unit > seed:  units resampled, and for each of them its own seeds;
+- seed > unit:  seeds resampled, and for each of them its own units;
+- plain:        crossed, n of n, percentiles as they are.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speechgru.significance import MIN_SPEAKERS, crossed_bootstrap, rate_interval
+
+DRAWS = 500  # of each bootstrap here; the package takes 10,000
+OVERDISPERSION = 0.1  # correlation of the errors within one utterance of one model
+FEWER_ERRORS = 0.3  # of system B, where there is a difference
+BATCH = 100  # simulations made at once
+
+POINTS, WEIGHTS = np.polynomial.hermite_e.hermegauss(61)  # integrals over a normal law
+WEIGHTS = WEIGHTS / WEIGHTS.sum()
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A test set and two systems; the effects are standard deviations on the logit scale."""
+
+    name: str
+    seeds: int
+    speakers: int
+    utterances: int  # of each speaker
+    words: int  # mean of an utterance
+    wer: float  # at the centre of all effects
+    seed: float = 0.15  # 0.15: WER varies by some 13 % of itself between trainings
+    seed_b: float | None = None  # of system B, where it is not the same
+    shared: float = 0.0  # of the seed effects' variance, between the two systems
+    speaker: float = 0.5
+    utterance: float = 0.5
+    system_speaker: float = 0.15
+    system_utterance: float = 0.3
+    seed_speaker: float = 0.1
+    contrast: bool = False
+    counts: bool = True  # towards the 7 %; False for what lies outside the test's claim
+
+    @property
+    def by_speaker(self) -> bool:
+        return self.speakers >= MIN_SPEAKERS
+
+
+# Where utterances are the unit, the claim is about these speakers or about no speaker effects at
+# all, so that systems have no favourites among speakers; "beyond the claim" breaks that.
+NO_FAVOURITES: dict[str, Any] = {"system_speaker": 0.0, "seed_speaker": 0.0}
+NO_SPEAKERS: dict[str, Any] = {"speaker": 0.0, **NO_FAVOURITES}
+SCENARIOS = [
+    Scenario("10 speakers x 13 x 6 words", 2, 10, 13, 6, 0.10, contrast=True),
+    Scenario("10 speakers x 13 x 6 words", 3, 10, 13, 6, 0.10, contrast=True),
+    Scenario("10 speakers x 13 x 6 words", 5, 10, 13, 6, 0.10, contrast=True),
+    Scenario("  strong seeds", 2, 10, 13, 6, 0.10, seed=0.4),
+    Scenario("  strong seeds", 3, 10, 13, 6, 0.10, seed=0.4, contrast=True),
+    Scenario("  strong seeds, 80 % shared", 3, 10, 13, 6, 0.10, seed=0.4, shared=0.8),
+    Scenario("  seeds without effect", 3, 10, 13, 6, 0.10, seed=0.0, seed_speaker=0.0),
+    Scenario("6 speakers x 50 x 1 word", 3, 6, 50, 1, 0.02),
+    Scenario("6 speakers x 500 x 1 word", 2, 6, 500, 1, 0.05),
+    Scenario("100 utterances x 6 words", 2, 1, 100, 6, 0.10, **NO_SPEAKERS, contrast=True),
+    Scenario("100 utterances x 6 words", 3, 1, 100, 6, 0.10, **NO_SPEAKERS),
+    Scenario("  strong seeds", 2, 1, 100, 6, 0.10, seed=0.4, **NO_SPEAKERS),
+    Scenario("  strong seeds", 3, 1, 100, 6, 0.10, seed=0.4, **NO_SPEAKERS, contrast=True),
+    Scenario("  B's seeds strong, A's weak", 2, 1, 100, 6, 0.10, 0.1, 0.4, **NO_SPEAKERS),
+    Scenario("  B's seeds strong, A's weak", 3, 1, 100, 6, 0.10, 0.1, 0.4, **NO_SPEAKERS),
+    Scenario("300 utterances x 1 word", 2, 1, 300, 1, 0.02, **NO_SPEAKERS),
+    Scenario("300 utterances x 1 word", 3, 1, 300, 1, 0.02, **NO_SPEAKERS),
+    Scenario("300 utterances x 6 words", 2, 1, 300, 6, 0.10, **NO_SPEAKERS),
+    Scenario("300 utterances x 6 words", 3, 1, 300, 6, 0.10, **NO_SPEAKERS, contrast=True),
+    Scenario("4 speakers x 50 x 30 words", 3, 4, 50, 30, 0.45, **NO_FAVOURITES),
+    Scenario("  B's seeds strong, A's weak", 2, 4, 50, 30, 0.45, 0.1, 0.4, **NO_SPEAKERS),
+    Scenario("  B's seeds strong, A's weak", 3, 4, 50, 30, 0.45, 0.1, 0.4, **NO_SPEAKERS),
+    Scenario("one seed: 130 utterances", 1, 1, 130, 6, 0.10, seed=0.0, **NO_SPEAKERS),
+    Scenario("one seed: 10 speakers", 1, 10, 13, 6, 0.10, seed=0.0, seed_speaker=0.0),
+    Scenario("beyond the claim: 4 with favourites", 3, 4, 50, 30, 0.45, counts=False),
+    Scenario("beyond the claim: one seed each", 1, 10, 13, 6, 0.10, counts=False),
+]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A batch of simulations: errors (batch, 2, seeds, utterances), words (batch, utterances),
+    the true WER of both systems (batch, 2) and of system A's first model (batch,)."""
+
+    errors: np.ndarray
+    words: np.ndarray
+    truth: np.ndarray
+    model_truth: np.ndarray
+
+
+def simulate(scenario: Scenario, difference: bool, rng: np.random.Generator) -> Sample:
+    s, n, count = scenario, BATCH, scenario.speakers * scenario.utterances
+    who = np.repeat(np.arange(s.speakers), s.utterances)
+    words = 1 + rng.poisson(s.words - 1, (n, count))
+    seed_sd = np.array([s.seed, s.seed if s.seed_b is None else s.seed_b])
+    centre = _centres(s, seed_sd, difference)
+
+    def normal(deviation: float, *shape: int) -> np.ndarray:
+        return deviation * rng.standard_normal((n, *shape))
+
+    speaker = normal(s.speaker, 1, 1, s.speakers)
+    common = np.sqrt(s.shared) * normal(1, 1, s.seeds, 1)
+    seed = seed_sd[:, None, None] * (common + np.sqrt(1 - s.shared) * normal(1, 2, s.seeds, 1))
+    favourites = normal(s.system_speaker, 2, 1, s.speakers)
+    by_speaker = speaker + favourites + normal(s.seed_speaker, 2, s.seeds, s.speakers)
+    by_utterance = normal(s.utterance, 1, 1, count) + normal(s.system_utterance, 2, 1, count)
+    mean = _sigmoid(centre[:, None, None] + seed + by_speaker[..., who] + by_utterance)
+    precision = 1 / OVERDISPERSION - 1
+    errors = rng.binomial(words[:, None, None], rng.beta(mean * precision, (1 - mean) * precision))
+
+    # The truth: utterances are a sample, and so are speakers, unless these very ones are meant.
+    varying, given = [s.utterance, s.system_utterance], speaker
+    if s.by_speaker or not s.counts:
+        varying += [s.speaker, s.system_speaker, s.seed_speaker]
+        given = np.zeros((1, 1, 1, 1))
+    truth = np.concatenate(
+        [_expected(centre[k] + given, [*varying, seed_sd[k]]).mean((2, 3)) for k in (0, 1)], axis=1
+    )
+    model = _expected(centre[0] + seed[:, :1, :1] + given, varying).mean((1, 2, 3))
+    return Sample(errors, words, np.broadcast_to(truth, (n, 2)), np.broadcast_to(model, (n,)))
+
+
+def _centres(s: Scenario, seed_sd: np.ndarray, difference: bool) -> np.ndarray:
+    """Where the systems' logits lie, (2,), so that their mean WER is equal, or B's is less."""
+    effects = [s.speaker, s.utterance, s.system_speaker, s.system_utterance, s.seed_speaker]
+    centre = np.log(s.wer / (1 - s.wer))
+    wanted = _expected(centre, [*effects, seed_sd[0]]) * (1 - FEWER_ERRORS * difference)
+    low, high = -20.0, 20.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        below = _expected(np.array(middle), [*effects, seed_sd[1]]) < wanted
+        low, high = (middle, high) if below else (low, middle)
+    return np.array([centre, low])
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def _expected(centre: np.ndarray, deviations: list[float]) -> np.ndarray:
+    """Mean of sigmoid(centre + normal effects of these standard deviations)."""
+    total = np.sqrt(np.sum(np.square(deviations)))
+    return _sigmoid(centre[..., None] + total * POINTS) @ WEIGHTS
+
+
+def wrong_bootstraps(
+    errors: np.ndarray, words: np.ndarray, rng: np.random.Generator
+) -> dict[str, bool]:
+    """Whether each percentile bootstrap calls A and B different; errors (2, seeds, units)."""
+    _, seeds, units = errors.shape
+    uniform = [1 / units] * units
+    table = np.concatenate([errors.reshape(2 * seeds, units), words[None]]).T
+
+    def rates(counts: np.ndarray) -> np.ndarray:
+        """(…, units) → WER of (…, systems, seeds)"""
+        sums = counts @ table
+        return (sums[..., :-1] / np.maximum(sums[..., -1:], 1)).reshape(*sums.shape[:-1], 2, seeds)
+
+    crossed = rates(rng.multinomial(units, uniform, size=DRAWS))
+    weights = rng.multinomial(seeds, [1 / seeds] * seeds, size=(DRAWS, 2)) / seeds
+    nested = rates(rng.multinomial(units, uniform, size=(DRAWS, seeds)))  # draws, slots, 2, seeds
+    picks = rng.integers(seeds, size=(DRAWS, seeds, 2, 1))
+    seed_unit = np.take_along_axis(nested, picks, axis=3)[..., 0].mean(1)
+
+    counts = rng.multinomial(units, uniform, size=DRAWS)
+    own = rng.multinomial(seeds, [1 / seeds] * seeds, size=(DRAWS, 2, units)) / seeds
+    mixed = np.einsum("dkus,ksu,du->dk", own, errors, counts, optimize=True)
+    unit_seed = mixed / np.maximum(counts @ words, 1)[:, None]
+
+    found = {
+        "units": crossed.mean(2),
+        "unit > seed": unit_seed,
+        "seed > unit": seed_unit,
+        "plain": (crossed * weights).sum(2),
+    }
+    ends = {k: np.quantile(v[:, 0] - v[:, 1], [0.025, 0.975]) for k, v in found.items()}
+    return {k: bool(low > 0 or high < 0) for k, (low, high) in ends.items()}
+
+
+def run(scenario: Scenario, simulations: int, rng: np.random.Generator) -> dict[str, Any]:
+    """Shares in per cent over the simulations, widths and differences in points of WER."""
+    s = scenario
+    speakers = np.repeat([f"s{k}" for k in range(s.speakers)], s.utterances).tolist()
+    known = speakers if s.by_speaker else None
+    null, other, covers, model_covers = [], [], [], []
+    half, detectable, gaps, wrong = [], [], [], []
+    for start in range(0, simulations, BATCH):
+        sample = simulate(s, False, rng)
+        for k in range(min(BATCH, simulations - start)):
+            test = crossed_bootstrap(*sample.errors[k], sample.words[k], known, draws=DRAWS)
+            null.append(test.verdict in ("better", "worse"))
+            first = sample.errors[k, 0, 0]
+            (low, high), _ = rate_interval(first, sample.words[k], known, draws=DRAWS)
+            model_covers.append(low <= sample.model_truth[k] <= high)
+            if s.contrast:
+                units = np.array(np.split(sample.errors[k], s.speakers, axis=-1)).sum(-1)
+                words = sample.words[k].reshape(s.speakers, -1).sum(1)
+                if not s.by_speaker:
+                    units, words = np.moveaxis(sample.errors[k], -1, 0), sample.words[k]
+                wrong.append(wrong_bootstraps(np.moveaxis(units, 0, -1), words, rng))
+        sample = simulate(s, True, rng)
+        for k in range(min(BATCH, simulations - start)):
+            test = crossed_bootstrap(*sample.errors[k], sample.words[k], known, draws=DRAWS)
+            gap = sample.truth[k, 0] - sample.truth[k, 1]
+            covers.append(test.ci95[0] <= gap <= test.ci95[1])
+            other.append(test.verdict == "worse")
+            half.append((test.ci95[1] - test.ci95[0]) / 2)
+            detectable.append(test.minimum_detectable)
+            gaps.append(gap)
+    row = asdict(s) | {
+        "unit": test.unit,
+        "false_positives": _share(null),
+        "coverage": _share(covers),
+        "true_difference": round(100 * float(np.mean(gaps)), 2),
+        "power": _share(other),
+        "median_half_width": round(100 * float(np.median(half)), 2),
+        "median_minimum_detectable": round(100 * float(np.median(detectable)), 2),
+        "wer_interval_coverage": _share(model_covers),
+    }
+    if wrong:
+        row["contrast_false_positives"] = {k: _share([w[k] for w in wrong]) for k in wrong[0]}
+    return row
+
+
+def _share(flags: list[bool]) -> float:
+    return round(100 * float(np.mean(flags)), 1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--simulations", type=int, default=2000, help="of each scenario")
+    parser.add_argument("--out", default="docs/results/significance-simulation.json")
+    arguments = parser.parse_args()
+
+    started, rows = time.perf_counter(), []
+    print("shares in %; widths and differences in points of WER")
+    print(
+        f"{'scenario':36}{'seeds':>6}{'false +':>9}{'coverage':>10}{'power':>7}{'at':>6}"
+        f"{'MDD':>7}{'WER cov.':>10}   units, unit>seed, seed>unit, plain: false +"
+    )
+    for place, scenario in enumerate(SCENARIOS):
+        row = run(scenario, arguments.simulations, np.random.default_rng(place))
+        rows.append(row)
+        contrast = row.get("contrast_false_positives", {}).values()
+        print(
+            f"{row['name']:36}{scenario.seeds:6}{row['false_positives']:9.1f}"
+            f"{row['coverage']:10.1f}{row['power']:7.1f}{row['true_difference']:6.2f}"
+            f"{row['median_minimum_detectable']:7.2f}{row['wer_interval_coverage']:10.1f}   "
+            + "  ".join(f"{share:5.1f}" for share in contrast),
+            flush=True,
+        )
+    worst = max(row["false_positives"] for row in rows if row["counts"])
+    print(f"most false positives within the claim: {worst} % (accepted: 7 %)")
+    print(f"{time.perf_counter() - started:.0f} s")
+    result = {
+        "command": "OMP_NUM_THREADS=1 python benchmarks/significance_simulation.py",
+        "simulations": arguments.simulations,
+        "draws": DRAWS,
+        "most_false_positives": worst,
+        "scenarios": rows,
+    }
+    lines = ",\n".join(json.dumps(row) for row in result.pop("scenarios"))
+    head = json.dumps(result, indent=1)[:-2]
+    Path(arguments.out).parent.mkdir(parents=True, exist_ok=True)
+    Path(arguments.out).write_text(f'{head},\n "scenarios": [\n{lines}\n]}}\n')
+
+
+if __name__ == "__main__":
+    main()
