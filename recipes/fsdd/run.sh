@@ -1,0 +1,10 @@
+#!/bin/sh
+# Free Spoken Digit Dataset, official split, three seeds.
+# Usage: sh recipes/fsdd/run.sh FSDD_FOLDER [RUNS]      (default: runs/fsdd)
+set -eu
+runs=${2:-runs/fsdd}
+speechgru prepare fsdd --source "$1"
+for seed in 1 2 3; do
+    speechgru train recipes/fsdd training.seed=$seed --out "$runs/gru-$seed"
+    speechgru evaluate data/fsdd/test.jsonl --model "$runs/gru-$seed"
+done
