@@ -38,3 +38,7 @@ class CheckpointError(SpeechgruError):
 
 class TrainingError(SpeechgruError):
     """Training cannot start or go on with this data or recipe."""
+
+
+class Diverged(TrainingError):
+    """Steps in a row without a finite loss or gradient: a finding about recipe and data."""

@@ -12,6 +12,7 @@ Design choices:
 import logging
 import math
 import signal
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ from speechgru import __version__
 from speechgru.augment import Augment
 from speechgru.batches import AudioCache, Batch, collate, load_ahead, plan_batches
 from speechgru.checkpoint import Blueprint, average_weights, new_bundle, save_model
-from speechgru.errors import TrainingError
+from speechgru.errors import Diverged, TrainingError
 from speechgru.evaluation import evaluate_utterances
 from speechgru.recipe import Recipe, TrainingRecipe
 from speechgru.recognizer import Recognizer, choose_device
@@ -202,6 +203,7 @@ class Trainer:
             self.bad_in_a_row = 0
             position.loss_sum += total * tokens
             position.token_count += tokens
+            position.gradient_norms.append(float(norm))
         else:
             self._bad_step(culprits or [i for batch in members for i in batch.ids])
 
@@ -226,7 +228,7 @@ class Trainer:
         log.warning("step %d skipped: loss or gradient is NaN or infinite, at %s",
                     self.position.step, ", ".join(ids[:5]))  # fmt: skip
         if self.bad_in_a_row >= self.options.max_bad_steps:
-            raise TrainingError(
+            raise Diverged(
                 f"{self.bad_in_a_row} steps in a row gave NaN or infinity (the last at "
                 f"{', '.join(ids[:3])}): listen to these files; else lower "
                 "training.learning_rate or training.clip_norm"
@@ -237,11 +239,13 @@ class Trainer:
         options, position = self.options, self.position
         position.epoch, position.batch = position.epoch + 1, 0
         loss = position.loss_sum / max(position.token_count, 1)
-        position.loss_sum, position.token_count = 0.0, 0
+        norms = position.gradient_norms or [math.nan]
+        position.loss_sum, position.token_count, position.gradient_norms = 0.0, 0, []
         row: dict[str, Any] = {
             "epoch": position.epoch, "step": position.step, "loss": loss,
             "learning_rate": self.optimiser.param_groups[0]["lr"],
             "seconds": round(position.seconds, 1), "skipped_steps": position.skipped_steps,
+            "grad_norm_median": statistics.median(norms), "grad_norm_max": max(norms),
         }  # fmt: skip
         if position.epoch % options.evaluate_every == 0 or position.epoch == options.epochs:
             self.dev_score = self.score_dev()

@@ -38,6 +38,7 @@ class Position:
     skipped_steps: int = 0
     loss_sum: float = 0.0  # of the epoch under way, over its tokens
     token_count: int = 0
+    gradient_norms: list[float] = field(default_factory=list)  # of its steps, before clipping
     vocabulary: dict[str, Any] = field(default_factory=dict)
     kept: list[tuple[float, int]] = field(default_factory=list)  # (dev WER, epoch), best first
 
