@@ -239,21 +239,22 @@ class Trainer:
         options, position = self.options, self.position
         position.epoch, position.batch = position.epoch + 1, 0
         loss = position.loss_sum / max(position.token_count, 1)
-        norms = position.gradient_norms or [math.nan]
+        norms = position.gradient_norms
         position.loss_sum, position.token_count, position.gradient_norms = 0.0, 0, []
         row: dict[str, Any] = {
             "epoch": position.epoch, "step": position.step, "loss": loss,
             "learning_rate": self.optimiser.param_groups[0]["lr"],
             "seconds": round(position.seconds, 1), "skipped_steps": position.skipped_steps,
-            "grad_norm_median": statistics.median(norms), "grad_norm_max": max(norms),
         }  # fmt: skip
+        if norms:
+            row |= {"grad_norm_median": statistics.median(norms), "grad_norm_max": max(norms)}
         if position.epoch % options.evaluate_every == 0 or position.epoch == options.epochs:
             self.dev_score = self.score_dev()
             row |= {"dev_wer": self.dev_score.wer, "dev_cer": self.dev_score.cer}
             self._keep_if_good(self.dev_score.wer)
+        self.run.write_metrics(row)  # before the commit: a line too many is written over
         self.save_state()
         self.run.drop_all_but({epoch for _, epoch in position.kept})
-        self.run.write_metrics(row)
         for name in ("loss", "dev_wer", "dev_cer", "learning_rate"):
             if name in row:
                 events.add_scalar(name, row[name], position.step)
