@@ -127,7 +127,6 @@ class Trainer:
             for epoch in range(self.options.epochs)
         ]  # fmt: skip
         self.total_steps = sum(math.ceil(len(p) / self.options.accumulate) for p in self.plans)
-        self.bad_in_a_row = 0
         self.dev_score: Score | None = None
 
     # The course of a run ------------------------------------------------------------------------
@@ -200,7 +199,7 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), options.clip_norm)
         if math.isfinite(total) and bool(norm.isfinite()):
             self.optimiser.step()
-            self.bad_in_a_row = 0
+            position.bad_in_a_row = 0
             position.loss_sum += total * tokens
             position.token_count += tokens
             position.gradient_norms.append(float(norm))
@@ -224,12 +223,12 @@ class Trainer:
 
     def _bad_step(self, ids: list[str]) -> None:
         self.position.skipped_steps += 1
-        self.bad_in_a_row += 1
+        self.position.bad_in_a_row += 1
         log.warning("step %d skipped: loss or gradient is NaN or infinite, at %s",
                     self.position.step, ", ".join(ids[:5]))  # fmt: skip
-        if self.bad_in_a_row >= self.options.max_bad_steps:
+        if self.position.bad_in_a_row >= self.options.max_bad_steps:
             raise Diverged(
-                f"{self.bad_in_a_row} steps in a row gave NaN or infinity (the last at "
+                f"{self.position.bad_in_a_row} steps in a row gave NaN or infinity (the last at "
                 f"{', '.join(ids[:3])}): listen to these files; else lower "
                 "training.learning_rate or training.clip_norm"
             )
