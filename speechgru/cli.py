@@ -172,36 +172,65 @@ def transcribe(
 
 
 @app.command(
-    epilog="Example: `speechgru compare recipes/fsdd --cells gru,lstm --seeds 3 --out runs/cells`"
+    epilog="Example: `speechgru compare recipes/fsdd --cells gru,lstm --seeds 3 "
+    "--test data/fsdd/test.jsonl --match params --out runs/cells`"
 )
 def compare(
     recipe: Annotated[
-        str, typer.Argument(help="recipes/NAME, a folder with recipe.yaml, or a file")
-    ],
+        str | None, typer.Argument(help="recipes/NAME, a folder with recipe.yaml, or a file")
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="change values")
     ] = None,
-    out: Annotated[Path, typer.Option(help="folder for the runs and results.json")] = ...,  # type: ignore[assignment]
-    cells: Annotated[str, typer.Option(help="names, separated by commas")] = "rnn,gru,lstm",
-    seeds: Annotated[int, typer.Option(min=1, help="trainings a cell: seeds 1, 2, …")] = 1,
+    out: Annotated[Path, typer.Option(help="folder for the runs, results.json and report")] = ...,  # type: ignore[assignment]
+    cells: Annotated[str, typer.Option(help="short for --vary model.cell=…")] = "rnn,gru,lstm",
+    vary: Annotated[
+        str | None, typer.Option(metavar="KEY=A,B", help="any recipe setting, e.g. features.kind")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="trainings a variant: seeds 1, 2, …")] = 1,
     test: Annotated[
         Path | None, typer.Option(help="manifest to score once at the end  [default: dev]")
     ] = None,
+    folds: Annotated[
+        str | None, typer.Option(help="speaker: a model a held-out speaker, words pooled")
+    ] = None,
+    match: Annotated[
+        str, typer.Option(help="solve each width for equal params, macs, time or train-time")
+    ] = "width",
+    tune: Annotated[
+        str | None, typer.Option(help="lr, or lr=0.001,0.003: the same grid for all, on dev")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="trainings at a time, one process each")] = 1,
+    report_only: Annotated[
+        bool, typer.Option("--report-only", help="rebuild the report from OUT/results")
+    ] = False,
     device: Device = "auto",
-    threads: Threads = 0,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads a training; 0: all, shared")] = 0,
 ) -> None:
-    """Train the same recipe with several cells and compare their word error rates."""
+    """Train the same recipe in variants, on equal terms, and say which is better and how surely.
+
+    The same command goes on after a kill; what is finished is skipped."""
     from speechgru import console
+    from speechgru.errors import RecipeError
     from speechgru.recipe import load_recipe
 
-    loaded = load_recipe(recipe, overrides or [])
+    threads = threads or max(1, len(os.sched_getaffinity(0)) // jobs)
     _use_threads(threads)
-    from speechgru.compare import compare as run_comparison
+    from speechgru import compare as comparing
 
-    with console.training_progress() as show:
-        results = run_comparison(loaded, cells.split(","), seeds, out, test, device, show)
+    if report_only:
+        results = comparing.report(out)
+    elif recipe is None:
+        raise RecipeError("which recipe? Give recipes/NAME, or --report-only for an old comparison")
+    else:
+        loaded = load_recipe(recipe, overrides or [])
+        question = comparing.ask(
+            loaded, vary, cells, seeds, str(test) if test else None, folds, match, tune
+        )
+        with console.training_progress() as show:
+            results = comparing.compare(question, out, comparing.Means(device, threads, jobs, show))
     console.show_comparison(results, out)
-    if results.failures:
+    if results["failures"]:
         raise typer.Exit(1)
 
 

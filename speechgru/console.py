@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -14,7 +14,6 @@ from rich.table import Table
 from speechgru.files import shown
 
 if TYPE_CHECKING:
-    from speechgru.compare import Comparison
     from speechgru.corpora import SummaryRow
     from speechgru.evaluation import Evaluation
     from speechgru.scoring import Score
@@ -133,20 +132,33 @@ def show_transcript(outcome: "Outcome") -> None:
         out.print(f"{shown(outcome.source)}: {outcome.output}", markup=False)
 
 
-def show_comparison(comparison: "Comparison", folder: Path) -> None:
+def show_comparison(results: dict[str, Any], folder: Path) -> None:
+    """What results.json holds, as two tables and a line for each verdict."""
     table = Table(
-        "cell", "parameters", "s an epoch", f"{comparison.scored_on} WER %", "± over seeds",
-        "seeds",
-        title="equal recipe, data order and augmentation",
+        "variant", "width", "parameters", "s an epoch", f"{results['scored_on']} WER %",
+        "± over seeds", "95 % interval", "seeds",
+        title=f"{results['question']['vary']}: equal recipe, data order and augmentation; "
+        f"matched {results['question']['match']}",
     )  # fmt: skip
-    for row in comparison.rows:
-        spread = "–" if row.wer_std is None else f"{100 * row.wer_std:.2f}"
+    times = results["timings"]["training"]
+    for row in results["systems"]:
+        seconds = times[row["name"]]["seconds_per_epoch"]
+        cells = ["–", "–", "–", "0"]
+        if "wer" in row:
+            low, high = row["wer_ci95"]
+            spread = "–" if row["wer_std"] is None else f"{100 * row['wer_std']:.2f}"
+            cells = [
+                f"{100 * row['wer_mean']:.2f}", spread, f"{100 * low:.2f}–{100 * high:.2f}",
+                str(len(row["wer"])),
+            ]  # fmt: skip
         table.add_row(
-            row.cell, f"{row.parameters:,}", f"{row.seconds_per_epoch:.1f}",
-            f"{100 * row.wer_mean:.2f}", spread, str(row.seeds),
+            row["name"], str(row["width"]), f"{row['parameters']:,}",
+            "–" if seconds is None else f"{seconds:.1f}", *cells,
         )  # fmt: skip
     out.print(table)
-    for name, reason in comparison.failures.items():
+    for pair in results["pairs"]:
+        out.print(pair["sentence"], markup=False)
+    for name, reason in results["failures"].items():
         warn(f"failed: {name}: {reason}")
     out.print(f"wrote {shown(folder)}/results.json", markup=False)
 

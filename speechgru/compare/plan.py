@@ -1,0 +1,178 @@
+"""The plan of a comparison: every choice, on disk before a test utterance is touched.
+
+DIR/plan.json   the question, each variant's width, each variant's (and fold's) learning rate
+DIR/folds/      manifests of held-out speakers
+DIR/tuning/     trainings that only chose a learning rate, on dev
+DIR/runs/       trainings that are compared
+DIR/results/    one compact file a training of either kind: all that the report needs
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from speechgru.compare.folds import Fold, common_folder, speaker_folds
+from speechgru.compare.matching import Size, at_width, solve
+from speechgru.compare.question import Question, Variant, with_values
+from speechgru.compare.work import Task
+from speechgru.errors import SpeechgruError
+from speechgru.files import shown, write_json
+from speechgru.manifest import read_manifest
+from speechgru.recipe import Recipe
+from speechgru.text import Vocabulary, normalise
+
+FORMAT = "speechgru-plan-1"
+Rates = dict[str, dict[str, float]]  # variant → fold ("" without folds) → learning rate
+
+
+@dataclass
+class Plan:
+    """What will be trained. `rates` is None until tuning has chosen them."""
+
+    question: Question
+    folder: Path
+    sizes: dict[str, Size]
+    folds: list[Fold] = field(default_factory=list)
+    rates: Rates | None = None
+
+    def trials(self, device: str, threads: int) -> Iterator[Task]:
+        """Trainings with every learning rate of the grid; none of them sees test."""
+        for fold in self._folds():
+            held_out = fold.name if fold else ""
+            for variant in self.question.variants:
+                for rate in self.question.rates:
+                    name = run_name(variant.name, 1, held_out, rate)
+                    recipe = self._recipe(variant, 1, fold, rate)
+                    yield Task(
+                        name, variant.name, 1, held_out, recipe, None, "",
+                        str(self.folder / "tuning" / name), str(self.result_file(name)),
+                        device, threads,
+                    )  # fmt: skip
+
+    def runs(self, device: str, threads: int) -> Iterator[Task]:
+        """The trainings that are compared: variant by variant within a seed, so that an unfinished
+        grid is as even as can be."""
+        assert self.rates is not None, "learning rates are chosen before the first run"
+        root = str(self._audio_root())
+        for seed in range(1, self.question.seeds + 1):
+            for fold in self._folds():
+                held_out = fold.name if fold else ""
+                for variant in self.question.variants:
+                    rate = self.rates[variant.name][held_out]
+                    name = run_name(variant.name, seed, held_out)
+                    recipe = self._recipe(variant, seed, fold, rate)
+                    scored = str(fold.test) if fold else self.question.test or recipe.data.dev
+                    yield Task(
+                        name, variant.name, seed, held_out, recipe, scored, root,
+                        str(self.folder / "runs" / name), str(self.result_file(name)),
+                        device, threads,
+                    )  # fmt: skip
+
+    def result_file(self, name: str) -> Path:
+        return self.folder / "results" / f"{name}.json"
+
+    def save(self) -> None:
+        write_json(self.folder / "plan.json", self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "question": self.question.to_json(),
+            "sizes": {name: size.to_json() for name, size in self.sizes.items()},
+            "folds": [fold.name for fold in self.folds],
+            "chosen_learning_rates": self.rates,
+        }
+
+    def _folds(self) -> list[Fold | None]:
+        return [*self.folds] or [None]
+
+    def _recipe(self, variant: Variant, seed: int, fold: Fold | None, rate: float) -> Recipe:
+        changes: dict[str, object] = {"training.seed": seed, "training.learning_rate": rate}
+        if fold is not None:
+            changes |= {"data.train": [str(fold.train)], "data.dev": str(fold.dev)}
+        return with_values(at_width(variant.recipe, self.sizes[variant.name].width), changes)
+
+    def _audio_root(self) -> Path:
+        if self.folds:
+            return common_folder([u for fold in self.folds for u in read_manifest(fold.test)])
+        return common_folder(read_manifest(self.question.test or self.question.recipe.data.dev))
+
+
+def run_name(variant: str, seed: int, fold: str, rate: float | None = None) -> str:
+    """`gru-seed2`, `gru-seed2-anna`, `gru-lr0.003-seed1`: the name of a training's files."""
+    trial = "" if rate is None else f"-lr{rate:g}"
+    return f"{variant}{trial}-seed{seed}" + (f"-{fold}" if fold else "")
+
+
+def make_plan(question: Question, folder: Path) -> Plan:
+    """The plan of `folder`, made now or read back; a plan once made is kept.
+
+    Raises SpeechgruError when the folder holds another comparison, or a plan that cannot be read.
+    """
+    old = read_plan(folder) if (folder / "plan.json").exists() else None
+    if old is not None:
+        _check_same(folder, old["question"], question.to_json())
+    folds = []
+    if question.by_speaker:
+        data = question.recipe.data
+        manifests = [*data.train, data.dev, *([question.test] if question.test else [])]
+        folds = speaker_folds(manifests, folder / "folds")
+    if old is not None:
+        sizes = {name: Size(**size) for name, size in old["sizes"].items()}
+        return Plan(question, folder, sizes, folds, old["chosen_learning_rates"])
+    sizes = {
+        variant.name: solve(question.match, question.recipe, variant.recipe, _tokens(variant))
+        for variant in question.variants
+    }
+    plan = Plan(question, folder, sizes, folds)
+    if not question.rates:
+        plan.rates = {
+            variant.name: {
+                fold.name if fold else "": variant.recipe.training.learning_rate
+                for fold in plan._folds()
+            }
+            for variant in question.variants
+        }
+    plan.save()
+    return plan
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """Raises SpeechgruError: no plan, or a file that is not one."""
+    file = folder / "plan.json"
+    try:
+        plan = json.loads(file.read_text(encoding="utf-8"))
+        if plan["format"] != FORMAT:
+            raise ValueError(f"its format is {plan['format']!r}")
+    except FileNotFoundError:
+        raise SpeechgruError(
+            f"{shown(file)}: no such file; expected a folder that `speechgru compare` wrote"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as fault:
+        raise SpeechgruError(f"{shown(file)}: not a plan of a comparison ({fault})") from None
+    return dict(plan)
+
+
+def _check_same(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    flat = [
+        {**{f"{s}.{k}": v for s, keys in each["recipe"].items() for k, v in keys.items()},
+         **{k: v for k, v in each.items() if k != "recipe"}}
+        for each in (old, new)
+    ]  # fmt: skip
+    changed = [
+        f"{k}: {flat[0].get(k)!r} → {v!r}" for k, v in flat[1].items() if flat[0].get(k) != v
+    ]
+    if changed:
+        raise SpeechgruError(
+            f"{shown(folder)} holds another comparison ({'; '.join(changed[:3])}): a comparison "
+            "keeps its terms; name another folder with --out"
+        )
+
+
+def _tokens(variant: Variant) -> int:
+    """Size of the vocabulary of the variant's training texts."""
+    recipe = variant.recipe
+    texts = (u.text for path in recipe.data.train for u in read_manifest(path))
+    return len(Vocabulary.from_texts(normalise(text, recipe.text) for text in texts))
