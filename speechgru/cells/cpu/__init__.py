@@ -1,0 +1,36 @@
+"""Fast kernels for recurrent layers on x86-64 processors, compiled on the user's machine.
+
+Design: one loop over time for all cells, a matrix-vector micro-kernel in explicit vector code,
+gates as small functions, utterances of different lengths side by side without packing.
+"""
+
+import importlib.util
+import os
+import platform
+import sys
+from functools import cache
+
+import torch
+
+from speechgru.cells.cpu.gates import CELLS
+from speechgru.cells.cpu.kernel import Kernel
+
+KINDS = tuple(CELLS)
+PRECISIONS = ("float32",)
+
+
+@cache
+def unavailable() -> str | None:
+    """Why the kernels cannot be used in this process, None if they can."""
+    if os.environ.get("SPEECHGRU_CPU_KERNELS") == "0":
+        return "SPEECHGRU_CPU_KERNELS=0"
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return f"not tested on {sys.platform} {platform.machine()}"
+    if torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
+        return "the processor has no AVX2"
+    if importlib.util.find_spec("numba") is None:
+        return "numba is not installed"
+    return None
+
+
+__all__ = ["KINDS", "PRECISIONS", "Kernel", "unavailable"]

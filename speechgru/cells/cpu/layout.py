@@ -1,0 +1,90 @@
+"""How the weights of a layer lie in the memory that the kernels read."""
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+import torch
+from torch import Tensor
+
+from speechgru.cells.cpu.gates import CELLS, Shape
+
+
+@cache
+def vector_bytes() -> int:
+    """64 with AVX-512, else 32."""
+    return 64 if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else 32
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a layer of one hidden size lies in memory.
+
+    Units are padded with zeros to whole blocks, gates are in the order the cell wants.
+    """
+
+    kind: str
+    hidden: int
+    lanes: int
+
+    @property
+    def shape(self) -> Shape:
+        return CELLS[self.kind].shape
+
+    @cached_property
+    def block(self) -> int:
+        return self.shape.wide * self.lanes
+
+    @cached_property
+    def blocks(self) -> int:
+        return -(-self.hidden // self.block)
+
+    @cached_property
+    def padded(self) -> int:
+        return self.blocks * self.block
+
+    def _gates(self, weight: Tensor, order: tuple[int, ...]) -> Tensor:
+        """torch's (gates * hidden, columns) as (gates, padded, columns)."""
+        split = weight.view(self.shape.gates, self.hidden, -1)
+        if self.padded == self.hidden:
+            return split[list(order)]
+        full = weight.new_zeros(self.shape.gates, self.padded, split.shape[2])
+        for to, of in enumerate(order):
+            full[to, : self.hidden] = split[of]
+        return full
+
+    def input_rows(self, weight: Tensor) -> Tensor:
+        """(gates * padded, columns)"""
+        return self._gates(weight, CELLS[self.kind].input_order).flatten(0, 1)
+
+    def panels(self, weight: Tensor) -> Tensor:
+        """(blocks, columns, gates, block)"""
+        full = self._gates(weight, CELLS[self.kind].recurrent_order)
+        count = self.shape.gates
+        return full.view(count, self.blocks, self.block, -1).permute(1, 3, 0, 2).contiguous()
+
+    def back_panels(self, weight: Tensor) -> Tensor:
+        """(pairs of vectors of units, gates * padded, 2 * lanes), flat; the last may be single."""
+        full = self._gates(weight, CELLS[self.kind].recurrent_order).flatten(0, 1)
+        full = torch.nn.functional.pad(full, (0, self.padded - self.hidden))
+        k, pair = full.shape[0], 2 * self.lanes
+        even = self.padded // pair * pair
+        pairs = full[:, :even].view(k, -1, pair).transpose(0, 1)
+        return torch.cat([pairs.flatten(), full[:, even:].flatten()])
+
+    def unpack_inputs(self, grad: Tensor) -> Tensor:
+        """The reverse of `input_rows`."""
+        return self._unpack(grad, CELLS[self.kind].input_order)
+
+    def unpack_recurrent(self, grad: Tensor) -> Tensor:
+        """(gates * padded, columns) in the recurrent order, as torch has it."""
+        return self._unpack(grad, CELLS[self.kind].recurrent_order)
+
+    def _unpack(self, grad: Tensor, order: tuple[int, ...]) -> Tensor:
+        split = grad.view(self.shape.gates, self.padded, -1)[:, : self.hidden]
+        back = [order.index(g) for g in range(len(order))]
+        return split[back].flatten(0, 1)
+
+
+@cache
+def layout_of(kind: str, dtype: torch.dtype, hidden: int) -> Layout:
+    return Layout(kind, hidden, vector_bytes() // dtype.itemsize)

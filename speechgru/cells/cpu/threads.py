@@ -1,0 +1,65 @@
+"""Running a kernel on the threads that torch already has.
+
+A second pool of threads would fight torch's: after a parallel region its workers spin for a
+while.  So kernels run on the OpenMP runtime that torch has loaded, by its C entry point.
+"""
+
+import ctypes
+import os
+import threading
+
+import torch
+
+
+def _symbol(name: str) -> int:
+    """The address of a C function in this process, or 0."""
+    try:
+        return ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value or 0
+    except (AttributeError, OSError):
+        return 0
+
+
+GIVE_WAY = _symbol("sched_yield")
+THREAD_COUNT = _symbol("omp_get_num_threads")
+THREAD_INDEX = _symbol("omp_get_thread_num")
+
+_RUN_ONE = ctypes.CFUNCTYPE(None, ctypes.c_int64)
+_parallel_address = _symbol("GOMP_parallel") if THREAD_COUNT and THREAD_INDEX else 0
+_parallel = (
+    ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint, ctypes.c_uint)(
+        _parallel_address
+    )
+    if _parallel_address
+    else None
+)
+
+# One kernel at a time has the pool; another thread's kernel meanwhile runs on that thread alone.
+_pool = threading.Lock()
+_forked = False
+
+
+def _after_fork() -> None:
+    # The child has the parent's pool on paper and none of its threads.
+    global _forked, _pool
+    _forked, _pool = True, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def limit() -> int:
+    """How many threads a kernel may use."""
+    if _parallel is None or _forked:
+        return 1
+    return max(1, min(torch.get_num_threads(), len(os.sched_getaffinity(0))))
+
+
+def run(kernel: int, arguments: int, threads: int) -> None:
+    """Call a kernel by its address on up to `threads` threads; it asks how many it got."""
+    if threads > 1 and _parallel is not None and _pool.acquire(blocking=False):
+        try:
+            _parallel(kernel, arguments, threads, 0)
+        finally:
+            _pool.release()
+    else:
+        _RUN_ONE(kernel)(arguments)

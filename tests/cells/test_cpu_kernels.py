@@ -1,0 +1,217 @@
+"""The CPU kernels against torch.nn, one utterance at a time: the same numbers and gradients."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from speechgru.cells import cpu
+
+pytestmark = pytest.mark.skipif(
+    cpu.unavailable() is not None, reason=f"no CPU kernels here: {cpu.unavailable()}"
+)
+KINDS = ("rnn", "rnn_relu", "gru", "lstm")
+STATES = {"rnn": 1, "rnn_relu": 1, "gru": 1, "lstm": 2}
+
+
+def reference(kind, inputs, hidden, directions, dtype=torch.float32):
+    """torch.nn's layer and its weights, as a kernel takes them."""
+    make = {"gru": torch.nn.GRU, "lstm": torch.nn.LSTM}.get(kind, torch.nn.RNN)
+    extra = {"nonlinearity": "relu"} if kind == "rnn_relu" else {}
+    layer = make(inputs, hidden, bidirectional=directions == 2, batch_first=True, **extra)
+    layer = layer.to(dtype)
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    weights = [
+        tuple(getattr(layer, f"{name}_l0{suffix}") for name in names)
+        for suffix in ("", "_reverse")[:directions]
+    ]
+    return layer, weights
+
+
+def alone(kind, layer, x, lengths, state):
+    """Every utterance on its own through torch.nn, cut to its length; then padded with zeros."""
+    outputs, finals = [], []
+    for b, length in enumerate(lengths.tolist()):
+        first = tuple(s[:, b : b + 1] for s in state)
+        if length == 0:
+            outputs.append(x.new_zeros(1, x.shape[1], state[0].shape[0] * state[0].shape[2]))
+            finals.append(first)
+            continue
+        y, last = layer(x[b : b + 1, :length], first if kind == "lstm" else first[0])
+        outputs.append(torch.nn.functional.pad(y, (0, 0, 0, x.shape[1] - length)))
+        finals.append(last if kind == "lstm" else (last,))
+    return torch.cat(outputs), tuple(torch.cat(s, 1) for s in zip(*finals, strict=True))
+
+
+@st.composite
+def cases(draw):
+    batch = draw(st.integers(1, 20))
+    frames = draw(st.integers(1, 12))
+    same = draw(st.booleans())
+    lengths = [frames] * batch if same else draw(
+        st.lists(st.integers(0, frames), min_size=batch, max_size=batch)
+    )
+    return {
+        "lengths": torch.tensor(lengths),
+        "frames": frames,
+        "inputs": draw(st.sampled_from([1, 3, 20])),
+        "hidden": draw(st.sampled_from([1, 7, 16, 37, 64, 80])),
+        "directions": draw(st.sampled_from([1, 2])),
+        "with_state": draw(st.booleans()),
+        "seed": draw(st.integers(0, 99)),
+    }
+
+
+def problem(case, kind, dtype=torch.float32):
+    torch.manual_seed(case["seed"])
+    batch = len(case["lengths"])
+    layer, weights = reference(kind, case["inputs"], case["hidden"], case["directions"], dtype)
+    x = torch.randn(batch, case["frames"], case["inputs"], dtype=dtype, requires_grad=True)
+    size = (case["directions"], batch, case["hidden"])
+    make = torch.randn if case["with_state"] else torch.zeros
+    state = tuple(make(size, dtype=dtype, requires_grad=True) for _ in range(STATES[kind]))
+    return layer, weights, x, state
+
+
+many = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@many
+@given(cases())
+def test_outputs_and_gradients_are_torchs(kind, case):
+    layer, weights, x, state = problem(case, kind)
+    y, final = cpu.Kernel(kind)(x, case["lengths"], weights, state)
+    expected, expected_final = alone(kind, layer, x, case["lengths"], state)
+    torch.testing.assert_close((y, *final), (expected, *expected_final), rtol=0, atol=1e-5)
+    if not case["lengths"].any():
+        return
+
+    wanted = [x, *state, *(w for direction in weights for w in direction)]
+    upstream = [torch.randn_like(t) for t in (y, *final)]
+    grads = torch.autograd.grad((y, *final), wanted, upstream)
+    expected_grads = torch.autograd.grad((expected, *expected_final), wanted, upstream)
+    for ours, theirs in zip(grads, expected_grads, strict=True):
+        assert (ours - theirs).norm() <= 1e-4 * theirs.norm() + 1e-6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@many
+@given(cases())
+def test_inference_equals_training(kind, case):
+    _, weights, x, state = problem(case, kind)
+    kernel = cpu.Kernel(kind)
+    with_grad = kernel(x, case["lengths"], weights, state)
+    with torch.inference_mode():
+        without = kernel(x.detach(), case["lengths"], weights, tuple(s.detach() for s in state))
+    torch.testing.assert_close(without, with_grad, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_of_every_argument_check_numerically(kind):
+    case = {"lengths": torch.tensor([4, 0, 2]), "frames": 4, "inputs": 3, "hidden": 5,
+            "directions": 2, "with_state": True, "seed": 1}
+    _, weights, x, state = problem(case, kind, torch.float64)
+    kernel = cpu.Kernel(kind)
+
+    def run(x, *rest):
+        state, flat = rest[: STATES[kind]], rest[STATES[kind] :]
+        y, final = kernel(x, case["lengths"], [flat[:4], flat[4:]], state)
+        return y, *final
+
+    flat = [w.detach().requires_grad_() for direction in weights for w in direction]
+    assert torch.autograd.gradcheck(run, (x, *state, *flat))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_chunk_after_chunk_equals_one_call(kind):
+    case = {"lengths": torch.tensor([11]), "frames": 11, "inputs": 6, "hidden": 37,
+            "directions": 1, "with_state": False, "seed": 3}
+    _, weights, x, state = problem(case, kind)
+    kernel = cpu.Kernel(kind)
+    with torch.no_grad():
+        whole, final = kernel(x, case["lengths"], weights)
+        parts = []
+        for chunk in x.split([1, 4, 6], dim=1):
+            y, state = kernel(chunk, torch.tensor([chunk.shape[1]]), weights, state)
+            parts.append(y)
+    torch.testing.assert_close(torch.cat(parts, 1), whole, rtol=0, atol=1e-6)
+    torch.testing.assert_close(state, final, rtol=0, atol=1e-6)
+
+
+def test_a_second_backward_pass_gives_the_same_gradients():
+    case = {"lengths": torch.tensor([5, 3]), "frames": 5, "inputs": 3, "hidden": 7,
+            "directions": 2, "with_state": False, "seed": 4}
+    _, weights, x, state = problem(case, "gru")
+    y, _ = cpu.Kernel("gru")(x, case["lengths"], weights, state)
+    once = torch.autograd.grad(y.sum(), x, retain_graph=True)
+    assert torch.equal(once[0], torch.autograd.grad(y.sum(), x)[0])
+
+
+def weights_and_input():
+    case = {"lengths": torch.tensor([5]), "frames": 5, "inputs": 3, "hidden": 7,
+            "directions": 1, "with_state": False, "seed": 5}
+    _, weights, x, _ = problem(case, "gru")
+    return weights, x.detach(), case["lengths"]
+
+
+def test_packed_weights_follow_every_change():
+    weights, x, lengths = weights_and_input()
+    kernel = cpu.Kernel("gru")
+
+    def fresh() -> Tensor:
+        return cpu.Kernel("gru")(x, lengths, weights)[0]
+
+    with torch.no_grad():
+        before = kernel(x, lengths, weights)[0]
+        weights[0][1].mul_(0.5)  # as an optimiser does
+        after = kernel(x, lengths, weights)[0]
+        assert not torch.equal(before, after)
+        assert torch.equal(after, fresh())
+        weights[0] = (*weights[0][:2], torch.ones_like(weights[0][2]), weights[0][3])
+        assert torch.equal(kernel(x, lengths, weights)[0], fresh())
+    with torch.inference_mode():  # whose tensors count no versions
+        weights[0] = tuple(w.clone() for w in weights[0])
+        kernel(x, lengths, weights)
+        weights[0][1].mul_(0.5)
+        assert torch.equal(kernel(x, lengths, weights)[0], fresh())
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda k: pickle.loads(pickle.dumps(k))])
+def test_a_kernel_can_be_copied(copied):
+    weights, x, lengths = weights_and_input()
+    kernel = cpu.Kernel("gru")
+    with torch.no_grad():
+        expected = kernel(x, lengths, weights)[0]
+        assert torch.equal(copied(kernel)(x, lengths, weights)[0], expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_nan_is_not_hidden(kind):
+    _, weights = reference(kind, 3, 7, 1)
+    x = torch.zeros(1, 4, 3)
+    x[0, 1, 0] = float("nan")
+    with torch.no_grad():
+        y, _ = cpu.Kernel(kind)(x, torch.tensor([4]), weights)
+    assert y[0, 0].isfinite().all()
+    assert y[0, 1:].isnan().all()
+
+
+def test_an_empty_batch_and_no_frames():
+    _, weights = reference("gru", 3, 7, 2)
+    for batch, frames in ((0, 5), (2, 0)):
+        x = torch.zeros(batch, frames, 3)
+        lengths = torch.full((batch,), frames)
+        y, (h,) = cpu.Kernel("gru")(x, lengths, weights)
+        assert y.shape == (batch, frames, 14)
+        assert h.shape == (2, batch, 7)
+        assert not h.any()
+
+
+def test_an_unknown_kind_names_the_known_ones():
+    with pytest.raises(ValueError, match=r"'elman'.*rnn, rnn_relu, gru, lstm"):
+        cpu.Kernel("elman")
