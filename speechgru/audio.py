@@ -1,8 +1,8 @@
 """Any sound file → mono float32 samples, at the file's own rate or the one asked for.
 
 Design choices:
-- libsndfile first (WAV, FLAC, Ogg, MP3, SPHERE); FFmpeg, through PyAV, for what it cannot open
-  (m4a, webm, mp4, aac) and where it would only guess a length. See `readers.py`.
+- libsndfile first (WAV, FLAC, Ogg, SPHERE); FFmpeg, through PyAV, for MP3, for what libsndfile
+  cannot open (m4a, webm, mp4, aac) and where it does not know a length. See `readers.py`.
 - A file that holds less than it promises is an error, never a silently shorter sound.
 - Headers are not trusted with memory: sound is read in blocks, up to MAX_HOURS.
 - Names may hold anything: the readers get open files, never names, and no other program is started.
@@ -68,7 +68,7 @@ def read_audio(
 
     `offset` and `duration` cut out a part, in seconds; at the file's own rate it has exactly
     round(duration × rate) samples, less where the file ends up to SLACK earlier. From formats that
-    FFmpeg reads (m4a, webm, …), a part costs decoding all that comes before it.
+    FFmpeg reads (MP3, m4a, …), a part costs decoding all that comes before it.
 
     Raises AudioError: no such file, not a sound file, no samples, truncated or damaged, NaN or
     infinite samples, a part beyond the end, more than MAX_HOURS.

@@ -25,7 +25,7 @@ Block = npt.NDArray[np.float32]  # (frames, channels)
 BLOCK_FRAMES = 8192
 UNKNOWN = 1 << 62  # libsndfile's count of frames when a FLAC header leaves it open
 STREAMED = 0x7F000000  # data sizes from here on are what recorders write before they know
-CONTAINERS = "mov,mp4,m4a,3gp,matroska,webm,aac,mp3,ogg,flac,wav,w64,aiff,au,caf,asf,amr"
+CONTAINERS = "mov,mp4,m4a,3gp,matroska,webm,aac,mp3,ogg,flac,wav,w64,aiff,au,caf,nistsphere,asf,amr"
 KINDS = "WAV, FLAC, Ogg, MP3, SPHERE, m4a, mp4, webm or aac"
 
 
@@ -33,7 +33,7 @@ class Unreadable(Exception):
     """Neither library makes sound of it; the message says what was found, without the name."""
 
 
-FAULTS = (Unreadable, soundfile.SoundFileError, av.error.FFmpegError)
+FAULTS = (Unreadable, soundfile.SoundFileError, av.error.FFmpegError, OSError)
 
 
 class Sound(Protocol):
@@ -75,15 +75,16 @@ def open_sound(file: FileIO) -> Iterator[Sound]:
 
 
 def _try_libsndfile(file: FileIO) -> "_Libsndfile | None":
-    """None where libsndfile cannot open the file, or would guess its length."""
-    if _unindexed_mp3(file):
+    """None where libsndfile cannot open the file, does not know its length, or would harm it: in
+    MP3, soundfile's seek after every block silences the beginning of the next one."""
+    if _is_mp3(_first_frame(file)):
         return None
     _refuse_cut_page(file)
     try:
         sound = _Libsndfile(file)
     except soundfile.SoundFileError:
         return None
-    if sound.frames >= UNKNOWN:
+    if sound.frames >= UNKNOWN or sound.file.format == "MP3":
         sound.close()
         return None
     return sound
@@ -92,7 +93,7 @@ def _try_libsndfile(file: FileIO) -> "_Libsndfile | None":
 def _try_ffmpeg(file: FileIO) -> "_Ffmpeg | None":
     try:
         return _Ffmpeg(file)
-    except (av.error.FFmpegError, Unreadable):
+    except FAULTS:
         return None
 
 
@@ -130,24 +131,20 @@ class _Libsndfile:
 
 class _Ffmpeg:
     def __init__(self, file: FileIO) -> None:
+        first_frame = _first_frame(file)
         with _container(file) as container:
             stream = _sound_stream(container)
             self.rate: int = stream.codec_context.sample_rate
             self.channels: int = stream.codec_context.channels
             if not self.rate or not self.channels:
                 raise Unreadable(f"a damaged sound stream; expected {KINDS}")
-            kinds = container.format.name.split(",")
-            seconds = 0.0  # as the container claims; elsewhere FFmpeg only estimates
-            if "mov" in kinds and stream.duration:
-                seconds = float(stream.duration * stream.time_base)
-            elif "matroska" in kinds and container.duration:
-                seconds = container.duration / av.time_base
+            claim = _claimed_seconds(container, stream, first_frame)
             held = round(_packet_seconds(container, stream) * self.rate)
-        self.promised = round(seconds * self.rate)
-        # A claim of 0 or 1 ms is a recorder's that never came back to fill it in; but what an mp4
-        # holds beyond its claim, an edit list hides.
-        trusted = self.promised and ("mov" in kinds or held - self.promised < 0.1 * self.rate)
-        self.frames = min(held, self.promised) if trusted else held
+        self.promised = round(claim * self.rate)
+        # What a file holds beyond its claim is a codec's padding, or hidden by an mp4's edit list;
+        # but a webm's claim of a few ms is a recorder's that never came back to fill it in.
+        unfilled = "webm" in container.format.name and held - self.promised > 0.1 * self.rate
+        self.frames = min(held, self.promised) if self.promised and not unfilled else held
         self.file = file
 
     def blocks(self, start: int, stop: int | None) -> Iterator[Block]:
@@ -176,9 +173,22 @@ def _container(file: FileIO) -> Any:
 
 
 def _sound_stream(container: Any) -> Any:
-    if not container.streams.audio:
+    streams = [s for s in container.streams.audio if s.codec_context]  # None: no decoder for it
+    if not streams:
         raise Unreadable(f"no sound stream in it; expected {KINDS}")
-    return container.streams.audio[0]
+    return streams[0]
+
+
+def _claimed_seconds(container: Any, stream: Any, first_frame: bytes) -> float:
+    """Length as the container tells it; 0 where it does not, and FFmpeg would only estimate."""
+    kinds = container.format.name.split(",")
+    indexed = any(tag in first_frame for tag in (b"Xing", b"Info", b"VBRI"))
+    if stream.duration and ("mov" in kinds or ("mp3" in kinds and indexed)):
+        return float(stream.duration * stream.time_base)
+    if container.duration and "matroska" in kinds and not container.streams.video:
+        late = float((stream.start_time or 0) * stream.time_base)
+        return float(container.duration / av.time_base) - late
+    return 0.0
 
 
 def _packet_seconds(container: Any, stream: Any) -> float:
@@ -194,7 +204,10 @@ def _packet_seconds(container: Any, stream: Any) -> float:
 
 def _to_block(frame: Any) -> Block:
     """FFmpeg's samples, integers scaled to [-1, 1), as (frames, channels) float32."""
-    values = frame.to_ndarray()
+    try:
+        values = frame.to_ndarray()
+    except ValueError:
+        raise Unreadable(f"samples of the kind {frame.format.name} are not supported") from None
     channels = frame.layout.nb_channels
     block = values.T if frame.format.is_planar else values.reshape(-1, channels)
     if block.dtype == np.uint8:
@@ -204,20 +217,18 @@ def _to_block(frame: Any) -> Block:
     return np.asarray(block / np.float32(scale), dtype=np.float32)
 
 
-def _unindexed_mp3(file: FileIO) -> bool:
-    """Whether it is an MP3 without the frame that counts the others (Xing, Info or VBRI).
-
-    libsndfile takes such a file's length from its first bit rate and reads no further: one of
-    variable rate would lose its end.
-    """
+def _first_frame(file: FileIO) -> bytes:
+    """The first 200 bytes after an ID3 tag: of an MP3, the frame that may count all others."""
     file.seek(0)
     head = file.read(10)
     tagged = head[:3] == b"ID3" and len(head) == 10
     tag_size = sum((b & 0x7F) << (7 * i) for i, b in enumerate(reversed(head[6:])))
     file.seek(10 + tag_size if tagged else 0)
-    frame = file.read(200)
-    is_mp3 = len(frame) > 4 and frame[0] == 0xFF and frame[1] & 0xE6 == 0xE2  # sync, layer III
-    return is_mp3 and not any(tag in frame for tag in (b"Xing", b"Info", b"VBRI"))
+    return file.read(200)
+
+
+def _is_mp3(frame: bytes) -> bool:
+    return len(frame) > 4 and frame[0] == 0xFF and frame[1] & 0xE6 == 0xE2  # sync, layer III
 
 
 def _sphere_count(file: FileIO) -> int:
