@@ -4,7 +4,8 @@ Design choices:
 - Lengths are int64 frame counts from loading to loss. Rows past their length are zeroed wherever
   a later layer could see them, so a row's output never depends on its batch mates.
 - Subsampling by stacking or by convolution; both give ⌈frames / factor⌉ model frames.
-- Dropout stands before each recurrent layer and before the head, never inside a recurrence.
+- Dropout stands between recurrent layers and before the head, never on the features (augmentation
+  is for them; docs/log.md has the figures) and never inside a recurrence.
 """
 
 import math
@@ -70,10 +71,10 @@ class Convolution(nn.Module):
 class Block(nn.Module):
     """norm → dropout → recurrent layer → projection, with the input added if asked."""
 
-    def __init__(self, recipe: ModelRecipe, input_size: int) -> None:
+    def __init__(self, recipe: ModelRecipe, input_size: int, dropout: float) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(input_size) if recipe.layer_norm else nn.Identity()
-        self.dropout = nn.Dropout(recipe.dropout)
+        self.dropout = nn.Dropout(dropout)
         self.recurrent = RecurrentLayer(
             CELLS[recipe.cell], input_size, recipe.width, recipe.bidirectional
         )
@@ -111,8 +112,8 @@ class RecurrentCTC(nn.Module):
         )
         blocks: list[Block] = []
         size = self.subsampling.output_size
-        for _ in range(recipe.layers):
-            blocks.append(Block(recipe, size))
+        for number in range(recipe.layers):
+            blocks.append(Block(recipe, size, recipe.dropout if number else 0.0))
             size = blocks[-1].output_size
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(size) if recipe.layer_norm else nn.Identity()

@@ -10,7 +10,8 @@ Design choices:
 import difflib
 import hashlib
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,12 +19,15 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from speechgru.errors import RecipeError
+from speechgru.files import shown
 
 MAX_RECIPE_BYTES = 1_000_000
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 class DataRecipe(Section):
@@ -63,6 +67,12 @@ class FeatureRecipe(Section):
             raise ValueError(f"hop_ms {self.hop_ms} is longer than window_ms {self.window_ms}")
         if self.kind == "mfcc" and self.cepstra > self.mels:
             raise ValueError(f"cepstra {self.cepstra} exceeds mels {self.mels}")
+        if round(self.hop_ms * self.sample_rate / 1000) < 1:
+            raise ValueError(f"hop_ms {self.hop_ms} is less than a sample at {self.sample_rate} Hz")
+        if self.high_hz is None and self.low_hz >= self.sample_rate / 2:
+            raise ValueError(
+                f"low_hz {self.low_hz} must lie below half the sample rate {self.sample_rate / 2}"
+            )
         if self.high_hz is not None and not self.low_hz < self.high_hz <= self.sample_rate / 2:
             raise ValueError(
                 f"high_hz {self.high_hz} must lie between low_hz {self.low_hz} "
@@ -107,7 +117,7 @@ class ModelRecipe(Section):
     subsampling: Literal["stack", "conv"] = "stack"
     factor: Literal[1, 2, 3, 4] = Field(2, description="frames of features a model frame")
     conv_channels: int = Field(32, ge=1, le=512, description="subsampling: conv only")
-    dropout: float = Field(0.1, ge=0, lt=1, description="before each layer and before the head")
+    dropout: float = Field(0.1, ge=0, lt=1, description="between layers and before the head")
     layer_norm: bool = Field(False, description="normalise each layer's input")
     projection: int = Field(0, ge=0, le=4096, description="0: none; else units between layers")
     residual: bool = Field(False, description="add a layer's input to its output")
@@ -129,7 +139,7 @@ class TrainingRecipe(Section):
     evaluate_every: int = Field(1, ge=1, description="epochs between scorings of dev")
     patience: int = Field(0, ge=0, description="stop after so many scorings without gain; 0: never")
     max_bad_steps: int = Field(20, ge=1, description="NaN or Inf steps in a row before giving up")
-    seed: int = Field(1, ge=0)
+    seed: int = Field(1, ge=0, lt=2**32)
     workers: int = Field(1, ge=0, description="threads that load and augment beside the training")
     cache_mb: int = Field(1024, ge=0, description="decoded audio kept in memory at most")
 
@@ -163,7 +173,7 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     values = _read_yaml(file)
     for text in overrides:
         _override(values, text)
-    return make_recipe(values, str(file))
+    return make_recipe(values, shown(file))
 
 
 def make_recipe(values: dict[str, Any], origin: str = "recipe") -> Recipe:
@@ -175,35 +185,67 @@ def make_recipe(values: dict[str, Any], origin: str = "recipe") -> Recipe:
 
 
 def _find(path: Path) -> Path:
-    shipped = Path(__file__).parent / "recipes" / path.name
-    candidates = [path] if path.is_file() else [path / "recipe.yaml", shipped / "recipe.yaml"]
+    candidates = [path, path / "recipe.yaml"]
+    if path.parts[:-1] == ("recipes",):
+        candidates += [home / path.name / "recipe.yaml" for home in _homes()]
     for candidate in candidates:
-        if candidate.is_file():
+        if os.path.isfile(candidate):
             return candidate
     raise RecipeError(
-        f"no recipe at {path}: expected a YAML file, a folder with recipe.yaml, or recipes/NAME "
-        f"with NAME one of {', '.join(shipped_recipes()) or 'those in the repository'}"
+        f"no recipe at {shown(path)}: expected a YAML file, a folder with recipe.yaml, or "
+        f"recipes/NAME with NAME one of {', '.join(shipped_recipes())}"
     )
 
 
 def shipped_recipes() -> list[str]:
     """Names under recipes/, in the installed package or the repository."""
+    return sorted({p.parent.name for home in _homes() for p in home.glob("*/recipe.yaml")})
+
+
+def _homes() -> list[Path]:
     here = Path(__file__).parent
-    homes = [home for home in (here / "recipes", here.parent / "recipes") if home.is_dir()]
-    return sorted({p.parent.name for home in homes for p in home.glob("*/recipe.yaml")})
+    return [here / "recipes", here.parent / "recipes"]
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain values: no tags; no aliases, a few of which can fill the memory; no key twice."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("a recipe has no aliases; write the value out")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for place, name in enumerate(names):
+            if name in names[:place]:
+                raise yaml.YAMLError(f"the key {name!r:.40} stands there twice; keep one")
+        return super().construct_mapping(node, deep)
+
+
+def _parse(text: str) -> Any:
+    """Raises ValueError with a reason in one line."""
+    try:
+        return yaml.load(text, _Loader)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as fault:  # ValueError: 2024-99-99, too long a number
+        raise ValueError(" ".join(str(fault).split())) from None
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
-    if file.stat().st_size > MAX_RECIPE_BYTES:
-        raise RecipeError(f"{file}: larger than {MAX_RECIPE_BYTES} bytes, not a recipe")
+    name = shown(file)
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as fault:
-        reason = " ".join(str(fault).split())
-        raise RecipeError(f"{file}: not a plain YAML file: {reason}") from None
+        if file.stat().st_size > MAX_RECIPE_BYTES:
+            raise RecipeError(f"{name}: larger than {MAX_RECIPE_BYTES} bytes, not a recipe")
+        values = _parse(file.read_text(encoding="utf-8"))
+    except OSError as fault:
+        raise RecipeError(f"{name}: cannot be read: {fault.strerror}") from None
+    except ValueError as fault:
+        raise RecipeError(f"{name}: not a plain YAML file: {fault}") from None
     values = {} if values is None else values
     if not isinstance(values, dict):
-        raise RecipeError(f"{file}: expected sections such as 'model:', found {values!r:.60}")
+        raise RecipeError(f"{name}: expected sections such as 'model:', found {values!r:.60}")
     return values
 
 
@@ -211,16 +253,16 @@ def _override(values: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
     section, dot, name = key.strip().partition(".")
     if not (equals and dot and section and name):
-        raise RecipeError(f"override {text!r}: expected section.key=value, e.g. model.width=256")
+        raise RecipeError(f"override {text!r:.80}: expected section.key=value, e.g. model.width=256")
     try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise RecipeError(f"override {text!r}: the value is not plain YAML") from None
+        parsed = _parse(value)
+    except ValueError as fault:
+        raise RecipeError(f"override {text!r:.80}: the value is not plain YAML: {fault}") from None
     held = values.get(section)
     if held is None:
         held = values[section] = {}
     if not isinstance(held, dict):
-        raise RecipeError(f"override {text!r}: section {section!r} of the recipe holds no keys")
+        raise RecipeError(f"override {text!r:.80}: section {section!r} of the recipe holds no keys")
     held[name] = parsed
 
 
@@ -237,7 +279,7 @@ def _explain(fault: ValidationError) -> str:
     message = error["msg"].removeprefix("Value error, ")
     where = f"{key}: " if key else ""
     given = error.get("input")
-    got = "" if isinstance(given, dict | BaseModel) else f" (got {given!r})"
+    got = "" if isinstance(given, dict | BaseModel) else f" (got {given!r:.80})"
     return f"{where}{message[0].lower() + message[1:]}{got}"
 
 
