@@ -114,11 +114,11 @@ class ModelRecipe(Section):
     layers: int = Field(2, ge=1, le=16)
     width: int = Field(128, ge=1, le=4096, description="units a direction")
     bidirectional: bool = True
-    subsampling: Literal["stack", "conv"] = "stack"
+    subsampling: Literal["stack", "conv"] = "conv"
     factor: Literal[1, 2, 3, 4] = Field(2, description="frames of features a model frame")
     conv_channels: int = Field(32, ge=1, le=512, description="subsampling: conv only")
     dropout: float = Field(0.1, ge=0, lt=1, description="between layers and before the head")
-    layer_norm: bool = Field(False, description="normalise each layer's input")
+    layer_norm: bool = Field(True, description="normalise each layer's input")
     projection: int = Field(0, ge=0, le=4096, description="0: none; else units between layers")
     residual: bool = Field(False, description="add a layer's input to its output")
 
@@ -253,7 +253,7 @@ def _override(values: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
     section, dot, name = key.strip().partition(".")
     if not (equals and dot and section and name):
-        raise RecipeError(f"override {text!r:.80}: expected section.key=value, e.g. model.width=256")
+        raise RecipeError(f"override {text!r:.80}: expected section.key=value, as model.width=256")
     try:
         parsed = _parse(value)
     except ValueError as fault:
