@@ -28,7 +28,7 @@ def prepare(source: Path | None, holdout: str | None = None) -> Prepared:
         problems += filter(None, faults)
         if not splits[split]:
             raise CorpusError(
-                f"{shown(source)}: no usable utterance for {split}; first fault: {problems[0]}"
+                f"{shown(source)}: no usable utterance for {split}; first fault: {faults[0]}"
             )
     return Prepared(splits, problems)
 

@@ -1,0 +1,404 @@
+"""Readers of corpora: small look-alikes here, the real ones under SPEECHGRU_DATA."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechgru.corpora import CORPORA, Prepared, prepare, summary_rows, write_splits
+from speechgru.corpora.common import spaced
+from speechgru.errors import CorpusError, ManifestError
+from speechgru.manifest import Utterance, read_manifest, write_manifest
+
+
+def sound(path: Path, seconds: float = 0.1, rate: int = 8000) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = "NIST" if path.suffix == ".sph" else None
+    soundfile.write(path, np.full(round(seconds * rate), 0.1), rate, format=kind)
+
+
+def speakers(utterances: Iterable[Utterance]) -> set[str | None]:
+    return {utterance.speaker for utterance in utterances}
+
+
+def ids(result: Prepared) -> dict[str, list[str]]:
+    return {split: [u.id for u in listed] for split, listed in result.splits.items()}
+
+
+def refused(name: str, source: Path | None, holdout: str | None = None) -> str:
+    with pytest.raises(CorpusError) as caught:
+        prepare(name, source, holdout)
+    message = str(caught.value)
+    assert message.isprintable()
+    return message
+
+
+# FSDD --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fsdd(tmp_path: Path) -> Path:
+    for speaker in ("anna", "bo_b"):
+        for digit in (0, 7):
+            for index in (0, 4, 5, 9, 10, 49):
+                sound(tmp_path / f"recordings/{digit}_{speaker}_{index}.wav")
+    (tmp_path / "recordings/._7_anna_0.wav").write_bytes(b"of a Mac")
+    (tmp_path / "recordings/notes.txt").touch()
+    return tmp_path
+
+
+def test_fsdd_official_split(fsdd: Path) -> None:
+    result = prepare("fsdd", fsdd)
+    assert not result.problems
+    expected = {"train": (10, 49), "dev": (5, 9), "test": (0, 4)}
+    assert {split: set(listed) for split, listed in ids(result).items()} == {
+        split: {f"{d}_{s}_{i}" for d in (0, 7) for s in ("anna", "bo_b") for i in indices}
+        for split, indices in expected.items()
+    }
+    seven = next(u for u in result.splits["test"] if u.id == "7_bo_b_4")
+    audio = fsdd / "recordings/7_bo_b_4.wav"
+    assert seven == Utterance(audio, 0.1, "seven", "7_bo_b_4", speaker="bo_b")
+
+
+def test_fsdd_with_a_speaker_held_out(fsdd: Path) -> None:
+    result = prepare("fsdd", fsdd, "anna")
+    assert speakers(result.splits["test"]) == {"anna"}
+    assert len(result.splits["test"]) == 12
+    assert speakers(result.splits["train"] + result.splits["dev"]) == {"bo_b"}
+    assert {u.id.rsplit("_")[-1] for u in result.splits["dev"]} == {"5", "9"}
+    assert {u.id.rsplit("_")[-1] for u in result.splits["train"]} == {"0", "4", "10", "49"}
+    assert "no speaker zoe to hold out; expected one of anna, bo_b" in refused("fsdd", fsdd, "zoe")
+
+
+def test_what_is_wrong_with_an_utterance_is_told(fsdd: Path) -> None:
+    bad = fsdd / "recordings/0_anna_10.wav"
+    bad.write_bytes(b"")
+    result = prepare("fsdd", fsdd)
+    assert result.problems == [f"0_anna_10: {bad}: an empty file (0 bytes); expected a sound file"]
+    assert "0_anna_10" not in ids(result)["train"]
+    for path in fsdd.glob("recordings/*_[04].wav"):
+        path.write_bytes(b"")
+    message = refused("fsdd", fsdd)
+    assert "no usable utterance for test; first fault: 0_anna_0: " in message
+
+
+# AN4 ---------------------------------------------------------------------------------------------
+
+WOMEN = [f"f{letter * 3}" for letter in "abcdef"]
+MEN = [f"m{letter * 3}" for letter in "abcdefghij"]
+
+
+@pytest.fixture
+def an4(tmp_path: Path) -> Path:
+    """CMU's layout in small: 6 women, 10 men, a word each; test in SPHERE, train in three kinds."""
+    (tmp_path / "etc").mkdir()
+    train = [f"an4_clstk/{speaker}/an{n}-{speaker}-b" for n, speaker in enumerate(WOMEN + MEN)]
+    test = ["an4test_clstk/fzzz/cen1-fzzz-b", "an4test_clstk/mzzz/an2-mzzz-b"]
+    for part, listed, line in (
+        ("train", train, "<s> GO  {} </s> ({})\n"),
+        ("test", test, "STOP {} ({})\n"),
+    ):
+        (tmp_path / f"etc/an4_{part}.fileids").write_text("".join(f"{i}\n" for i in listed))
+        lines = [line.format("ON", i.rpartition("/")[2]) for i in listed]
+        (tmp_path / f"etc/an4_{part}.transcription").write_text("".join(lines))
+    for number, name in enumerate(train):
+        sound(tmp_path / f"wav/{name}{('.wav', '.flac', '.sph')[number % 3]}")
+    for name in test:
+        sound(tmp_path / f"wav/{name}.sph")
+        (tmp_path / f"wav/{name}.raw").write_bytes(b"\1\2" * 800)
+    return tmp_path
+
+
+def test_an4(an4: Path) -> None:
+    result = prepare("an4", an4)
+    assert not result.problems
+    splits = result.splits
+    assert {split: len(listed) for split, listed in splits.items()} == {
+        "train": 8,
+        "dev": 8,
+        "test": 2,
+        "train+dev": 16,
+    }
+    assert {speaker[0] for speaker in WOMEN + MEN} == {"f", "m"}
+    dev = speakers(splits["dev"])
+    assert len(dev & set(WOMEN)) == 3
+    assert len(dev & set(MEN)) == 5
+    assert not dev & speakers(splits["train"])
+    assert speakers(splits["train+dev"]) == set(WOMEN + MEN)
+    assert {u.text for u in splits["train+dev"]} == {"GO ON"}
+    assert [(u.id, u.text, u.audio.suffix) for u in splits["test"]] == [
+        ("cen1-fzzz-b", "STOP ON", ".sph"),
+        ("an2-mzzz-b", "STOP ON", ".sph"),
+    ]
+
+
+def test_an4_takes_the_folder_above_too(
+    an4: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    above = tmp_path_factory.mktemp("above")
+    (above / "an4").symlink_to(an4)
+    assert ids(prepare("an4", above)) == ids(prepare("an4", an4))
+
+
+def test_an4_prefers_the_listed_folder_and_lossless_files(an4: Path) -> None:
+    sound(an4 / "wav/an4test_clstk/fzzz/cen1-fzzz-b.mp3")
+    sound(an4 / "copies/fzzz/cen1-fzzz-b.flac")
+    assert prepare("an4", an4).splits["test"][0].audio.suffix == ".sph"
+    (an4 / "wav/an4test_clstk/fzzz/cen1-fzzz-b.sph").unlink()
+    assert prepare("an4", an4).splits["test"][0].audio.suffix == ".mp3"
+    (an4 / "wav/an4test_clstk/fzzz/cen1-fzzz-b.mp3").unlink()
+    assert prepare("an4", an4).splits["test"][0].audio.suffix == ".flac"
+
+
+def test_an4_names_missing_audio_once(an4: Path) -> None:
+    (an4 / "wav/an4_clstk/faaa/an0-faaa-b.wav").unlink()
+    result = prepare("an4", an4)
+    assert result.problems == [f"an0-faaa-b: no audio of this name in {an4}"]
+    assert len(result.splits["train+dev"]) == 15
+
+
+def test_an4_lists_that_do_not_fit(an4: Path) -> None:
+    transcription = an4 / "etc/an4_test.transcription"
+    good = transcription.read_text()
+    transcription.write_text(good.splitlines()[0] + "\n")
+    assert refused("an4", an4) == f"{an4}/etc/an4_test.fileids: an2-mzzz-b has no transcription"
+    transcription.write_text(good + "NO ID HERE\n")
+    assert f"{transcription}:3: expected WORDS (ID), found 'NO ID HERE'" in refused("an4", an4)
+    transcription.write_bytes(b"CAF\xc9 (an2-mzzz-b)\n")
+    assert refused("an4", an4) == f"{transcription}: cannot be read: not UTF-8"
+    transcription.unlink()
+    assert "cannot be read: No such file" in refused("an4", an4)
+
+
+def test_an4_needs_speakers_for_a_dev(an4: Path) -> None:
+    listed = an4 / "etc/an4_train.fileids"
+    listed.write_text("".join(line for line in listed.open() if "/m" in line))
+    assert "0 training speakers whose id begins with 'f'" in refused("an4", an4)
+
+
+# LibriSpeech -------------------------------------------------------------------------------------
+
+
+def librispeech_subset(folder: Path, names: Iterable[int]) -> None:
+    for name in names:
+        chapter = folder / f"{name}/100"
+        for number in range(2):
+            sound(chapter / f"{name}-100-{number:04}.{'flac' if number else 'ogg'}")
+        lines = [f"{name}-100-{number:04} IT'S NUMBER {number}\n" for number in range(2)]
+        (chapter / f"{name}-100.trans.txt").write_text("".join(lines))
+
+
+@pytest.fixture
+def librispeech(tmp_path: Path) -> Path:
+    """12 speakers whose ids sort differently as numbers and as text; odd ones are women."""
+    numbers = [7, 8, 19, 20, 31, 32, 103, 104, 1005, 1006, 1007, 1008]
+    librispeech_subset(tmp_path / "train-clean-5", numbers)
+    table = [";ID |SEX| SUBSET\n"]
+    table += [f"{n:<4} | {'F' if n % 2 else 'M'} | train-clean-5 | 1 | X\n" for n in numbers]
+    (tmp_path / "SPEAKERS.TXT").write_text("".join(table))
+    return tmp_path
+
+
+def test_librispeech_by_speaker_and_sex(librispeech: Path) -> None:
+    for source in (librispeech, librispeech / "train-clean-5"):
+        result = prepare("librispeech", source)
+        assert not result.problems
+        assert speakers(result.splits["test"]) == {"7", "19", "8", "20"}
+        assert speakers(result.splits["dev"]) == {"31", "103", "32"}
+        assert speakers(result.splits["train"]) == {"104", "1005", "1006", "1007", "1008"}
+        assert ids(result)["dev"][0] == "103-100-0000"
+        assert result.splits["dev"][1].text == "IT'S NUMBER 1"
+
+
+def test_librispeech_without_sexes(librispeech: Path) -> None:
+    (librispeech / "SPEAKERS.TXT").unlink()
+    result = prepare("librispeech", librispeech)
+    assert speakers(result.splits["test"]) == {"7", "8", "19", "20"}
+    assert speakers(result.splits["dev"]) == {"31", "32", "103"}
+
+
+def test_librispeech_official_subsets(librispeech: Path) -> None:
+    librispeech_subset(librispeech / "test-clean", [5000, 5001])
+    result = prepare("librispeech", librispeech)
+    assert speakers(result.splits["test"]) == {"5000", "5001"}
+    assert speakers(result.splits["dev"]) == {"31", "103", "32"}
+    assert len(speakers(result.splits["train"])) == 9
+    librispeech_subset(librispeech / "dev-clean", [6000])
+    result = prepare("librispeech", librispeech)
+    assert speakers(result.splits["dev"]) == {"6000"}
+    assert len(speakers(result.splits["train"])) == 12
+
+
+def test_librispeech_follows_links_and_survives_loops(
+    librispeech: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    linked = tmp_path_factory.mktemp("linked")
+    (linked / "train-clean-5").symlink_to(librispeech / "train-clean-5")
+    (librispeech / "train-clean-5/7/loop").symlink_to(librispeech / "train-clean-5")
+    (linked / "SPEAKERS.TXT").write_text((librispeech / "SPEAKERS.TXT").read_text())
+    assert ids(prepare("librispeech", linked)) == ids(prepare("librispeech", librispeech))
+
+
+def test_librispeech_faults(librispeech: Path) -> None:
+    transcript = librispeech / "train-clean-5/7/100/7-100.trans.txt"
+    transcript.write_text("7-100-0000\n")
+    message = refused("librispeech", librispeech)
+    assert f"{transcript}:1: expected SPEAKER-CHAPTER-NUMBER WORDS, found '7-100-0000'" in message
+    for name in ("7", "8", "19"):
+        (librispeech / f"train-clean-5/{name}/100/{name}-100.trans.txt").unlink()
+    assert "9 speakers; at least 10 are needed" in refused("librispeech", librispeech)
+
+
+# Digits ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> Path:
+    for split in ("train", "dev", "test"):
+        listed = []
+        for number in range(2):
+            audio = tmp_path / f"audio/{split}/{number}.wav"
+            sound(audio, 1.0)
+            listed.append(Utterance(audio, 1.0, "one", "", speaker=split))
+        write_manifest(tmp_path / f"{split}.jsonl", listed)
+    return tmp_path
+
+
+def test_digits_are_their_manifests(digits: Path) -> None:
+    result = prepare("digits", digits)
+    assert not result.problems
+    for split in ("train", "dev", "test"):
+        assert result.splits[split] == read_manifest(digits / f"{split}.jsonl")
+
+
+def test_digits_whose_audio_is_missing_or_short(digits: Path) -> None:
+    (digits / "audio/train/0.wav").unlink()
+    sound(digits / "audio/dev/1.wav", 0.5)
+    result = prepare("digits", digits)
+    assert result.problems == [
+        f"audio/train/0: {digits}/audio/train/0.wav: no such file; check the path",
+        "audio/dev/1: to end at 1.00 s, but its audio has 0.50 s",
+    ]
+    assert [len(listed) for listed in result.splits.values()] == [1, 1, 2]
+    (digits / "audio/train/1.wav").unlink()
+    (digits / "audio/dev/0.wav").unlink()
+    assert "for train; first fault: audio/train/0: " in refused("digits", digits)
+    sound(digits / "audio/train/1.wav", 1.0)
+    assert "for dev; first fault: audio/dev/0: " in refused("digits", digits)
+
+
+def test_digits_faults(digits: Path) -> None:
+    (digits / "dev.jsonl").unlink()
+    assert "no train.jsonl, dev.jsonl and test.jsonl in it" in refused("digits", digits)
+    assert "it is part of the repository" in refused("digits", digits / "nowhere")
+    (digits / "dev.jsonl").write_text("no manifest\n")
+    with pytest.raises(ManifestError, match=r"dev\.jsonl:1: not JSON"):
+        prepare("digits", digits)
+
+
+def test_embedded_digits_stand_ready() -> None:
+    result = prepare("digits")
+    assert not result.problems
+    rows = summary_rows(result.splits)
+    assert [row.split for row in rows] == ["train", "dev", "test"]
+    assert all(row.sample_rates == (16000,) for row in rows)
+    train, dev, test = (speakers(listed) for listed in result.splits.values())
+    assert not train & dev
+    assert not train & test
+    assert len(train | dev | test) >= 40
+    assert all(u.words for listed in result.splits.values() for u in listed)
+
+
+# All ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in CORPORA if name != "digits"])
+def test_a_folder_that_is_not_the_corpus(name: str, tmp_path: Path) -> None:
+    assert f"{name}: where is it? Give --source DIR" in refused(name, None)
+    assert "found nothing there" in refused(name, tmp_path / "nowhere")
+    (tmp_path / "two\nlines.txt").touch()
+    assert "found a file there" in refused(name, tmp_path / "two\nlines.txt")
+    message = refused(name, tmp_path)
+    assert f"not {name}: no " in message
+    assert r"it holds two\nlines.txt" in message
+
+
+@pytest.mark.parametrize("name", [name for name in CORPORA if name != "fsdd"])
+def test_only_fsdd_has_speakers_to_hold_out(name: str, tmp_path: Path) -> None:
+    assert "--holdout anna is for fsdd" in refused(name, tmp_path, "anna")
+
+
+def test_an_unknown_corpus_lists_the_known(tmp_path: Path) -> None:
+    message = refused("an5", tmp_path)
+    assert message == "no corpus 'an5'; expected one of digits, fsdd, an4, librispeech"
+
+
+def test_summary(tmp_path: Path) -> None:
+    sound(tmp_path / "a.wav", 1.0, 8000)
+    sound(tmp_path / "b.wav", 2.0, 16000)
+    listed = [
+        Utterance(tmp_path / "a.wav", 1.0, "ba", "a", speaker="x"),
+        Utterance(tmp_path / "b.wav", 1.0, "a c", "b@0"),
+        Utterance(tmp_path / "b.wav", 1.0, "", "b@1", offset=1.0, speaker="x"),
+        Utterance(tmp_path / "gone.wav", 0.6, "b", "gone", speaker="y"),
+    ]
+    row, empty = summary_rows({"train": listed, "dev": []})
+    assert (row.split, row.utterances, row.speakers) == ("train", 4, 2)
+    assert row.hours == pytest.approx(3.6 / 3600)
+    assert row.sample_rates == (8000, 16000)
+    assert row.characters == " abc"
+    assert (empty.utterances, empty.hours, empty.characters) == (0, 0, "")
+
+
+def test_splits_are_written_side_by_side(digits: Path, tmp_path: Path) -> None:
+    splits = prepare("digits", digits).splits
+    files = write_splits(splits, tmp_path / "new/out")
+    assert [file.name for file in files] == ["train.jsonl", "dev.jsonl", "test.jsonl"]
+    for file, listed in zip(files, splits.values(), strict=True):
+        assert [u.audio for u in read_manifest(file)] == [u.audio for u in listed]
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, "c"), (2, "bd"), (5, "abcde")])
+def test_spaced(count: int, expected: str) -> None:
+    assert "".join(spaced("abcde", count)) == expected
+
+
+# Real corpora ------------------------------------------------------------------------------------
+
+
+def test_real_an4(real_data: Path) -> None:
+    result = prepare("an4", real_data / "an4")
+    assert not result.problems
+    rows = {row.split: row for row in summary_rows(result.splits)}
+    assert rows["train+dev"].utterances == 948
+    assert rows["train+dev"].hours * 60 == pytest.approx(42.4, abs=0.05)
+    assert (rows["test"].utterances, rows["test"].speakers) == (130, 10)
+    assert rows["test"].hours * 60 == pytest.approx(6.0, abs=0.06)
+    assert (rows["dev"].utterances, rows["dev"].speakers, rows["train"].speakers) == (103, 8, 66)
+    texts = [u.text for u in result.splits["test"]]
+    assert sum(len(text.split()) for text in texts) == 773
+    assert sum(map(len, texts)) == 2565
+
+
+def test_real_fsdd(real_data: Path) -> None:
+    splits = prepare("fsdd", real_data / "fsdd").splits
+    assert [len(listed) for listed in splits.values()] == [2400, 300, 300]
+    assert all(len(speakers(listed)) == 6 for listed in splits.values())
+    seconds = sum(u.duration for listed in splits.values() for u in listed)
+    assert seconds / 60 == pytest.approx(21.9, abs=0.05)
+    held_out = prepare("fsdd", real_data / "fsdd", "theo").splits
+    assert [len(listed) for listed in held_out.values()] == [2250, 250, 500]
+
+
+def test_real_librispeech(real_data: Path, tmp_path: Path) -> None:
+    result = prepare("librispeech", real_data / "LibriSpeech")
+    assert not result.problems
+    rows = summary_rows(result.splits)
+    assert sum(row.utterances for row in rows) == 1519
+    assert [row.speakers for row in rows] == [21, 3, 4]
+    assert sum(row.hours for row in rows) * 60 == pytest.approx(318.6, abs=0.1)
+    write_manifest(tmp_path / "dev.jsonl", result.splits["dev"])
+    again = read_manifest(tmp_path / "dev.jsonl")
+    assert [u.audio for u in again] == [u.audio for u in result.splits["dev"]]
