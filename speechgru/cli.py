@@ -201,6 +201,9 @@ def compare(
         str | None, typer.Option(help="lr, or lr=0.001,0.003: the same grid for all, on dev")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="trainings at a time, one process each")] = 1,
+    cost: Annotated[
+        bool, typer.Option(help="measure times and memory when the grid is through")
+    ] = True,
     report_only: Annotated[
         bool, typer.Option("--report-only", help="rebuild the report from OUT/results")
     ] = False,
@@ -228,7 +231,9 @@ def compare(
             loaded, vary, cells, seeds, str(test) if test else None, folds, match, tune
         )
         with console.training_progress() as show:
-            results = comparing.compare(question, out, comparing.Means(device, threads, jobs, show))
+            results = comparing.compare(
+                question, out, comparing.Means(device, threads, jobs, cost, show)
+            )
     console.show_comparison(results, out)
     if results["failures"]:
         raise typer.Exit(1)

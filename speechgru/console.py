@@ -160,7 +160,7 @@ def show_comparison(results: dict[str, Any], folder: Path) -> None:
         out.print(pair["sentence"], markup=False)
     for name, reason in results["failures"].items():
         warn(f"failed: {name}: {reason}")
-    out.print(f"wrote {shown(folder)}/results.json", markup=False)
+    out.print(f"wrote {shown(folder)}/results.json, report.html, report.md", markup=False)
 
 
 def show_information(rows: dict[str, str]) -> None:

@@ -4,6 +4,7 @@ Everything that is finished stays finished: the same command after a kill goes o
 """
 
 import fcntl
+import json
 import logging
 import os
 import time
@@ -13,13 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from speechgru.compare.cost import measure_all
+from speechgru.compare.document import to_html, to_markdown
 from speechgru.compare.place import Here, Place, Workers
 from speechgru.compare.plan import Plan, make_plan, read_plan
 from speechgru.compare.question import Question
 from speechgru.compare.results import build_results
+from speechgru.compare.story import tell
 from speechgru.compare.work import OnStep, Task
 from speechgru.errors import SpeechgruError
-from speechgru.files import shown, write_json
+from speechgru.files import atomic_write, shown, write_json
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +35,7 @@ class Means:
     device: str = "auto"
     threads: int = 1  # of each training
     jobs: int = 1  # trainings at a time
+    cost: bool = True  # measure times and memory when the grid is through
     on_step: OnStep = lambda _: None
 
     def place(self) -> Place:
@@ -50,15 +55,45 @@ def compare(question: Question, folder: str | Path, means: Means = Means()) -> d
         if plan.rates is None:
             _tune(plan, means)
         _run_all(list(plan.runs(means.device, means.threads)), means.place())
+        if means.cost:
+            _measure(plan, means)
         return report(folder)
 
 
 def report(folder: str | Path) -> dict[str, Any]:
-    """results.json from plan.json and results/ alone."""
+    """results.json, report.html and report.md from plan.json, results/ and, where they are there,
+    cost.json and probes/. Returns what results.json holds.
+
+    Raises SpeechgruError: no comparison in the folder, or a damaged file.
+    """
     folder = Path(folder)
     results = build_results(read_plan(folder), folder)
     write_json(folder / "results.json", results)
+    document = tell(results, _findings(folder / "probes"))
+    atomic_write(folder / "report.html", to_html(document))
+    atomic_write(folder / "report.md", to_markdown(document))
     return results
+
+
+def _measure(plan: Plan, means: Means) -> None:
+    """What each variant costs, from its first whole run, one after another."""
+    folders: dict[str, Path] = {}
+    for task in plan.runs(means.device, means.threads):
+        if "scored" in (task.finished() or {}):
+            folders.setdefault(task.variant, Path(task.folder))
+    measure_all(folders, plan.folder / "cost.json", means.device)
+
+
+def _findings(folder: Path) -> list[tuple[dict[str, Any], list[str]]]:
+    """What `speechgru probe --out DIR/probes` wrote: values and drawings."""
+    found = []
+    for file in sorted(folder.glob("*.json")):
+        values = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(values, dict) and {"probe", "claim", "method", "words"} <= values.keys():
+            names = [Path(name).name for name in values.get("figures", [])]
+            drawings = [folder / name for name in names if (folder / name).is_file()]
+            found.append((values, [d.read_text(encoding="utf-8") for d in drawings]))
+    return found
 
 
 def _tell_terms(plan: Plan) -> None:

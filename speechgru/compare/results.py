@@ -9,120 +9,52 @@ Design choices:
 
 import itertools
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from speechgru.compare.plan import run_name
-from speechgru.compare.work import read_result
+from speechgru.compare.claims import quality_claims, timing_claims
+from speechgru.compare.cost import read_costs
+from speechgru.compare.lengths import by_length
+from speechgru.compare.systems import Evidence, System, gather
+from speechgru.compare.trainability import sensitivity, trainability
 from speechgru.significance import adjust, crossed_bootstrap, rate_interval
 
 FORMAT = "speechgru-comparison-1"
 COLLAPSED = 0.90  # a dev WER from here on is a model that learned nothing
-Result = dict[str, Any]
-Counts = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class System:
-    """A variant's scored runs, folds pooled: errors (seeds, utterances), words (utterances,)."""
-
-    name: str
-    seeds: list[int]
-    errors: Counts
-    character_errors: Counts
-    words: Counts
-    characters: Counts
-    ids: list[str]
-    speakers: list[str | None]
-    seconds: list[float]
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """All that was found in a comparison's folder."""
-
-    plan: dict[str, Any]
-    runs: dict[str, list[Result]]  # variant → its runs that finished, seed by seed, fold by fold
-    failures: dict[str, Result]  # name → its result, or {} where there is none
-    systems: dict[str, System]  # variants with at least one whole seed
-    trials: dict[str, list[Result]]
 
 
 def build_results(plan: dict[str, Any], folder: Path) -> dict[str, Any]:
     """What results.json holds. Raises SpeechgruError for a damaged result file."""
     evidence = gather(plan, folder)
     question = plan["question"]
-    return {
+    failed = {
+        name: [r for r in evidence.failures.values() if r.get("variant") == name]
+        for name in question["variants"]
+    }
+    results = {
         "format": FORMAT,
         "question": question,
         "scored_on": "test" if question["test"] or question["folds"] else "dev",
         "folds": plan["folds"],
         "systems": [_system(name, evidence) for name in question["variants"]],
         "pairs": _pairs(evidence),
+        "by_length": by_length(evidence.systems),
+        "trainability": trainability(evidence.runs, failed),
+        "learning_rates": sensitivity(evidence.trials),
         "failures": {
             name: result["failed"]["reason"] if result else "no result yet"
             for name, result in evidence.failures.items()
         },
-        "timings": {"training": _training_times(evidence)},
     }
-
-
-def gather(plan: dict[str, Any], folder: Path) -> Evidence:
-    """Read every result file that the plan calls for."""
-    question = plan["question"]
-    runs: dict[str, list[Result]] = {}
-    failures: dict[str, Result] = {}
-    systems: dict[str, System] = {}
-    trials: dict[str, list[Result]] = {}
-    for variant in question["variants"]:
-        by_seed: dict[int, list[Result]] = {}
-        runs[variant], trials[variant] = [], []
-        for seed in range(1, question["seeds"] + 1):
-            for fold in plan["folds"] or [""]:
-                name = run_name(variant, seed, fold)
-                result = read_result(folder / "results" / f"{name}.json") or {}
-                if "scored" in result:
-                    runs[variant].append(result)
-                    by_seed.setdefault(seed, []).append(result)
-                else:
-                    failures[name] = result
-        whole = {
-            s: found for s, found in by_seed.items() if len(found) == len(plan["folds"] or [""])
-        }
-        if whole:
-            systems[variant] = _pool(variant, whole)
-        for fold, rate in itertools.product(plan["folds"] or [""], question["learning_rates"]):
-            name = run_name(variant, 1, fold, rate)
-            if trial := read_result(folder / "results" / f"{name}.json"):
-                trials[variant].append(trial)
-    return Evidence(plan, runs, failures, systems, trials)
-
-
-def _pool(name: str, by_seed: dict[int, list[Result]]) -> System:
-    def joined(results: Sequence[Result], key: str) -> list[Any]:
-        return [value for result in results for value in result["scored"][key]]
-
-    first = next(iter(by_seed.values()))
-
-    def table(key: str) -> Counts:
-        return np.array([joined(results, key) for results in by_seed.values()], dtype=np.int64)
-
-    return System(
-        name,
-        list(by_seed),
-        table("errors"),
-        table("character_errors"),
-        np.array(joined(first, "words"), dtype=np.int64),
-        np.array(joined(first, "characters"), dtype=np.int64),
-        joined(first, "ids"),
-        joined(first, "speakers"),
-        joined(first, "seconds"),
-    )
+    results["claims"] = quality_claims(results)
+    timings: dict[str, Any] = {
+        "training": _training_times(evidence),
+        "cost": read_costs(folder / "cost.json"),
+    }
+    timings["claims"] = timing_claims(results, timings)
+    return results | {"timings": timings}
 
 
 def _system(name: str, evidence: Evidence) -> dict[str, Any]:

@@ -1,0 +1,232 @@
+"""The article's claims, on this data: each with its evidence and a verdict no surer than that.
+
+The article is the common "Difference between RNN, LSTM and GRU": plain networks forget because
+gradients vanish, gates cure it, and a GRU is the cheaper, easier and, for speech, better choice.
+Verdicts: "supported here", "contradicted here", "no difference shown", "not tested here".
+"""
+
+from typing import Any
+
+from speechgru.compare.question import CELL
+
+Values = dict[str, Any]
+SUPPORTED, AGAINST = "supported here", "contradicted here"
+OPEN, UNTESTED = "no difference shown", "not tested here"
+NOISE = 0.10  # two measured costs nearer than this are not told apart
+
+VANISHING = "A plain RNN suffers from vanishing gradients"
+CURED = "Gates (LSTM, GRU) cure it"
+CHEAPER = "A GRU is cheaper than an LSTM"
+EASIER = "A GRU is easier to train and converges faster than an LSTM"
+LONG = "GRU and LSTM keep long dependencies that an RNN loses"
+BEST = "A GRU is the best cell for speech"
+ORDER = (VANISHING, CURED, CHEAPER, EASIER, LONG, BEST)
+
+
+def quality_claims(results: Values) -> list[Values]:
+    """The claims that errors and updates decide; they repeat exactly."""
+    return [_vanishing(results), _cured(results), _easier(results), _long(results), _best(results)]
+
+
+def timing_claims(results: Values, timings: Values) -> list[Values]:
+    """The claim that this machine's clock bears on."""
+    return [_cheaper(results, timings)]
+
+
+def all_claims(results: Values) -> list[Values]:
+    """Every claim in the article's order."""
+    found = {c["claim"]: c for c in [*results["claims"], *results["timings"]["claims"]]}
+    return [found[name] for name in ORDER]
+
+
+def _claim(claim: str, verdict: str, words: str, evidence: list[str], figure: str) -> Values:
+    return {
+        "claim": claim, "verdict": verdict, "words": words, "evidence": evidence, "figure": figure
+    }  # fmt: skip
+
+
+def _missing(results: Values, *cells: str) -> str | None:
+    """Why a claim about these cells cannot be looked at, if it cannot."""
+    if results["question"]["vary"] != CELL:
+        return f"this comparison varies {results['question']['vary']}, not the cell"
+    scored = [row["name"] for row in results["systems"] if "wer" in row]
+    lost = [cell for cell in cells if cell not in scored]
+    return f"this comparison has no result for {' or '.join(lost)}" if lost else None
+
+
+def _pair(pairs: list[Values], a: str, b: str) -> Values | None:
+    """The pair, said of `a` (whichever way round it was computed)."""
+    turned = {"better": "worse", "worse": "better", "faster": "slower", "slower": "faster"}
+    for pair in pairs:
+        if (pair["a"], pair["b"]) == (a, b):
+            return pair
+        if (pair["a"], pair["b"]) == (b, a):
+            return pair | {"verdict": turned.get(pair["verdict"], pair["verdict"])}
+    return None
+
+
+def _system(results: Values, name: str) -> Values:
+    return next(row for row in results["systems"] if row["name"] == name)
+
+
+def _vanishing(results: Values) -> Values:
+    if reason := _missing(results, "rnn"):
+        return _claim(VANISHING, UNTESTED, reason, [], "")
+    evidence = []
+    for name, values in results["trainability"]["systems"].items():
+        norms = [row["grad_norm_median"][1] for row in values["curve"] if "grad_norm_median" in row]
+        if norms:
+            evidence.append(
+                f"{name}: median gradient norm before clipping {norms[0]:.3g} in the first epoch, "
+                f"{norms[-1]:.3g} in the last; {values['diverged']} of {values['runs']} diverged"
+            )
+    words = (
+        "the size of a whole gradient does not tell how far back it reaches; `speechgru probe` "
+        "measures that"
+    )
+    return _claim(VANISHING, UNTESTED, words, evidence, "gradients")
+
+
+def _cured(results: Values) -> Values:
+    gated = [cell for cell in ("gru", "lstm") if not _missing(results, "rnn", cell)]
+    if not gated:
+        return _claim(CURED, UNTESTED, _missing(results, "rnn", "gru") or "", [], "")
+    pairs = [(cell, _pair(results["pairs"], cell, "rnn")) for cell in gated]
+    evidence = [pair["sentence"] for _, pair in pairs if pair]
+    better = [cell for cell, pair in pairs if pair and pair["verdict"] == "better"]
+    worse = [cell for cell, pair in pairs if pair and pair["verdict"] == "worse"]
+    if worse:
+        return _claim(CURED, AGAINST, f"{_and(worse)} made more errors than rnn", evidence, "pairs")
+    if len(better) == len(gated):
+        words = (
+            f"{_and(better)} made fewer errors than rnn; that vanishing gradients are the reason "
+            "does not follow from error rates"
+        )
+        return _claim(CURED, SUPPORTED, words, evidence, "pairs")
+    words = f"only {_and(better)} was shown to be better than rnn" if better else (
+        "no gated cell was shown to be better than rnn, which does not make them equal"
+    )  # fmt: skip
+    return _claim(CURED, OPEN, words, evidence, "pairs")
+
+
+def _cheaper(results: Values, timings: Values) -> Values:
+    if reason := _missing(results, "gru", "lstm"):
+        return _claim(CHEAPER, UNTESTED, reason, [], "")
+    gru, lstm = _system(results, "gru"), _system(results, "lstm")
+    evidence = [
+        f"{what}: gru {gru[key]:,.0f}, lstm {lstm[key]:,.0f} (ratio {gru[key] / lstm[key]:.2f})"
+        for what, key in (
+            ("width", "width"), ("parameters", "parameters"),
+            ("multiply-accumulates a second of audio", "macs_per_second"),
+        )
+    ]  # fmt: skip
+    costs = timings["cost"]
+    match = results["question"]["match"]
+    if "gru" not in costs or "lstm" not in costs:
+        words = f"counts alone, with widths matched for {match}; no times were measured"
+        ratio = gru["macs_per_second"] / lstm["macs_per_second"]
+        verdict = SUPPORTED if match == "width" and ratio < 1 - NOISE else UNTESTED
+        return _claim(CHEAPER, verdict, words, evidence, "cost")
+    ratios = []
+    for road in ("unroll", "fastest"):
+        for what, key in (("training", "seconds_per_epoch"), ("transcribing", "rtf_1_thread")):
+            a, b = (_on(costs[name], road)[key] for name in ("gru", "lstm"))
+            ratios.append(a / b)
+            evidence.append(f"{what}, {road} road: gru takes {a / b:.2f} × the lstm's time")
+    terms = f"with widths matched for {match}, on this machine, one model each, medians of 5"
+    if max(ratios) < 1 - NOISE:
+        return _claim(CHEAPER, SUPPORTED, f"faster in every measure, {terms}", evidence, "cost")
+    if min(ratios) > 1 + NOISE:
+        return _claim(CHEAPER, AGAINST, f"slower in every measure, {terms}", evidence, "cost")
+    words = f"differences of less than {NOISE:.0%} or in both directions, {terms}"
+    return _claim(CHEAPER, OPEN, words, evidence, "cost")
+
+
+def _on(cost: Values, road: str) -> Values:
+    return dict(cost["roads"][cost["fastest"] if road == "fastest" else road])
+
+
+def _easier(results: Values) -> Values:
+    if reason := _missing(results, "gru", "lstm"):
+        return _claim(EASIER, UNTESTED, reason, [], "")
+    training = results["trainability"]
+    evidence = [_reached(name, training) for name in ("gru", "lstm")]
+    for name in ("gru", "lstm"):
+        for row in results["learning_rates"].get(name, []):
+            wer = "all runs failed" if row["dev_wer"] is None else f"dev WER {row['dev_wer']:.2%}"
+            evidence.append(f"{name} at learning rate {row['learning_rate']:g}: {wer}")
+    pair = _pair(training["pairs"], "gru", "lstm")
+    if pair is None:
+        return _claim(EASIER, UNTESTED, "no run of one seed with both cells", evidence, "curves")
+    ratio = pair["ratio"] if pair["a"] == "gru" else 1 / pair["ratio"]
+    p = pair["p_adjusted"]
+    figures = (
+        f"gru needed {ratio:.2f} × the lstm's updates (geometric mean of {pair['runs']} pairs, "
+        f"p = {p:.3f} after Holm)"
+    )
+    verdict = {"faster": SUPPORTED, "slower": AGAINST}.get(pair["verdict"], OPEN)
+    if pair["runs"] < 6:
+        figures += "; fewer than 6 pairs of runs cannot show a difference at 5 %"
+    return _claim(EASIER, verdict, figures, evidence, "curves")
+
+
+def _reached(name: str, training: Values) -> str:
+    values, target = training["systems"][name], training["target_dev_wer"]
+    median = values["median_updates_to_target"]
+    after = "never" if median is None else f"after {median:,.0f} updates (median)"
+    return (
+        f"{name}: {values['reached']} runs reached dev WER {target:.2%}, {after}; "
+        f"{values['diverged']} diverged"
+    )
+
+
+def _long(results: Values) -> Values:
+    if reason := _missing(results, "rnn"):
+        return _claim(LONG, UNTESTED, reason, [], "")
+    cut = results["by_length"]
+    gated = [cell for cell in ("gru", "lstm") if not _missing(results, cell)]
+    if cut is None or not gated:
+        return _claim(LONG, UNTESTED, "too little to cut by length", [], "")
+    low, high = cut["seconds"][-1]
+    pairs = [(cell, _pair(cut["pairs_on_longest"], cell, "rnn")) for cell in gated]
+    evidence = [f"utterances of {low:.1f} to {high:.1f} s: {p['sentence']}" for _, p in pairs if p]
+    better = [cell for cell, pair in pairs if pair and pair["verdict"] == "better"]
+    worse = [cell for cell, pair in pairs if pair and pair["verdict"] == "worse"]
+    weak = "words are local, so this bears on memory only weakly; `speechgru probe` tests it"
+    if worse:
+        words = f"{_and(worse)} made more errors than rnn on the longest third; {weak}"
+        return _claim(LONG, AGAINST, words, evidence, "lengths")
+    if better and len(better) == len(gated):
+        words = f"{_and(better)} made fewer errors than rnn on the longest third; {weak}"
+        return _claim(LONG, SUPPORTED, words, evidence, "lengths")
+    return _claim(LONG, OPEN, f"on the longest third; {weak}", evidence, "lengths")
+
+
+def _best(results: Values) -> Values:
+    if reason := _missing(results, "gru"):
+        return _claim(BEST, UNTESTED, reason, [], "")
+    others = [row["name"] for row in results["systems"] if "wer" in row and row["name"] != "gru"]
+    pairs = [(name, _pair(results["pairs"], "gru", name)) for name in others]
+    found = [(name, pair) for name, pair in pairs if pair]
+    if not found:
+        return _claim(BEST, UNTESTED, "nothing to compare gru with", [], "")
+    evidence = [pair["sentence"] for _, pair in found]
+    lost = [name for name, pair in found if pair["verdict"] == "worse"]
+    won = [name for name, pair in found if pair["verdict"] == "better"]
+    rest = [name for name, _ in found if name not in won and name not in lost]
+    if lost:
+        return _claim(BEST, AGAINST, f"gru made more errors than {_and(lost)}", evidence, "pairs")
+    if not rest:
+        words = f"gru made fewer errors than {_and(won)}; nothing is said of cells not tried"
+        return _claim(BEST, SUPPORTED, words, evidence, "pairs")
+    least = max(pair["minimum_detectable"] for name, pair in found if name in rest)
+    words = (
+        (f"better than {_and(won)}, but " if won else "")
+        + f"no difference shown from {_and(rest)}; only differences from {100 * least:.2f} points "
+        "of WER would be found 8 times in 10"
+    )
+    return _claim(BEST, OPEN, words, evidence, "pairs")
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,230 @@
+"""What a variant costs on this machine: measured one after another, when nothing else trains.
+
+Each variant gets a fresh process, so that peak memory is its own. Every figure is taken on two
+roads: the fastest this cell has here (`cpu`: our kernel; `fused`: a library call; `unroll`: its
+equations frame by frame), and `unroll`, which every cell has: only the latter compares cells
+rather than kernels. Sound comes from train and dev, never from test.
+"""
+
+import json
+import logging
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from speechgru.audio import read_audio
+from speechgru.batches import Batch, collate, plan_batches
+from speechgru.cells import Cell, RecurrentLayer, cpu
+from speechgru.checkpoint import MODEL_FILE, Bundle
+from speechgru.files import write_json
+from speechgru.manifest import Utterance, read_manifest
+from speechgru.recipe import Recipe, load_recipe
+from speechgru.recognizer import Recognizer
+from speechgru.text import normalise
+from speechgru.training.loop import make_optimiser
+
+log = logging.getLogger(__name__)
+Cost = dict[str, Any]
+UTTERANCES, AUDIO_SECONDS = 20, 40.0  # of dev, at most, timed one by one
+BATCHES, REPEATS = 3, 5  # training steps timed, and how often everything is
+
+
+def measure_all(folders: dict[str, Path], file: Path, device: str) -> dict[str, Cost]:
+    """Costs of every variant that has a trained run, kept in `file`; what it holds is not
+    measured again."""
+    costs: dict[str, Cost] = read_costs(file)
+    for name, folder in folders.items():
+        if name in costs or not (folder / MODEL_FILE).exists():
+            continue
+        log.info("measuring what %s costs", name)
+        answer = subprocess.run(
+            [sys.executable, "-c", "from speechgru.compare.cost import main; main()"],
+            input=json.dumps([str(folder), device]), capture_output=True, text=True, check=False,
+            env=os.environ | {"OMP_NUM_THREADS": "2"},
+        )  # fmt: skip
+        if answer.returncode:
+            reason = (answer.stderr.strip().splitlines() or ["no reason given"])[-1]
+            log.warning("the cost of %s could not be measured: %s", name, reason)
+            continue
+        costs[name] = json.loads(answer.stdout.splitlines()[-1])
+        write_json(file, costs)
+    return costs
+
+
+def read_costs(file: Path) -> dict[str, Cost]:
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
+
+
+def measure(folder: Path, device: str = "auto") -> Cost:
+    """The costs of one trained run. Raises what its recipe, model or audio give rise to."""
+    recipe = load_recipe(folder / "recipe.yaml")
+    recognizer = Recognizer.load(folder, device)
+    layers = recognizer.bundle.model.recurrent_layers()
+    batches, sounds = _batches(recipe, recognizer.bundle), _sounds(recipe)
+    hours = recognizer.bundle.about["hours"]
+    cost: Cost = {
+        "device": _device_name(recognizer.device),
+        "bytes": (folder / MODEL_FILE).stat().st_size,
+        "roads": {},
+    }
+    start = _peak_bytes(recognizer.device)
+    for road in ("auto", "unroll"):
+        for layer in layers:
+            layer.road = road
+        name = fastest_road(layers[0], recognizer.device) if road == "auto" else road
+        if name in cost["roads"]:
+            continue
+        cost["roads"][name] = {
+            "rtf_1_thread": _rtf(recognizer, sounds, 1),
+            "rtf_2_threads": _rtf(recognizer, sounds, 2),
+            "seconds_per_epoch": 3600 * hours * _training_speed(recipe, recognizer, batches),
+        }
+        if road == "auto":
+            cost["fastest"] = name
+            cost["peak_bytes"] = max(0, _peak_bytes(recognizer.device) - start)
+    cost["precisions"] = _precisions(folder, sounds, device)
+    return cost
+
+
+def fastest_road(layer: RecurrentLayer, device: torch.device) -> str:
+    """What `auto` takes for this layer: cpu, fused or unroll."""
+    cell = layer.directions[0]
+    assert isinstance(cell, Cell)
+    if device.type == "cpu" and cell.kernel in cpu.KINDS and cpu.unavailable() is None:
+        return "cpu"
+    return "fused" if type(cell).fused is not Cell.fused else "unroll"
+
+
+def _rtf(recognizer: Recognizer, sounds: Sequence[Any], threads: int) -> float:
+    """Processing time ÷ audio time, utterance by utterance, from samples to text."""
+    audio = sum(len(samples) for samples in sounds) / recognizer.sample_rate
+
+    def run() -> None:
+        for samples in sounds:
+            recognizer.transcribe(samples)
+
+    return _median_seconds(run, threads) / audio
+
+
+def _training_speed(recipe: Recipe, recognizer: Recognizer, batches: Sequence[Batch]) -> float:
+    """Seconds of one thread's training a second of audio: forward, backward and update, features
+    ready. The weights are put back."""
+    model, device = recognizer.bundle.model, recognizer.device
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    optimiser = make_optimiser(model, recipe.training)
+    model.train()
+
+    def run() -> None:
+        for batch in batches:
+            optimiser.zero_grad(set_to_none=True)
+            log_probs, lengths = model(batch.features.to(device), batch.lengths.to(device))
+            loss = nn.functional.ctc_loss(
+                log_probs.transpose(0, 1), batch.targets.to(device), lengths,
+                batch.target_lengths.to(device), zero_infinity=True,
+            )  # fmt: skip
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.training.clip_norm)
+            optimiser.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    seconds = _median_seconds(run, 1) / sum(batch.seconds for batch in batches)
+    model.load_state_dict(before)
+    model.eval()
+    return seconds
+
+
+def _median_seconds(run: Callable[[], None], threads: int) -> float:
+    """Median of REPEATS after one call that only warms up."""
+    old = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        run()
+        times = []
+        for _ in range(REPEATS):
+            began = time.perf_counter()
+            run()
+            times.append(time.perf_counter() - began)
+        return statistics.median(times)
+    finally:
+        torch.set_num_threads(old)
+
+
+def _precisions(folder: Path, sounds: Sequence[Any], device: str) -> dict[str, Any]:
+    """Shorter weights: their speed, and how many of the timed texts they change."""
+    full = Recognizer.load(folder, device)
+    texts = [full.transcribe(samples).text for samples in sounds]
+    table: dict[str, Any] = {}
+    shorter: tuple[str, ...] = cpu.PRECISIONS[1:]
+    if fastest_road(full.bundle.model.recurrent_layers()[0], full.device) != "cpu":
+        return table
+    for precision in shorter:
+        short = Recognizer.load(folder, device, precision)
+        changed = sum(short.transcribe(s).text != t for s, t in zip(sounds, texts, strict=True))
+        rtf = _rtf(short, sounds, 1)
+        table[precision] = {"rtf_1_thread": rtf, "texts_changed": changed, "texts": len(texts)}
+    return table
+
+
+def _sounds(recipe: Recipe) -> list[Any]:
+    """Samples of the first dev utterances."""
+    sounds: list[Any] = []
+    seconds = 0.0
+    for utterance in read_manifest(recipe.data.dev)[:UTTERANCES]:
+        if sounds and seconds + utterance.duration > AUDIO_SECONDS:
+            break
+        sounds.append(_read(utterance, recipe))
+        seconds += utterance.duration
+    return sounds
+
+
+def _batches(recipe: Recipe, bundle: Bundle) -> list[Batch]:
+    """The first epoch's first batches, without augmentation."""
+    everyone = [
+        utterance
+        for utterance in read_manifest(recipe.data.train[0])
+        if utterance.duration <= recipe.data.max_seconds and utterance.text
+    ]
+    durations = [utterance.duration for utterance in everyone]
+    plans = plan_batches(durations, recipe.training.batch_seconds, recipe.training.seed, 0)
+    batches = []
+    for plan in plans[:BATCHES]:
+        members = [everyone[i] for i in plan]
+        texts = [normalise(u.text, recipe.text) for u in members]
+        known = [[c for c in text if not bundle.vocabulary.unknown(c)] for text in texts]
+        tokens = [bundle.vocabulary.encode("".join(chars)) for chars in known]
+        rows = [bundle.extract(_read(u, recipe)) for u in members]
+        batches.append(collate(members, rows, tokens))
+    return batches
+
+
+def _read(utterance: Utterance, recipe: Recipe) -> Any:
+    rate = recipe.features.sample_rate
+    return read_audio(utterance.audio, rate, utterance.offset, utterance.duration)
+
+
+def _peak_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts KiB
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return f"CPU, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def main() -> None:
+    """In a fresh process: a run folder and a device on standard input, its costs on output."""
+    folder, device = json.load(sys.stdin)
+    print(json.dumps(measure(Path(folder), device)))
