@@ -1,0 +1,325 @@
+"""Recipes: every key, every fault in one line, nothing built by YAML."""
+
+import typing
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from speechgru.cells import CELLS
+from speechgru.errors import RecipeError
+from speechgru.features import FeatureExtractor
+from speechgru.model import RecurrentCTC
+from speechgru.recipe import Recipe, load_recipe, make_recipe, shipped_recipes
+
+REPOSITORY = Path(__file__).parents[1]
+SHIPPED = sorted((REPOSITORY / "recipes").glob("*/recipe.yaml"))
+KEYS = [
+    (section, key)
+    for section, field in Recipe.model_fields.items()
+    for key in typing.cast(type[BaseModel], field.annotation).model_fields
+]
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "recipe.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def fault(folder: Path, text: str, *overrides: str) -> str:
+    """The message of loading `text`: one line that names the file."""
+    file = write(folder, text)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(file, overrides)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(("section", "key"), KEYS)
+def test_every_key_has_a_default_that_loads_from_a_file(tmp_path, section, key):
+    value = Recipe().model_dump(mode="json")[section][key]
+    file = write(tmp_path, yaml.safe_dump({section: {key: value}}))
+    assert load_recipe(file) == Recipe()
+
+
+@pytest.mark.parametrize(("section", "key"), KEYS)
+def test_a_misspelt_key_is_answered_with_the_nearest_one(tmp_path, section, key):
+    message = fault(tmp_path, f"{section}: {{{key}x: 1}}")
+    assert f"unknown key '{section}.{key}x'" in message
+    assert f"did you mean '{section}.{key}'" in message
+
+
+def test_an_unknown_section_is_answered_too(tmp_path):
+    assert "did you mean 'model'" in fault(tmp_path, "modell: {width: 3}")
+    assert "expected one of data, text, features" in fault(tmp_path, "zzz: 1")
+
+
+def test_a_key_like_no_other_gets_the_list(tmp_path):
+    assert "expected one of case, punctuation" in fault(tmp_path, "text: {zzz: 1}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model: !!python/object:os.system {}",
+        "model: !!python/object/apply:os.system ['touch built']",
+        "model: {width: !!python/name:os.getcwd }",
+        "!!python/module:os",
+        "model: !new:torch.nn.GRU {}",
+        "model: !include other.yaml",
+    ],
+)
+def test_tags_that_would_build_objects_are_refused(tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    assert "not a plain YAML file" in fault(tmp_path, text)
+    assert not (tmp_path / "built").exists()
+
+
+WRONG = [
+    ("model: {width: wide}", "model.width"),
+    ("model: {width: 0}", "model.width"),
+    ("model: {width: 1.5}", "model.width"),
+    ("model: {width: null}", "model.width"),
+    ("model: {width: [1]}", "model.width"),
+    ("model: {dropout: 1.0}", "model.dropout"),
+    ("model: {factor: 5}", "model.factor"),
+    ("model: {subsampling: pool}", "model.subsampling"),
+    ("model: {bidirectional: maybe}", "model.bidirectional"),
+    ("model: [1, 2]", "model"),
+    ("model: 3", "model"),
+    ("model: null", "model"),
+    ("text: {case: title}", "text.case"),
+    ("features: {hop_ms: 0}", "features.hop_ms"),
+    ("features: {hop_ms: 30}", "hop_ms 30.0 is longer than window_ms 25.0"),
+    ("features: {hop_ms: 0.01}", "hop_ms"),
+    ("features: {window_ms: .nan}", "features.window_ms"),
+    ("features: {low_hz: .inf}", "features.low_hz"),
+    ("features: {high_hz: 9000}", "high_hz 9000.0 must lie between"),
+    ("features: {high_hz: 10, low_hz: 20}", "high_hz 10.0 must lie between"),
+    ("features: {low_hz: 9000}", "low_hz"),
+    ("features: {kind: mfcc, mels: 8, cepstra: 13}", "cepstra 13 exceeds mels 8"),
+    ("augment: {speed: []}", "augment.speed"),
+    ("augment: {speed: [3]}", "speed factors must lie between"),
+    ("augment: {speed: [.nan]}", "speed"),
+    ("augment: {noise_snr_db: [20, 5]}", "noise_snr_db must be [low, high]"),
+    ("augment: {noise_snr_db: [5]}", "augment.noise_snr_db"),
+    ("augment: {noise_snr_db: [.nan, .nan]}", "augment.noise_snr_db"),
+    ("data: {train: []}", "data.train"),
+    ("data: {train: data/train.jsonl}", "data.train"),
+    ("training: {learning_rate: 0}", "training.learning_rate"),
+    ("training: {learning_rate: .inf}", "training.learning_rate"),
+    ("training: {learning_rate: .nan}", "training.learning_rate"),
+    ("training: {clip_norm: .nan}", "training.clip_norm"),
+    ("training: {weight_decay: .inf}", "training.weight_decay"),
+    ("training: {batch_seconds: .inf}", "training.batch_seconds"),
+    ("training: {warmup: 1}", "training.warmup"),
+    ("training: {seed: -1}", "training.seed"),
+    ("training: {seed: 99999999999999999999}", "training.seed"),
+    ("training: {optimiser: sgd}", "training.optimiser"),
+]
+
+
+@pytest.mark.parametrize(("text", "named"), WRONG)
+def test_values_of_the_wrong_kind_are_named(tmp_path, text, named):
+    message = fault(tmp_path, text)
+    assert str(tmp_path / "recipe.yaml") in message
+    assert named in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: b: c",
+        "- 1\n- 2",
+        "just words",
+        "\x00",
+        "1: 2",
+        "? [1, 2]\n: 3",
+        "model: {width: 2024-99-99}",  # YAML takes it for a date
+        "model: {width: " + "9" * 5000 + "}",
+        "[" * 5000,
+        "model: &a [1, *a]",
+    ],
+)
+def test_what_is_no_recipe_is_refused_in_one_line(tmp_path, text):
+    assert "recipe.yaml" in fault(tmp_path, text)
+
+
+def test_aliases_that_multiply_do_not_fill_the_memory(tmp_path):
+    lines = ["a0: &a0 [x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
+    assert len(fault(tmp_path, "\n".join([*lines, "model: {width: *a11}"]))) < 1000
+    assert len(fault(tmp_path, "model: {width: &a [1, 2]}\ntext: {case: *a}")) < 1000
+    nested = "".join(f"- &b{i} [{', '.join([f'*b{i - 1}'] * 9 or ['x'])}]\n" for i in range(1, 12))
+    assert len(fault(tmp_path, "- &b0 [x]\n" + nested)) < 1000
+
+
+def test_a_key_given_twice_is_refused(tmp_path):
+    assert "twice" in fault(tmp_path, "model: {width: 3}\nmodel: {layers: 1}")
+    assert "twice" in fault(tmp_path, "model: {width: 3, width: 4}")
+
+
+def test_a_huge_file_is_not_read(tmp_path):
+    assert "larger than" in fault(tmp_path, "#" * 1_000_001)
+
+
+def test_files_that_are_not_there(tmp_path):
+    for path in (tmp_path / "no.yaml", tmp_path, tmp_path / "recipes" / "nothing"):
+        with pytest.raises(RecipeError, match="no recipe at"):
+            load_recipe(path)
+
+
+def test_a_file_that_is_not_text(tmp_path):
+    (tmp_path / "recipe.yaml").write_bytes(b"model: {cell: \xff\xfe}")
+    with pytest.raises(RecipeError, match="not a plain YAML file"):
+        load_recipe(tmp_path)
+
+
+# Overrides --------------------------------------------------------------------------------------
+
+
+def test_overrides_win_over_the_file_and_the_later_over_the_earlier(tmp_path):
+    file = write(tmp_path, "model: {width: 3, layers: 1}")
+    recipe = load_recipe(
+        file, ["model.width=4", "model.width=5", "training.epochs=7", "augment.speed=[0.9, 1.1]"]
+    )
+    assert (recipe.model.width, recipe.model.layers, recipe.training.epochs) == (5, 1, 7)
+    assert recipe.augment.speed == [0.9, 1.1]
+
+
+def test_overrides_work_where_the_file_leaves_a_section_empty(tmp_path):
+    assert load_recipe(write(tmp_path, "model:\n"), ["model.width=4"]).model.width == 4
+    assert load_recipe(write(tmp_path, ""), ["model.width=4"]).model.width == 4
+
+
+@pytest.mark.parametrize("text", ["model.width", "width=3", "=3", ".width=3", "model.=3", ""])
+def test_an_override_of_another_form_is_explained(tmp_path, text):
+    assert "expected section.key=value" in fault(tmp_path, "", text)
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("model.widht=3", "did you mean 'model.width'"),
+        ("modle.width=3", "did you mean 'model'"),
+        ("model.width=wide", "model.width"),
+        ("model.width=", "model.width"),
+        ("model.width=!!python/name:os.getcwd", "not plain YAML"),
+        ("model.width=[", "not plain YAML"),
+        ("model.width=2024-99-99", "not plain YAML"),
+        ("model.width=" + "[" * 5000, "not plain YAML"),
+        ("model.width.more=3", "model.width.more"),
+    ],
+)
+def test_a_wrong_override_is_named(tmp_path, override, named):
+    assert named in fault(tmp_path, "", override)
+
+
+def test_overriding_a_section_that_is_no_mapping(tmp_path):
+    assert "holds no keys" in fault(tmp_path, "model: [1]", "model.width=3")
+
+
+# Round trips ------------------------------------------------------------------------------------
+
+
+def values_of(key: str, default: object) -> st.SearchStrategy[object]:
+    """Plausible values of a key's own kind; what is refused is filtered by the test."""
+    choices = {
+        "kind": ["logmel", "mfcc"], "case": ["lower", "upper", "keep"],
+        "punctuation": ["remove", "keep"], "normalise": ["utterance", "global", "none"],
+        "subsampling": ["stack", "conv"], "schedule": ["one-cycle", "cosine", "constant"],
+        "optimiser": ["adamw"], "deltas": [0, 1, 2], "factor": [1, 2, 3, 4],
+    }  # fmt: skip
+    paths = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+    if key in choices:
+        return st.sampled_from(choices[key])
+    if key == "high_hz":
+        return st.none() | st.floats(1000, 8000)
+    if key == "noise_manifest":
+        return st.none() | paths
+    if isinstance(default, bool):
+        return st.booleans()
+    if isinstance(default, int):
+        return st.integers(default, default + 3)
+    if isinstance(default, float):
+        return st.floats(default, default * 1.01)
+    if key == "speed":
+        return st.lists(st.floats(0.5, 2), min_size=1, max_size=4)
+    if key == "noise_snr_db":
+        return st.tuples(st.floats(-10, 0), st.floats(0, 30)).map(list)
+    if isinstance(default, list):
+        return st.lists(paths, min_size=1, max_size=3)
+    return paths
+
+
+DEFAULTS = Recipe().model_dump(mode="json")
+RECIPES = st.fixed_dictionaries(
+    {
+        section: st.fixed_dictionaries(
+            {}, optional={key: values_of(key, default) for key, default in held.items()}
+        )
+        for section, held in DEFAULTS.items()
+    }
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(RECIPES)
+def test_what_is_written_is_read_back(tmp_path_factory, values):
+    recipe = make_recipe(values)
+    file = write(tmp_path_factory.mktemp("recipe"), recipe.to_yaml())
+    assert load_recipe(file) == recipe
+    assert load_recipe(file).fingerprint() == recipe.fingerprint()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=80))
+def test_any_text_loads_or_is_refused_with_a_message(tmp_path_factory, text):
+    file = write(tmp_path_factory.mktemp("recipe"), text)
+    for overrides in ([], [text], [f"model.width={text}"]):
+        message = ""
+        try:
+            load_recipe(file, overrides)
+        except RecipeError as refused:
+            message = str(refused)
+        assert "\n" not in message
+
+
+def test_the_fingerprint_changes_with_every_value():
+    changed = {
+        make_recipe({"model": {"width": 129}}).fingerprint(),
+        make_recipe({"training": {"seed": 2}}).fingerprint(),
+        make_recipe({"augment": {"speed": [1.0, 1.1]}}).fingerprint(),
+        Recipe().fingerprint(),
+    }
+    assert len(changed) == 4
+    assert make_recipe({"model": {"width": 128}}).fingerprint() == Recipe().fingerprint()
+
+
+# The recipes that ship --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.parent.name)
+def test_a_shipped_recipe_loads_and_its_model_can_be_built(file):
+    recipe = load_recipe(file.parent)
+    extract = FeatureExtractor(recipe.features)
+    for cell in CELLS:
+        section = recipe.model.model_copy(update={"cell": cell})
+        RecurrentCTC(section, extract.size, 30)
+
+
+def test_shipped_recipes_are_found_by_name_from_anywhere(tmp_path, monkeypatch):
+    names = [file.parent.name for file in SHIPPED]
+    assert shipped_recipes() == names
+    monkeypatch.chdir(tmp_path)
+    for file, name in zip(SHIPPED, names, strict=True):
+        assert load_recipe(f"recipes/{name}") == load_recipe(file)
+    with pytest.raises(RecipeError, match=", ".join(names)):
+        load_recipe("recipes/nothing")
+    with pytest.raises(RecipeError, match="no recipe at"):
+        load_recipe(f"runs/{names[0]}")  # another folder of the same name is not the recipe
