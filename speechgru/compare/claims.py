@@ -25,7 +25,8 @@ ORDER = (VANISHING, CURED, CHEAPER, EASIER, LONG, BEST)
 
 def quality_claims(results: Values) -> list[Values]:
     """The claims that errors and updates decide; they repeat exactly."""
-    return [_vanishing(results), _cured(results), _easier(results), _long(results), _best(results)]
+    claims = [_vanishing, _cured, _easier, _long, _best]
+    return [_qualified(claim(results), results["question"]) for claim in claims]
 
 
 def timing_claims(results: Values, timings: Values) -> list[Values]:
@@ -37,6 +38,18 @@ def all_claims(results: Values) -> list[Values]:
     """Every claim in the article's order."""
     found = {c["claim"]: c for c in [*results["claims"], *results["timings"]["claims"]]}
     return [found[name] for name in ORDER]
+
+
+def _qualified(claim: Values, question: Values) -> Values:
+    """A verdict for or against, with the terms that it does not reach beyond."""
+    if claim["verdict"] not in (SUPPORTED, AGAINST):
+        return claim
+    limits = []
+    if question["seeds"] == 1 and not question["folds"]:
+        limits.append("with one training a cell, which another seed may turn")
+    if not question["learning_rates"]:
+        limits.append("at one learning rate for all, tuned for none of them")
+    return claim | {"words": "; ".join([claim["words"], *limits])}
 
 
 def _claim(claim: str, verdict: str, words: str, evidence: list[str], figure: str) -> Values:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from speechgru.compare.claims import all_claims
+from speechgru.compare.claims import CURED, LONG, UNTESTED, VANISHING, all_claims
 from speechgru.compare.course import cost_section, training_section
 from speechgru.compare.document import (
     Bullets,
@@ -20,6 +20,11 @@ from speechgru.compare.wording import percent, points, signed
 
 Values = dict[str, Any]
 Probes = Sequence[tuple[Values, list[str]]]
+PROBED = {  # the probes that bear on a claim
+    VANISHING: ("gradient-reach",),
+    CURED: ("gradient-reach", "gates"),
+    LONG: ("memory", "length"),
+}
 PLACES = {  # where a claim's figure stands
     "pairs": "Word error rates",
     "lengths": "Errors and the length of what is said",
@@ -48,7 +53,8 @@ def _answer(results: Values) -> Section:
     data = ", ".join(Path(path).name for path in question["recipe"]["data"]["train"])
     heard = (
         "every speaker in turn, held out of training" if question["folds"]
-        else question["test"] or "dev, on which the best epoch was also chosen: no test was given"
+        else Path(question["test"]).name if question["test"]
+        else "dev, on which the best epoch was also chosen: no test was given"
     )  # fmt: skip
     section.blocks.append(
         Text(
@@ -78,13 +84,14 @@ def _terms(results: Values) -> Section:
     items = [
         f"{question['seeds']} training(s) a variant, seeds 1 to {question['seeds']}; the same "
         "utterances, order, augmentation, schedule and decoder for all",
-        f"{model['layers']} recurrent layers, {ways}; {training['epochs']} epochs; best epoch "
+        f"{model['layers']} recurrent layer(s), {ways}; {training['epochs']} epochs; best epoch "
         "by dev WER" + (f", mean of {training['average']} tried" if training["average"] else ""),
         "equal width: parameters and work differ" if match == "width"
         else f"width of each variant solved for equal {match} (the recipe's own model is the "
         "measure)",
         f"learning rate of each variant chosen on dev among {', '.join(f'{r:g}' for r in tuned)}"
-        if tuned else f"learning rate {training['learning_rate']:g} for all, not tuned",
+        if tuned else f"learning rate {training['learning_rate']:g} for all, not tuned: a "
+        "variant that wants another is at a disadvantage",
         "widths and learning rates were on disk before test was touched; test was scored once a "
         "trained model",
     ]  # fmt: skip
@@ -187,15 +194,27 @@ def _probes(probes: Probes) -> Section:
 def _claims(results: Values, probes: Probes) -> Section:
     section = Section("The article's claims, on this data")
     for claim in all_claims(results):
-        section.blocks.append(Verdict(f"“{claim['claim']}”: {claim['verdict']}. {claim['words']}."))
+        told = _told_by_probes(claim["claim"], probes)
+        verdict = "measured by the probes" if told and claim["verdict"] == UNTESTED else (
+            claim["verdict"]
+        )  # fmt: skip
+        section.blocks.append(Verdict(f"“{claim['claim']}”: {verdict} – {claim['words']}."))
         where = PLACES.get(claim["figure"])
-        if claim["evidence"]:
-            section.blocks.append(Bullets(claim["evidence"]))
+        if evidence := [*claim["evidence"], *told]:
+            section.blocks.append(Bullets(evidence))
         if where:
             section.blocks.append(Text(f"Figure and table: {where}."))
-    if probes:
-        section.blocks.append(Text("What the probes say of memory and gradients stands above."))
     return section
+
+
+def _told_by_probes(claim: str, probes: Probes) -> list[str]:
+    """The probes' own words, where they bear on a claim."""
+    return [
+        f"probe {values['probe']}: {words}"
+        for values, _ in probes
+        for words in values["words"]
+        if values["probe"] in PROBED.get(claim, ())
+    ]
 
 
 def _failures(results: Values) -> Section:

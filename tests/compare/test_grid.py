@@ -1,0 +1,214 @@
+"""The course of a comparison: choices before test, once each, failures apart, kill and go on."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from speechgru.compare import Means, Question, ask, compare, grid, report, work
+from speechgru.compare.grid import choose_rate
+from speechgru.compare.plan import read_plan
+from speechgru.errors import AudioError, SpeechgruError
+from speechgru.manifest import read_manifest
+
+Asked = Callable[..., Question]
+MEANS = Means("cpu", cost=False)
+
+
+def repeatable(folder: Path) -> str:
+    """results.json but for what a clock said."""
+    results = json.loads((folder / "results.json").read_text())
+    del results["timings"]
+    return json.dumps(results)
+
+
+def test_results_are_the_runs_own_scores(finished: Path, tones: Path):
+    results = json.loads((finished / "results.json").read_text())
+    test = read_manifest(tones / "test.jsonl")
+    assert results["scored_on"] == "test"
+    assert results["failures"] == {}
+    assert [row["name"] for row in results["systems"]] == ["rnn", "gru"]
+    for row in results["systems"]:
+        runs = [finished / "runs" / f"{row['name']}-seed{k}" for k in (1, 2)]
+        scores = [json.loads((run / "results/test/score.json").read_text()) for run in runs]
+        assert row["wer"] == [score["wer"] for score in scores]
+        assert row["wer_mean"] == pytest.approx(np.mean(row["wer"]))
+        assert row["wer_std"] == pytest.approx(np.std(row["wer"], ddof=1))
+        assert row["utterances"] == len(test)
+        assert row["words"] == sum(len(u.text.split()) for u in test)
+    (pair,) = results["pairs"]
+    assert (pair["a"], pair["b"], pair["seeds"]) == ("rnn", "gru", [2, 2])
+    assert pair["difference"] == pytest.approx(
+        results["systems"][0]["wer_mean"] - results["systems"][1]["wer_mean"]
+    )
+
+
+def test_the_course_of_training_is_kept(finished: Path):
+    result = json.loads((finished / "results" / "gru-seed1.json").read_text())
+    assert [row["epoch"] for row in result["curve"]] == [1, 2, 3]
+    for row in result["curve"]:
+        assert 0 < row["grad_norm_median"] <= row["grad_norm_max"]
+        assert "seconds" not in row
+    assert str(finished) not in json.dumps(result)
+
+
+def test_choices_are_on_disk_before_test_and_test_is_scored_once(
+    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    scored: list[str] = []
+    usual = work._score
+
+    def watched(task: work.Task, folder: Path) -> dict[str, object]:
+        rates = read_plan(tmp_path / "out")["chosen_learning_rates"]
+        assert rates[task.variant][""] == task.recipe.training.learning_rate
+        scored.append(task.name)
+        return usual(task, folder)
+
+    monkeypatch.setattr(work, "_score", watched)
+    question = asked(tune="lr=0.001,0.02", match="params")
+    results = compare(question, tmp_path / "out", MEANS)
+    assert sorted(scored) == ["gru-seed1", "rnn-seed1"]
+    trials = results["learning_rates"]
+    assert {name: [row["learning_rate"] for row in rows] for name, rows in trials.items()} == {
+        "rnn": [0.001, 0.02],
+        "gru": [0.001, 0.02],
+    }
+    for row in results["systems"]:
+        best = min(trials[row["name"]], key=lambda trial: trial["dev_wer"])["dev_wer"]
+        chosen = next(
+            t for t in trials[row["name"]] if t["learning_rate"] == row["learning_rates"][0]
+        )
+        assert chosen["dev_wer"] == best
+
+    before = (tmp_path / "out" / "results.json").read_bytes()
+    compare(question, tmp_path / "out", MEANS)
+    assert len(scored) == 2
+    assert (tmp_path / "out" / "results.json").read_bytes() == before
+
+
+def test_ties_of_tuning_go_to_characters_then_to_the_lower_rate():
+    def trial(rate: float, wer: float, cer: float) -> dict[str, object]:
+        return {"run": "x", "learning_rate": rate, "dev_wer": wer, "curve": [{"dev_cer": cer}]}
+
+    assert choose_rate([trial(0.1, 0.2, 0.1), trial(0.2, 0.2, 0.05)]) == 0.2
+    assert choose_rate([trial(0.2, 0.2, 0.1), trial(0.1, 0.2, 0.1)]) == 0.1
+    assert choose_rate([trial(0.2, 0.3, 0.0), {"run": "y", "failed": {}}]) == 0.2
+    with pytest.raises(SpeechgruError, match="every learning rate failed"):
+        choose_rate([{"run": "y", "failed": {}}])
+
+
+def kill_when(reached: Callable[[], bool], run: Callable[[], object]) -> None:
+    """Run in a child process, killed as soon as `reached`."""
+    child = os.fork()
+    if child == 0:
+        run()
+        os._exit(0)
+    while not reached():
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL, "the grid was through before it was killed"
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_grid_killed_twice_ends_with_the_same_results(
+    asked: Asked, finished: Path, tmp_path: Path
+):
+    question, out = asked(seeds=2), tmp_path / "out"
+    metrics, result = out / "runs/rnn-seed1/metrics.jsonl", out / "results/gru-seed1.json"
+    kill_when(metrics.exists, lambda: compare(question, out, MEANS))
+    kill_when(result.exists, lambda: compare(question, out, MEANS))
+    compare(question, out, MEANS)
+    assert repeatable(out) == repeatable(finished)
+
+
+def test_workers_come_to_the_same_results(asked: Asked, finished: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    for name in ("rnn-seed2", "gru-seed2"):
+        (out / "results" / f"{name}.json").unlink()
+        shutil.rmtree(out / "runs" / name)
+    results = compare(asked(seeds=2), out, Means("cpu", jobs=2, cost=False))
+    assert results["failures"] == {}
+    assert repeatable(out) == repeatable(finished)
+
+
+def test_a_diverging_run_is_reported_and_the_rest_completes(small, tones: Path, tmp_path: Path):
+    question = ask(
+        small.model_copy(
+            update={"training": small.training.model_copy(update={"max_bad_steps": 2})}
+        ),
+        vary="training.learning_rate=0.02,1.0e+30",
+        test=str(tones / "test.jsonl"),
+    )
+    results = compare(question, tmp_path, MEANS)
+    bad = question.variants[1].name
+    assert list(results["failures"]) == [f"{bad}-seed1"]
+    assert "NaN or infinity" in results["failures"][f"{bad}-seed1"]
+    assert results["trainability"]["systems"][bad]["diverged"] == 1
+    assert "wer" in results["systems"][0]
+    assert "wer" not in results["systems"][1]
+    html = (tmp_path / "report.html").read_text()
+    assert "Runs without a result" in html
+    # A divergence is a finding, and is not tried again.
+    assert compare(question, tmp_path, MEANS)["failures"] == results["failures"]
+
+
+def test_a_fault_that_may_pass_is_tried_again(
+    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    usual = work._score
+
+    def faulty(task: work.Task, folder: Path) -> dict[str, object]:
+        if task.variant == "rnn":
+            raise AudioError("a.wav: cannot be read")
+        return usual(task, folder)
+
+    monkeypatch.setattr(work, "_score", faulty)
+    results = compare(asked(), tmp_path, MEANS)
+    assert results["failures"] == {"rnn-seed1": "a.wav: cannot be read"}
+    assert "wer" in results["systems"][1]
+    monkeypatch.setattr(work, "_score", usual)
+    assert compare(asked(), tmp_path, MEANS)["failures"] == {}
+
+
+def test_another_question_in_the_folder_is_refused(asked: Asked, finished: Path):
+    with pytest.raises(SpeechgruError, match=r"another comparison.*seeds: 2 → 3"):
+        compare(asked(seeds=3), finished, MEANS)
+
+
+def test_two_grids_in_one_folder_are_refused(asked: Asked, tmp_path: Path):
+    with grid._alone_in(tmp_path), pytest.raises(SpeechgruError, match="at work there"):
+        compare(asked(), tmp_path, MEANS)
+
+
+def test_held_out_speakers_are_pooled(asked: Asked, tones: Path, tmp_path: Path):
+    results = compare(asked(folds="speaker", cells="rnn,gru"), tmp_path, MEANS)
+    everyone = [u for s in ("train", "dev", "test") for u in read_manifest(tones / f"{s}.jsonl")]
+    assert results["folds"] == ["s0", "s1", "s2", "s3"]
+    for row in results["systems"]:
+        assert row["utterances"] == len(everyone)
+        assert row["words"] == sum(len(u.text.split()) for u in everyone)
+        assert row["speakers"] == 4
+        assert row["runs"] == 4
+
+
+def test_the_report_needs_results_alone(finished: Path, tmp_path: Path):
+    for name in ("plan.json", "results"):
+        source = finished / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, tmp_path / name)
+    report(tmp_path)
+    for name in ("results.json", "report.html", "report.md"):
+        assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
+
+
+def test_a_folder_without_a_comparison_is_explained(tmp_path: Path):
+    with pytest.raises(SpeechgruError, match=r"plan\.json: no such file"):
+        report(tmp_path)

@@ -1,0 +1,198 @@
+"""The report: one valid page that needs nothing else, with results.json's own numbers."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from speechgru.compare.claims import ORDER, all_claims, quality_claims
+from speechgru.compare.cost import measure
+from speechgru.compare.grid import report
+from speechgru.compare.trainability import flip_test, trainability
+
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+
+
+class Page(HTMLParser):
+    """Open tags, faults in their nesting, references and text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.faults: list[str] = []
+        self.references: list[str] = []
+        self.images: list[dict[str, str | None]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.references += [v or "" for k, v in attrs if k in ("src", "href", "action", "data")]
+        if values.get("role") == "img":
+            self.images.append(values)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.references += [v or "" for k, v in attrs if k in ("src", "href")]
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.faults.append(tag)
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def page(finished: Path) -> Page:
+    return Page((finished / "report.html").read_text())
+
+
+def test_the_page_is_well_formed_and_asks_for_nothing(page: Page, finished: Path):
+    assert (page.faults, page.open) == ([], [])
+    assert page.references == ["data:,"]
+    text = (finished / "report.html").read_text()
+    assert set(re.findall(r"https?://[^\"' <]*", text)) <= {"http://www.w3.org/2000/svg"}
+    assert "@import" not in text
+    assert "url(" not in text
+
+
+def test_every_figure_has_a_text_alternative(page: Page):
+    assert len(page.images) >= 4
+    assert all(len(image["aria-label"] or "") > 20 for image in page.images)
+
+
+def test_numbers_are_those_of_results_json(page: Page, finished: Path):
+    results = json.loads((finished / "results.json").read_text())
+    markdown = (finished / "report.md").read_text()
+    for row in results["systems"]:
+        for text in (f"{100 * row['wer_mean']:.2f}", f"{row['parameters']:,}", row["name"]):
+            assert text in page.text
+            assert text in markdown
+    for pair in results["pairs"]:
+        assert pair["sentence"] in page.text
+        assert pair["sentence"] in markdown
+
+
+def test_every_claim_has_its_verdict(page: Page, finished: Path):
+    results = json.loads((finished / "results.json").read_text())
+    claims = all_claims(results)
+    assert [claim["claim"] for claim in claims] == list(ORDER)
+    for claim in claims:
+        assert f"“{claim['claim']}”: {claim['verdict']}" in page.text
+
+
+def invented(verdicts: dict[tuple[str, str], str], runs: int = 3) -> dict[str, object]:
+    """Results of rnn, gru and lstm whose pairs have these verdicts."""
+    pairs = [
+        {
+            "a": a,
+            "b": b,
+            "verdict": v,
+            "sentence": f"{a} {v} {b}",
+            "minimum_detectable": 0.02,
+            "seeds": [runs, runs],
+        }
+        for (a, b), v in verdicts.items()
+    ]
+    curve = [{"epoch": 1, "step": 10, "dev_wer": 0.1, "loss": 1.0, "skipped_steps": 0}]
+    each = [{"seed": k, "fold": "", "curve": curve, "train_hours": 1.0} for k in range(runs)]
+    cells = ("rnn", "gru", "lstm")
+    return {
+        "question": {
+            "vary": "model.cell",
+            "match": "params",
+            "seeds": runs,
+            "folds": None,
+            "learning_rates": [0.001, 0.002],
+        },
+        "systems": [{"name": cell, "wer": [0.1] * runs} for cell in cells],
+        "pairs": pairs,
+        "by_length": None,
+        "trainability": trainability(dict.fromkeys(cells, each), {c: [] for c in cells}),
+        "learning_rates": {},
+    }
+
+
+@pytest.mark.parametrize(
+    ("lstm", "rnn", "verdict"),
+    [
+        ("better", "better", "supported here"),
+        ("better", "no difference shown", "no difference shown"),
+        ("equivalent", "better", "no difference shown"),
+        ("worse", "better", "contradicted here"),
+    ],
+)
+def test_best_for_speech_is_no_surer_than_its_pairs(lstm, rnn, verdict):
+    results = invented({("gru", "lstm"): lstm, ("gru", "rnn"): rnn, ("lstm", "rnn"): "better"})
+    claims = {claim["claim"]: claim for claim in quality_claims(results)}
+    assert claims["A GRU is the best cell for speech"]["verdict"] == verdict
+
+
+def test_a_pair_may_be_named_either_way_round():
+    results = invented({("rnn", "gru"): "worse", ("rnn", "lstm"): "worse"})
+    claims = {claim["claim"]: claim for claim in quality_claims(results)}
+    assert claims["Gates (LSTM, GRU) cure it"]["verdict"] == "supported here"
+
+
+def test_equal_training_shows_no_difference():
+    claims = {claim["claim"]: claim for claim in quality_claims(invented({}))}
+    assert claims[ORDER[3]]["verdict"] == "no difference shown"
+
+
+@pytest.mark.parametrize(
+    ("differences", "p"),
+    [([], 1.0), ([1.0], 1.0), ([1.0] * 6, 2 / 64), ([1.0, -1.0], 1.0), ([3.0, 1.0], 0.5)],
+)
+def test_flip_test_counts_signs(differences, p):
+    assert flip_test(differences) == pytest.approx(p)
+
+
+def test_costs_are_measured_on_two_roads(finished: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("speechgru.compare.cost.REPEATS", 1)
+    monkeypatch.setattr("speechgru.compare.cost.UTTERANCES", 2)
+    cost = measure(finished / "runs" / "gru-seed1", "cpu")
+    assert cost["fastest"] in cost["roads"]
+    assert "unroll" in cost["roads"]
+    for values in cost["roads"].values():
+        assert all(value > 0 for value in values.values())
+    assert cost["bytes"] == (finished / "runs/gru-seed1/model.safetensors").stat().st_size
+
+
+def test_costs_and_probes_enter_the_report(finished: Path, tmp_path: Path):
+    import shutil
+
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    road = {"rtf_1_thread": 0.01, "rtf_2_threads": 0.006, "seconds_per_epoch": 2.0}
+    one = {
+        "device": "CPU",
+        "bytes": 1000,
+        "roads": {"cpu": road, "unroll": road},
+        "fastest": "cpu",
+        "peak_bytes": 5_000_000,
+        "precisions": {},
+    }
+    (out / "cost.json").write_text(json.dumps({"rnn": one, "gru": one}))
+    (out / "probes").mkdir()
+    (out / "probes/gradient-reach.svg").write_text("<svg role='img' aria-label='it'></svg>")
+    finding = {
+        "probe": "gradient-reach",
+        "claim": "RNNs forget.",
+        "method": "By gradients.",
+        "words": ["rnn halves every 3 frames"],
+        "figures": ["gradient-reach.svg"],
+    }
+    (out / "probes/gradient-reach.json").write_text(json.dumps(finding))
+    results = report(out)
+    page = Page((out / "report.html").read_text())
+    assert (page.faults, page.open) == ([], [])
+    assert results["timings"]["cost"]["gru"]["fastest"] == "cpu"
+    assert "rnn halves every 3 frames" in page.text
+    assert "cpu (fastest)" in page.text
+    assert "dev WER, % against seconds" in (out / "report.html").read_text().replace("Dev", "dev")
