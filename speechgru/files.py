@@ -46,7 +46,10 @@ def shown(path: str | Path) -> str:
     >>> shown("a b.wav"), shown("two\\nlines.wav")
     ('a b.wav', 'two\\\\nlines.wav')
     """
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
+    text = str(path)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,11 +6,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: two workers share
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from tones import tone_recipe, write_corpus
 
 torch.set_num_threads(1)
+# a busy machine is slow, not wrong
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
