@@ -6,10 +6,11 @@ equations frame by frame), and `unroll`, which every cell has: only the latter c
 rather than kernels. Sound comes from train and dev, never from test.
 """
 
+import ctypes
+import gc
 import json
 import logging
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -76,7 +77,6 @@ def measure(folder: Path, device: str = "auto") -> Cost:
         "bytes": (folder / MODEL_FILE).stat().st_size,
         "roads": {},
     }
-    start = _peak_bytes(recognizer.device)
     for road in ("auto", "unroll"):
         for layer in layers:
             layer.road = road
@@ -90,7 +90,8 @@ def measure(folder: Path, device: str = "auto") -> Cost:
         }
         if road == "auto":
             cost["fastest"] = name
-            cost["peak_bytes"] = max(0, _peak_bytes(recognizer.device) - start)
+            cost["training_bytes"] = _training_bytes(recipe, recognizer, batches)
+            recognizer.bundle.model.eval()
     cost["precisions"] = _precisions(folder, sounds, device)
     return cost
 
@@ -118,10 +119,21 @@ def _rtf(recognizer: Recognizer, sounds: Sequence[Any], threads: int) -> float:
 def _training_speed(recipe: Recipe, recognizer: Recognizer, batches: Sequence[Batch]) -> float:
     """Seconds of one thread's training a second of audio: forward, backward and update, features
     ready. The weights are put back."""
-    model, device = recognizer.bundle.model, recognizer.device
+    model = recognizer.bundle.model
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    run = _training(recipe, recognizer, batches)
+    seconds = _median_seconds(run, 1) / sum(batch.seconds for batch in batches)
+    model.load_state_dict(before)
+    model.eval()
+    return seconds
+
+
+def _training(
+    recipe: Recipe, recognizer: Recognizer, batches: Sequence[Batch]
+) -> Callable[[], None]:
+    """An optimiser step over each batch."""
+    model, device = recognizer.bundle.model.train(), recognizer.device
     optimiser = make_optimiser(model, recipe.training)
-    model.train()
 
     def run() -> None:
         for batch in batches:
@@ -137,10 +149,35 @@ def _training_speed(recipe: Recipe, recognizer: Recognizer, batches: Sequence[Ba
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
-    seconds = _median_seconds(run, 1) / sum(batch.seconds for batch in batches)
-    model.load_state_dict(before)
-    model.eval()
-    return seconds
+    return run
+
+
+def _training_bytes(recipe: Recipe, recognizer: Recognizer, batches: Sequence[Batch]) -> int | None:
+    """Most memory that training steps take beyond program, weights and data; None where the
+    system does not tell. The steps were taken before, so no kernel is compiled meanwhile."""
+    device = recognizer.device
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        start = torch.cuda.memory_allocated(device)
+        _training(recipe, recognizer, batches)()
+        return int(torch.cuda.max_memory_allocated(device) - start)
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # what was freed goes back to the system
+        Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is in use
+        start = _status_bytes("VmRSS")
+        _training(recipe, recognizer, batches)()
+        return max(0, _status_bytes("VmHWM") - start)
+    except (OSError, AttributeError):
+        return None
+
+
+def _status_bytes(key: str) -> int:
+    """A size from /proc/self/status, which counts in kB. Raises OSError where there is none."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return 1024 * int(line.split()[1])
+    raise OSError(f"no {key} in /proc/self/status")
 
 
 def _median_seconds(run: Callable[[], None], threads: int) -> float:
@@ -210,12 +247,6 @@ def _batches(recipe: Recipe, bundle: Bundle) -> list[Batch]:
 def _read(utterance: Utterance, recipe: Recipe) -> Any:
     rate = recipe.features.sample_rate
     return read_audio(utterance.audio, rate, utterance.offset, utterance.duration)
-
-
-def _peak_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts KiB
 
 
 def _device_name(device: torch.device) -> str:

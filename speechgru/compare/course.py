@@ -19,19 +19,20 @@ def cost_section(results: Values) -> Section:
             rows.append([
                 name, note, f"{values['seconds_per_epoch']:.2f}", target,
                 f"{values['rtf_1_thread']:.4f}", f"{values['rtf_2_threads']:.4f}",
-                f"{cost['peak_bytes'] / 1e6:.0f}" if road == cost["fastest"] else "–",
+                _megabytes(cost["training_bytes"]) if road == cost["fastest"] else "–",
                 f"{cost['bytes'] / 1e6:.2f}",
             ])  # fmt: skip
     if rows:
         head = ["variant", "road", "s an epoch", "s to the target dev WER", "RTF 1 thread",
-                "RTF 2 threads", "peak MB", "model MB"]  # fmt: skip
+                "RTF 2 threads", "training MB", "model MB"]  # fmt: skip
         devices = ", ".join({cost["device"] for cost in timings["cost"].values()})
         section.blocks += [
             Text(
                 "Measured one after another on pinned threads, after all training; medians of 5. "
                 "`cpu` and `fused` are kernels that not every cell has: compare cells on "
                 "`unroll`, which runs the equations of each frame by frame. RTF is processing time "
-                f"÷ audio time. Memory is beyond the loaded program. Device: {devices}."
+                "÷ audio time. Memory is what training steps take beyond program and weights. "
+                f"Device: {devices}."
             ),
             Table("Costs on this machine", head, rows),
         ]
@@ -44,6 +45,10 @@ def cost_section(results: Values) -> Section:
         head = ["variant", "weights", "RTF 1 thread", "dev texts changed"]
         section.blocks.append(Table("Shorter weights", head, precise))
     return section
+
+
+def _megabytes(count: int | None) -> str:
+    return "–" if count is None else f"{count / 1e6:.0f}"
 
 
 def _time_to_target(results: Values, name: str, per_epoch: float) -> str:

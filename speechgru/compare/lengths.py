@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from speechgru.compare.systems import System
+from speechgru.compare.systems import System, pair_values, same_words
 from speechgru.significance import adjust, crossed_bootstrap
 
 THIRDS = ("shortest", "middle", "longest")
@@ -21,7 +21,7 @@ def by_length(systems: dict[str, System]) -> dict[str, Any] | None:
     if not everyone or len(everyone[0].ids) < 6:
         return None
     first = everyone[0]
-    if any(s.ids != first.ids or not np.array_equal(s.words, first.words) for s in everyone):
+    if not all(same_words(first, other) for other in everyone):
         return None
     seconds = np.array(first.seconds)
     order = np.argsort(seconds, kind="stable")
@@ -47,6 +47,6 @@ def _pairs(systems: list[System], part: np.ndarray[Any, np.dtype[np.intp]]) -> l
         if a.words[part].sum()
     ]
     return [
-        {"a": a.name, "b": b.name, **c.to_json(), "sentence": c.sentence(a.name, b.name)}
+        pair_values(a.name, b.name, c)
         for (a, b), c in zip(pairs, adjust(comparisons), strict=False)
     ]

@@ -12,12 +12,10 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from speechgru.compare.claims import quality_claims, timing_claims
 from speechgru.compare.cost import read_costs
 from speechgru.compare.lengths import by_length
-from speechgru.compare.systems import Evidence, System, gather
+from speechgru.compare.systems import Evidence, System, gather, pair_values, same_words
 from speechgru.compare.trainability import sensitivity, trainability
 from speechgru.significance import adjust, crossed_bootstrap, rate_interval
 
@@ -101,11 +99,11 @@ def _pairs(evidence: Evidence) -> list[dict[str, Any]]:
     """Every pair of systems that read the same words, after Holm over all pairs."""
     pairs, comparisons = [], []
     for a, b in itertools.combinations(evidence.systems.values(), 2):
-        if a.ids == b.ids and np.array_equal(a.words, b.words) and len(a.ids) > 1:
+        if same_words(a, b) and len(a.ids) > 1:
             pairs.append((a.name, b.name))
             comparisons.append(crossed_bootstrap(a.errors, b.errors, a.words, a.speakers))
     return [
-        {"a": a, "b": b, **comparison.to_json(), "sentence": comparison.sentence(a, b)}
+        pair_values(a, b, comparison)
         for (a, b), comparison in zip(pairs, adjust(comparisons), strict=True)
     ]
 

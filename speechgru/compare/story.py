@@ -63,6 +63,9 @@ def _answer(results: Values) -> Section:
         )
     )
     section.blocks += [Verdict(pair["sentence"]) for pair in results["pairs"]]
+    scored = sum("wer" in row for row in results["systems"])
+    if len(results["pairs"]) < scored * (scored - 1) // 2:
+        section.blocks.append(Text("Variants that read different words are not tested in pairs."))
     if not results["pairs"]:
         section.blocks.append(Verdict("No two variants have results that can be compared."))
     elif len(results["pairs"]) > 1:

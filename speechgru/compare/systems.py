@@ -1,6 +1,7 @@
 """What a comparison's folder holds: runs, failures, and systems with their folds pooled."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from speechgru.compare.plan import run_name
 from speechgru.compare.work import read_result
+from speechgru.significance import Comparison
 
 Result = dict[str, Any]
 Counts = NDArray[np.int64]
@@ -40,6 +42,20 @@ class Evidence:
     failures: dict[str, Result]  # name → its result, or {} where there is none
     systems: dict[str, System]  # variants with at least one whole seed
     trials: dict[str, list[Result]]
+
+
+def pair_values(a: str, b: str, comparison: Comparison) -> dict[str, Any]:
+    """A comparison of two systems as JSON holds it, and its verdict in words."""
+    values = {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in comparison.to_json().items()
+    }
+    return {"a": a, "b": b, **values, "sentence": comparison.sentence(a, b)}
+
+
+def same_words(a: System, b: System) -> bool:
+    """Whether two systems were scored on the same references."""
+    return a.ids == b.ids and np.array_equal(a.words, b.words)
 
 
 def gather(plan: dict[str, Any], folder: Path) -> Evidence:

@@ -175,7 +175,7 @@ def test_costs_and_probes_enter_the_report(finished: Path, tmp_path: Path):
         "bytes": 1000,
         "roads": {"cpu": road, "unroll": road},
         "fastest": "cpu",
-        "peak_bytes": 5_000_000,
+        "training_bytes": 5_000_000,
         "precisions": {},
     }
     (out / "cost.json").write_text(json.dumps({"rnn": one, "gru": one}))
