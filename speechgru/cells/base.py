@@ -18,8 +18,16 @@ class Cell(nn.Module):
     `gates` blocks of `hidden_size` rows make up the weights, in the order each cell documents:
 
     weight_ih (gates·H, input)   weight_hh (gates·H, H)   bias_ih, bias_hh (gates·H,)
+
+    A cell that has not all four says so in `names`; one that has more makes them, with their
+    first values, in its own constructor.
     """
 
+    weight_ih: nn.Parameter
+    weight_hh: nn.Parameter
+    bias_ih: nn.Parameter
+    bias_hh: nn.Parameter
+    names: ClassVar[tuple[str, ...]] = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     gates: ClassVar[int]
     states: ClassVar[int] = 1  # tensors carried from frame to frame; the first is the output
     kernel: ClassVar[str | None] = None  # the name of its CPU kernel, if there is one
@@ -27,11 +35,10 @@ class Cell(nn.Module):
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
         self.input_size, self.hidden_size = input_size, hidden_size
-        rows = self.gates * hidden_size
-        self.weight_ih = nn.Parameter(torch.empty(rows, input_size))
-        self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size))
-        self.bias_ih = nn.Parameter(torch.empty(rows))
-        self.bias_hh = nn.Parameter(torch.empty(rows))
+        columns = {"weight_ih": (input_size,), "weight_hh": (hidden_size,)}
+        for name in self.names:
+            shape = (self.gates * hidden_size, *columns.get(name, ()))
+            self.register_parameter(name, nn.Parameter(torch.empty(shape)))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -42,16 +49,17 @@ class Cell(nn.Module):
 
     def weights(self) -> list[Tensor]:
         """In torch.nn's order."""
-        return [self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]
+        return [getattr(self, name) for name in self.names]
 
     def initial_state(self, batch: int) -> State:
         zeros = self.weight_ih.new_zeros(batch, self.hidden_size)
         return (zeros,) * self.states
 
-    def project(self, x: Tensor) -> Tensor:
+    def project(self, x: Tensor, valid: Tensor) -> Tensor:
         """The input's part of the gates for all frames at once.
 
-        (batch, frames, input) → (batch, frames, gates·H)
+        (batch, frames, input) → (batch, frames, gates·H). `valid` (batch, frames) bool tells the
+        frames that are not padding, to a cell that takes statistics over them.
         """
         return nn.functional.linear(x, self.weight_ih, self.bias_ih)
 
@@ -70,9 +78,11 @@ class Cell(nn.Module):
     @classmethod
     def parameter_count(cls, input_size: int, hidden_size: int) -> int:
         """Weights and biases of one direction; the formula stands in each cell's docstring."""
-        return cls.gates * hidden_size * (input_size + hidden_size + 2)
+        columns = {"weight_ih": input_size, "weight_hh": hidden_size}
+        return cls.gates * hidden_size * sum(columns.get(name, 1) for name in cls.names)
 
     @classmethod
     def macs_per_frame(cls, input_size: int, hidden_size: int) -> int:
         """Multiply-accumulates of the matrix products; elementwise work is not counted."""
-        return cls.gates * hidden_size * (input_size + hidden_size)
+        columns = input_size + (hidden_size if "weight_hh" in cls.names else 0)
+        return cls.gates * hidden_size * columns

@@ -12,16 +12,21 @@ def unroll(cell: Cell, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor
     x (batch, frames, input), lengths (batch,) int64, state tensors (batch, H) →
     y (batch, frames, H), zero at padded frames, and each row's state after its last frame.
     """
-    gates_x = cell.project(x)
+    batch, frames, _ = x.shape
+    if frames == 0:
+        return x.new_zeros(batch, 0, cell.hidden_size), state
+    valid = valid_frames(lengths, frames)
+    all_alive = int(lengths.min()) if batch else 0  # up to here no row has ended
     outputs = []
-    for t in range(x.shape[1]):
-        alive = (t < lengths)[:, None]
-        new = cell.step(gates_x[:, t], state)
-        state = tuple(torch.where(alive, a, b) for a, b in zip(new, state, strict=True))
-        outputs.append(torch.where(alive, new[0], 0.0))
-    if not outputs:
-        return x.new_zeros(x.shape[0], 0, cell.hidden_size), state
-    return torch.stack(outputs, dim=1), state
+    # unbind, not [:, t]: the gradient of a slice is as large as the whole.
+    for t, gates_x in enumerate(cell.project(x, valid).unbind(1)):
+        new = cell.step(gates_x, state)
+        if t >= all_alive:
+            alive = valid[:, t, None]
+            new = tuple(torch.where(alive, a, b) for a, b in zip(new, state, strict=True))
+        state = new
+        outputs.append(state[0])
+    return torch.stack(outputs, dim=1) * valid[..., None], state
 
 
 def run_fused(cell: Cell, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State] | None:

@@ -1,0 +1,38 @@
+"""The independently recurrent network."""
+
+import torch
+from torch import Tensor, nn
+
+from speechgru.cells.base import Cell, State
+
+
+class IndRNN(Cell):
+    """Independently recurrent neural network (Li et al. 2018, arXiv 1803.04831): each unit sees
+    its own past only, so that what passes from frame to frame is one number u a unit.
+
+    h' = max(0, W x + b + u ⊙ h)     |u| ≤ 1
+
+    Parameters: H·(I + 2). u starts at U(0, 1). The paper clips u to 2^(1/T) for T frames, by which
+    a gradient at most doubles on its way; 1 is its limit for any T. Units mix in the next layer.
+    Not to be confused with `rnn_relu`, whose units all see each other's past.
+    """
+
+    gates = 1
+    names = ("weight_ih", "bias_ih")
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.weight_hh = nn.Parameter(torch.rand(hidden_size))
+
+    def project(self, x: Tensor, valid: Tensor) -> Tensor:
+        # Clipped here, before each use, rather than in the optimiser, which knows no cells.
+        self.weight_hh.data.clamp_(-1, 1)
+        return super().project(x, valid)
+
+    def step(self, gates_x: Tensor, state: State) -> State:
+        (h,) = state
+        return (torch.relu(torch.addcmul(gates_x, self.weight_hh, h)),)
+
+    @classmethod
+    def parameter_count(cls, input_size: int, hidden_size: int) -> int:
+        return super().parameter_count(input_size, hidden_size) + hidden_size

@@ -1,0 +1,100 @@
+"""GRU and LSTM with layer normalisation inside the recurrence (Ba et al. 2016, arXiv 1607.06450,
+supplementary equations).
+
+LN(a) = (a − mean) / √(variance + 1e-5) over the units of one frame: nothing passes from frame to
+frame or row to row. Gains γ start at 1. The shifts β of the paper are b_ih and b_hh here, added
+after normalising (before it, a bias would be all but undone).
+
+Not to be confused with normalising a layer's input (`model.layer_norm` of a recipe).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import layer_norm, linear
+
+from speechgru.cells.base import Cell, State
+
+
+class LayerNormGRU(Cell):
+    """GRU, reset after the product as `GRU`, over normalised pre-activations.
+
+    (a_r, a_z) = γ_x ⊙ LN(W_ix x) + b_ix + γ_h ⊙ LN(W_hx h) + b_hx   LN over both, 2·H together
+    r, z = σ(a_r), σ(a_z)
+    n  = tanh(γ_in ⊙ LN(W_in x) + b_in + r ⊙ (γ_hn ⊙ LN(W_hn h) + b_hn))
+    h' = (1 − z) ⊙ n + z ⊙ h
+
+    Gate order r, z, n. Parameters: 3·H·(I + H + 4).
+    """
+
+    gates = 3
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.gain_ih = nn.Parameter(torch.ones(3 * hidden_size))
+        self.gain_hh = nn.Parameter(torch.ones(3 * hidden_size))
+
+    def project(self, x: Tensor, valid: Tensor) -> Tensor:
+        gates_x = linear(x, self.weight_ih)
+        return torch.cat(self._normalise(gates_x, self.gain_ih, self.bias_ih), dim=-1)
+
+    def step(self, gates_x: Tensor, state: State) -> State:
+        (h,) = state
+        x_rz, x_n = self._parts(gates_x)
+        h_rz, h_n = self._normalise(linear(h, self.weight_hh), self.gain_hh, self.bias_hh)
+        r, z = torch.sigmoid(x_rz + h_rz).chunk(2, dim=-1)
+        n = torch.tanh(x_n + r * h_n)
+        return ((1 - z) * n + z * h,)
+
+    def _normalise(self, gates: Tensor, gain: Tensor, shift: Tensor) -> list[Tensor]:
+        """Both gates as one vector, the candidate by itself."""
+        parts = zip(self._parts(gates), self._parts(gain), self._parts(shift), strict=True)
+        return [layer_norm(a, a.shape[-1:], g, b) for a, g, b in parts]
+
+    def _parts(self, gates: Tensor) -> Sequence[Tensor]:
+        return torch.tensor_split(gates, [2 * self.hidden_size], -1)
+
+    @classmethod
+    def parameter_count(cls, input_size: int, hidden_size: int) -> int:
+        return super().parameter_count(input_size, hidden_size) + 2 * cls.gates * hidden_size
+
+
+class LayerNormLSTM(Cell):
+    """LSTM, as `LSTM`, over normalised pre-activations, and a normalised c on the way out.
+
+    (a_i, a_f, a_g, a_o) = γ_x ⊙ LN(W_ih x) + b_ih + γ_h ⊙ LN(W_hh h) + b_hh   LN over all 4·H
+    i, f, g, o = σ(a_i), σ(a_f), tanh(a_g), σ(a_o)
+    c' = f ⊙ c + i ⊙ g
+    h' = o ⊙ tanh(γ_c ⊙ LN(c') + b_c)
+
+    Gate order i, f, g, o. State (h, c). Parameters: 4·H·(I + H + 4) + 2·H.
+    """
+
+    gates = 4
+    states = 2
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.gain_ih = nn.Parameter(torch.ones(4 * hidden_size))
+        self.gain_hh = nn.Parameter(torch.ones(4 * hidden_size))
+        self.gain_c = nn.Parameter(torch.ones(hidden_size))
+        self.bias_c = nn.Parameter(torch.zeros(hidden_size))
+
+    def project(self, x: Tensor, valid: Tensor) -> Tensor:
+        gates_x = linear(x, self.weight_ih)
+        return layer_norm(gates_x, gates_x.shape[-1:], self.gain_ih, self.bias_ih)
+
+    def step(self, gates_x: Tensor, state: State) -> State:
+        h, c = state
+        gates_h = linear(h, self.weight_hh)
+        gates = gates_x + layer_norm(gates_h, gates_h.shape[-1:], self.gain_hh, self.bias_hh)
+        i, f, g, o = gates.chunk(4, dim=-1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        seen = layer_norm(c, c.shape[-1:], self.gain_c, self.bias_c)
+        return torch.sigmoid(o) * torch.tanh(seen), c
+
+    @classmethod
+    def parameter_count(cls, input_size: int, hidden_size: int) -> int:
+        gains = 2 * cls.gates * hidden_size + 2 * hidden_size
+        return super().parameter_count(input_size, hidden_size) + gains

@@ -1,0 +1,59 @@
+"""The light GRU, with batch normalisation of its input."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import batch_norm, linear
+
+from speechgru.cells.base import Cell, State
+
+
+class LiGRU(Cell):
+    """Light gated recurrent unit (Ravanelli et al. 2018, "Light gated recurrent units for speech
+    recognition", arXiv 1803.10225): no reset gate, ReLU for tanh, batch normalisation.
+
+    z  = σ(γ_z ⊙ BN(W_iz x) + b_iz + W_hz h)            update gate
+    n  = max(0, γ_n ⊙ BN(W_in x) + b_in + W_hn h)       candidate
+    h' = (1 − z) ⊙ n + z ⊙ h
+
+    Gate order z, n. Parameters: 2·H·(I + H + 2); the running mean and variance beside them (4·H)
+    are measured, not trained.
+
+    BN takes mean and variance of each unit over the frames of a batch, in training; padding does
+    not count. Otherwise it takes the running ones, so that a row never depends on its batch mates
+    or on a stream's future. Two batches accumulated are normalised one by one.
+    """
+
+    gates = 2
+    names = ("weight_ih", "weight_hh", "bias_ih")
+    momentum = 0.1  # the newest batch's share of the running statistics, as torch's default
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.gain = nn.Parameter(torch.ones(2 * hidden_size))
+        self.register_buffer("running_mean", torch.zeros(2 * hidden_size))
+        self.register_buffer("running_var", torch.ones(2 * hidden_size))
+
+    def project(self, x: Tensor, valid: Tensor) -> Tensor:
+        frames = linear(x[valid], self.weight_ih)  # (frames that are not padding, 2·H)
+        # A single frame has no variance; a NaN would stay in the running statistics for good.
+        batch_statistics = self.training and len(frames) > 1 and bool(frames.isfinite().all())
+        frames = batch_norm(
+            frames, self.running_mean, self.running_var, self.gain, self.bias_ih,
+            training=batch_statistics, momentum=self.momentum,
+        )  # fmt: skip
+        gates_x = frames.new_zeros(*valid.shape, frames.shape[-1])
+        gates_x[valid] = frames
+        return gates_x
+
+    def step(self, gates_x: Tensor, state: State) -> State:
+        (h,) = state
+        z, n = (gates_x + linear(h, self.weight_hh)).chunk(2, dim=-1)
+        z, n = torch.sigmoid(z), torch.relu(n)
+        return ((1 - z) * n + z * h,)
+
+    @classmethod
+    def parameter_count(cls, input_size: int, hidden_size: int) -> int:
+        return super().parameter_count(input_size, hidden_size) + cls.gates * hidden_size
