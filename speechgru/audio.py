@@ -30,7 +30,7 @@ Samples = npt.NDArray[np.float32]
 MAX_HOURS = 10.0  # of one reading: 2.3 GB at 16 kHz
 MAX_FILE_HOURS = 100.0  # a longer file is a damaged header
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz
-SLACK = 0.1  # seconds a file may fall short of its promise: rounding, codec padding
+SLACK = 0.15  # seconds that a part may reach beyond the end: rounding, a codec's padding
 
 AUDIO_SUFFIXES = frozenset(  # what a search of folders takes for sound, in lower case
     [
@@ -108,7 +108,7 @@ def _open(path: str | Path) -> Iterator[Sound]:
                 f"{name}: its header promises {sound.frames / sound.rate / 3600:.0f} hours, "
                 f"more than {MAX_FILE_HOURS:.0f}; the file is damaged"
             )
-        _refuse_short(name, sound.frames, sound.promised, sound.rate)
+        _refuse_short(name, sound, sound.frames, sound.promised)
         yield sound
 
 
@@ -170,21 +170,21 @@ def _collect(sound: Sound, start: int, stop: int | None, name: str) -> Samples:
             f"{name}: truncated or damaged: {(start + found) / sound.rate:.2f} s found, "
             f"{(start + expected) / sound.rate:.2f} s promised ({reason})"
         ) from None
-    _refuse_short(name, start + found, start + expected, sound.rate)
+    _refuse_short(name, sound, start + found, start + expected)
     if not found:
         raise AudioError(f"{name}: a header without samples; record or copy it again")
     samples = np.concatenate(parts)
-    if stop is None and expected < found <= expected + SLACK * sound.rate:
+    if stop is None and expected < found <= expected + sound.slack * sound.rate:
         samples = samples[:expected]  # a codec's padding
     _refuse_nonsense(name, samples, start, sound.rate)
     return np.ascontiguousarray(samples, dtype=np.float32)
 
 
-def _refuse_short(name: str, found: int, promised: int, rate: int) -> None:
-    if found < promised - SLACK * rate:
+def _refuse_short(name: str, sound: Sound, found: int, promised: int) -> None:
+    if found < promised - sound.slack * sound.rate:
         raise AudioError(
-            f"{name}: truncated: {found / rate:.2f} s found, {promised / rate:.2f} s promised by "
-            "its header; copy or record it again"
+            f"{name}: truncated: {found / sound.rate:.2f} s found, "
+            f"{promised / sound.rate:.2f} s promised by its header; copy or record it again"
         )
 
 

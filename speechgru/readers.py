@@ -43,6 +43,7 @@ class Sound(Protocol):
     channels: int
     frames: int
     promised: int
+    slack: float  # seconds by which the two, and what is decoded, may differ
 
     def blocks(self, start: int, stop: int | None) -> Iterator[Block]:
         """Frames `start` to `stop` (None: to the end) in blocks (frames, channels)."""
@@ -98,6 +99,8 @@ def _try_ffmpeg(file: FileIO) -> "_Ffmpeg | None":
 
 
 class _Libsndfile:
+    slack = 0.01  # a header may be off by a few bytes
+
     def __init__(self, file: FileIO) -> None:
         sphere_count = _sphere_count(file)
         file.seek(0)  # libsndfile starts here, and shares the position from now on
@@ -130,6 +133,8 @@ class _Libsndfile:
 
 
 class _Ffmpeg:
+    slack = 0.15  # a codec's delay and padding: up to 1152 samples, at 8 kHz
+
     def __init__(self, file: FileIO) -> None:
         first_frame = _first_frame(file)
         with _container(file) as container:
@@ -143,7 +148,7 @@ class _Ffmpeg:
         self.promised = round(claim * self.rate)
         # What a file holds beyond its claim is a codec's padding, or hidden by an mp4's edit list;
         # but a webm's claim of a few ms is a recorder's that never came back to fill it in.
-        unfilled = "webm" in container.format.name and held - self.promised > 0.1 * self.rate
+        unfilled = "webm" in container.format.name and held - self.promised > self.slack * self.rate
         self.frames = min(held, self.promised) if self.promised and not unfilled else held
         self.file = file
 
