@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 from typing import TypeVar
 
@@ -81,20 +82,22 @@ class AudioCache:
 
     def __init__(self, sample_rate: int, limit_bytes: int) -> None:
         self.sample_rate, self.free = sample_rate, limit_bytes
-        self._held: dict[str, npt.NDArray[np.int16]] = {}
+        self._held: dict[tuple[Path, float, float], npt.NDArray[np.int16]] = {}
         self._lock = Lock()
 
     def read(self, utterance: Utterance) -> npt.NDArray[np.float32]:
         """(samples,) float32; the same values whether they were kept or not."""
-        held = self._held.get(utterance.id)
+        # Not its id, which is unique within a manifest only: dev's a.wav may not be training's.
+        key = (utterance.audio, utterance.offset, utterance.duration)
+        held = self._held.get(key)
         if held is None:
             samples = read_audio(
                 utterance.audio, self.sample_rate, utterance.offset, utterance.duration
             )
             held = np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
             with self._lock:
-                if held.nbytes <= self.free and utterance.id not in self._held:
-                    self._held[utterance.id] = held
+                if held.nbytes <= self.free and key not in self._held:
+                    self._held[key] = held
                     self.free -= held.nbytes
         return held.astype(np.float32) / np.float32(32768)
 

@@ -1,0 +1,220 @@
+"""Augmentation: every draw keyed by (seed, epoch, utterance), and each change is what it says."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speechgru.augment import Augment, change_speed, generator, mix, spec_augment
+from speechgru.features import FeatureExtractor
+from speechgru.manifest import Utterance, write_manifest
+from speechgru.recipe import AugmentRecipe, FeatureRecipe
+
+RATE = 8000
+FEATURES = FeatureRecipe(sample_rate=RATE, mels=20)
+
+
+def sound(seed: int, seconds: float = 1.0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(int(RATE * seconds)).astype(np.float32) / 10
+
+
+@pytest.fixture
+def noises(tmp_path):
+    """A manifest of a second of noise, half a second, and the middle of a longer file."""
+    parts = [(1.0, 0.0, 1.0), (0.5, 0.0, 0.5), (3.0, 1.0, 0.7)]
+    listed = []
+    for number, (seconds, offset, duration) in enumerate(parts):
+        file = tmp_path / f"noise{number}.wav"
+        soundfile.write(file, sound(100 + number, seconds), RATE)
+        listed.append(Utterance(file, duration, "", file.stem, offset=offset))
+    write_manifest(tmp_path / "noises.jsonl", listed)
+    return str(tmp_path / "noises.jsonl")
+
+
+def everything(noises: str, **changes: object) -> AugmentRecipe:
+    values: dict[str, object] = {
+        "speed": [0.9, 1.0, 1.1], "noise_manifest": noises, "frequency_warp": 0.1,
+        "frequency_masks": 2, "frequency_mask_width": 5, "time_masks": 2,
+    }  # fmt: skip
+    return AugmentRecipe(**(values | changes))
+
+
+def augment(recipe: AugmentRecipe, seed: int = 1) -> Augment:
+    return Augment(recipe, FeatureExtractor(FEATURES), seed)
+
+
+def test_a_draw_depends_on_seed_epoch_and_utterance_only(noises):
+    alone = augment(everything(noises))(sound(0), "a", 3)
+    busy = augment(everything(noises))
+    np.random.seed(5)  # somebody else's generator must not matter
+    torch.manual_seed(5)
+    for epoch in range(3):
+        for name in "bcd":
+            busy(sound(epoch), name, epoch)
+    assert torch.equal(busy(sound(0), "a", 3), alone)
+
+
+def test_other_seeds_epochs_and_utterances_draw_otherwise(noises):
+    change = augment(everything(noises))
+    first = change(sound(0), "a", 3)
+    others = [
+        change(sound(0), "a", 4),
+        change(sound(0), "b", 3),
+        augment(everything(noises), seed=2)(sound(0), "a", 3),
+    ]
+    for other in others:
+        assert other.shape != first.shape or not torch.equal(other, first)
+
+
+def test_the_key_keeps_its_parts_apart():
+    keys = [(1, 2, "a"), (2, 1, "a"), (12, 0, "a"), (1, 20, "a"), (1, 2, "b"), (1, 2, "ab")]
+    draws = {generator(*key).integers(1 << 60) for key in keys}
+    assert len(draws) == len(keys)
+
+
+def test_off_means_plain_features():
+    extract = FeatureExtractor(FEATURES)
+    plain = Augment(AugmentRecipe(), extract, 1)
+    for epoch in range(3):
+        assert torch.equal(plain(sound(0), "a", epoch), extract(sound(0)))
+
+
+def test_the_samples_are_left_alone(noises):
+    wave = sound(0)
+    change = augment(everything(noises, noise_probability=1.0))
+    for epoch in range(5):
+        change(wave, "a", epoch)
+    assert np.array_equal(wave, sound(0))
+
+
+def test_each_speed_is_drawn_about_equally_often():
+    change = augment(AugmentRecipe(speed=[0.8, 1.0, 1.25]))
+    wave = sound(0)
+    frames = [len(change(wave, "a", epoch)) for epoch in range(90)]
+    counts = sorted(frames.count(length) for length in set(frames))
+    assert len(counts) == 3
+    assert counts[0] >= 18  # of 90: the binomial's lower 0.1 %
+
+
+# Speed ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.85, 0.9, 1.1, 1.15, 2.0])
+def test_speed_divides_length_and_multiplies_pitch(factor):
+    time = np.arange(RATE) / RATE
+    wave = np.sin(2 * np.pi * 500 * time).astype(np.float32)
+    changed = change_speed(wave, factor)
+    assert changed.dtype == np.float32
+    assert abs(len(changed) - len(wave) / factor) <= 1
+    spectrum = np.abs(np.fft.rfft(changed * np.hanning(len(changed))))
+    pitch = spectrum.argmax() * RATE / len(changed)
+    assert pitch == pytest.approx(500 * factor, abs=2)
+
+
+# Noise ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("snr_db", [-5.0, 0.0, 10.0, 25.0])
+def test_the_mixture_has_the_ratio_asked_for(snr_db):
+    speech, noise = sound(1), 7 * sound(2)
+    added = mix(speech, noise, snr_db) - speech
+    measured = 10 * np.log10(np.mean(speech**2) / np.mean(added**2))
+    assert measured == pytest.approx(snr_db, abs=0.01)
+    assert np.corrcoef(added, noise)[0, 1] > 0.999
+
+
+def test_silence_is_not_mixed():
+    silence = np.zeros(100, np.float32)
+    assert np.array_equal(mix(silence, sound(1)[:100], 5), silence)
+    assert np.array_equal(mix(sound(1)[:100], silence, 5), sound(1)[:100])
+
+
+def test_noise_is_mixed_as_often_and_as_loud_as_asked(noises, monkeypatch):
+    heard = []
+
+    def spy(speech, noise, snr_db):
+        assert len(noise) == len(speech)
+        heard.append(snr_db)
+        return mix(speech, noise, snr_db)
+
+    monkeypatch.setattr("speechgru.augment.mix", spy)
+    recipe = AugmentRecipe(noise_manifest=noises, noise_probability=0.3, noise_snr_db=(3, 8))
+    change = augment(recipe)
+    for epoch in range(200):
+        change(sound(0, 0.3), "a", epoch)
+    assert 38 <= len(heard) <= 84  # 60 expected; five deviations of the binomial
+    assert all(3 <= snr <= 8 for snr in heard)
+    assert min(heard) < 4 < 7 < max(heard)
+
+
+def test_noise_shorter_than_the_speech_is_repeated_and_parts_stay_inside_their_file(noises):
+    recipe = AugmentRecipe(noise_manifest=noises, noise_probability=1.0)
+    change = augment(recipe)
+    for epoch in range(20):
+        assert change(sound(0, 2.0), "a", epoch).isfinite().all()
+        assert change(sound(0, 0.01), "a", epoch).isfinite().all()
+
+
+# SpecAugment ------------------------------------------------------------------------------------
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    frames=st.integers(1, 400),
+    size=st.integers(4, 60),
+    bands=st.integers(0, 3),
+    width=st.integers(1, 30),
+    stretches=st.integers(0, 4),
+    length=st.integers(1, 50),
+    seed=st.integers(0, 1000),
+)
+def test_masks_are_whole_and_bounded(frames, size, bands, width, stretches, length, seed):
+    recipe = AugmentRecipe(
+        frequency_masks=bands, frequency_mask_width=width,
+        time_masks=stretches, time_mask_frames=length,
+    )  # fmt: skip
+    features = torch.ones(frames, size)
+    masked = spec_augment(features, recipe, 10.0, np.random.default_rng(seed))
+    assert features.min() == 1  # the caller's own are untouched
+    blank = masked == 0
+    columns, rows = blank.all(0), blank.all(1)
+    # What is blank is a whole column or a whole row, nothing else.
+    assert torch.equal(blank, columns[None, :] | rows[:, None])
+    if columns.all():
+        return  # every band or every frame: then the two cannot be told apart
+    assert int(columns.sum()) <= bands * min(width, size // 2)
+    repeats = max(1, round(stretches * frames / 1000)) if stretches else 0
+    assert int(rows.sum()) <= repeats * min(length, frames // 5)
+
+
+def test_masks_are_drawn_everywhere_and_in_every_width():
+    recipe = AugmentRecipe(
+        frequency_masks=1, frequency_mask_width=6, time_masks=1, time_mask_frames=9
+    )
+    widths, lengths = set(), set()
+    touched = torch.zeros(100, 20, dtype=torch.bool)
+    for seed in range(400):
+        blank = spec_augment(torch.ones(100, 20), recipe, 10.0, np.random.default_rng(seed)) == 0
+        widths.add(int(blank.all(0).sum()))
+        lengths.add(int(blank.all(1).sum()))
+        touched |= blank
+    assert widths == set(range(7))
+    assert lengths == set(range(10))
+    assert touched.all()
+
+
+def test_long_utterances_get_more_masks_in_time():
+    recipe = AugmentRecipe(time_masks=4, time_mask_frames=10)
+    share = {}
+    for frames in (100, 4000):
+        blank = [
+            (spec_augment(torch.ones(frames, 4), recipe, 10.0, np.random.default_rng(seed)) == 0)
+            .all(1)
+            .sum()
+            for seed in range(60)
+        ]
+        share[frames] = float(torch.stack(blank).float().mean())
+    assert 3 < share[100] < 7  # one mask (0.4 of 10 s, at least one) of 0 to 10 frames
+    assert 60 < share[4000] < 100  # sixteen of them

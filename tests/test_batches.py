@@ -1,0 +1,229 @@
+"""Batches: who goes together, in what order, and that loading ahead changes nothing."""
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speechgru.audio import read_audio
+from speechgru.batches import AudioCache, collate, load_ahead, pad, plan_batches
+from speechgru.errors import AudioError
+from speechgru.manifest import Utterance
+
+DURATIONS = st.lists(st.floats(0.05, 30), min_size=1, max_size=80)
+
+
+# The plan ---------------------------------------------------------------------------------------
+
+
+@settings(max_examples=200, deadline=None)
+@given(DURATIONS, st.floats(1, 100), st.integers(0, 2**32), st.integers(0, 1000))
+def test_a_plan_holds_everyone_once_within_the_bound(durations, batch_seconds, seed, epoch):
+    plan = plan_batches(durations, batch_seconds, seed, epoch)
+    assert sorted(index for batch in plan for index in batch) == list(range(len(durations)))
+    for batch in plan:
+        longest = max(durations[index] for index in batch)
+        assert len(batch) == 1 or longest * len(batch) <= batch_seconds
+    assert plan == plan_batches(durations, batch_seconds, seed, epoch)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(1, 100))
+def test_batches_are_filled(batch_seconds):
+    """Not one more of the next batch's would have fitted, when all last equally long."""
+    plan = plan_batches([1.0] * 100, batch_seconds, 1, 0)
+    sizes = sorted((len(batch) for batch in plan), reverse=True)
+    assert sizes[0] == min(int(batch_seconds), 100)
+    assert all(size == sizes[0] for size in sizes[:-1])
+
+
+def test_epochs_and_seeds_shuffle_both_order_and_neighbours():
+    durations = np.random.default_rng(0).uniform(1, 10, 300).tolist()
+    plans = [plan_batches(durations, 60, *key) for key in [(1, 0), (1, 1), (2, 0)]]
+    for other in plans[1:]:
+        assert other != plans[0]
+        # Not only the order: who goes with whom changes too.
+        assert {frozenset(batch) for batch in other} != {frozenset(batch) for batch in plans[0]}
+    longest = [max(durations[index] for index in batch) for batch in plans[0]]
+    assert longest != sorted(longest)
+
+
+def test_neighbours_last_about_equally_long():
+    durations = np.random.default_rng(0).uniform(1, 10, 2000).tolist()
+    padded = spoken = 0.0
+    for batch in plan_batches(durations, 60, 1, 0):
+        padded += max(durations[index] for index in batch) * len(batch)
+        spoken += sum(durations[index] for index in batch)
+    assert padded / spoken < 1.2  # unsorted, it would be about 1.6
+
+
+# Tensors ----------------------------------------------------------------------------------------
+
+
+def utterance(name: str, duration: float = 1.0) -> Utterance:
+    return Utterance(Path(f"/{name}.wav"), duration, name, name)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=6), st.integers(1, 5))
+def test_padding_is_zero_and_lengths_are_exact(lengths, size):
+    rows = [torch.rand(length, size) + 1 for length in lengths]
+    padded, counted = pad(rows)
+    assert padded.shape == (len(lengths), max(lengths), size)
+    assert counted.dtype == torch.int64
+    assert counted.tolist() == lengths
+    for row, values in zip(padded, rows, strict=True):
+        assert torch.equal(row[: len(values)], values)
+        assert (row[len(values) :] == 0).all()
+
+
+def test_a_batch_keeps_rows_targets_and_ids_together():
+    rows = [torch.ones(3, 2), 2 * torch.ones(5, 2), 3 * torch.ones(1, 2)]
+    batch = collate([utterance("a", 0.5), utterance("b"), utterance("c")], rows, [[1, 2], [3], []])
+    assert batch.features[:, 0, 0].tolist() == [1, 2, 3]
+    assert batch.lengths.tolist() == [3, 5, 1]
+    assert batch.targets.tolist() == [1, 2, 3]
+    assert batch.target_lengths.tolist() == [2, 1, 0]
+    assert batch.ids == ("a", "b", "c")
+    assert batch.seconds == 2.5
+    assert batch.targets.dtype == batch.target_lengths.dtype == torch.int64
+
+
+# Loading ahead ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_results_come_in_the_plan_s_order(workers):
+    def load(plan: list[int]) -> int:
+        time.sleep(0.001 * (plan[0] * 7 % 5))  # later ones are done before earlier ones
+        return plan[0]
+
+    plans = [[number] for number in range(40)]
+    assert list(load_ahead(plans, load, workers)) == list(range(40))
+    assert list(load_ahead([], load, workers)) == []
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_a_fault_comes_in_its_turn_and_ends_the_loading(workers):
+    def load(plan: list[int]) -> int:
+        if plan[0] == 5:
+            raise AudioError("five.wav: broken")
+        return plan[0]
+
+    seen: list[int] = []
+    with pytest.raises(AudioError, match="five"):
+        seen.extend(load_ahead([[number] for number in range(40)], load, workers))
+    assert seen == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_no_more_than_two_a_worker_are_under_way(workers):
+    started = []
+
+    def load(plan: list[int]) -> int:
+        started.append(plan[0])
+        return plan[0]
+
+    for result in load_ahead([[number] for number in range(60)], load, workers):
+        time.sleep(0.002)
+        assert len(started) <= result + 1 + 2 * workers
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_stopping_early_leaves_no_thread_behind(workers):
+    before = threading.active_count()
+    loaded = load_ahead([[number] for number in range(60)], lambda plan: plan[0], workers)
+    assert next(loaded) == 0
+    loaded.close()
+    assert threading.active_count() == before
+
+
+def test_loading_leaves_the_caller_s_threads_alone():
+    torch.set_num_threads(2)
+    try:
+        list(load_ahead([[1]] * 3, lambda plan: torch.ones(3).sum(), 2))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
+# The cache --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sounds(tmp_path):
+    """Two folders with a file of the same name each, and one that is cut in two."""
+    rng = np.random.default_rng(0)
+    found = []
+    for place in ("train/a", "dev/a", "train/long"):
+        file = tmp_path / f"{place}.wav"
+        file.parent.mkdir(exist_ok=True)
+        soundfile.write(file, rng.uniform(-1, 1, 16000), 8000, subtype="FLOAT")
+        found.append(file)
+    first, second, long = found
+    return [
+        Utterance(first, 2.0, "", "a"),
+        Utterance(second, 2.0, "", "a"),
+        Utterance(long, 0.5, "", "long@0"),
+        Utterance(long, 0.5, "", "long@1", offset=1.0),
+    ]
+
+
+@pytest.mark.parametrize("limit", [0, 40_000, 10**9])
+def test_what_is_read_does_not_depend_on_what_is_kept(sounds, limit):
+    cache = AudioCache(8000, limit)
+    for _ in range(3):
+        for each in sounds:
+            samples = cache.read(each)
+            exact = read_audio(each.audio, 8000, each.offset, each.duration)
+            assert samples.dtype == np.float32
+            # Rounded to 16 bits, kept or not.
+            np.testing.assert_allclose(samples, exact, atol=1 / 32768)
+            assert np.array_equal(samples, AudioCache(8000, 0).read(each))
+
+
+def test_two_manifests_files_of_one_name_are_not_confused(sounds):
+    cache = AudioCache(8000, 10**9)
+    train, dev = cache.read(sounds[0]), cache.read(sounds[1])
+    assert sounds[0].id == sounds[1].id
+    assert not np.array_equal(train, dev)
+
+
+def test_the_bound_is_kept_and_what_is_kept_is_not_read_again(sounds, monkeypatch):
+    reads = []
+
+    def counted(path, *rest):
+        reads.append(path)
+        return read_audio(path, *rest)
+
+    monkeypatch.setattr("speechgru.batches.read_audio", counted)
+    cache = AudioCache(8000, 2 * 16000 + 2 * 4000)  # one of the long ones, one of the parts
+    for _ in range(3):
+        for each in sounds:
+            cache.read(each)
+    assert cache.free >= 0
+    assert len(reads) == 4 + 2 * 2
+    assert sum(held.nbytes for held in cache._held.values()) <= 40_000
+
+
+def test_loud_samples_are_clipped_not_wrapped(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.array([1.5, -1.5, 1.0] * 400), 8000, subtype="FLOAT")
+    samples = AudioCache(8000, 0).read(Utterance(tmp_path / "a.wav", 0.15, "", "a"))
+    assert samples[0] > 0.99
+    assert samples[1] == -1.0
+
+
+def test_threads_may_share_a_cache(sounds):
+    cache = AudioCache(8000, 10**9)
+    expected = [AudioCache(8000, 0).read(each) for each in sounds]
+    plans = [[number % len(sounds)] for number in range(80)]
+    results = load_ahead(plans, lambda plan: cache.read(sounds[plan[0]]), 4)
+    for plan, samples in zip(plans, results, strict=True):
+        assert np.array_equal(samples, expected[plan[0]])
+    assert cache.free == 10**9 - sum(held.nbytes for held in cache._held.values())
