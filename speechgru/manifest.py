@@ -37,8 +37,8 @@ class Word:
 class Utterance:
     """A stretch of sound and what is said in it. Times in seconds.
 
-    `id` is unique within a manifest: `audio_filepath` as written, without suffix; "@offset" is
-    appended where the utterance is a part of its file.
+    `id` is unique within a manifest: `audio_filepath` without the folders that all lines share and
+    without suffix; "@offset" is appended where the utterance is a part of its file.
     """
 
     audio: Path
@@ -235,15 +235,16 @@ def _words(values: dict[str, Any], place: str) -> tuple[Word, ...]:
 def _unique_ids(lines: list[_Line]) -> list[str]:
     """An id a line: name without suffix, or whole where two files differ only in suffix; "@offset"
     where it is not the only utterance of its file, or does not begin it."""
+    short = _without_common_folder({line.name for line in lines})
     uses = Counter(line.name for line in lines)
     files: defaultdict[str, set[str]] = defaultdict(set)
     for name in uses:
-        files[_stem(name)].add(name)
+        files[_stem(short[name])].add(name)
     seen: dict[str, str] = {}
     ids = []
     for line in lines:
-        stem = _stem(line.name)
-        id_ = stem if len(files[stem]) == 1 else PurePath(line.name).as_posix()
+        stem = _stem(short[line.name])
+        id_ = stem if len(files[stem]) == 1 else short[line.name]
         offset = line.values["offset"]
         if offset > 0 or uses[line.name] > 1:
             id_ += f"@{offset:.10g}"
@@ -256,6 +257,18 @@ def _unique_ids(lines: list[_Line]) -> list[str]:
         seen[id_] = line.place
         ids.append(id_)
     return ids
+
+
+def _without_common_folder(names: set[str]) -> dict[str, str]:
+    """Each name from where they begin to differ: an id, and every draw keyed by it, must not
+    change because the corpus stands elsewhere."""
+    parts = {name: PurePath(name).parts for name in names}
+    common = 0
+    for level in zip(*(folders[:-1] for folders in parts.values()), strict=False):
+        if len(set(level)) > 1:
+            break
+        common += 1
+    return {name: PurePath(*folders[common:]).as_posix() for name, folders in parts.items()}
 
 
 def _stem(name: str) -> str:

@@ -85,6 +85,12 @@ def test_ids_are_unique_and_do_not_depend_on_order(tmp_path: Path) -> None:
     assert ids(tmp_path, *reversed(lines)) == expected[::-1]
 
 
+def test_ids_do_not_depend_on_where_the_corpus_stands(tmp_path: Path) -> None:
+    for home in ("", "audio/", "../../other disk/fsdd/", "/srv/fsdd/"):
+        assert ids(tmp_path, (f"{home}x/a.wav", 0), (f"{home}y/a.wav", 0)) == ["x/a", "y/a"]
+        assert ids(tmp_path, (f"{home}a.wav", 0), (f"{home}b.wav", 0)) == ["a", "b"]
+
+
 def test_names_that_differ_in_suffix_only_keep_it(tmp_path: Path) -> None:
     assert ids(tmp_path, ("a.wav", 0), ("a.flac", 0), ("b.wav", 0)) == ["a.wav", "a.flac", "b"]
     assert ids(tmp_path, ("rec.01", 0), ("rec.02", 0)) == ["rec.01", "rec.02"]
