@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,6 +49,7 @@ class Workers:
                     running[_start(task)] = task
                 for process in [p for p in running if p.poll() is not None]:
                     task = running.pop(process)
+                    _close(process)
                     yield task, _result(task, process.returncode)
                 time.sleep(0.05)
         finally:
@@ -55,6 +57,7 @@ class Workers:
                 process.terminate()  # as Ctrl-C: saves, then leaves
             for process in running:
                 process.wait()
+                _close(process)
 
 
 def _start(task: Task) -> "subprocess.Popen[bytes]":
@@ -71,6 +74,13 @@ def _start(task: Task) -> "subprocess.Popen[bytes]":
     process.stdin.write(task.to_json().encode() + b"\n")
     process.stdin.flush()
     return process
+
+
+def _close(process: "subprocess.Popen[bytes]") -> None:
+    """Its input, which stood open to tell it that we live."""
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):
+        process.stdin.close()
 
 
 def _result(task: Task, status: int) -> dict[str, Any]:
