@@ -278,15 +278,15 @@ def test_digits_whose_audio_is_missing_or_short(digits: Path) -> None:
     sound(digits / "audio/dev/1.wav", 0.5)
     result = prepare("digits", digits)
     assert result.problems == [
-        f"audio/train/0: {digits}/audio/train/0.wav: no such file; check the path",
-        "audio/dev/1: to end at 1.00 s, but its audio has 0.50 s",
+        f"{digits}/audio/train/0.wav: no such file; check the path",
+        f"{digits}/audio/dev/1.wav: its manifest says 1.00 s, the file holds 0.50 s",
     ]
     assert [len(listed) for listed in result.splits.values()] == [1, 1, 2]
     (digits / "audio/train/1.wav").unlink()
     (digits / "audio/dev/0.wav").unlink()
-    assert "for train; first fault: audio/train/0: " in refused("digits", digits)
+    assert f"for train; first fault: {digits}/audio/train/0.wav: " in refused("digits", digits)
     sound(digits / "audio/train/1.wav", 1.0)
-    assert "for dev; first fault: audio/dev/0: " in refused("digits", digits)
+    assert f"for dev; first fault: {digits}/audio/dev/0.wav: " in refused("digits", digits)
 
 
 def test_digits_faults(digits: Path) -> None:

@@ -50,8 +50,9 @@ def _find(source: Path | None) -> Path:
 
 def _fault(utterance: Utterance, info: AudioInfo | AudioError) -> str:
     if isinstance(info, AudioError):
-        return f"{utterance.id}: {info}"
+        return str(info)
     end = utterance.offset + utterance.duration
     if end > info.duration + SLACK:
-        return f"{utterance.id}: to end at {end:.2f} s, but its audio has {info.duration:.2f} s"
+        audio = shown(utterance.audio)
+        return f"{audio}: its manifest says {end:.2f} s, the file holds {info.duration:.2f} s"
     return ""
