@@ -1,23 +1,123 @@
-"""The compiled kernels of this process."""
+"""Compiling kernels at their first use, keeping them on disk, and calling them.
 
+A kernel is a C function void(address of its arguments), so that it can be handed to any pool of
+threads and needs no unpacking of Python objects.
+"""
+
+import hashlib
+import logging
 import threading
+import time
 from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
+from numba import cfunc, types
+from numba.extending import intrinsic
 
-from speechgru.cells.cpu import loops
+from speechgru.cells.cpu.gates import CELLS, Shape
 from speechgru.cells.cpu.layout import vector_bytes
+from speechgru.cells.cpu.loops import run_teams, team_backward, team_forward
+from speechgru.cells.cpu.products import accumulate, multiply
+from speechgru.cells.cpu.vector import Machine
 
+log = logging.getLogger(__name__)
 _lock = threading.Lock()
+_PLAIN = Shape(gates=1, saved=1, states=1, wide=1)
+
+
+@intrinsic
+def machine_of(typingctx: Any, cell: Any, bits: Any, lanes: Any) -> Any:
+    """The token that makes a kernel one cell's; "" for products, which know no cell."""
+    if not isinstance(cell, types.StringLiteral):
+        return None
+    name = cell.literal_value
+    shape = CELLS[name].shape if name else _PLAIN
+    machine = Machine(name, shape, bits.literal_value, lanes.literal_value)
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        return ctx.get_dummy_value()
+
+    return machine(cell, bits, lanes), codegen
+
+
+def _forward(cell: str, bits: int, lanes: int, stamp: str) -> Any:
+    def forward(address: int) -> None:
+        stamp  # noqa: B018
+        run_teams(machine_of(cell, bits, lanes), address, team_forward)
+
+    return forward
+
+
+def _backward(cell: str, bits: int, lanes: int, stamp: str) -> Any:
+    def backward(address: int) -> None:
+        stamp  # noqa: B018
+        run_teams(machine_of(cell, bits, lanes), address, team_backward)
+
+    return backward
+
+
+def _multiply(cell: str, bits: int, lanes: int, stamp: str) -> Any:
+    def product(address: int) -> None:
+        stamp  # noqa: B018
+        multiply(machine_of(cell, bits, lanes), address)
+
+    return product
+
+
+def _accumulate(cell: str, bits: int, lanes: int, stamp: str) -> Any:
+    def outer(address: int) -> None:
+        stamp  # noqa: B018
+        accumulate(machine_of(cell, bits, lanes), address)
+
+    return outer
+
+
+_MAKERS = {
+    "forward": _forward, "backward": _backward, "multiply": _multiply, "accumulate": _accumulate,
+}
+
+
+class Compiled(NamedTuple):
+    """A kernel and its address.  The code lives as long as the function."""
+
+    function: Any
+    address: int
 
 
 @cache
-def _compiled(kind: str, dtype: torch.dtype, back: bool) -> loops.Compiled:
-    lanes = vector_bytes() // dtype.itemsize
-    return loops.compile_kernel(kind, 8 * dtype.itemsize, lanes, back)
+def _stamp() -> str:
+    """Of the sources: the cache on disk must forget kernels of another version of them."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
-def kernel(kind: str, dtype: torch.dtype, back: bool) -> int:
-    """The address of a kernel, compiled at its first use."""
+@cache
+def _compile(what: str, cell: str, bits: int, lanes: int) -> Compiled:
+    function = _MAKERS[what](cell, bits, lanes, _stamp())
+
+    def compiled(cached: bool) -> Compiled:
+        made = cfunc(types.void(types.int64), cache=cached, nopython=True, error_model="numpy")(
+            function
+        )
+        return Compiled(made, made.address)
+
+    started = time.perf_counter()
+    try:
+        result = compiled(cached=True)
+    except Exception as problem:  # no writable folder, a full disk, a broken file
+        log.debug("no cache for compiled kernels: %s", problem)
+        result = compiled(cached=False)
+    took = time.perf_counter() - started
+    if not result.function.cache_hits:
+        log.info("compiled the CPU kernel %s %s in %.1f s", cell, what, took)
+    return result
+
+
+def kernel(what: str, cell: str, dtype: torch.dtype) -> int:
+    """The address of a kernel: forward or backward of a cell, multiply or accumulate of ""."""
     with _lock:
-        return int(_compiled(kind, dtype, back).address)
+        return _compile(what, cell, 8 * dtype.itemsize, vector_bytes() // dtype.itemsize).address

@@ -1,4 +1,4 @@
-"""One recurrent layer on the compiled loops: packing, buffers, and its place in autograd.
+"""One recurrent layer on the compiled loops: packed weights, buffers, and its place in autograd.
 
     x (batch, frames, input) ──one product for all frames──> tape ──loop──> y, final state
 
@@ -10,86 +10,51 @@ All gradients of weights are then large matrix products over the tape.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from speechgru.cells.cpu import threads
+from speechgru.cells.cpu import buffers, threads
+from speechgru.cells.cpu.calls import accumulate, multiply, recur
 from speechgru.cells.cpu.gates import CELLS
-from speechgru.cells.cpu.layout import Layout, layout_of
+from speechgru.cells.cpu.layout import Layout, column_panels, layout_of
+from speechgru.cells.cpu.rows import Rows, arrange, from_rows, to_rows
 
 Weights = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 @dataclass
-class Rows:
-    """Which utterance each row of the loops is, and where its frames are.
-
-    Utterances are sorted by length, longest first, and dealt to `groups` of rows; `valid` are the
-    indices of the frames that are not padding, None if all are.
-    """
-
-    lengths: Tensor
-    order: Tensor | None
-    groups: list[tuple[int, int]]
-    row_lengths: np.ndarray[Any, Any]
-    first_frame: np.ndarray[Any, Any]
-    first_output: np.ndarray[Any, Any]
-    frames: int
-    valid: Tensor | None
-
-
-def arrange(lengths: Tensor, frames: int, groups: int) -> Rows:
-    """The rows of one direction for utterances of these lengths, in a padded batch of `frames`."""
-    batch = len(lengths)
-    sizes = lengths.numpy()
-    start = np.arange(batch, dtype=np.int64) * frames
-    bounds = np.arange(groups + 1) * batch // groups
-    if not batch or sizes.min() == frames:
-        parts = [(int(a), int(b - a)) for a, b in pairwise(bounds)]
-        return Rows(lengths, None, parts, sizes, start, start, batch * frames, None)
-    by_length = np.argsort(-sizes, kind="stable")
-    dealt = [by_length[g::groups] for g in range(groups)]
-    order = np.concatenate(dealt)
-    parts, at = [], 0
-    for group in dealt:
-        parts.append((at, len(group)))
-        at += len(group)
-    packed = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-    valid = np.flatnonzero(np.arange(frames) < sizes[:, None])
-    return Rows(
-        lengths, torch.from_numpy(order), parts, np.ascontiguousarray(sizes[order]),
-        packed[order], start[order], len(valid), torch.from_numpy(valid),
-    )
-
-
-@dataclass
 class Packed:
-    """The weights of a layer in the order the loops read them."""
+    """The weights of a layer in the order the kernels read them; first axis: directions."""
 
     layout: Layout
     directions: list[Weights]
 
     @cached_property
-    def inputs(self) -> list[Tensor]:
-        """(gates * padded, input) of each direction."""
-        return [self.layout.input_rows(w[0]) for w in self.directions]
+    def inputs(self) -> Tensor:
+        layout = self.layout
+        return torch.stack(
+            [column_panels(layout.input_rows(w[0]).t(), layout.lanes) for w in self.directions]
+        )
 
     @cached_property
-    def input_bias(self) -> list[Tensor]:
-        return [self.layout.input_rows(w[2][:, None])[:, 0] for w in self.directions]
+    def input_bias(self) -> Tensor:
+        return torch.stack([self.layout.input_rows(w[2][:, None])[:, 0] for w in self.directions])
+
+    @cached_property
+    def back_inputs(self) -> Tensor:
+        layout = self.layout
+        return torch.stack(
+            [column_panels(layout.input_rows(w[0]), layout.lanes) for w in self.directions]
+        )
 
     @cached_property
     def panels(self) -> Tensor:
-        """(directions, blocks, hidden, gates, units of a block)"""
         return torch.stack([self.layout.panels(w[1]) for w in self.directions])
 
     @cached_property
     def bias(self) -> Tensor:
-        """(directions, blocks, gates, units of a block)"""
         return torch.stack([self.layout.panels(w[3][:, None])[:, 0] for w in self.directions])
 
     @cached_property
@@ -106,85 +71,21 @@ def plan(directions: int, batch: int, layout: Layout) -> tuple[int, int]:
 
 @dataclass
 class Pass:
-    """One run over a batch: its rows, its buffers and the arguments of both loops."""
+    """What the backward pass needs of a forward pass."""
 
     packed: Packed
     rows: Rows
     x: Tensor  # (valid frames, input)
     tape: Tensor  # (valid frames, directions, slots, padded)
-    y: Tensor
-    final: tuple[Tensor, ...]
+    parts: int
 
 
-def _teams(rows: Rows, directions: int) -> np.ndarray[Any, Any]:
-    batch = len(rows.row_lengths)
-    return np.array(
-        [(d, d * batch + first, count) for d in range(directions) for first, count in rows.groups
-         if count],
-        dtype=np.int64,
-    ).reshape(-1, 3)
+Result = tuple[Tensor, tuple[Tensor, ...], Pass]
 
 
-def _by_row(values: np.ndarray[Any, Any], directions: int) -> np.ndarray[Any, Any]:
-    return np.ascontiguousarray(np.tile(values, directions), dtype=np.int64)
-
-
-def to_rows(layout: Layout, rows: Rows, state: tuple[Tensor, ...] | None, directions: int,
-            like: Tensor) -> Tensor:
-    """States (directions, batch, hidden) as the loops hold them: (rows, states, padded)."""
-    batch = len(rows.row_lengths)
-    buffer = like.new_zeros(directions, batch, layout.shape.states, layout.padded)
-    for s, value in enumerate(state or ()):
-        chosen = value if rows.order is None else value[:, rows.order]
-        buffer[:, :, s, : layout.hidden] = chosen
-    return buffer
-
-
-def from_rows(layout: Layout, rows: Rows, buffer: Tensor) -> tuple[Tensor, ...]:
-    """The reverse of `to_rows`."""
-    result = []
-    for s in range(layout.shape.states):
-        value = buffer[:, :, s, : layout.hidden]
-        if rows.order is not None:
-            value = torch.empty_like(value).index_copy_(1, rows.order, value)
-        result.append(value.clone() if rows.order is None else value)
-    return tuple(result)
-
-
-def _launch(back: bool, layout: Layout, rows: Rows, directions: int, parts: int,
-            tape: Tensor, y: Tensor, weight: Tensor, bias: Tensor, state: Tensor,
-            state_next: Tensor, scratch: Tensor, save: bool) -> None:
-    teams = _teams(rows, directions)
-    if not len(teams) or rows.frames == 0:
-        return
-    lengths = _by_row(rows.row_lengths, directions)
-    first_frame = _by_row(rows.first_frame, directions)
-    first_output = _by_row(rows.first_output, directions)
-    barriers = np.zeros(8 * len(teams) + 8, np.int64)
-    size = tape.element_size()
-    pool = parts * len(teams) > 1
-    arguments = np.array(
-        (
-            threads.THREAD_COUNT if pool else 0, threads.THREAD_INDEX if pool else 0,
-            threads.GIVE_WAY, barriers.ctypes.data, teams.ctypes.data, len(teams), parts,
-            layout.hidden, layout.padded, lengths.ctypes.data, first_frame.ctypes.data,
-            first_output.ctypes.data,
-            tape.data_ptr(), tape.stride(0) * size, tape.stride(1) * size,
-            y.data_ptr(), y.shape[-1] * size,
-            weight.data_ptr(), weight.stride(0) * size, bias.data_ptr(), bias.stride(0) * size,
-            state.data_ptr(), state_next.data_ptr(),
-            scratch.data_ptr(), scratch.stride(0) * size, int(save),
-        ),
-        dtype=np.int64,
-    )
-    from speechgru.cells.cpu import compiled  # brings numba
-
-    kernel = compiled.kernel(layout.kind, tape.dtype, back)
-    threads.run(kernel, arguments.ctypes.data, min(threads.limit(), parts * len(teams)))
-
-
-def forward(packed: Packed, x: Tensor, lengths: Tensor, state: tuple[Tensor, ...] | None,
-            save: bool) -> Pass:
+def forward(packed: Packed, x: Tensor, lengths: Tensor, state: Sequence[Tensor] | None,
+            save: bool) -> Result:
+    """(y, final state, the pass, whose tape is the caller's to give back)"""
     layout, directions = packed.layout, len(packed.directions)
     batch, frames, width = x.shape
     groups, parts = plan(directions, batch, layout)
@@ -194,34 +95,36 @@ def forward(packed: Packed, x: Tensor, lengths: Tensor, state: tuple[Tensor, ...
         flat = flat[rows.valid]
     shape = layout.shape
     slots = shape.saved + shape.states if save else shape.gates
-    tape = x.new_empty(rows.frames, directions, slots, layout.padded)
-    for d in range(directions):
-        torch.addmm(packed.input_bias[d], flat, packed.inputs[d].t(),
-                    out=_columns(tape, d, 0, shape.gates))
-    make = x.new_empty if rows.valid is None else x.new_zeros
-    y = make(batch, frames, directions * layout.hidden)
+    tape = buffers.take((rows.frames, directions, slots, layout.padded), x.dtype)
+    multiply(
+        flat, 0, width, packed.inputs, packed.input_bias, tape.flatten(1), slots * layout.padded,
+        shape.gates * layout.padded // layout.lanes, summed=False,
+    )
+    y = (x.new_empty if rows.valid is None else x.new_zeros)(
+        batch, frames, directions * layout.hidden
+    )
     first = to_rows(layout, rows, state, directions, x)
     second = torch.empty_like(first)
-    scratch = x.new_empty(max(1, threads.limit()), 24 * layout.lanes)
-    _launch(False, layout, rows, directions, parts, tape, y, packed.panels, packed.bias,
-            first, second, scratch, save)
-    odd = torch.from_numpy(rows.row_lengths % 2 == 1)
+    scratch = x.new_empty(threads.limit(), 24 * layout.lanes)
+    recur(False, layout, rows, parts, tape, y, packed.panels, packed.bias, first, second, scratch,
+          save)
+    # Even steps write to `second`, odd ones to `first`.
     if rows.valid is None:
         last = second if frames % 2 else first
     else:
+        odd = torch.from_numpy(rows.lengths % 2 == 1)
         last = torch.where(odd[None, :, None, None], second, first)
-    return Pass(packed, rows, flat, tape, y, from_rows(layout, rows, last))
+    return y, from_rows(layout, rows, last), Pass(packed, rows, flat, tape, parts)
 
 
-def backward(run: Pass, grad_y: Tensor, grad_state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def backward(run: Pass, grad_y: Tensor, grad_state: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """The gradient of the initial state; the gradients of the gates are left in the tape."""
     packed, rows, tape = run.packed, run.rows, run.tape
     layout, directions = packed.layout, len(packed.directions)
-    _, parts = plan(directions, len(rows.row_lengths), layout)
     state = to_rows(layout, rows, grad_state, directions, tape)
-    scratch = tape.new_empty(state.shape[0] * state.shape[1], layout.shape.gates * layout.padded)
-    _launch(True, layout, rows, directions, parts, tape, grad_y.contiguous(),
-            packed.back_panels, packed.bias, state, state, scratch, True)
+    scratch = tape.new_empty(directions * len(rows.lengths), layout.shape.gates * layout.padded)
+    recur(True, layout, rows, run.parts, tape, grad_y.contiguous(), packed.back_panels,
+          packed.bias, state, state, scratch, True)
     return from_rows(layout, rows, state)
 
 
@@ -233,34 +136,30 @@ class Recurrence(torch.autograd.Function):
                 *rest: Tensor) -> tuple[Tensor, ...]:
         ctx.layout, ctx.directions = layout, directions
         ctx.save_for_backward(lengths, x, *rest)
-        ctx.run = Recurrence.again(layout, directions, lengths, x, rest)
-        y, final = ctx.run.y, ctx.run.final
-        ctx.run.y = ctx.run.final = None
+        y, final, ctx.run = _again(layout, directions, lengths, x, rest)
         return y, *final
 
     @staticmethod
-    def again(layout: Layout, directions: int, lengths: Tensor, x: Tensor,
-              rest: tuple[Tensor, ...]) -> Pass:
-        states = layout.shape.states
-        weights = rest[states:]
-        each = [_four(weights[4 * d : 4 * d + 4]) for d in range(directions)]
-        return forward(Packed(layout, each), x, lengths, rest[:states], save=True)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
+    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_y: Tensor, *grad_state: Tensor) -> tuple[Tensor | None, ...]:
         lengths, x, *rest = ctx.saved_tensors
         layout, directions = ctx.layout, ctx.directions
         # The loop turns the tape into gradients: a second backward pass needs a new one.
-        run = ctx.run or Recurrence.again(layout, directions, lengths, x, tuple(rest))
+        run = ctx.run or _again(layout, directions, lengths, x, rest)[2]
         ctx.run = None
         grad_first = backward(run, grad_y, grad_state)
-        needed = ctx.needs_input_grad[4 + layout.shape.states :]
-        grads: list[Tensor | None] = []
-        for d in range(directions):
-            grads += _weight_gradients(run, d, needed[4 * d : 4 * d + 4])
-        grad_x = _input_gradient(run, x.shape) if ctx.needs_input_grad[3] else None
+        needed = ctx.needs_input_grad
+        grads = _weight_gradients(run, needed[4 + layout.shape.states :])
+        grad_x = _input_gradient(run, x.shape) if needed[3] else None
+        buffers.give(run.tape)
         return None, None, None, grad_x, *grad_first, *grads
+
+
+def _again(layout: Layout, directions: int, lengths: Tensor, x: Tensor,
+           rest: Sequence[Tensor]) -> Result:
+    weights = rest[layout.shape.states :]
+    each = [_four(weights[4 * d : 4 * d + 4]) for d in range(directions)]
+    return forward(Packed(layout, each), x, lengths, rest[: layout.shape.states], save=True)
 
 
 def _four(tensors: Sequence[Tensor]) -> Weights:
@@ -268,42 +167,47 @@ def _four(tensors: Sequence[Tensor]) -> Weights:
     return weight_ih, weight_hh, bias_ih, bias_hh
 
 
-def _columns(tape: Tensor, d: int, slot: int, count: int) -> Tensor:
-    """Some slots of one direction as a matrix (frames, count * padded)."""
-    _, _, slots, padded = tape.shape
-    start = (d * slots + slot) * padded
-    return tape.flatten(1)[:, start : start + count * padded]
-
-
-def _weight_gradients(run: Pass, d: int, needed: tuple[bool, ...]) -> list[Tensor | None]:
+def _weight_gradients(run: Pass, needed: Sequence[bool]) -> list[Tensor | None]:
+    """Of weight_ih, weight_hh, bias_ih, bias_hh of each direction."""
     layout, tape = run.packed.layout, run.tape
-    shape, hidden = layout.shape, layout.hidden
-    from_input = _columns(tape, d, 0, shape.gates)
-    from_state = _columns(tape, d, shape.saved - shape.gates, shape.gates)
-    grads: list[Tensor | None] = [None] * 4
-    if needed[0]:
-        grads[0] = layout.unpack_inputs(from_input.t() @ run.x)
-    if needed[1]:
-        before = _columns(tape, d, shape.saved, 1)[:, :hidden]
-        grads[1] = layout.unpack_recurrent(from_state.t() @ before)
-    if needed[2]:
-        grads[2] = layout.unpack_inputs(from_input.sum(0)[:, None])[:, 0]
-    if needed[3]:
-        grads[3] = layout.unpack_recurrent(from_state.sum(0)[:, None])[:, 0]
-    return grads
+    gates, saved, padded = layout.shape.gates, layout.shape.saved, layout.padded
+    directions, flat = tape.shape[1], tape.flatten(1)
+    columns, step = gates * padded, tape.stride(1)
+    inputs = states = biases = None
+    if any(needed[0::4]):
+        inputs = accumulate(flat, step, columns, run.x, 0, directions)
+    if any(needed[1::4]):
+        before = flat[:, saved * padded : saved * padded + layout.hidden]
+        ours = flat[:, (saved - gates) * padded :]
+        states = accumulate(ours, step, columns, before, step, directions)
+    if any(needed[2::4]) or any(needed[3::4]):
+        biases = tape[:, :, :saved].sum(0).view(directions, saved * padded, 1)
+    grads: list[Tensor | None] = []
+    for d in range(directions):
+        grads.append(None if inputs is None else layout.unpack_inputs(inputs[d]))
+        grads.append(None if states is None else layout.unpack_recurrent(states[d]))
+        if biases is None:
+            grads += [None, None]
+        else:
+            grads.append(layout.unpack_inputs(biases[d, :columns])[:, 0])
+            grads.append(layout.unpack_recurrent(biases[d, -columns:])[:, 0])
+    return [grad if wanted else None for grad, wanted in zip(grads, needed, strict=True)]
 
 
 def _input_gradient(run: Pass, shape: torch.Size) -> Tensor:
-    total: Tensor | None = None
-    gates = run.packed.layout.shape.gates
-    for d, weight in enumerate(run.packed.inputs):
-        columns = _columns(run.tape, d, 0, gates)
-        total = columns @ weight if total is None else total.addmm_(columns, weight)
-    assert total is not None
+    layout, tape = run.packed.layout, run.tape
+    vectors = -(-shape[2] // layout.lanes)
+    grad = tape.new_empty(run.rows.frames, vectors * layout.lanes)
+    zeros = tape.new_zeros(1, vectors * layout.lanes)
+    multiply(
+        tape.flatten(1), tape.stride(1), layout.shape.gates * layout.padded,
+        run.packed.back_inputs, zeros, grad, 0, vectors, summed=True,
+    )
+    grad = grad[:, : shape[2]]
     if run.rows.valid is None:
-        return total.view(shape)
-    full = total.new_zeros(shape[0] * shape[1], shape[2])
-    return full.index_copy_(0, run.rows.valid, total).view(shape)
+        return grad.reshape(shape)
+    full = grad.new_zeros(shape[0] * shape[1], shape[2])
+    return full.index_copy_(0, run.rows.valid, grad).view(shape)
 
 
 class Kernel:
@@ -333,8 +237,11 @@ class Kernel:
                 state = (zeros,) * layout.shape.states
             y, *final = Recurrence.apply(layout, lengths, len(weights), x, *state, *flat)
             return y, tuple(final)
-        run = forward(self._packed(layout, weights, flat), x, lengths, state, save=False)
-        return run.y, run.final
+        y, last, run = forward(
+            self._packed(layout, weights, flat), x, lengths, state, save=False
+        )
+        buffers.give(run.tape)
+        return y, last
 
     def _packed(self, layout: Layout, weights: list[Weights], flat: list[Tensor]) -> Packed:
         """The packed weights, packed again if a weight is another tensor or was written to."""

@@ -15,6 +15,22 @@ def vector_bytes() -> int:
     return 64 if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else 32
 
 
+WIDE = 3
+"""Vectors of a panel of columns."""
+
+
+def column_panels(matrix: Tensor, lanes: int) -> Tensor:
+    """A matrix (k, columns) as flat panels (k, WIDE * lanes), the last one narrower if need be.
+
+    Columns are padded with zeros to whole vectors.
+    """
+    k, columns = matrix.shape
+    matrix = torch.nn.functional.pad(matrix, (0, -columns % lanes))
+    whole = matrix.shape[1] // (WIDE * lanes) * WIDE * lanes
+    panels = matrix[:, :whole].view(k, -1, WIDE * lanes).transpose(0, 1)
+    return torch.cat([panels.flatten(), matrix[:, whole:].flatten()])
+
+
 @dataclass(frozen=True)
 class Layout:
     """How a layer of one hidden size lies in memory.
@@ -57,19 +73,16 @@ class Layout:
         return self._gates(weight, CELLS[self.kind].input_order).flatten(0, 1)
 
     def panels(self, weight: Tensor) -> Tensor:
-        """(blocks, columns, gates, block)"""
+        """The recurrent weights for the forward loop: (blocks, columns, gates, block)."""
         full = self._gates(weight, CELLS[self.kind].recurrent_order)
         count = self.shape.gates
         return full.view(count, self.blocks, self.block, -1).permute(1, 3, 0, 2).contiguous()
 
     def back_panels(self, weight: Tensor) -> Tensor:
-        """(pairs of vectors of units, gates * padded, 2 * lanes), flat; the last may be single."""
+        """The recurrent weights for the backward loop: columns of (gates * padded, padded)."""
         full = self._gates(weight, CELLS[self.kind].recurrent_order).flatten(0, 1)
-        full = torch.nn.functional.pad(full, (0, self.padded - self.hidden))
-        k, pair = full.shape[0], 2 * self.lanes
-        even = self.padded // pair * pair
-        pairs = full[:, :even].view(k, -1, pair).transpose(0, 1)
-        return torch.cat([pairs.flatten(), full[:, even:].flatten()])
+        padded = torch.nn.functional.pad(full, (0, self.padded - self.hidden))
+        return column_panels(padded, self.lanes)
 
     def unpack_inputs(self, grad: Tensor) -> Tensor:
         """The reverse of `input_rows`."""

@@ -11,19 +11,17 @@ rows with the block's panel of weights, the gates take it from there.  The block
 backwards on odd steps: what the cache still holds of the weights is used first.
 """
 
-import hashlib
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from numba import cfunc, njit, types
-from numba.extending import intrinsic
+from numba import njit
 
 from speechgru.cells.cpu import functions
-from speechgru.cells.cpu.gates import CELLS
+from speechgru.cells.cpu.layout import WIDE
+from speechgru.cells.cpu.products import panel_product
 from speechgru.cells.cpu.vector import (
-    I64,
     Machine,
     call_int,
+    constant,
     fetch_add,
     load_each,
     load_first,
@@ -31,6 +29,7 @@ from speechgru.cells.cpu.vector import (
     pause,
     peek,
     peek_shared,
+    read,
     store_each,
     store_first,
     tile,
@@ -71,32 +70,6 @@ class Arguments(NamedTuple):
     save: int  # 1: keep what the backward pass needs
 
 
-@intrinsic
-def read_arguments(typingctx: Any, address: Any) -> Any:
-    result = types.NamedUniTuple(types.int64, len(Arguments._fields), Arguments)
-
-    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        base = b.inttoptr(args[0], I64.as_pointer())
-        values = [b.load(b.gep(base, [I64(i)])) for i in range(len(Arguments._fields))]
-        return ctx.make_tuple(b, result, values)
-
-    return result(types.int64), codegen
-
-
-@intrinsic
-def constant(typingctx: Any, machine: Any, name: Any) -> Any:
-    """A number of the machine: gates, saved, states, wide, lanes, bytes (of a vector)."""
-    if not isinstance(name, types.StringLiteral):
-        return None
-    holder = machine.vec if name.literal_value in ("lanes", "bytes") else machine.shape
-    value = getattr(holder, name.literal_value)
-
-    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        return ctx.get_constant(types.int64, value)
-
-    return types.int64(machine, name), codegen
-
-
 def _rows_at_once(machine: Machine, wide: int) -> tuple[int, int, int, int]:
     """How many rows one tile takes: as many as leave registers for panel and row."""
     registers = 24 if machine.vec.bytes == 64 else 12
@@ -110,12 +83,6 @@ def product(machine: Any, left: int, a: int, a_step: int, w: int, k: int, start:
     raise NotImplementedError
 
 
-def back_product(machine: Any, wide: int, left: int, a: int, a_step: int, w: int, k: int,
-                 c: int, c_step: int) -> int:
-    """`tile` added to c, for one or two vectors of units."""
-    raise NotImplementedError
-
-
 @overload(product)
 def _product(machine: Any, left: Any, a: Any, a_step: Any, w: Any, k: Any, start: Any,
              start_step: Any, c: Any, c_step: Any) -> Any:
@@ -124,40 +91,16 @@ def _product(machine: Any, left: Any, a: Any, a_step: Any, w: Any, k: Any, start
 
     def rows(machine, left, a, a_step, w, k, start, start_step, c, c_step):  # type: ignore
         if left >= most:
-            tile(machine, most, wide, a, a_step, w, k, start, start_step, c, c_step)
+            tile(machine, most, wide, 0, a, a_step, w, k, start, start_step, c, c_step)
             return most
         if left >= some:
-            tile(machine, some, wide, a, a_step, w, k, start, start_step, c, c_step)
+            tile(machine, some, wide, 0, a, a_step, w, k, start, start_step, c, c_step)
             return some
         if left >= two:
-            tile(machine, two, wide, a, a_step, w, k, start, start_step, c, c_step)
+            tile(machine, two, wide, 0, a, a_step, w, k, start, start_step, c, c_step)
             return two
-        tile(machine, one, wide, a, a_step, w, k, start, start_step, c, c_step)
+        tile(machine, one, wide, 0, a, a_step, w, k, start, start_step, c, c_step)
         return one
-
-    return rows
-
-
-@overload(back_product)
-def _back_product(machine: Any, wide: Any, left: Any, a: Any, a_step: Any, w: Any, k: Any,
-                  c: Any, c_step: Any) -> Any:
-    most = 8 if machine.vec.bytes == 64 else 4
-
-    def rows(machine, wide, left, a, a_step, w, k, c, c_step):  # type: ignore
-        if wide == 2:
-            if left >= most:
-                tile(machine, most, 2, a, a_step, w, k, c, c_step, c, c_step)
-                return most
-            if left >= 2:
-                tile(machine, 2, 2, a, a_step, w, k, c, c_step, c, c_step)
-                return 2
-            tile(machine, 1, 2, a, a_step, w, k, c, c_step, c, c_step)
-            return 1
-        if left >= 4:
-            tile(machine, 4, 1, a, a_step, w, k, c, c_step, c, c_step)
-            return 4
-        tile(machine, 1, 1, a, a_step, w, k, c, c_step, c, c_step)
-        return 1
 
     return rows
 
@@ -298,8 +241,7 @@ def team_backward(m: Any, a: Any, team: int, part: int, parts: int, scratch: int
     lanes = constant(m, "lanes")
     element = constant(m, "bytes") // lanes
     vectors = a.padded // lanes
-    # Blocks of two vectors, the last may have one.
-    blocks = (vectors + 1) // 2
+    blocks = (vectors + WIDE - 1) // WIDE
     begin, end = blocks * part // parts, blocks * (part + 1) // parts
     k = constant(m, "gates") * a.padded
     state_step = constant(m, "states") * a.padded * element
@@ -309,7 +251,7 @@ def team_backward(m: Any, a: Any, team: int, part: int, parts: int, scratch: int
         while active < rows and peek(a.lengths, first + active) > step:
             active += 1
         for row in range(first, first + active):
-            for v in range(2 * begin, min(2 * end, vectors)):
+            for v in range(WIDE * begin, min(WIDE * end, vectors)):
                 retreat(m, a, direction, row, step, v * lanes)
         if parts > 1:
             visits += 1
@@ -318,11 +260,12 @@ def team_backward(m: Any, a: Any, team: int, part: int, parts: int, scratch: int
             b = i if step % 2 == 0 else begin + end - 1 - i
             row = 0
             while row < active:
-                row += back_product(
-                    m, min(2, vectors - 2 * b), active - row,
+                state = a.state + (first + row) * state_step + WIDE * b * lanes * element
+                row += panel_product(
+                    m, active - row, min(WIDE, vectors - WIDE * b),
                     a.scratch + (first + row) * a.scratch_step, a.scratch_step,
-                    weight + 2 * b * k * lanes * element, k,
-                    a.state + (first + row) * state_step + 2 * b * lanes * element, state_step,
+                    weight + WIDE * b * k * lanes * element, k,
+                    state, state_step, state, state_step,
                 )
         if parts > 1:
             visits += 1
@@ -332,7 +275,7 @@ def team_backward(m: Any, a: Any, team: int, part: int, parts: int, scratch: int
 @njit(error_model="numpy", forceinline=True)
 def run_teams(m: Any, address: int, team: Any) -> None:
     """What every thread does: its part of its team, or whole teams in turn."""
-    a = read_arguments(address)
+    a = read(address, Arguments)
     count, index = 1, 0
     if a.thread_count:
         count, index = call_int(a.thread_count), call_int(a.thread_index)
@@ -344,59 +287,3 @@ def run_teams(m: Any, address: int, team: Any) -> None:
     while job < a.team_count * parts:
         team(m, a, job // parts, job % parts, parts, scratch)
         job += count
-
-
-@intrinsic
-def machine_of(typingctx: Any, cell: Any, bits: Any, lanes: Any) -> Any:
-    if not isinstance(cell, types.StringLiteral):
-        return None
-    machine = Machine(
-        cell.literal_value, CELLS[cell.literal_value].shape, bits.literal_value,
-        lanes.literal_value,
-    )
-
-    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        return ctx.get_dummy_value()
-
-    return machine(cell, bits, lanes), codegen
-
-
-class Compiled(NamedTuple):
-    """A kernel and its address.  The code lives as long as the object."""
-
-    function: Any
-    address: int
-
-
-def compile_kernel(cell: str, bits: int, lanes: int, back: bool) -> Compiled:
-    """The kernel as a C function void(Arguments *).
-
-    `stamp` makes the compiler's cache on disk forget kernels of other versions of this package.
-    """
-    stamp = _stamp()
-
-    def ahead(address: int) -> None:
-        stamp  # noqa: B018
-        run_teams(machine_of(cell, bits, lanes), address, team_forward)
-
-    def behind(address: int) -> None:
-        stamp  # noqa: B018
-        run_teams(machine_of(cell, bits, lanes), address, team_backward)
-
-    def compiled(cache: bool) -> Compiled:
-        make = cfunc(types.void(types.int64), cache=cache, nopython=True, error_model="numpy")
-        function = make(behind if back else ahead)
-        return Compiled(function, function.address)
-
-    try:
-        return compiled(cache=True)
-    except Exception:  # no writable folder, a full disk, a broken file: compile for this process
-        return compiled(cache=False)
-
-
-def _stamp() -> str:
-    folder = Path(__file__).parent
-    digest = hashlib.sha256()
-    for name in ("vector.py", "gates.py", "functions.py", "loops.py"):
-        digest.update((folder / name).read_bytes())
-    return digest.hexdigest()

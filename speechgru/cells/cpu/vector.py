@@ -207,9 +207,51 @@ def peek(typingctx: Any, address: Any, index: Any) -> Any:
     """The index-th int64 at an address."""
 
     def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        return b.load(b.gep(_pointer(b, args[0], I64), [args[1]]))
+        value = b.load(b.gep(_pointer(b, args[0], I64), [args[1]]))
+        value.align = 4
+        return value
 
     return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def poke(typingctx: Any, address: Any, value: Any) -> Any:
+    """Write an int64 at an address (which need not be aligned)."""
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        _store(b, args[0], args[1], 4)
+        return ctx.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
+
+
+@intrinsic
+def read(typingctx: Any, address: Any, into: Any) -> Any:
+    """A named tuple of int64 from memory."""
+    if not isinstance(into, types.NamedTupleClass):
+        return None
+    count = len(into.instance_class._fields)
+    result = types.NamedUniTuple(types.int64, count, into.instance_class)
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        base = _pointer(b, args[0], I64)
+        return ctx.make_tuple(b, result, [b.load(b.gep(base, [I64(i)])) for i in range(count)])
+
+    return result(types.int64, into), codegen
+
+
+@intrinsic
+def constant(typingctx: Any, machine: Any, name: Any) -> Any:
+    """A number of the machine: gates, saved, states, wide, lanes, bytes (of a vector)."""
+    if not isinstance(name, types.StringLiteral):
+        return None
+    holder = machine.vec if name.literal_value in ("lanes", "bytes") else machine.shape
+    value = getattr(holder, name.literal_value)
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        return ctx.get_constant(types.int64, value)
+
+    return types.int64(machine, name), codegen
 
 
 @intrinsic
@@ -307,22 +349,24 @@ def store_each(typingctx: Any, address: Any, stride: Any, values: Any) -> Any:
 
 @intrinsic
 def tile(
-    typingctx: Any, machine: Any, rows: Any, wide: Any, a: Any, a_step: Any, w: Any, k: Any,
-    start: Any, start_step: Any, c: Any, c_step: Any,
+    typingctx: Any, machine: Any, rows: Any, wide: Any, adjacent: Any, a: Any, a_step: Any, w: Any,
+    k: Any, start: Any, start_step: Any, c: Any, c_step: Any,
 ) -> Any:
     """c[r, v] = start[r, v] + sum over k of a[r, k] * w[k, v], all in registers.
 
-    `rows` and `wide` are literals, v counts vectors, w is a packed panel (k, wide, lanes); the
-    steps are bytes from row to row.  Every output adds its products in the order of k whatever
-    `rows` is, so that a result does not depend on how rows were grouped.
+    `rows` and `wide` are literals, v counts vectors, w is a packed panel (k, wide, lanes); steps
+    are bytes from row to row.  With `adjacent` 1 instead of 0, a is packed as (k, rows).  Every
+    output adds its products in the order of k whatever `rows` is, so that a result does not
+    depend on how rows were grouped.
     """
-    if not isinstance(rows, types.IntegerLiteral) or not isinstance(wide, types.IntegerLiteral):
+    if not all(isinstance(n, types.IntegerLiteral) for n in (rows, wide, adjacent)):
         return None
     n, m, vec = rows.literal_value, wide.literal_value, machine.vec
-    args = (machine, rows, wide) + (types.int64,) * 8
+    packed = adjacent.literal_value
+    args = (machine, rows, wide, adjacent) + (types.int64,) * 8
 
     def codegen(ctx: Any, b: Any, sig: Any, values: Any) -> Any:
-        a, a_step, w, k, start, start_step, c, c_step = values[3:]
+        a, a_step, w, k, start, start_step, c, c_step = values[4:]
         element, size = _element(vec.bits), vec.bits // 8
         fma = _function(b, f"llvm.fma.{vec.suffix}", vec.llvm, [vec.llvm] * 3)
         row = [_pointer(b, b.add(a, b.mul(a_step, I64(r))), element) for r in range(n)]
@@ -330,19 +374,24 @@ def tile(
         def corner(base: Any, step: Any, r: int, v: int) -> Any:
             return b.add(b.add(base, b.mul(step, I64(r))), I64(v * vec.bytes))
 
+        def multiplier(r: int, index: Any) -> Any:
+            if packed:
+                at = b.add(a, b.mul(index, I64(n * size)))
+                return b.load(_pointer(b, b.add(at, I64(r * size)), element))
+            return b.load(b.gep(row[r], [index]))
+
         first = [_load(b, corner(start, start_step, r, v), vec) for r in range(n) for v in range(m)]
 
         def body(index: Any, total: list[Any]) -> list[Any]:
             at = b.add(w, b.mul(index, I64(m * vec.bytes)))
             panel = [_load(b, b.add(at, I64(v * vec.bytes)), vec) for v in range(m)]
             for r in range(n):
-                x = _splat(b, b.load(b.gep(row[r], [index])), vec.llvm)
+                x = _splat(b, multiplier(r, index), vec.llvm)
                 for v in range(m):
                     total[r * m + v] = b.call(fma, [x, panel[v], total[r * m + v]])
             return total
 
-        last = _counted(b, k, first, body)
-        for i, value in enumerate(last):
+        for i, value in enumerate(_counted(b, k, first, body)):
             _store(b, corner(c, c_step, *divmod(i, m)), value, size)
         return ctx.get_dummy_value()
 
@@ -416,7 +465,7 @@ def call_int(typingctx: Any, address: Any) -> Any:
 
 
 __all__ = [
-    "Machine", "Vec", "above", "below", "call_int", "exp", "fetch_add", "load",
-    "load_each", "load_first", "overload", "pause", "peek", "peek_shared",
+    "Machine", "Vec", "above", "below", "call_int", "constant", "exp", "fetch_add", "load",
+    "load_each", "load_first", "overload", "pause", "peek", "peek_shared", "poke", "read",
     "store", "store_each", "store_first", "tile", "where_positive",
 ]
