@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from speechgru.checkpoint import MODEL_FILE, Blueprint, load_model, new_bundle
+from speechgru.errors import RecipeError
+from speechgru.files import shown
 from speechgru.model import Convolution, RecurrentCTC, macs_per_second, parameter_count
 from speechgru.recipe import FeatureRecipe, load_recipe
 from speechgru.text import Vocabulary
@@ -16,6 +18,10 @@ def describe(source: str, overrides: Iterable[str] = ()) -> dict[str, str]:
     path = Path(source)
     trained = path.suffix == ".safetensors" or (path / MODEL_FILE).exists()
     if trained:
+        if refused := list(overrides):
+            raise RecipeError(
+                f"{refused[0]!r:.80}: {shown(source)} is a trained model; only recipes take changes"
+            )
         bundle = load_model(path)
         vocabulary = str(bundle.vocabulary)
     else:
@@ -62,4 +68,5 @@ def look_ahead_ms(model: RecurrentCTC, features: FeatureRecipe) -> float:
     if isinstance(model.subsampling, Convolution):
         first, _ = model.subsampling.strides
         frames = 1 + first  # one frame of padding each; the second counts `first` frames
+    frames += 2 * features.deltas  # a slope is taken over two frames on either side
     return frames * features.hop_ms + features.window_ms

@@ -1,0 +1,99 @@
+"""What `info` says of a model, held against what the model does."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from speechgru.checkpoint import Blueprint, new_bundle, save_model
+from speechgru.errors import SpeechgruError
+from speechgru.information import describe, look_ahead_ms
+from speechgru.model import parameter_count
+from speechgru.recipe import FeatureRecipe, ModelRecipe, TextRecipe
+from speechgru.text import Vocabulary
+
+
+def bundle(features: FeatureRecipe, model: ModelRecipe):
+    torch.manual_seed(1)
+    blueprint = Blueprint(text=TextRecipe(), features=features, model=model)
+    made = new_bundle(blueprint, Vocabulary.from_texts(["ab"]), {"epoch": 3})
+    made.model.eval()
+    return made
+
+
+@pytest.mark.parametrize("deltas", [0, 1, 2])
+@pytest.mark.parametrize("factor", [1, 2, 3, 4])
+@pytest.mark.parametrize("subsampling", ["stack", "conv"])
+def test_the_look_ahead_is_what_a_changed_sample_shows(subsampling, factor, deltas):
+    """The last sample that can change a model frame, found by changing one after the other."""
+    features = FeatureRecipe(
+        sample_rate=8000, window_ms=32, hop_ms=10, mels=8, normalise="none", deltas=deltas
+    )
+    recipe = ModelRecipe(
+        layers=1, width=4, bidirectional=False, subsampling=subsampling, factor=factor
+    )
+    made = bundle(features, recipe)
+    wave = np.random.default_rng(0).standard_normal(8000).astype(np.float32)
+
+    def outputs(samples: np.ndarray) -> torch.Tensor:
+        frames = made.extract(samples)
+        with torch.inference_mode():
+            return made.model(frames[None], torch.tensor([len(frames)]))[0][0]
+
+    expected = outputs(wave)
+    frame = 5
+    begin = frame * factor * made.extract.hop
+    says = round(look_ahead_ms(made.model, features) * 8)  # samples
+
+    def matters(sample: int) -> bool:
+        changed = wave.copy()
+        changed[sample] += 30.0
+        return not torch.equal(outputs(changed)[frame], expected[frame])
+
+    # The window's own last samples weigh next to nothing: look a little inside, and well beyond.
+    assert matters(begin + says - 20)
+    assert not any(matters(sample) for sample in range(begin + says, begin + says + 200, 7))
+
+
+@pytest.mark.parametrize(
+    ("model", "features", "expected"),
+    [
+        ({"bidirectional": True}, {}, "the whole utterance (two-way"),
+        ({"bidirectional": False}, {}, "the whole utterance (features"),
+        ({"bidirectional": False, "factor": 2, "subsampling": "stack"}, {"normalise": "global"},
+         "35 ms"),
+    ],
+)  # fmt: skip
+def test_latency_in_words(tmp_path, model, features, expected):
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump({"model": model, "features": features}))
+    assert describe(str(file))["latency"].startswith(expected)
+
+
+def test_figures_of_a_run_are_those_of_its_model(tmp_path):
+    made = bundle(FeatureRecipe(), ModelRecipe(width=16))
+    save_model(tmp_path / "model.safetensors", made)
+    for source in (tmp_path, tmp_path / "model.safetensors"):
+        rows = describe(str(source))
+        assert f"{parameter_count(made.model):,} " in rows["parameters"]
+        assert "2 characters" in rows["vocabulary"]
+        assert rows["trained"] == "epoch 3"
+        assert re.search(r"\d million multiply-accumulates", rows["work"])
+
+
+def test_a_recipe_is_described_with_its_overrides(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("model: {width: 32}")
+    rows = describe(str(tmp_path), ["model.cell=lstm", "model.factor=4"])
+    assert "32" in rows["model"]
+    assert "lstm" in rows["model"]
+    assert "×4" in rows["model"]
+    assert rows["frame rate"].startswith("25.0 ")
+    assert "trained" not in rows
+
+
+def test_overrides_of_a_trained_model_are_refused_not_ignored(tmp_path):
+    save_model(tmp_path / "model.safetensors", bundle(FeatureRecipe(), ModelRecipe(width=16)))
+    with pytest.raises(SpeechgruError, match="trained"):
+        describe(str(tmp_path), ["model.width=256"])
