@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from speechgru.probes.commands import app as probe_commands
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -18,6 +20,7 @@ app = typer.Typer(
     "`speechgru transcribe a.wav --model runs/digits`. "
     "`speechgru --debug COMMAND …` shows the traceback of an error.",
 )
+app.add_typer(probe_commands, name="probe")
 
 Device = Annotated[str, typer.Option(help="auto (a GPU when present), cpu, cuda, cuda:1, …")]
 Precision = Annotated[

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from speechgru.files import shown
@@ -16,6 +16,7 @@ from speechgru.files import shown
 if TYPE_CHECKING:
     from speechgru.corpora import SummaryRow
     from speechgru.evaluation import Evaluation
+    from speechgru.probes.finding import Finding
     from speechgru.scoring import Score
     from speechgru.training import Progress as TrainingStep
     from speechgru.training import Result
@@ -167,6 +168,30 @@ def show_information(rows: dict[str, str]) -> None:
     width = max(map(len, rows))
     for name, value in rows.items():
         out.print(f"{name:{width}}  {value}", markup=False)
+
+
+@contextmanager
+def probe_progress() -> Iterator[Callable[[int, int, str], None]]:
+    """A live line on a terminal: measurements done, of how many, what is under way, time left."""
+    columns = (
+        TextColumn("{task.completed} of {task.total}"), BarColumn(24),
+        TextColumn("{task.description}"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task("", total=None, visible=False)
+
+        def show(done: int, total: int, name: str) -> None:
+            bar.update(task, total=total, completed=done, description=name, visible=True)
+
+        yield show
+
+
+def show_finding(finding: "Finding", files: Sequence[Path]) -> None:
+    out.print(f"The claim: {finding.claim}", markup=False)
+    out.print(finding.method, markup=False)
+    for line in finding.words:
+        out.print(f"- {line}", markup=False)
+    out.print("wrote " + ", ".join(shown(file) for file in files), markup=False)
 
 
 def _clock(seconds: float) -> str:

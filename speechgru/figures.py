@@ -24,8 +24,8 @@ Floats = Sequence[float]
 class Series:
     """A named line of points (x, y), and the band between `low` and `high` if given.
 
-    All sequences are of one length; NaN and infinity leave a gap. Lines of the same `colour` (a
-    place in COLOURS, taken round) are told apart by `dashed`.
+    All sequences are of one length; NaN and infinity leave a gap. `colour` is a place in COLOURS;
+    past their end they come again, dotted. `dashed` tells two lines of one colour apart.
     """
 
     name: str
@@ -189,7 +189,8 @@ def _legend(series: Sequence[Series]) -> tuple[list[str], float]:
 
 
 def _stroke(series: Series) -> str:
-    dash = ' stroke-dasharray="6 4"' if series.dashed else ""
+    pattern = ("", "2 3", "8 4", "8 3 2 3")[(series.colour >= len(COLOURS)) + 2 * series.dashed]
+    dash = f' stroke-dasharray="{pattern}"' if pattern else ""
     colour = COLOURS[series.colour % len(COLOURS)]
     return f'fill="none" stroke="{colour}" stroke-width="2"{dash}'
 

@@ -1,0 +1,232 @@
+"""The probe of gradient reach: which models, on which sounds, and what their curves say."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from speechgru.errors import SpeechgruError
+from speechgru.figures import Axis, Series
+from speechgru.model import RecurrentCTC
+from speechgru.probes.finding import Finding, Job, Row, Rows, Show, banded, chart, complete, spread
+from speechgru.probes.gradient import Reach, exact, noise_reach, speech_reach
+from speechgru.probes.subjects import (
+    CLAIMS,
+    WHEN,
+    Subject,
+    check_cells,
+    colour,
+    digest,
+    joined_features,
+    some_utterances,
+    untrained,
+    utterance_features,
+)
+from speechgru.recipe import ModelRecipe
+
+FEATURES, TOKENS = 40, 30  # of models that are not read from a run
+TOLD = (10, 100, 400)  # distances that the words and numbers give
+INPUTS = {"noise": "noise", "utterances": "utterances", "joined": "joined utterances"}
+METHOD = (
+    "Norm of the gradient of the log-probability of the label that a one-way model emits at frame "
+    "t, with respect to what model frame t − k reads, divided by the largest over k; median over "
+    "labels. Noise: white, unit variance, at the last frames. Utterances: at the frames where the "
+    "trained model emits a label. `per_frame` is the factor by which the norm changes from one "
+    "frame to the next further back, beyond 20 frames: below 1 it vanishes, above 1 it explodes."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """Untrained one-way models to be made for each cell, gain and seed (1, 2, …): the cell and a
+    linear head, nothing else.
+
+    A gain multiplies the recurrent weights after the usual draw.
+    """
+
+    cells: tuple[str, ...] = ()
+    seeds: int = 5
+    gains: tuple[float, ...] = (1.0,)
+    layers: int = 1
+    width: int = 128
+
+    def make(self, cell: str, seed: int, gain: float) -> RecurrentCTC:
+        recipe = ModelRecipe(
+            cell=cell, layers=self.layers, width=self.width, bidirectional=False, factor=1,
+            subsampling="stack", layer_norm=False, dropout=0.0,
+        )  # fmt: skip
+        torch.manual_seed(seed)
+        model = RecurrentCTC(recipe, FEATURES, TOKENS)
+        for name, parameter in model.named_parameters():
+            if name.endswith(".weight_hh"):
+                parameter.data.mul_(gain)
+        return model.eval()
+
+
+def probe_gradient_reach(
+    fresh: Fresh,
+    subjects: Sequence[Subject],
+    manifest: Path | None,
+    rows: Rows,
+    show: Show,
+    steps: int = 500,
+    utterances: int = 20,
+) -> Finding:
+    """Measure fresh models on noise; and `subjects`, before and after their training, on noise, on
+    utterances of `manifest`, and on these joined to `steps` model frames or more.
+
+    Raises SpeechgruError: a two-way model, an unknown cell, nothing to measure, too little sound.
+    """
+    check_cells(fresh.cells)
+    jobs = [*_fresh_jobs(fresh, steps), *_subject_jobs(subjects, manifest, steps, utterances)]
+    if not jobs:
+        raise SpeechgruError("nothing to measure: name runs, or cells")
+    return summarise(complete(rows, jobs, show))
+
+
+def _fresh_jobs(fresh: Fresh, steps: int) -> Iterator[Job]:
+    for gain in fresh.gains:
+        for cell in fresh.cells:
+            for seed in range(1, fresh.seeds + 1):
+                key = {
+                    "input": "noise", "state": "initial", "cell": cell, "seed": seed, "gain": gain,
+                    "layers": fresh.layers, "width": fresh.width, "steps": steps,
+                }  # fmt: skip
+                yield Job(key, partial(_on_noise, partial(fresh.make, cell, seed, gain), steps))
+
+
+def _subject_jobs(
+    subjects: Sequence[Subject], manifest: Path | None, steps: int, utterances: int
+) -> Iterator[Job]:
+    for subject in subjects:
+        exact(subject.bundle.model)  # a two-way model is refused before anything is measured
+    for subject in subjects:
+        for state in WHEN:
+            key: Row = {
+                "state": state, "cell": subject.cell, "seed": subject.seed, "gain": 1.0,
+                "model": subject.digest, "frame_ms": subject.frame_ms, "steps": steps,
+            }  # fmt: skip
+            make = partial(_model, subject, state)
+            yield Job(key | {"input": "noise"}, partial(_on_noise, make, steps))
+            if manifest is None:
+                continue
+            key |= {"manifest": digest(manifest), "utterances": utterances}
+            for kind in ("utterances", "joined"):
+                measure = partial(_on_speech, subject, state, kind, manifest, steps, utterances)
+                yield Job(key | {"input": kind}, measure)
+
+
+def _model(subject: Subject, state: str) -> RecurrentCTC:
+    return subject.bundle.model if state == "trained" else untrained(subject).model
+
+
+def _on_noise(make: partial[RecurrentCTC], steps: int) -> Row:
+    return asdict(noise_reach(make(), steps))
+
+
+def _on_speech(
+    subject: Subject, state: str, kind: str, manifest: Path, steps: int, utterances: int
+) -> Row:
+    chosen, bundle = some_utterances(manifest, utterances), subject.bundle
+    if kind == "joined":
+        sounds = joined_features(bundle, chosen, steps)
+    else:
+        sounds = utterance_features(bundle, chosen)
+    reach: Reach = speech_reach(_model(subject, state), bundle, sounds, steps)
+    return asdict(reach)
+
+
+# Summing up --------------------------------------------------------------------------------------
+
+
+def summarise(rows: Sequence[Row]) -> Finding:
+    """Rows of several models → curves with bands, one chart an input and gain."""
+    words: list[str] = []
+    numbers: dict[str, Any] = {}
+    figures: dict[str, str] = {}
+    for kind, gain in dict.fromkeys((row["input"], row["gain"]) for row in rows):
+        group = [row for row in rows if (row["input"], row["gain"]) == (kind, gain)]
+        where = INPUTS[kind] + ("" if gain == 1 else f", recurrent weights × {gain:g}")
+        name = f"gradient-reach-{kind}" + ("" if gain == 1 else f"-gain-{gain:g}")
+        numbers[name] = {}
+        lines: list[Series] = []
+        for label, models in _by_label(group).items():
+            numbers[name][label] = found = _figures(models)
+            words.append(f"{label}, on {where}: {_in_words(found)}")
+            dashed = models[0]["state"] == "initial" and any(r["state"] == "trained" for r in group)
+            lags, curves = _aligned(models)
+            lines.append(banded(label, lags, curves, colour(models[0]["cell"]), dashed))
+        models_each = sorted({len(models) for models in _by_label(group).values()})
+        figures[name] = chart(
+            f"Gradient of an emitted label by distance, on {where}", lines,
+            Axis("model frames back"), Axis("gradient norm / its largest", True, 1e-12, 1),
+            f"{' or '.join(map(str, models_each))} models", words[-len(lines) :],
+        )  # fmt: skip
+    return Finding(
+        "gradient-reach", CLAIMS["gradient-reach"], METHOD, tuple(words), numbers, figures
+    )
+
+
+def _by_label(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """ "gru", or "gru, trained" and "gru, untrained" where there are trained ones."""
+    found: dict[str, list[Row]] = {}
+    named = any(row["state"] == "trained" for row in rows)
+    for row in rows:
+        label = f"{row['cell']}, {WHEN[row['state']]}" if named else row["cell"]
+        found.setdefault(label, []).append(row)
+    return found
+
+
+def _aligned(models: Sequence[Row]) -> tuple[list[int], list[list[float | None]]]:
+    """The distances, and every model's curve over them."""
+    curves = [dict(zip(row["lags"], row["relative"], strict=True)) for row in models]
+    lags = sorted(set.union(*map(set, curves)))
+    return lags, [[curve.get(lag) for lag in lags] for curve in curves]
+
+
+def _figures(models: Sequence[Row]) -> dict[str, Any]:
+    """Spreads over models of one label."""
+    lags, curves = _aligned(models)
+    at = {}
+    for lag in TOLD:
+        values = [curve[lags.index(lag)] for curve in curves if lag in lags]
+        known = [value for value in values if value is not None]
+        if known and len(known) == len(values):
+            at[str(lag)] = asdict(spread(known))
+    found: dict[str, Any] = {"models": len(models), "at": at}
+    found["overflowed"] = sum(row["ninety"] is None for row in models)
+    for name, values in {
+        "ninety": [row["ninety"] for row in models],
+        "per_frame": [per_frame(row["lags"], row["relative"]) for row in models],
+    }.items():
+        if known := [value for value in values if value is not None]:
+            found[name] = asdict(spread(known))
+    return found
+
+
+def per_frame(lags: Sequence[int], relative: Sequence[float | None]) -> float | None:
+    """Factor from one distance to the next, between 20 frames back and the furthest known."""
+    known = [(lag, v) for lag, v in zip(lags, relative, strict=True) if v is not None and lag >= 20]
+    if len(known) < 2 or known[0][1] == 0:
+        return None
+    (near, first), (far, last) = known[0], known[-1]
+    return float((last / first) ** (1 / (far - near)))
+
+
+def _in_words(found: dict[str, Any]) -> str:
+    def told(values: dict[str, float], digits: int) -> str:
+        return "{median:.{0}g} ({low:.{0}g} to {high:.{0}g})".format(digits, **values)
+
+    parts = [
+        f"{lag} frames back {told(each, 2)} of the largest" for lag, each in found["at"].items()
+    ]
+    if "ninety" in found:
+        parts.append(f"nine tenths lie within {told(found['ninety'], 3)} frames")
+    if "per_frame" in found:
+        parts.append(f"beyond 20 frames × {told(found['per_frame'], 3)} a frame")
+    if found["overflowed"]:
+        parts.append(f"{found['overflowed']} of {found['models']} models overflow float32")
+    return "; ".join(parts)

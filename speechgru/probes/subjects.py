@@ -1,0 +1,114 @@
+"""The models that are probed: those of trained runs, the same before training, and fresh ones."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from speechgru.audio import read_audio
+from speechgru.cells import CELLS
+from speechgru.checkpoint import MODEL_FILE, Bundle, load_model, new_bundle
+from speechgru.errors import SpeechgruError
+from speechgru.manifest import Utterance, read_manifest
+
+WHEN = {"initial": "untrained", "trained": "trained"}
+CLAIMS = {
+    "gradient-reach": "Plain RNNs suffer from vanishing gradients, and may from exploding ones; "
+    "the gates of LSTM and GRU cure this.",
+    "memory": "Plain RNNs forget what is long past. LSTM and GRU keep it; on very long "
+    "dependencies a GRU may lose to an LSTM.",
+    "gates": "The gates decide what is kept and what is forgotten; they let LSTM and GRU "
+    "remember for long.",
+    "length": "LSTM and GRU carry long dependencies, which long utterances need; on very long "
+    "ones a GRU may lose to an LSTM.",
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained run to look into."""
+
+    path: Path
+    bundle: Bundle
+    cell: str
+    seed: int
+    digest: str  # of the model file: other weights are another model
+
+    @property
+    def frame_ms(self) -> float:
+        """Milliseconds a model frame."""
+        return self.bundle.blueprint.features.hop_ms * self.bundle.blueprint.model.factor
+
+
+def load_subjects(runs: Sequence[Path]) -> list[Subject]:
+    """Read runs or model files. Raises CheckpointError for what is none."""
+    subjects = []
+    for path in runs:
+        bundle = load_model(path)
+        bundle.model.eval()
+        file = path / MODEL_FILE if path.is_dir() else path
+        seed = bundle.about.get("seed", 1)
+        cell = bundle.blueprint.model.cell
+        subjects.append(Subject(path, bundle, cell, int(seed), digest(file)))
+    return subjects
+
+
+def untrained(subject: Subject) -> Bundle:
+    """The subject as it was before training: training draws the first weights in this way."""
+    torch.manual_seed(subject.seed)
+    bundle = new_bundle(subject.bundle.blueprint, subject.bundle.vocabulary, {})
+    bundle.extract = subject.bundle.extract  # with its statistics, if it has any
+    bundle.model.eval()
+    return bundle
+
+
+def digest(path: Path) -> str:
+    """Twelve hex digits that change with a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+
+def some_utterances(manifest: Path, count: int) -> list[Utterance]:
+    """`count` utterances of a manifest, evenly spread over it; all if it has fewer."""
+    utterances = read_manifest(manifest)
+    count = min(count, len(utterances))
+    return [utterances[index * len(utterances) // count] for index in range(count)]
+
+
+def utterance_features(bundle: Bundle, utterances: Sequence[Utterance]) -> list[Tensor]:
+    rate = bundle.blueprint.features.sample_rate
+    return [
+        bundle.extract(read_audio(each.audio, rate, each.offset, each.duration))
+        for each in utterances
+    ]
+
+
+def joined_features(bundle: Bundle, utterances: Sequence[Utterance], steps: int) -> list[Tensor]:
+    """Features of utterances' sound put end to end, in pieces of at least `steps` model frames."""
+    rate, factor = bundle.blueprint.features.sample_rate, bundle.blueprint.model.factor
+    pieces, waiting = [], np.zeros(0, np.float32)
+    for utterance in utterances:
+        sound = read_audio(utterance.audio, rate, utterance.offset, utterance.duration)
+        waiting = np.concatenate([waiting, sound])
+        if bundle.extract.frames(len(waiting)) >= steps * factor:
+            pieces.append(bundle.extract(waiting))
+            waiting = np.zeros(0, np.float32)
+    if not pieces:
+        raise SpeechgruError(f"the utterances together are shorter than {steps} model frames")
+    return pieces
+
+
+def check_cells(names: Sequence[str]) -> None:
+    """Raises SpeechgruError for a name that is not in the table."""
+    for name in names:
+        if name not in CELLS:
+            raise SpeechgruError(f"cell {name!r}: expected one of {', '.join(CELLS)}")
+
+
+def colour(cell: str) -> int:
+    """A cell's colour in every figure."""
+    return list(CELLS).index(cell)
