@@ -33,7 +33,9 @@ def take(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     if storage is None:
         # Some more than needed, so that the next, slightly longer batch fits too.
         storage = torch.empty(needed + needed // 8, dtype=torch.uint8).untyped_storage()
-    return torch.empty(0, dtype=dtype).set_(storage, 0, tuple(shape))
+    view = torch.empty(0, dtype=dtype)
+    view.set_(storage, 0, torch.Size(shape))  # type: ignore[call-overload]
+    return view
 
 
 def give(tensor: Tensor) -> None:

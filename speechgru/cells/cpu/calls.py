@@ -1,88 +1,90 @@
 """Calling the compiled kernels: their arguments, made from tensors, and how many threads."""
 
-import numpy as np
+import ctypes
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from speechgru.cells.cpu import threads
 from speechgru.cells.cpu.layout import WIDE, Layout, vector_bytes
-from speechgru.cells.cpu.rows import Ints, Rows
+from speechgru.cells.cpu.rows import Rows
 
 CACHED = 1 << 18
 """Bytes of a product's left side that stay in the second-level cache beside a panel."""
 
 
-def _run(what: str, kind: str, dtype: torch.dtype, arguments: Ints, jobs: int) -> None:
+def _run(what: str, kind: str, dtype: torch.dtype, threads_: int, arguments: tuple[int, ...]
+         ) -> None:
     from speechgru.cells.cpu import compiled  # brings numba
 
-    address = compiled.kernel(what, kind, dtype)
-    threads.run(address, arguments.ctypes.data, min(threads.limit(), jobs))
+    kernel = compiled.kernel(what, kind, dtype)
+    numbers = (ctypes.c_int64 * len(arguments))(*arguments)
+    threads.run(kernel, ctypes.addressof(numbers), threads_)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a recurrence is spread: threads, groups of rows a direction, threads of a group.
+
+    The numbers that come out do not depend on it.
+    """
+
+    threads: int
+    groups: int
+    parts: int
 
 
 def recur(
-    back: bool, layout: Layout, rows: Rows, parts: int, tape: Tensor, y: Tensor, weight: Tensor,
+    back: bool, layout: Layout, rows: Rows, plan: Plan, tape: Tensor, y: Tensor, weight: Tensor,
     bias: Tensor, state: Tensor, state_next: Tensor, scratch: Tensor, save: bool,
 ) -> None:
     """The loop over time; see `loops.Arguments`."""
-    batch, directions = len(rows.lengths), tape.shape[1]
     if rows.frames == 0:
         return
-    teams = np.array(
-        [(d, d * batch + first, count) for d in range(directions) for first, count in rows.groups],
-        np.int64,
-    )
-    by_row = np.array([rows.lengths, rows.first_frame, rows.first_output], np.int64)
-    by_row = np.tile(by_row, (1, directions))
-    lengths, first_frame, first_output = (row.ctypes.data for row in by_row)
-    barriers = np.zeros(8 * len(teams) + 8, np.int64)
-    size, pool = tape.element_size(), parts * len(teams) > 1
-    arguments = np.array(
-        (
-            threads.THREAD_COUNT if pool else 0, threads.THREAD_INDEX if pool else 0,
-            threads.GIVE_WAY, barriers.ctypes.data, teams.ctypes.data, len(teams), parts,
-            layout.hidden, layout.padded, lengths, first_frame, first_output,
-            tape.data_ptr(), tape.stride(0) * size, tape.stride(1) * size,
-            y.data_ptr(), y.shape[-1] * size,
-            weight.data_ptr(), weight.stride(0) * size, bias.data_ptr(), bias.stride(0) * size,
-            state.data_ptr(), state_next.data_ptr(),
-            scratch.data_ptr(), scratch.stride(0) * size, int(save),
-        ),
-        np.int64,
-    )
-    what = "backward" if back else "forward"
-    _run(what, layout.kind, tape.dtype, arguments, parts * len(teams))
+    barriers = (ctypes.c_int64 * (8 * rows.teams))()
+    used = min(plan.threads, plan.parts * rows.teams)
+    size = tape.element_size()
+    _run("backward" if back else "forward", layout.kind, tape.dtype, used, (
+        threads.THREAD_COUNT if used > 1 else 0, threads.THREAD_INDEX if used > 1 else 0,
+        threads.GIVE_WAY, ctypes.addressof(barriers), rows.teams_at, rows.teams, plan.parts,
+        layout.hidden, layout.padded, rows.lengths_at, rows.first_frame_at, rows.first_output_at,
+        tape.data_ptr(), tape.stride(0) * size, tape.stride(1) * size,
+        y.data_ptr(), y.shape[-1] * size,
+        weight.data_ptr(), weight.stride(0) * size, bias.data_ptr(), bias.stride(0) * size,
+        state.data_ptr(), state_next.data_ptr(),
+        scratch.data_ptr(), scratch.stride(0) * size, int(save),
+    ))
 
 
 def multiply(
     a: Tensor, a_next: int, k: int, w: Tensor, start: Tensor, c: Tensor, c_next: int,
-    vectors: int, summed: bool,
+    vectors: int, summed: bool, limit: int,
 ) -> None:
     """c[i] = start[i] + a[i] @ w[i] for every panel matrix in w; or c = the sum of all, if summed.
 
     `a` and `c` are rows with a unit stride; `a[i]` and `c[i]` start i * `_next` elements later.
     """
-    count, rows, size = len(w), len(a), a.element_size()
-    if not rows or not count:
+    items, rows, size = len(w), len(a), a.element_size()
+    if not rows:
         return
-    chunk = max(8, CACHED // (k * size + 1) // 8 * 8)
-    jobs = max(1, rows // chunk) * (1 if summed else count)
-    wanted = 2 * threads.limit()
-    groups = 1 if jobs >= wanted else min(-(-vectors // WIDE), wanted)
-    ticket = np.zeros(8, np.int64)
-    arguments = np.array(
-        (
-            ticket.ctypes.data, count, int(summed), rows, k, vectors, chunk, groups,
-            a.data_ptr(), a.stride(0) * size, a_next * size, w.data_ptr(), w.stride(0) * size,
-            start.data_ptr(), 0, start.stride(0) * size, c.data_ptr(), c.stride(0) * size,
-            c_next * size,
-        ),
-        np.int64,
-    )
-    _run("multiply", "", a.dtype, arguments, jobs * groups)
+    chunk = max(8, CACHED // (k * size) // 8 * 8)
+    jobs = max(1, rows // chunk) * (1 if summed else items)
+    # Some more jobs than threads, so that none waits long for the last.
+    groups = 1 if jobs >= 2 * limit else min(-(-vectors // WIDE), 2 * limit)
+    ticket = ctypes.c_int64(0)
+    _run("multiply", "", a.dtype, min(limit, jobs * groups), (
+        ctypes.addressof(ticket), items, int(summed), rows, k, vectors, chunk, groups,
+        a.data_ptr(), a.stride(0) * size, a_next * size, w.data_ptr(), w.stride(0) * size,
+        start.data_ptr(), 0, start.stride(0) * size, c.data_ptr(), c.stride(0) * size,
+        c_next * size,
+    ))
 
 
-def accumulate(a: Tensor, a_next: int, columns: int, b: Tensor, b_next: int, count: int) -> Tensor:
-    """(count, columns, width of b): the transpose of a[i] times b[i], summed over their rows.
+def accumulate(
+    a: Tensor, a_next: int, columns: int, b: Tensor, b_next: int, items: int, limit: int
+) -> Tensor:
+    """(items, columns, width of b): the transpose of a[i] times b[i], summed over their rows.
 
     `columns` of a, from its first one; `a[i]` and `b[i]` start i * `_next` elements later.
     """
@@ -90,24 +92,20 @@ def accumulate(a: Tensor, a_next: int, columns: int, b: Tensor, b_next: int, cou
     lanes = vector_bytes() // size
     rows, width = b.shape
     vectors = -(-width // lanes)
-    c = a.new_zeros if rows == 0 else a.new_empty
-    result = c(count, columns, vectors * lanes)
     if rows == 0:
-        return result[:, :, :width]
+        return a.new_zeros(items, columns, width)
+    result = a.new_empty(items, columns, vectors * lanes)
     chunk = min(512, max(64, 2 * CACHED // (vectors * lanes * size)), rows)
-    splits = max(1, threads.limit() // count)
-    scratch = a.new_empty(count * splits, chunk * (vectors * lanes + 8))
+    splits = max(1, limit // items)
+    # Of each job: packed rows of b, and a few packed columns of a.
+    scratch = a.new_empty(items * splits, chunk * (vectors * lanes + 8))
     zeros = a.new_zeros(WIDE * lanes)
-    ticket = np.zeros(8, np.int64)
-    arguments = np.array(
-        (
-            ticket.ctypes.data, count, splits, rows, chunk, columns, width,
-            a.data_ptr(), a.stride(0) * size, a_next * size,
-            b.data_ptr(), b.stride(0) * size, b_next * size,
-            result.data_ptr(), result.stride(0) * size, zeros.data_ptr(),
-            scratch.data_ptr(), scratch.stride(0) * size,
-        ),
-        np.int64,
-    )
-    _run("accumulate", "", a.dtype, arguments, count * splits)
+    ticket = ctypes.c_int64(0)
+    _run("accumulate", "", a.dtype, min(limit, items * splits), (
+        ctypes.addressof(ticket), items, splits, rows, chunk, columns, width,
+        a.data_ptr(), a.stride(0) * size, a_next * size,
+        b.data_ptr(), b.stride(0) * size, b_next * size,
+        result.data_ptr(), result.stride(0) * size, zeros.data_ptr(),
+        scratch.data_ptr(), scratch.stride(0) * size,
+    ))
     return result[:, :, :width]

@@ -10,7 +10,7 @@ import threading
 import time
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from numba import cfunc, types
@@ -20,10 +20,12 @@ from speechgru.cells.cpu.gates import CELLS, Shape
 from speechgru.cells.cpu.layout import vector_bytes
 from speechgru.cells.cpu.loops import run_teams, team_backward, team_forward
 from speechgru.cells.cpu.products import accumulate, multiply
+from speechgru.cells.cpu.threads import Kernel
 from speechgru.cells.cpu.vector import Machine
 
 log = logging.getLogger(__name__)
 _lock = threading.Lock()
+_kernels: dict[tuple[str, str, torch.dtype], Kernel] = {}
 _PLAIN = Shape(gates=1, saved=1, states=1, wide=1)
 
 
@@ -79,13 +81,6 @@ _MAKERS = {
 }
 
 
-class Compiled(NamedTuple):
-    """A kernel and its address.  The code lives as long as the function."""
-
-    function: Any
-    address: int
-
-
 @cache
 def _stamp() -> str:
     """Of the sources: the cache on disk must forget kernels of another version of them."""
@@ -95,15 +90,13 @@ def _stamp() -> str:
     return digest.hexdigest()
 
 
-@cache
-def _compile(what: str, cell: str, bits: int, lanes: int) -> Compiled:
+def _compile(what: str, cell: str, bits: int, lanes: int) -> Kernel:
     function = _MAKERS[what](cell, bits, lanes, _stamp())
 
-    def compiled(cached: bool) -> Compiled:
-        made = cfunc(types.void(types.int64), cache=cached, nopython=True, error_model="numpy")(
-            function
-        )
-        return Compiled(made, made.address)
+    def compiled(cached: bool) -> Kernel:
+        make = cfunc(types.void(types.int64), cache=cached, nopython=True, error_model="numpy")
+        made = make(function)
+        return Kernel(made.ctypes, made.address, made)
 
     started = time.perf_counter()
     try:
@@ -112,12 +105,19 @@ def _compile(what: str, cell: str, bits: int, lanes: int) -> Compiled:
         log.debug("no cache for compiled kernels: %s", problem)
         result = compiled(cached=False)
     took = time.perf_counter() - started
-    if not result.function.cache_hits:
+    if not result.owner.cache_hits:
         log.info("compiled the CPU kernel %s %s in %.1f s", cell, what, took)
     return result
 
 
-def kernel(what: str, cell: str, dtype: torch.dtype) -> int:
-    """The address of a kernel: forward or backward of a cell, multiply or accumulate of ""."""
-    with _lock:
-        return _compile(what, cell, 8 * dtype.itemsize, vector_bytes() // dtype.itemsize).address
+def kernel(what: str, cell: str, dtype: torch.dtype) -> Kernel:
+    """A kernel: forward or backward of a cell, multiply or accumulate of ""."""
+    key = (what, cell, dtype)
+    found = _kernels.get(key)
+    if found is None:
+        with _lock:
+            found = _kernels.get(key)
+            if found is None:
+                lanes = vector_bytes() // dtype.itemsize
+                found = _kernels[key] = _compile(what, cell, 8 * dtype.itemsize, lanes)
+    return found

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from speechgru.cells.cpu import buffers, threads
-from speechgru.cells.cpu.calls import accumulate, multiply, recur
+from speechgru.cells.cpu.calls import Plan, accumulate, multiply, recur
 from speechgru.cells.cpu.gates import CELLS
 from speechgru.cells.cpu.layout import Layout, column_panels, layout_of
 from speechgru.cells.cpu.rows import Rows, arrange, from_rows, to_rows
@@ -62,11 +62,11 @@ class Packed:
         return torch.stack([self.layout.back_panels(w[1]) for w in self.directions])
 
 
-def plan(directions: int, batch: int, layout: Layout) -> tuple[int, int]:
-    """(groups of rows for each direction, threads for each group)"""
-    free = max(1, threads.limit() // directions)
+def plan_for(directions: int, batch: int, layout: Layout) -> Plan:
+    limit = threads.limit()
+    free = max(1, limit // directions)
     groups = max(1, min(free, batch // 8))
-    return groups, max(1, min(free // groups, layout.blocks))
+    return Plan(limit, groups, max(1, min(free // groups, layout.blocks)))
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Pass:
     rows: Rows
     x: Tensor  # (valid frames, input)
     tape: Tensor  # (valid frames, directions, slots, padded)
-    parts: int
+    plan: Plan
 
 
 Result = tuple[Tensor, tuple[Tensor, ...], Pass]
@@ -88,8 +88,8 @@ def forward(packed: Packed, x: Tensor, lengths: Tensor, state: Sequence[Tensor] 
     """(y, final state, the pass, whose tape is the caller's to give back)"""
     layout, directions = packed.layout, len(packed.directions)
     batch, frames, width = x.shape
-    groups, parts = plan(directions, batch, layout)
-    rows = arrange(lengths, frames, groups)
+    plan = plan_for(directions, batch, layout)
+    rows = arrange(lengths, frames, directions, plan.groups)
     flat = x.reshape(batch * frames, width)
     if rows.valid is not None:
         flat = flat[rows.valid]
@@ -98,32 +98,30 @@ def forward(packed: Packed, x: Tensor, lengths: Tensor, state: Sequence[Tensor] 
     tape = buffers.take((rows.frames, directions, slots, layout.padded), x.dtype)
     multiply(
         flat, 0, width, packed.inputs, packed.input_bias, tape.flatten(1), slots * layout.padded,
-        shape.gates * layout.padded // layout.lanes, summed=False,
+        shape.gates * layout.padded // layout.lanes, summed=False, limit=plan.threads,
     )
     y = (x.new_empty if rows.valid is None else x.new_zeros)(
         batch, frames, directions * layout.hidden
     )
-    first = to_rows(layout, rows, state, directions, x)
+    first = to_rows(layout, rows, state, x)
     second = torch.empty_like(first)
-    scratch = x.new_empty(threads.limit(), 24 * layout.lanes)
-    recur(False, layout, rows, parts, tape, y, packed.panels, packed.bias, first, second, scratch,
+    scratch = x.new_empty(plan.threads, 24 * layout.lanes)
+    recur(False, layout, rows, plan, tape, y, packed.panels, packed.bias, first, second, scratch,
           save)
     # Even steps write to `second`, odd ones to `first`.
-    if rows.valid is None:
-        last = second if frames % 2 else first
-    else:
-        odd = torch.from_numpy(rows.lengths % 2 == 1)
-        last = torch.where(odd[None, :, None, None], second, first)
-    return y, from_rows(layout, rows, last), Pass(packed, rows, flat, tape, parts)
+    last = first if rows.odd is None else second
+    if rows.order is not None and rows.odd is not None:
+        last = torch.where(rows.odd[:, None, None], second, first)
+    return y, from_rows(layout, rows, last), Pass(packed, rows, flat, tape, plan)
 
 
 def backward(run: Pass, grad_y: Tensor, grad_state: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """The gradient of the initial state; the gradients of the gates are left in the tape."""
     packed, rows, tape = run.packed, run.rows, run.tape
     layout, directions = packed.layout, len(packed.directions)
-    state = to_rows(layout, rows, grad_state, directions, tape)
-    scratch = tape.new_empty(directions * len(rows.lengths), layout.shape.gates * layout.padded)
-    recur(True, layout, rows, run.parts, tape, grad_y.contiguous(), packed.back_panels,
+    state = to_rows(layout, rows, grad_state, tape)
+    scratch = tape.new_empty(directions * rows.batch, layout.shape.gates * layout.padded)
+    recur(True, layout, rows, run.plan, tape, grad_y.contiguous(), packed.back_panels,
           packed.bias, state, state, scratch, True)
     return from_rows(layout, rows, state)
 
@@ -140,7 +138,7 @@ class Recurrence(torch.autograd.Function):
         return y, *final
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_y: Tensor, *grad_state: Tensor) -> tuple[Tensor | None, ...]:
         lengths, x, *rest = ctx.saved_tensors
         layout, directions = ctx.layout, ctx.directions
@@ -175,11 +173,11 @@ def _weight_gradients(run: Pass, needed: Sequence[bool]) -> list[Tensor | None]:
     columns, step = gates * padded, tape.stride(1)
     inputs = states = biases = None
     if any(needed[0::4]):
-        inputs = accumulate(flat, step, columns, run.x, 0, directions)
+        inputs = accumulate(flat, step, columns, run.x, 0, directions, run.plan.threads)
     if any(needed[1::4]):
         before = flat[:, saved * padded : saved * padded + layout.hidden]
         ours = flat[:, (saved - gates) * padded :]
-        states = accumulate(ours, step, columns, before, step, directions)
+        states = accumulate(ours, step, columns, before, step, directions, run.plan.threads)
     if any(needed[2::4]) or any(needed[3::4]):
         biases = tape[:, :, :saved].sum(0).view(directions, saved * padded, 1)
     grads: list[Tensor | None] = []
@@ -201,7 +199,7 @@ def _input_gradient(run: Pass, shape: torch.Size) -> Tensor:
     zeros = tape.new_zeros(1, vectors * layout.lanes)
     multiply(
         tape.flatten(1), tape.stride(1), layout.shape.gates * layout.padded,
-        run.packed.back_inputs, zeros, grad, 0, vectors, summed=True,
+        run.packed.back_inputs, zeros, grad, 0, vectors, summed=True, limit=run.plan.threads,
     )
     grad = grad[:, : shape[2]]
     if run.rows.valid is None:

@@ -280,7 +280,7 @@ def run_teams(m: Any, address: int, team: Any) -> None:
     if a.thread_count:
         count, index = call_int(a.thread_count), call_int(a.thread_index)
     parts = a.parts
-    if count < a.team_count * parts:  # fewer threads than asked for: nobody to wait for
+    if count % parts:  # not all of a team would run at the same time
         parts = 1
     scratch = a.scratch + index * a.scratch_step
     job = index

@@ -68,13 +68,13 @@ def rows_at_once(vector_bytes: int) -> int:
 
 
 class Multiply(NamedTuple):
-    """c[i] = start[i] + a[i] @ w[i] for i < count; or, if `summed`, one c with the sum of all.
+    """c[i] = start[i] + a[i] @ w[i] for i < items; or, if `summed`, one c with the sum of all.
 
     Steps are bytes: `_step` from row to row, `_next` from one i to the next.
     """
 
     ticket: int  # address of a zero: the next job
-    count: int
+    items: int
     summed: int
     rows: int
     k: int
@@ -99,7 +99,7 @@ def multiply(m: Any, address: int) -> None:
     a = read(address, Multiply)
     panels = (a.vectors + WIDE - 1) // WIDE
     chunks = max(1, a.rows // a.chunk)
-    each = 1 if a.summed else a.count
+    each = 1 if a.summed else a.items
     while True:
         job = fetch_add(a.ticket, 1)
         if job >= chunks * a.groups * each:
@@ -122,7 +122,7 @@ def _corner(m: Any, a: Any, i: int, row: int, last: int, p: int) -> int:
     c = a.c + i * a.c_next + row * a.c_step + p * WIDE * size
     start = a.start + i * a.start_next + row * a.start_step + p * WIDE * size
     start_step, taken = a.start_step, 0
-    for j in range(a.count if a.summed else 1):
+    for j in range(a.items if a.summed else 1):
         taken = panel_product(
             m, last - row, wide, a.a + (i + j) * a.a_next + row * a.a_step, a.a_step,
             a.w + (i + j) * a.w_next + p * WIDE * a.k * size, a.k, start, start_step, c, a.c_step,
@@ -132,10 +132,10 @@ def _corner(m: Any, a: Any, i: int, row: int, last: int, p: int) -> int:
 
 
 class Accumulate(NamedTuple):
-    """c[i] = the transpose of a[i] times b[i], for i < count: sums over many rows (frames)."""
+    """c[i] = the transpose of a[i] times b[i], for i < items: sums over many rows (frames)."""
 
     ticket: int
-    count: int
+    items: int
     splits: int  # into how many jobs the rows of c are split
     rows: int  # of a and b
     chunk: int  # rows packed at a time
@@ -163,7 +163,7 @@ def accumulate(m: Any, address: int) -> None:
     tiles = a.columns // high
     while True:
         job = fetch_add(a.ticket, 1)
-        if job >= a.count * a.splits:
+        if job >= a.items * a.splits:
             return
         i, split = job // a.splits, job % a.splits
         packed_b = a.scratch + job * a.scratch_step

@@ -7,6 +7,8 @@ while.  So kernels run on the OpenMP runtime that torch has loaded, by its C ent
 import ctypes
 import os
 import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 
@@ -23,7 +25,15 @@ GIVE_WAY = _symbol("sched_yield")
 THREAD_COUNT = _symbol("omp_get_num_threads")
 THREAD_INDEX = _symbol("omp_get_thread_num")
 
-_RUN_ONE = ctypes.CFUNCTYPE(None, ctypes.c_int64)
+
+class Kernel(NamedTuple):
+    """Compiled code, void(address of its arguments); lives as long as `owner`."""
+
+    call: Callable[[int], None]
+    address: int
+    owner: Any
+
+
 _parallel_address = _symbol("GOMP_parallel") if THREAD_COUNT and THREAD_INDEX else 0
 _parallel = (
     ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint, ctypes.c_uint)(
@@ -54,12 +64,12 @@ def limit() -> int:
     return max(1, min(torch.get_num_threads(), len(os.sched_getaffinity(0))))
 
 
-def run(kernel: int, arguments: int, threads: int) -> None:
-    """Call a kernel by its address on up to `threads` threads; it asks how many it got."""
-    if threads > 1 and _parallel is not None and _pool.acquire(blocking=False):
+def run(kernel: Kernel, arguments: int, wanted: int) -> None:
+    """Call a kernel on up to `wanted` threads; it asks how many it got."""
+    if wanted > 1 and _parallel is not None and _pool.acquire(blocking=False):
         try:
-            _parallel(kernel, arguments, threads, 0)
+            _parallel(kernel.address, arguments, wanted, 0)
         finally:
             _pool.release()
     else:
-        _RUN_ONE(kernel)(arguments)
+        kernel.call(arguments)

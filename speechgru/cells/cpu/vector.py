@@ -43,7 +43,7 @@ def _element(bits: int) -> ir.Type:
     return ir.FloatType() if bits == 32 else ir.DoubleType()
 
 
-class Vec(types.Type):
+class Vec(types.Type):  # type: ignore[misc]
     """`lanes` floats of `bits` bits in one register."""
 
     def __init__(self, bits: int, lanes: int) -> None:
@@ -64,12 +64,12 @@ class Vec(types.Type):
 
 
 @register_model(Vec)
-class _VecModel(models.PrimitiveModel):
+class _VecModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, dmm: Any, fe_type: Vec) -> None:
         super().__init__(dmm, fe_type, fe_type.llvm)
 
 
-class Machine(types.Type):
+class Machine(types.Type):  # type: ignore[misc]
     """The constants of one compiled kernel: which cell, which float, how many lanes."""
 
     def __init__(self, cell: str, shape: Shape, bits: int, lanes: int) -> None:
@@ -78,7 +78,7 @@ class Machine(types.Type):
 
 
 @register_model(Machine)
-class _MachineModel(models.OpaqueModel):
+class _MachineModel(models.OpaqueModel):  # type: ignore[misc]
     pass
 
 
@@ -115,7 +115,7 @@ def _from_scalar(ctx: Any, builder: Any, fromty: Any, toty: Vec, value: Any) -> 
 
 def _register(op: Callable[..., Any], instruction: str) -> None:
     @infer_global(op)
-    class _Typing(AbstractTemplate):
+    class _Typing(AbstractTemplate):  # type: ignore[misc]
         def generic(self, args: Any, kws: Any) -> Any:
             if len(args) != 2 or not any(isinstance(a, Vec) for a in args):
                 return None
