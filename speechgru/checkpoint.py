@@ -6,6 +6,7 @@ Design choices:
 - Nothing is unpickled. What a file claims is checked before it is used.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from speechgru.errors import CheckpointError, RecipeError
+from speechgru.errors import CheckpointError, SpeechgruError
 from speechgru.features import FeatureExtractor, feature_size
-from speechgru.files import atomic_write
+from speechgru.files import atomic_write, shown
 from speechgru.model import RecurrentCTC
 from speechgru.recipe import FeatureRecipe, ModelRecipe, Section, TextRecipe
 from speechgru.text import Vocabulary
@@ -81,43 +82,75 @@ def load_model(path: str | Path) -> Bundle:
         with torch.device("meta"):
             model = RecurrentCTC(blueprint.model, feature_size(blueprint.features), len(vocabulary))
         extract = FeatureExtractor(blueprint.features)
-    except (KeyError, TypeError, ValueError, RecipeError) as fault:
+        about = dict(details["about"])
+    except (KeyError, TypeError, ValueError, SpeechgruError) as fault:
         reason = " ".join(str(fault).split())
-        raise CheckpointError(f"{file}: its metadata cannot be used: {reason:.200}") from None
+        raise CheckpointError(
+            f"{shown(file)}: its metadata cannot be used: {reason:.200}"
+        ) from None
     extract.mean = tensors.pop("features.mean", None)
     extract.std = tensors.pop("features.std", None)
+    if blueprint.features.normalise == "global" and not _has_statistics(extract):
+        raise CheckpointError(f"{shown(file)}: no mean and std of {extract.size} features each")
     try:
         model.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
     except RuntimeError as fault:
         reason = " ".join(str(fault).split())
-        raise CheckpointError(f"{file}: weights do not fit its recipe: {reason:.200}") from None
-    return Bundle(blueprint, vocabulary, extract, model, dict(details.get("about", {})))
+        raise CheckpointError(
+            f"{shown(file)}: weights do not fit its recipe: {reason:.200}"
+        ) from None
+    return Bundle(blueprint, vocabulary, extract, model, about)
+
+
+def _has_statistics(extract: FeatureExtractor) -> bool:
+    return all(
+        part is not None and part.dtype == torch.float32 and part.shape == (extract.size,)
+        for part in (extract.mean, extract.std)
+    )
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], kind: str, details: object) -> None:
-    """One safetensors file with `kind` and JSON `details` in its metadata, atomically."""
-    metadata = {"format": kind, "details": json.dumps(details)}
+    """One safetensors file with `kind`, JSON `details` and a checksum in its metadata, atomically.
+    Raises CheckpointError when it cannot be written."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    atomic_write(path, save(plain, metadata))
+    text = json.dumps(details)
+    metadata = {"format": kind, "details": text, "sha256": _checksum(text, plain)}
+    try:
+        atomic_write(path, save(plain, metadata))
+    except OSError as fault:
+        raise CheckpointError(f"{shown(path)}: cannot be written: {fault.strerror}") from None
 
 
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and details of a file of this `kind`. Raises CheckpointError with the reason."""
+    name = shown(path)
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such file; expected a run folder or a {MODEL_FILE}")
+        raise CheckpointError(f"{name}: no such file; expected a run folder or a {MODEL_FILE}")
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != kind:
                 found = metadata.get("format", "none")
-                raise CheckpointError(f"{path}: expected format {kind!r}, found {found!r}")
+                raise CheckpointError(f"{name}: expected format {kind!r}, found {found!r:.60}")
             details = json.loads(metadata["details"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, KeyError) as fault:
-        raise CheckpointError(f"{path}: not a whole speechgru checkpoint ({fault})") from None
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, KeyError, RecursionError) as fault:
+        reason = " ".join(str(fault).split())
+        raise CheckpointError(f"{name}: not a whole speechgru checkpoint ({reason:.200})") from None
     if not isinstance(details, dict):
-        raise CheckpointError(f"{path}: its metadata is not a mapping")
+        raise CheckpointError(f"{name}: its metadata is not a mapping")
+    if metadata.get("sha256") not in (None, _checksum(metadata["details"], tensors)):
+        raise CheckpointError(f"{name}: damaged: its checksum is wrong; copy it again")
     return tensors, details
+
+
+def _checksum(details: str, tensors: dict[str, Tensor]) -> str:
+    """Of everything a file says and holds: a flipped bit in a weight would go unnoticed."""
+    seen = hashlib.sha256(details.encode())
+    for name, tensor in sorted(tensors.items()):
+        seen.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        seen.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return seen.hexdigest()
 
 
 def average_weights(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:

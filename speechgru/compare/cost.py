@@ -75,6 +75,7 @@ def measure(folder: Path, device: str = "auto") -> Cost:
     cost: Cost = {
         "device": _device_name(recognizer.device),
         "bytes": (folder / MODEL_FILE).stat().st_size,
+        "load": os.getloadavg()[0] / len(os.sched_getaffinity(0)),  # above 1, others were at work
         "roads": {},
     }
     for road in ("auto", "unroll"):

@@ -34,6 +34,7 @@ def cost_section(results: Values) -> Section:
                 "÷ audio time. Memory is what training steps take beyond program and weights. "
                 f"Device: {devices}."
             ),
+            *_busy(timings["cost"]),
             Table("Costs on this machine", head, rows),
         ]
     precise = [
@@ -45,6 +46,19 @@ def cost_section(results: Values) -> Section:
         head = ["variant", "weights", "RTF 1 thread", "dev texts changed"]
         section.blocks.append(Table("Shorter weights", head, precise))
     return section
+
+
+def _busy(costs: Values) -> list[Text]:
+    """A warning when other work was under way while costs were measured."""
+    load = max(cost["load"] for cost in costs.values())
+    if load <= 1.2:
+        return []
+    return [
+        Text(
+            f"Others were at work meanwhile (load {load:.1f} a processor): these times are not to "
+            "be relied on. Delete cost.json and run the command again on a quiet machine."
+        )
+    ]
 
 
 def _megabytes(count: int | None) -> str:

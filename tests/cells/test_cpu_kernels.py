@@ -52,8 +52,10 @@ def cases(draw):
     batch = draw(st.integers(1, 20))
     frames = draw(st.integers(1, 12))
     same = draw(st.booleans())
-    lengths = [frames] * batch if same else draw(
-        st.lists(st.integers(0, frames), min_size=batch, max_size=batch)
+    lengths = (
+        [frames] * batch
+        if same
+        else draw(st.lists(st.integers(0, frames), min_size=batch, max_size=batch))
     )
     return {
         "lengths": torch.tensor(lengths),
@@ -113,8 +115,15 @@ def test_inference_equals_training(kind, case):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_of_every_argument_check_numerically(kind):
-    case = {"lengths": torch.tensor([4, 0, 2]), "frames": 4, "inputs": 3, "hidden": 5,
-            "directions": 2, "with_state": True, "seed": 1}
+    case = {
+        "lengths": torch.tensor([4, 0, 2]),
+        "frames": 4,
+        "inputs": 3,
+        "hidden": 5,
+        "directions": 2,
+        "with_state": True,
+        "seed": 1,
+    }
     _, weights, x, state = problem(case, kind, torch.float64)
     kernel = cpu.Kernel(kind)
 
@@ -129,8 +138,15 @@ def test_gradients_of_every_argument_check_numerically(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_chunk_after_chunk_equals_one_call(kind):
-    case = {"lengths": torch.tensor([11]), "frames": 11, "inputs": 6, "hidden": 37,
-            "directions": 1, "with_state": False, "seed": 3}
+    case = {
+        "lengths": torch.tensor([11]),
+        "frames": 11,
+        "inputs": 6,
+        "hidden": 37,
+        "directions": 1,
+        "with_state": False,
+        "seed": 3,
+    }
     _, weights, x, state = problem(case, kind)
     kernel = cpu.Kernel(kind)
     with torch.no_grad():
@@ -144,8 +160,15 @@ def test_chunk_after_chunk_equals_one_call(kind):
 
 
 def test_a_second_backward_pass_gives_the_same_gradients():
-    case = {"lengths": torch.tensor([5, 3]), "frames": 5, "inputs": 3, "hidden": 7,
-            "directions": 2, "with_state": False, "seed": 4}
+    case = {
+        "lengths": torch.tensor([5, 3]),
+        "frames": 5,
+        "inputs": 3,
+        "hidden": 7,
+        "directions": 2,
+        "with_state": False,
+        "seed": 4,
+    }
     _, weights, x, state = problem(case, "gru")
     y, _ = cpu.Kernel("gru")(x, case["lengths"], weights, state)
     once = torch.autograd.grad(y.sum(), x, retain_graph=True)
@@ -153,8 +176,15 @@ def test_a_second_backward_pass_gives_the_same_gradients():
 
 
 def weights_and_input():
-    case = {"lengths": torch.tensor([5]), "frames": 5, "inputs": 3, "hidden": 7,
-            "directions": 1, "with_state": False, "seed": 5}
+    case = {
+        "lengths": torch.tensor([5]),
+        "frames": 5,
+        "inputs": 3,
+        "hidden": 7,
+        "directions": 1,
+        "with_state": False,
+        "seed": 5,
+    }
     _, weights, x, _ = problem(case, "gru")
     return weights, x.detach(), case["lengths"]
 

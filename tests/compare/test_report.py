@@ -172,6 +172,7 @@ def test_costs_and_probes_enter_the_report(finished: Path, tmp_path: Path):
     road = {"rtf_1_thread": 0.01, "rtf_2_threads": 0.006, "seconds_per_epoch": 2.0}
     one = {
         "device": "CPU",
+        "load": 0.5,
         "bytes": 1000,
         "roads": {"cpu": road, "unroll": road},
         "fastest": "cpu",

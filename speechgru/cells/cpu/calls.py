@@ -14,8 +14,9 @@ CACHED = 1 << 18
 """Bytes of a product's left side that stay in the second-level cache beside a panel."""
 
 
-def _run(what: str, kind: str, dtype: torch.dtype, threads_: int, arguments: tuple[int, ...]
-         ) -> None:
+def _run(
+    what: str, kind: str, dtype: torch.dtype, threads_: int, arguments: tuple[int, ...]
+) -> None:
     from speechgru.cells.cpu import compiled  # brings numba
 
     kernel = compiled.kernel(what, kind, dtype)
@@ -36,8 +37,18 @@ class Plan:
 
 
 def recur(
-    back: bool, layout: Layout, rows: Rows, plan: Plan, tape: Tensor, y: Tensor, weight: Tensor,
-    bias: Tensor, state: Tensor, state_next: Tensor, scratch: Tensor, save: bool,
+    back: bool,
+    layout: Layout,
+    rows: Rows,
+    plan: Plan,
+    tape: Tensor,
+    y: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    state: Tensor,
+    state_next: Tensor,
+    scratch: Tensor,
+    save: bool,
 ) -> None:
     """The loop over time; see `loops.Arguments`."""
     if rows.frames == 0:
@@ -45,21 +56,53 @@ def recur(
     barriers = (ctypes.c_int64 * (8 * rows.teams))()
     used = min(plan.threads, plan.parts * rows.teams)
     size = tape.element_size()
-    _run("backward" if back else "forward", layout.kind, tape.dtype, used, (
-        threads.THREAD_COUNT if used > 1 else 0, threads.THREAD_INDEX if used > 1 else 0,
-        threads.GIVE_WAY, ctypes.addressof(barriers), rows.teams_at, rows.teams, plan.parts,
-        layout.hidden, layout.padded, rows.lengths_at, rows.first_frame_at, rows.first_output_at,
-        tape.data_ptr(), tape.stride(0) * size, tape.stride(1) * size,
-        y.data_ptr(), y.shape[-1] * size,
-        weight.data_ptr(), weight.stride(0) * size, bias.data_ptr(), bias.stride(0) * size,
-        state.data_ptr(), state_next.data_ptr(),
-        scratch.data_ptr(), scratch.stride(0) * size, int(save),
-    ))
+    _run(
+        "backward" if back else "forward",
+        layout.kind,
+        tape.dtype,
+        used,
+        (
+            threads.THREAD_COUNT if used > 1 else 0,
+            threads.THREAD_INDEX if used > 1 else 0,
+            threads.GIVE_WAY,
+            ctypes.addressof(barriers),
+            rows.teams_at,
+            rows.teams,
+            plan.parts,
+            layout.hidden,
+            layout.padded,
+            rows.lengths_at,
+            rows.first_frame_at,
+            rows.first_output_at,
+            tape.data_ptr(),
+            tape.stride(0) * size,
+            tape.stride(1) * size,
+            y.data_ptr(),
+            y.shape[-1] * size,
+            weight.data_ptr(),
+            weight.stride(0) * size,
+            bias.data_ptr(),
+            bias.stride(0) * size,
+            state.data_ptr(),
+            state_next.data_ptr(),
+            scratch.data_ptr(),
+            scratch.stride(0) * size,
+            int(save),
+        ),
+    )
 
 
 def multiply(
-    a: Tensor, a_next: int, k: int, w: Tensor, start: Tensor, c: Tensor, c_next: int,
-    vectors: int, summed: bool, limit: int,
+    a: Tensor,
+    a_next: int,
+    k: int,
+    w: Tensor,
+    start: Tensor,
+    c: Tensor,
+    c_next: int,
+    vectors: int,
+    summed: bool,
+    limit: int,
 ) -> None:
     """c[i] = start[i] + a[i] @ w[i] for every panel matrix in w; or c = the sum of all, if summed.
 
@@ -73,12 +116,33 @@ def multiply(
     # Some more jobs than threads, so that none waits long for the last.
     groups = 1 if jobs >= 2 * limit else min(-(-vectors // WIDE), 2 * limit)
     ticket = ctypes.c_int64(0)
-    _run("multiply", "", a.dtype, min(limit, jobs * groups), (
-        ctypes.addressof(ticket), items, int(summed), rows, k, vectors, chunk, groups,
-        a.data_ptr(), a.stride(0) * size, a_next * size, w.data_ptr(), w.stride(0) * size,
-        start.data_ptr(), 0, start.stride(0) * size, c.data_ptr(), c.stride(0) * size,
-        c_next * size,
-    ))
+    _run(
+        "multiply",
+        "",
+        a.dtype,
+        min(limit, jobs * groups),
+        (
+            ctypes.addressof(ticket),
+            items,
+            int(summed),
+            rows,
+            k,
+            vectors,
+            chunk,
+            groups,
+            a.data_ptr(),
+            a.stride(0) * size,
+            a_next * size,
+            w.data_ptr(),
+            w.stride(0) * size,
+            start.data_ptr(),
+            0,
+            start.stride(0) * size,
+            c.data_ptr(),
+            c.stride(0) * size,
+            c_next * size,
+        ),
+    )
 
 
 def accumulate(
@@ -101,11 +165,30 @@ def accumulate(
     scratch = a.new_empty(items * splits, chunk * (vectors * lanes + 8))
     zeros = a.new_zeros(WIDE * lanes)
     ticket = ctypes.c_int64(0)
-    _run("accumulate", "", a.dtype, min(limit, items * splits), (
-        ctypes.addressof(ticket), items, splits, rows, chunk, columns, width,
-        a.data_ptr(), a.stride(0) * size, a_next * size,
-        b.data_ptr(), b.stride(0) * size, b_next * size,
-        result.data_ptr(), result.stride(0) * size, zeros.data_ptr(),
-        scratch.data_ptr(), scratch.stride(0) * size,
-    ))
+    _run(
+        "accumulate",
+        "",
+        a.dtype,
+        min(limit, items * splits),
+        (
+            ctypes.addressof(ticket),
+            items,
+            splits,
+            rows,
+            chunk,
+            columns,
+            width,
+            a.data_ptr(),
+            a.stride(0) * size,
+            a_next * size,
+            b.data_ptr(),
+            b.stride(0) * size,
+            b_next * size,
+            result.data_ptr(),
+            result.stride(0) * size,
+            zeros.data_ptr(),
+            scratch.data_ptr(),
+            scratch.stride(0) * size,
+        ),
+    )
     return result[:, :, :width]

@@ -77,7 +77,10 @@ def _accumulate(cell: str, bits: int, lanes: int, stamp: str) -> Any:
 
 
 _MAKERS = {
-    "forward": _forward, "backward": _backward, "multiply": _multiply, "accumulate": _accumulate,
+    "forward": _forward,
+    "backward": _backward,
+    "multiply": _multiply,
+    "accumulate": _accumulate,
 }
 
 

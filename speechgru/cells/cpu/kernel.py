@@ -83,8 +83,9 @@ class Pass:
 Result = tuple[Tensor, tuple[Tensor, ...], Pass]
 
 
-def forward(packed: Packed, x: Tensor, lengths: Tensor, state: Sequence[Tensor] | None,
-            save: bool) -> Result:
+def forward(
+    packed: Packed, x: Tensor, lengths: Tensor, state: Sequence[Tensor] | None, save: bool
+) -> Result:
     """(y, final state, the pass, whose tape is the caller's to give back)"""
     layout, directions = packed.layout, len(packed.directions)
     batch, frames, width = x.shape
@@ -97,8 +98,16 @@ def forward(packed: Packed, x: Tensor, lengths: Tensor, state: Sequence[Tensor] 
     slots = shape.saved + shape.states if save else shape.gates
     tape = buffers.take((rows.frames, directions, slots, layout.padded), x.dtype)
     multiply(
-        flat, 0, width, packed.inputs, packed.input_bias, tape.flatten(1), slots * layout.padded,
-        shape.gates * layout.padded // layout.lanes, summed=False, limit=plan.threads,
+        flat,
+        0,
+        width,
+        packed.inputs,
+        packed.input_bias,
+        tape.flatten(1),
+        slots * layout.padded,
+        shape.gates * layout.padded // layout.lanes,
+        summed=False,
+        limit=plan.threads,
     )
     y = (x.new_empty if rows.valid is None else x.new_zeros)(
         batch, frames, directions * layout.hidden
@@ -106,8 +115,9 @@ def forward(packed: Packed, x: Tensor, lengths: Tensor, state: Sequence[Tensor] 
     first = to_rows(layout, rows, state, x)
     second = torch.empty_like(first)
     scratch = x.new_empty(plan.threads, 24 * layout.lanes)
-    recur(False, layout, rows, plan, tape, y, packed.panels, packed.bias, first, second, scratch,
-          save)
+    recur(
+        False, layout, rows, plan, tape, y, packed.panels, packed.bias, first, second, scratch, save
+    )
     # Even steps write to `second`, odd ones to `first`.
     last = first if rows.odd is None else second
     if rows.order is not None and rows.odd is not None:
@@ -121,8 +131,20 @@ def backward(run: Pass, grad_y: Tensor, grad_state: Sequence[Tensor]) -> tuple[T
     layout, directions = packed.layout, len(packed.directions)
     state = to_rows(layout, rows, grad_state, tape)
     scratch = tape.new_empty(directions * rows.batch, layout.shape.gates * layout.padded)
-    recur(True, layout, rows, run.plan, tape, grad_y.contiguous(), packed.back_panels,
-          packed.bias, state, state, scratch, True)
+    recur(
+        True,
+        layout,
+        rows,
+        run.plan,
+        tape,
+        grad_y.contiguous(),
+        packed.back_panels,
+        packed.bias,
+        state,
+        state,
+        scratch,
+        True,
+    )
     return from_rows(layout, rows, state)
 
 
@@ -130,8 +152,9 @@ class Recurrence(torch.autograd.Function):
     """forward(layout, lengths, directions, x, states…, weights…) -> (y, final states…)"""
 
     @staticmethod
-    def forward(ctx: Any, layout: Layout, lengths: Tensor, directions: int, x: Tensor,
-                *rest: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, layout: Layout, lengths: Tensor, directions: int, x: Tensor, *rest: Tensor
+    ) -> tuple[Tensor, ...]:
         ctx.layout, ctx.directions = layout, directions
         ctx.save_for_backward(lengths, x, *rest)
         y, final, ctx.run = _again(layout, directions, lengths, x, rest)
@@ -153,8 +176,9 @@ class Recurrence(torch.autograd.Function):
         return None, None, None, grad_x, *grad_first, *grads
 
 
-def _again(layout: Layout, directions: int, lengths: Tensor, x: Tensor,
-           rest: Sequence[Tensor]) -> Result:
+def _again(
+    layout: Layout, directions: int, lengths: Tensor, x: Tensor, rest: Sequence[Tensor]
+) -> Result:
     weights = rest[layout.shape.states :]
     each = [_four(weights[4 * d : 4 * d + 4]) for d in range(directions)]
     return forward(Packed(layout, each), x, lengths, rest[: layout.shape.states], save=True)
@@ -198,8 +222,16 @@ def _input_gradient(run: Pass, shape: torch.Size) -> Tensor:
     grad = tape.new_empty(run.rows.frames, vectors * layout.lanes)
     zeros = tape.new_zeros(1, vectors * layout.lanes)
     multiply(
-        tape.flatten(1), tape.stride(1), layout.shape.gates * layout.padded,
-        run.packed.back_inputs, zeros, grad, 0, vectors, summed=True, limit=run.plan.threads,
+        tape.flatten(1),
+        tape.stride(1),
+        layout.shape.gates * layout.padded,
+        run.packed.back_inputs,
+        zeros,
+        grad,
+        0,
+        vectors,
+        summed=True,
+        limit=run.plan.threads,
     )
     grad = grad[:, : shape[2]]
     if run.rows.valid is None:
@@ -224,7 +256,10 @@ class Kernel:
         self.__init__(**state)  # type: ignore[misc]
 
     def __call__(
-        self, x: Tensor, lengths: Tensor, weights: list[Weights],
+        self,
+        x: Tensor,
+        lengths: Tensor,
+        weights: list[Weights],
         state: tuple[Tensor, ...] | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         layout = layout_of(self.kind, x.dtype, weights[0][1].shape[1])
@@ -235,9 +270,7 @@ class Kernel:
                 state = (zeros,) * layout.shape.states
             y, *final = Recurrence.apply(layout, lengths, len(weights), x, *state, *flat)
             return y, tuple(final)
-        y, last, run = forward(
-            self._packed(layout, weights, flat), x, lengths, state, save=False
-        )
+        y, last, run = forward(self._packed(layout, weights, flat), x, lengths, state, save=False)
         buffers.give(run.tape)
         return y, last
 
@@ -247,8 +280,10 @@ class Kernel:
             return Packed(layout, weights)
         key = [(w, w._version, w.data_ptr()) for w in flat]
         cached = self._cache
-        if cached is not None and len(cached[0]) == len(key) and all(
-            a[0] is b[0] and a[1:] == b[1:] for a, b in zip(key, cached[0], strict=True)
+        if (
+            cached is not None
+            and len(cached[0]) == len(key)
+            and all(a[0] is b[0] and a[1:] == b[1:] for a, b in zip(key, cached[0], strict=True))
         ):
             return cached[1]
         packed = Packed(layout, [_four([w.detach() for w in direction]) for direction in weights])

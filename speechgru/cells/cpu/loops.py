@@ -77,15 +77,35 @@ def _rows_at_once(machine: Machine, wide: int) -> tuple[int, int, int, int]:
     return most, min(4, most), 2, 1
 
 
-def product(machine: Any, left: int, a: int, a_step: int, w: int, k: int, start: int,
-            start_step: int, c: int, c_step: int) -> int:
+def product(
+    machine: Any,
+    left: int,
+    a: int,
+    a_step: int,
+    w: int,
+    k: int,
+    start: int,
+    start_step: int,
+    c: int,
+    c_step: int,
+) -> int:
     """`tile` for up to `left` rows and one panel of a cell's gates; how many rows it took."""
     raise NotImplementedError
 
 
 @overload(product)
-def _product(machine: Any, left: Any, a: Any, a_step: Any, w: Any, k: Any, start: Any,
-             start_step: Any, c: Any, c_step: Any) -> Any:
+def _product(
+    machine: Any,
+    left: Any,
+    a: Any,
+    a_step: Any,
+    w: Any,
+    k: Any,
+    start: Any,
+    start_step: Any,
+    c: Any,
+    c_step: Any,
+) -> Any:
     wide = machine.shape.gates * machine.shape.wide
     most, some, two, one = _rows_at_once(machine, wide)
 
@@ -125,8 +145,17 @@ def frame_of(direction: int, step: int, length: int) -> int:
 
 
 @njit(error_model="numpy", forceinline=True)
-def advance(m: Any, a: Any, direction: int, row: int, step: int, unit: int, source: int,
-            target: int, sums: int) -> None:
+def advance(
+    m: Any,
+    a: Any,
+    direction: int,
+    row: int,
+    step: int,
+    unit: int,
+    source: int,
+    target: int,
+    sums: int,
+) -> None:
     """The gates of one row and one block of units, whose products stand in `sums`."""
     size, wide = constant(m, "bytes"), constant(m, "wide")
     element = size // constant(m, "lanes")
@@ -220,13 +249,29 @@ def team_forward(m: Any, a: Any, team: int, part: int, parts: int, scratch: int)
             row = 0
             while row < active:
                 taken = product(
-                    m, active - row, source + (first + row) * state_step, state_step,
-                    weight + b * a.units * sums_step, a.units, bias + b * sums_step, 0,
-                    scratch, sums_step,
+                    m,
+                    active - row,
+                    source + (first + row) * state_step,
+                    state_step,
+                    weight + b * a.units * sums_step,
+                    a.units,
+                    bias + b * sums_step,
+                    0,
+                    scratch,
+                    sums_step,
                 )
                 for r in range(taken):
-                    advance(m, a, direction, first + row + r, step, b * block, source, target,
-                            scratch + r * sums_step)
+                    advance(
+                        m,
+                        a,
+                        direction,
+                        first + row + r,
+                        step,
+                        b * block,
+                        source,
+                        target,
+                        scratch + r * sums_step,
+                    )
                 row += taken
         step += 1
         source, target = target, source
@@ -262,10 +307,17 @@ def team_backward(m: Any, a: Any, team: int, part: int, parts: int, scratch: int
             while row < active:
                 state = a.state + (first + row) * state_step + WIDE * b * lanes * element
                 row += panel_product(
-                    m, active - row, min(WIDE, vectors - WIDE * b),
-                    a.scratch + (first + row) * a.scratch_step, a.scratch_step,
-                    weight + WIDE * b * k * lanes * element, k,
-                    state, state_step, state, state_step,
+                    m,
+                    active - row,
+                    min(WIDE, vectors - WIDE * b),
+                    a.scratch + (first + row) * a.scratch_step,
+                    a.scratch_step,
+                    weight + WIDE * b * k * lanes * element,
+                    k,
+                    state,
+                    state_step,
+                    state,
+                    state_step,
                 )
         if parts > 1:
             visits += 1

@@ -26,15 +26,37 @@ from speechgru.cells.cpu.vector import (
 )
 
 
-def panel_product(machine: Any, left: int, wide: int, a: int, a_step: int, w: int, k: int,
-                  start: int, start_step: int, c: int, c_step: int) -> int:
+def panel_product(
+    machine: Any,
+    left: int,
+    wide: int,
+    a: int,
+    a_step: int,
+    w: int,
+    k: int,
+    start: int,
+    start_step: int,
+    c: int,
+    c_step: int,
+) -> int:
     """`tile` for up to `left` rows and a panel of `wide` vectors; how many rows it took."""
     raise NotImplementedError
 
 
 @overload(panel_product)
-def _panel_product(machine: Any, left: Any, wide: Any, a: Any, a_step: Any, w: Any, k: Any,
-                   start: Any, start_step: Any, c: Any, c_step: Any) -> Any:
+def _panel_product(
+    machine: Any,
+    left: Any,
+    wide: Any,
+    a: Any,
+    a_step: Any,
+    w: Any,
+    k: Any,
+    start: Any,
+    start_step: Any,
+    c: Any,
+    c_step: Any,
+) -> Any:
     most = rows_at_once(machine.vec.bytes)
 
     def rows(machine, left, wide, a, a_step, w, k, start, start_step, c, c_step):  # type: ignore
@@ -124,8 +146,17 @@ def _corner(m: Any, a: Any, i: int, row: int, last: int, p: int) -> int:
     start_step, taken = a.start_step, 0
     for j in range(a.items if a.summed else 1):
         taken = panel_product(
-            m, last - row, wide, a.a + (i + j) * a.a_next + row * a.a_step, a.a_step,
-            a.w + (i + j) * a.w_next + p * WIDE * a.k * size, a.k, start, start_step, c, a.c_step,
+            m,
+            last - row,
+            wide,
+            a.a + (i + j) * a.a_next + row * a.a_step,
+            a.a_step,
+            a.w + (i + j) * a.w_next + p * WIDE * a.k * size,
+            a.k,
+            start,
+            start_step,
+            c,
+            a.c_step,
         )
         start, start_step = c, a.c_step
     return taken
@@ -173,14 +204,23 @@ def accumulate(m: Any, address: int) -> None:
             _pack(m, a.b + i * a.b_next + first * a.b_step, a.b_step, k, a.width, packed_b)
             for t in range(tiles * split // a.splits, tiles * (split + 1) // a.splits):
                 column = t * high * (size // lanes)
-                _pack_columns(m, a.a + i * a.a_next + first * a.a_step + column, a.a_step, k,
-                              packed_a)
+                _pack_columns(
+                    m, a.a + i * a.a_next + first * a.a_step + column, a.a_step, k, packed_a
+                )
                 c = a.c + i * a.c_next + t * high * vectors * size
                 for p in range((vectors + WIDE - 1) // WIDE):
                     start = c + p * WIDE * size if first else a.zeros
-                    _add_outer(m, min(WIDE, vectors - p * WIDE), packed_a,
-                               packed_b + p * WIDE * k * size, k, start,
-                               vectors * size if first else 0, c + p * WIDE * size, vectors * size)
+                    _add_outer(
+                        m,
+                        min(WIDE, vectors - p * WIDE),
+                        packed_a,
+                        packed_b + p * WIDE * k * size,
+                        k,
+                        start,
+                        vectors * size if first else 0,
+                        c + p * WIDE * size,
+                        vectors * size,
+                    )
 
 
 @njit(error_model="numpy")
@@ -203,8 +243,17 @@ def _pack_columns(machine: Any, a: int, a_step: int, k: int, packed: int) -> Non
     raise NotImplementedError
 
 
-def _add_outer(machine: Any, wide: int, a: int, w: int, k: int, start: int, start_step: int,
-               c: int, c_step: int) -> None:
+def _add_outer(
+    machine: Any,
+    wide: int,
+    a: int,
+    w: int,
+    k: int,
+    start: int,
+    start_step: int,
+    c: int,
+    c_step: int,
+) -> None:
     """`tile` for packed columns of a."""
     raise NotImplementedError
 
@@ -223,8 +272,17 @@ def _choose_pack_columns(machine: Any, a: Any, a_step: Any, k: Any, packed: Any)
 
 
 @overload(_add_outer)
-def _choose_add_outer(machine: Any, wide: Any, a: Any, w: Any, k: Any, start: Any,
-                      start_step: Any, c: Any, c_step: Any) -> Any:
+def _choose_add_outer(
+    machine: Any,
+    wide: Any,
+    a: Any,
+    w: Any,
+    k: Any,
+    start: Any,
+    start_step: Any,
+    c: Any,
+    c_step: Any,
+) -> Any:
     high = rows_at_once(machine.vec.bytes)
 
     def add(machine, wide, a, w, k, start, start_step, c, c_step):  # type: ignore[no-untyped-def]

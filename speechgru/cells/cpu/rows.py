@@ -44,7 +44,8 @@ class Rows:
             self.odd = torch.ones(batch, dtype=torch.bool)
         teams = [
             (d, d * batch + first, last - first)
-            for d in range(directions) for first, last in pairwise(bounds.tolist())
+            for d in range(directions)
+            for first, last in pairwise(bounds.tolist())
         ]
         # What the loops read: (direction, first row, rows) of each team, then length, first frame
         # in the tape and first frame in the output of each row.

@@ -337,8 +337,9 @@ def store_each(typingctx: Any, address: Any, stride: Any, values: Any) -> Any:
     def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
         address, stride, packed = args
         for i, vec in enumerate(values.types):
-            _store(b, b.add(address, b.mul(stride, I64(i))), b.extract_value(packed, i),
-                   vec.bits // 8)
+            _store(
+                b, b.add(address, b.mul(stride, I64(i))), b.extract_value(packed, i), vec.bits // 8
+            )
         return ctx.get_dummy_value()
 
     return types.void(types.int64, types.int64, values), codegen
@@ -349,8 +350,19 @@ def store_each(typingctx: Any, address: Any, stride: Any, values: Any) -> Any:
 
 @intrinsic
 def tile(
-    typingctx: Any, machine: Any, rows: Any, wide: Any, adjacent: Any, a: Any, a_step: Any, w: Any,
-    k: Any, start: Any, start_step: Any, c: Any, c_step: Any,
+    typingctx: Any,
+    machine: Any,
+    rows: Any,
+    wide: Any,
+    adjacent: Any,
+    a: Any,
+    a_step: Any,
+    w: Any,
+    k: Any,
+    start: Any,
+    start_step: Any,
+    c: Any,
+    c_step: Any,
 ) -> Any:
     """c[r, v] = start[r, v] + sum over k of a[r, k] * w[k, v], all in registers.
 
@@ -411,8 +423,9 @@ def _counted(b: Any, k: Any, first: list[Any], body: Callable[..., list[Any]]) -
     result = body(index, list(carried))
     following = b.add(index, I64(1))
     b.branch(head)
-    for phi, start, end in zip([index, *carried], [I64(0), *first], [following, *result],
-                               strict=True):
+    for phi, start, end in zip(
+        [index, *carried], [I64(0), *first], [following, *result], strict=True
+    ):
         phi.add_incoming(start, before)
         phi.add_incoming(end, work)
     b.position_at_end(done)
@@ -465,7 +478,26 @@ def call_int(typingctx: Any, address: Any) -> Any:
 
 
 __all__ = [
-    "Machine", "Vec", "above", "below", "call_int", "constant", "exp", "fetch_add", "load",
-    "load_each", "load_first", "overload", "pause", "peek", "peek_shared", "poke", "read",
-    "store", "store_each", "store_first", "tile", "where_positive",
+    "Machine",
+    "Vec",
+    "above",
+    "below",
+    "call_int",
+    "constant",
+    "exp",
+    "fetch_add",
+    "load",
+    "load_each",
+    "load_first",
+    "overload",
+    "pause",
+    "peek",
+    "peek_shared",
+    "poke",
+    "read",
+    "store",
+    "store_each",
+    "store_first",
+    "tile",
+    "where_positive",
 ]

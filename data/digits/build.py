@@ -1,0 +1,420 @@
+"""Builds the embedded digits corpus: connected digits spoken by speech synthesisers.
+
+Design:
+- A phrase of digits is spoken in one breath wherever the engine tells where each word begins
+  (espeak-ng, flite, festival), so words run into each other as in real speech. Pico tells nothing:
+  its words are spoken one by one.
+- Phrases are trimmed and joined by short pauses; then comes a room, a microphone's tilt, noise and
+  a level. None of these moves a word: the direct sound stays where it was.
+- Every draw is keyed by (SEED, utterance), so the same engine versions give the same corpus.
+- `tract` shortens (> 1) or lengthens (< 1) a voice's vocal tract by resampling; tempo is set right
+  again by the engine.
+
+    python data/digits/build.py            # about three minutes; packages: see README.md
+"""
+
+import csv
+import ctypes
+import itertools
+import json
+import math
+import re
+import shutil
+import subprocess
+import tempfile
+import zlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+HERE = Path(__file__).parent
+SEED = 8
+RATE = 16_000  # Hz
+BITRATE = 16  # kbit/s
+UTTERANCES = {"train": 37, "dev": 25, "test": 24}  # per voice
+LENGTHS = {1: 0.12, 2: 0.11, 3: 0.14, 4: 0.19, 5: 0.16, 6: 0.14, 7: 0.14}  # digits: share
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+PHONES = dict(zip(DIGITS, (4, 3, 2, 3, 3, 3, 4, 5, 2, 3), strict=True))  # in flite's lexicon
+FABLE = (
+    "The north wind and the sun were disputing which was the stronger, when a traveller came along "
+    "wrapped in a warm cloak. They agreed that the one who first made the traveller take his cloak "
+    "off should be considered stronger than the other. Then the north wind blew as he could."
+)  # what the babble says
+
+
+@dataclass(frozen=True)
+class Voice:
+    id: str
+    split: str
+    engine: str
+    voice: str  # the engine's name for it
+    accent: str
+    gender: str
+    pitch: float  # the engine's own unit: espeak 0-99, flite and festival Hz, pico %; 0: as it is
+    tract: float
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """Digits to be said in one breath."""
+
+    words: tuple[str, ...]
+    tempo: float  # 1: the engine's ordinary speed
+    pitch: float  # × the voice's pitch
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Sound at `rate` Hz and, for each word in it, (start, end) in seconds."""
+
+    sound: np.ndarray
+    rate: float
+    times: list[tuple[float, float]]
+
+
+# ── engines: (voice, phrases) → for each phrase its chunks ──────────────────────────────────────
+
+
+class _EspeakId(ctypes.Union):
+    _fields_ = [("number", ctypes.c_int), ("name", ctypes.c_char_p), ("text", ctypes.c_char * 8)]
+
+
+class _EspeakEvent(ctypes.Structure):
+    _fields_ = [
+        ("type", ctypes.c_int),
+        ("unique", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("milliseconds", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user", ctypes.c_void_p),
+        ("id", _EspeakId),
+    ]
+
+
+_EspeakCallback = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_EspeakEvent)
+)
+
+
+@cache
+def espeak_library():
+    library = ctypes.CDLL("libespeak-ng.so.1")
+    return library, library.espeak_Initialize(2, 0, None, 1)  # synchronous; tells of phonemes
+
+
+def espeak_say(voice: str, text: str, rate: int, pitch: int) -> Chunk:
+    """`rate` in words a minute. The times are one (start, end) a word."""
+    library, sample_rate = espeak_library()
+    sounds, starts = [], {}  # starts: position in the text → second
+
+    @_EspeakCallback
+    def collect(wave, count, event):
+        if wave and count > 0:
+            sounds.append(np.ctypeslib.as_array(wave, (count,)).astype(np.float32) / 32768)
+        i = 0
+        while event[i].type:  # 7: a phoneme begins
+            if event[i].type == 7 and not event[i].id.text.startswith(b"_"):  # a sound, no pause
+                starts.setdefault(event[i].text_position, event[i].sample / sample_rate)
+            i += 1
+        return 0
+
+    library.espeak_SetSynthCallback(collect)
+    if library.espeak_SetVoiceByName(voice.encode()):
+        raise SystemExit(f"espeak-ng has no voice {voice}")
+    for parameter, value in ((1, rate), (2, 40), (3, pitch)):  # 2: volume, low against clipping
+        library.espeak_SetParameter(parameter, value, 0)
+    data = text.encode()
+    library.espeak_Synth(data, len(data) + 1, 0, 1, 0, 1, None, None)
+    sound = np.concatenate(sounds)
+    bounds = [*starts.values(), len(sound) / sample_rate]
+    return Chunk(sound, sample_rate, list(itertools.pairwise(bounds)))
+
+
+def espeak(voice: Voice, phrases: list[Phrase]) -> list[list[Chunk]]:
+    return [
+        [
+            espeak_say(
+                voice.voice,
+                " ".join(phrase.words),
+                round(158 * phrase.tempo),
+                round(voice.pitch * phrase.pitch),
+            )
+        ]
+        for phrase in phrases
+    ]
+
+
+def flite(voice: Voice, phrases: list[Phrase]) -> list[list[Chunk]]:
+    return [[flite_say(voice, phrase)] for phrase in phrases]
+
+
+def flite_say(voice: Voice, phrase: Phrase) -> Chunk:
+    with tempfile.NamedTemporaryFile(suffix=".wav") as wav:
+        command = ["flite", "-voice", voice.voice, "--setf", f"duration_stretch={1 / phrase.tempo}"]
+        if voice.pitch:
+            command += ["--setf", f"int_f0_target_mean={voice.pitch * phrase.pitch:.1f}"]
+        command += ["-psdur", "-t", " ".join(phrase.words), "-o", wav.name]
+        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        sound, rate = soundfile.read(wav.name, dtype="float32")
+    phones, clock = [], 0.0
+    for name, end in re.findall(r"(\S+):([\d.]+)", printed):
+        if name != "pau":
+            phones.append((clock, float(end)))
+        clock = float(end)
+    times, at = [], 0
+    for word in phrase.words:
+        times.append((phones[at][0], phones[at + PHONES[word] - 1][1]))
+        at += PHONES[word]
+    if at != len(phones):
+        raise SystemExit(f"flite said {len(phones)} phones for {phrase.words}, expected {at}")
+    return Chunk(sound, rate, times)
+
+
+FESTIVAL = """
+(define (say text out)
+  (let ((u (utt.synth (eval (list 'Utterance 'Text text)))))
+    (utt.save.wave u out 'riff)
+    (mapcar (lambda (w) (format t "%s %f %f\\n" out (item.feat w 'word_start)
+                                (item.feat w 'word_end)))
+            (utt.relation.items u 'Word))))
+"""
+
+
+def festival(voice: Voice, phrases: list[Phrase]) -> list[list[Chunk]]:
+    with tempfile.TemporaryDirectory() as folder:
+        script = [FESTIVAL, f"(voice_{voice.voice})"]
+        for i, phrase in enumerate(phrases):
+            script.append(f"(Parameter.set 'Duration_Stretch {1 / phrase.tempo:.3f})")
+            if voice.pitch:
+                mean = voice.pitch * phrase.pitch
+                script.append(
+                    f"(set! int_lr_params '((target_f0_mean {mean:.1f}) (target_f0_std 14)"
+                    " (model_f0_mean 170) (model_f0_std 34)))"
+                )
+            script.append(f'(say "{" ".join(phrase.words)}" "{folder}/{i}.wav")')
+        path = Path(folder, "say.scm")
+        path.write_text("\n".join(script))
+        command = ["festival", "-b", str(path)]
+        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        times: dict[str, list[tuple[float, float]]] = {}
+        for line in printed.splitlines():
+            out, start, end = line.split()
+            times.setdefault(out, []).append((float(start), float(end)))
+        chunks = []
+        for i in range(len(phrases)):
+            sound, rate = soundfile.read(f"{folder}/{i}.wav", dtype="float32")
+            chunks.append([Chunk(sound, rate, times[f"{folder}/{i}.wav"])])
+    return chunks
+
+
+def pico(voice: Voice, phrases: list[Phrase]) -> list[list[Chunk]]:
+    return [
+        [pico_say(voice, phrase, word + ",") for word in phrase.words[:-1]]
+        + [pico_say(voice, phrase, phrase.words[-1] + ".")]
+        for phrase in phrases
+    ]
+
+
+def pico_say(voice: Voice, phrase: Phrase, word: str) -> Chunk:
+    with tempfile.NamedTemporaryFile(suffix=".wav") as wav:
+        text = (
+            f'<speed level="{round(118 * phrase.tempo)}">'
+            f'<pitch level="{round(voice.pitch * phrase.pitch)}">{word}</pitch></speed>'
+        )
+        subprocess.run(["pico2wave", "-l", voice.voice, "-w", wav.name, text], check=True)
+        sound, rate = soundfile.read(wav.name, dtype="float32")
+    return Chunk(sound, rate, [(0.0, len(sound) / rate)])  # silence around it is cut off later
+
+
+ENGINES = {"espeak": espeak, "flite": flite, "festival": festival, "pico": pico}
+
+# ── joining ─────────────────────────────────────────────────────────────────────────────────────
+
+HOP = 0.01  # s
+
+
+def levels(sound: np.ndarray, rate: float) -> np.ndarray:
+    """Level of each 10 ms in dB below the loudest: shape (frames,)."""
+    hop = round(rate * HOP)
+    frames = sound[: len(sound) // hop * hop].reshape(-1, hop)
+    power = (frames**2).mean(axis=1) + 1e-12
+    return 10 * np.log10(power / power.max())
+
+
+def settle(chunk: Chunk, tract: float) -> Chunk:
+    """At 16 kHz, with the vocal tract scaled, silence cut off, and its speech at one level."""
+    sound = soxr.resample(chunk.sound, chunk.rate * tract, RATE, quality="VHQ")
+    times = [(start / tract, end / tract) for start, end in chunk.times]
+    loud = np.flatnonzero(levels(sound, RATE) > -45)
+    first = min(max(times[0][0], loud[0] * HOP), times[0][1] - 0.05)
+    last = max(min(times[-1][1], (loud[-1] + 1) * HOP), times[-1][0] + 0.05)
+    begin, end = max(0.0, first - 0.015), min(len(sound) / RATE, last + 0.03)
+    sound = sound[round(begin * RATE) : round(end * RATE)].astype(np.float64)
+    times[0] = (first, times[0][1])
+    times[-1] = (times[-1][0], last)
+    power = (sound[round((first - begin) * RATE) : round((last - begin) * RATE)] ** 2).mean()
+    fade = np.minimum(1, np.arange(1, len(sound) + 1) / (0.008 * RATE))
+    sound *= fade * fade[::-1] / math.sqrt(power)
+    return Chunk(sound, RATE, [(start - begin, end - begin) for start, end in times])
+
+
+def join(breaths: list[list[Chunk]], rng) -> Chunk:
+    """Chunks one after another: up to 100 ms apart in a breath, 60-250 ms between breaths."""
+    pieces, times = [np.zeros(round(rng.uniform(0.12, 0.3) * RATE))], []
+    for i, breath in enumerate(breaths):
+        for j, chunk in enumerate(breath):
+            if i or j:
+                pause = rng.uniform(0.0, 0.1) if j else rng.uniform(0.06, 0.25)
+                pieces.append(np.zeros(round(pause * RATE)))
+            clock = sum(map(len, pieces)) / RATE
+            times += [(clock + start, clock + end) for start, end in chunk.times]
+            pieces.append(chunk.sound)
+    pieces.append(np.zeros(round(rng.uniform(0.12, 0.3) * RATE)))
+    return Chunk(np.concatenate(pieces), RATE, times)
+
+
+# ── room, microphone, noise ─────────────────────────────────────────────────────────────────────
+
+
+def room(sound: np.ndarray, rng) -> np.ndarray:
+    """A direct sound and an exponentially fading tail (RT60 0.1-0.35 s), 8-18 dB below it."""
+    decay = rng.uniform(0.1, 0.35)
+    time = np.arange(round(decay * RATE)) / RATE
+    tail = rng.standard_normal(len(time)) * 10 ** (-3 * time / decay)
+    tail[: round(rng.uniform(0.002, 0.008) * RATE)] = 0
+    tail *= 10 ** (-rng.uniform(8, 18) / 20) / np.linalg.norm(tail)
+    tail[0] = 1
+    return convolve(sound, tail)
+
+
+def convolve(sound: np.ndarray, response: np.ndarray) -> np.ndarray:
+    size = len(sound) + len(response) - 1
+    product = np.fft.rfft(sound, size) * np.fft.rfft(response, size)
+    return np.fft.irfft(product, size)[: len(sound)]
+
+
+def tilt(sound: np.ndarray, decibels: float) -> np.ndarray:
+    """`decibels` more at 8 kHz than at 100 Hz, growing with the octaves."""
+    frequencies = np.maximum(np.fft.rfftfreq(len(sound), 1 / RATE), 100)
+    gain = decibels * np.log(frequencies / 100) / np.log(80)
+    return np.fft.irfft(np.fft.rfft(sound) * 10 ** (gain / 20), len(sound))
+
+
+@cache
+def babble_track() -> np.ndarray:
+    """Eight voices reading at once: a loop of about 15 s."""
+    voices = ("m1", "m3", "m5", "m7", "f1", "f2", "f4", "Annie")
+    tracks = [settle(espeak_say(f"en-us+{v}", FABLE, 165, 50), 1.0).sound for v in voices]
+    size = min(map(len, tracks))
+    return sum(np.roll(t[:size], i * size // 8) for i, t in enumerate(tracks))
+
+
+def noise(kind: str, size: int, rng) -> np.ndarray:
+    """`size` samples of unit power."""
+    if kind == "babble":
+        track = babble_track()
+        sound = np.roll(track, -int(rng.integers(len(track))))[:size]
+        sound = np.pad(sound, (0, size - len(sound)), mode="wrap")
+    else:
+        sound = rng.standard_normal(size)
+        if kind == "pink":
+            sound = tilt(sound, -10 * math.log10(80))  # power falls as 1/f
+    return sound / np.sqrt((sound**2).mean())
+
+
+def record(speech: Chunk, rng) -> np.ndarray:
+    """What a microphone makes of it: float in ±0.8."""
+    sound = room(speech.sound, rng) if rng.random() < 0.6 else speech.sound
+    sound = tilt(sound, rng.uniform(-5, 5))
+    spoken = np.concatenate([sound[round(s * RATE) : round(e * RATE)] for s, e in speech.times])
+    sound = sound / np.sqrt((spoken**2).mean())
+    kind = rng.choice(["white", "pink", "babble"], p=[0.3, 0.4, 0.3])
+    sound = sound + noise(kind, len(sound), rng) * 10 ** (-rng.uniform(15, 30) / 20)
+    sound = sound * 10 ** (rng.uniform(-32, -18) / 20)
+    return sound * min(1, 0.8 / abs(sound).max())
+
+
+# ── corpus ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def texts(count: int, rng) -> list[list[str]]:
+    """Utterances of 1-7 digits. Dealt from shuffled decks, so that each digit is as frequent."""
+    deck: list[str] = []
+    dealt = []
+    for size in rng.choice(list(LENGTHS), size=count, p=list(LENGTHS.values())):
+        while len(deck) < size:
+            deck += rng.permutation(DIGITS * 2).tolist()
+        dealt.append(deck[:size])
+        deck = deck[size:]
+    return dealt
+
+
+def breathe(words: list[str], voice: Voice, rng) -> list[Phrase]:
+    """The utterance's phrases: one tempo and pitch, a pause after about every fourth digit."""
+    tempo, pitch = rng.uniform(0.8, 1.05) / voice.tract, rng.uniform(0.93, 1.07)
+    cuts = np.flatnonzero(rng.random(len(words) - 1) < 0.25) + 1
+    groups = np.split(np.array(words), cuts)
+    return [Phrase(tuple(group.tolist()), tempo, pitch) for group in groups]
+
+
+def encode(sound: np.ndarray, path: Path, serial: int) -> None:
+    command = ["opusenc", "--quiet", "--raw", "--raw-rate", str(RATE), "--raw-chan", "1"]
+    command += ["--bitrate", str(BITRATE), "--speech", "--discard-comments", "--padding", "0"]
+    command += ["--serial", str(serial), "-", str(path)]
+    pcm = np.round(sound * 32767).astype("<i2").tobytes()
+    subprocess.run(command, input=pcm, check=True)
+
+
+def speak(voice: Voice) -> list[dict]:
+    """All utterances of a voice: files written, manifest lines returned."""
+    folder = HERE / "audio" / voice.id
+    folder.mkdir(parents=True)
+    seed = zlib.crc32(voice.id.encode())
+    lines = texts(UTTERANCES[voice.split], np.random.default_rng([SEED, seed]))
+    rngs = [np.random.default_rng([SEED, seed, i]) for i in range(len(lines))]
+    plans = [breathe(words, voice, rng) for words, rng in zip(lines, rngs, strict=True)]
+    said = iter(ENGINES[voice.engine](voice, [phrase for plan in plans for phrase in plan]))
+    rows = []
+    for i, (words, plan, rng) in enumerate(zip(lines, plans, rngs, strict=True)):
+        breaths = [[settle(chunk, voice.tract) for chunk in next(said)] for _ in plan]
+        speech = join(breaths, rng)
+        path = folder / f"{i:02d}.opus"
+        encode(record(speech, rng), path, zlib.crc32(f"{voice.id}/{i}".encode()) >> 1)
+        rows.append(
+            {
+                "audio_filepath": path.relative_to(HERE).as_posix(),
+                "duration": round(soundfile.info(path).duration, 3),
+                "text": " ".join(words),
+                "speaker": voice.id,
+                "words": [
+                    {"word": word, "start": round(start, 3), "end": round(end, 3)}
+                    for word, (start, end) in zip(words, speech.times, strict=True)
+                ],
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    with open(HERE / "voices.tsv", newline="") as file:
+        table = list(csv.DictReader(file, delimiter="\t"))
+    voices = [Voice(**row | {k: float(row[k]) for k in ("pitch", "tract")}) for row in table]
+    shutil.rmtree(HERE / "audio", ignore_errors=True)
+    rows = {split: [] for split in UTTERANCES}
+    for voice in voices:
+        rows[voice.split] += speak(voice)
+        print(voice.split, voice.id, flush=True)
+    for split, lines in rows.items():
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (HERE / f"{split}.jsonl").write_text(text)
+        hours = sum(line["duration"] for line in lines) / 3600
+        print(f"{split}: {len(lines)} utterances, {hours:.3f} h")
+
+
+if __name__ == "__main__":
+    main()
