@@ -133,7 +133,9 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
                 found = metadata.get("format", "none")
                 raise CheckpointError(f"{name}: expected format {kind!r}, found {found!r:.60}")
             details = json.loads(metadata["details"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            # Copied out of the mapped file: there they lie unaligned, which costs time and the last
+            # bit of a sum, and a file cut short by somebody else later would end the process.
+            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, KeyError, RecursionError) as fault:
         reason = " ".join(str(fault).split())
         raise CheckpointError(f"{name}: not a whole speechgru checkpoint ({reason:.200})") from None
