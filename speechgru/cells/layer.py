@@ -57,7 +57,9 @@ class RecurrentLayer(nn.Module):
         None, which leaves the faster library calls open to ragged rows."""
         if self._use_kernel(x):
             assert self._kernel is not None
-            weights = [(c.weight_ih, c.weight_hh, c.bias_ih, c.bias_hh) for c in self._cells()]
+            weights: list[cpu.Weights] = [
+                (c.weight_ih, c.weight_hh, c.bias_ih, c.bias_hh) for c in self._cells()
+            ]
             y, final = self._kernel(x, lengths, weights, state)
             return y, None if state is None else final
         outputs, finals = [], []

@@ -13,7 +13,7 @@ from functools import cache
 import torch
 
 from speechgru.cells.cpu.gates import CELLS
-from speechgru.cells.cpu.kernel import Kernel
+from speechgru.cells.cpu.kernel import Kernel, Weights
 
 KINDS = tuple(CELLS)
 PRECISIONS = ("float32",)
@@ -33,4 +33,4 @@ def unavailable() -> str | None:
     return None
 
 
-__all__ = ["KINDS", "PRECISIONS", "Kernel", "unavailable"]
+__all__ = ["KINDS", "PRECISIONS", "Kernel", "Weights", "unavailable"]
