@@ -67,7 +67,7 @@ def memory(
     seeds: Seeds = 5,
     updates: Annotated[int, typer.Option(min=100, help="of the weights, at most")] = 2000,
     width: Annotated[int, typer.Option(min=1, help="units")] = 64,
-    learning_rate: Annotated[float, typer.Option(min=0, help="of Adam")] = 1e-3,
+    rates: Annotated[str, typer.Option(help="learning rates of Adam, by commas")] = "0.001",
     threads: Threads = 1,
 ) -> None:
     """Which cells learn to carry something over how many frames: the adding and copy problems."""
@@ -77,7 +77,7 @@ def memory(
 
         plan = Plan(
             tuple(tasks.split(",")), _numbers(lengths, int), tuple(cells.split(",")), seeds,
-            updates, width=width, learning_rate=learning_rate,
+            updates, width=width, rates=_numbers(rates, float),
         )  # fmt: skip
         return probe_memory(plan, rows, show)
 

@@ -1,13 +1,15 @@
 """The adding and copy problems: which cells learn to carry something over how many frames.
 
 Every cell gets the same: one one-way layer, a linear read-out of each frame, Adam with clipped
-gradients, the same sequences in the same order for a seed, the same number of updates. Nothing is
-tuned for any of them, so "not solved" means: not within this, at this learning rate.
+gradients, the same sequences in the same order for a seed, the same number of updates, the same
+learning rates. Nothing is tuned for any of them, so "not solved" means: not within this many
+updates at this rate.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -22,8 +24,9 @@ from speechgru.probes.subjects import CLAIMS, check_cells, colour
 from speechgru.probes.tasks import TASKS, Task
 
 HELD_OUT = 500  # sequences, the same for all
+SETTINGS = ("updates", "every", "width", "batch", "clip")
 METHOD = (
-    "One layer of {width} units, Adam at {learning_rate:g} with gradients clipped to norm "
+    "One layer of {width} units, Adam with gradients clipped to norm "
     "{clip:g}, {batch} new sequences an update, at most {updates} updates; a run ends when its "
     "error on {held_out} held-out sequences falls below the criterion, and its curve goes on with "
     "that value. Criterion and chance: {criteria}."
@@ -32,7 +35,7 @@ METHOD = (
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Every task × length × cell × seed (1, 2, …) is one run."""
+    """Every task × length × learning rate × cell × seed (1, 2, …) is one run."""
 
     tasks: tuple[str, ...] = ("adding",)
     lengths: tuple[int, ...] = (100,)  # frames, at most 400 or so: see the module's docstring
@@ -42,8 +45,12 @@ class Plan:
     every: int = 100  # updates between looks at the held-out sequences
     width: int = 64
     batch: int = 32
-    learning_rate: float = 1e-3
+    rates: tuple[float, ...] = (1e-3,)  # of Adam
     clip: float = 1.0
+
+    def problems(self) -> list[tuple[str, int, float]]:
+        """(task, length, learning rate)"""
+        return list(product(self.tasks, self.lengths, self.rates))
 
 
 class Reader(nn.Module):
@@ -72,26 +79,23 @@ def probe_memory(plan: Plan, rows: Rows, show: Show) -> Finding:
         if min(plan.lengths) < TASKS[name].shortest:
             least = TASKS[name].shortest
             raise SpeechgruError(f"{name} of {min(plan.lengths)} frames: expected {least} or more")
-    settings = {
-        name: getattr(plan, name)
-        for name in ("updates", "every", "width", "batch", "learning_rate", "clip")
-    }
+    settings = {name: getattr(plan, name) for name in SETTINGS}
     jobs = []
-    for task in plan.tasks:
-        for length in plan.lengths:
-            for seed in range(1, plan.seeds + 1):  # all cells of a seed before the next seed
-                for cell in plan.cells:
-                    key = {"task": task, "length": length, "cell": cell, "seed": seed, **settings}
-                    jobs.append(Job(key, partial(run, plan, TASKS[task], length, cell, seed)))
+    for task, length, rate in plan.problems():
+        for seed in range(1, plan.seeds + 1):  # all cells of a seed before the next seed
+            for cell in plan.cells:
+                key = {"task": task, "length": length, "rate": rate, "cell": cell, "seed": seed}
+                measure = partial(run, plan, TASKS[task], length, rate, cell, seed)
+                jobs.append(Job(key | settings, measure))
     return summarise(plan, complete(rows, jobs, show))
 
 
-def run(plan: Plan, task: Task, length: int, cell: str, seed: int) -> Row:
+def run(plan: Plan, task: Task, length: int, rate: float, cell: str, seed: int) -> Row:
     """One training: held-out errors, the update that solved the task (None: never), the largest
     gradient norm before clipping, and whether the loss left the numbers."""
     torch.manual_seed(seed)
     model = Reader(cell, task, plan.width)
-    optimiser = torch.optim.Adam(model.parameters(), lr=plan.learning_rate)
+    optimiser = torch.optim.Adam(model.parameters(), lr=rate)
     x_held, y_held = task.draw(HELD_OUT, length, np.random.default_rng([0, length]))
     errors: list[float] = []
     largest = 0.0
@@ -127,28 +131,27 @@ def summarise(plan: Plan, rows: Sequence[Row]) -> Finding:
     numbers: dict[str, Any] = {}
     figures: dict[str, str] = {}
     looks = [plan.every * n for n in range(1, plan.updates // plan.every + 1)]
-    for name in plan.tasks:
+    for name, length, rate in plan.problems():
         task = TASKS[name]
-        for length in plan.lengths:
-            title = f"{name}-{length}"
-            lines = []
-            numbers[title] = {}
-            for cell in plan.cells:
-                runs = [
-                    r for r in rows if (r["task"], r["length"], r["cell"]) == (name, length, cell)
-                ]
-                numbers[title][cell] = _figures(task, runs)
-                words.append(f"{name}, {length} frames, {cell}: {_in_words(task, runs)}")
-                curves = [_carried_on(row["errors"], len(looks), task) for row in runs]
-                lines.append(banded(cell, looks, curves, colour(cell)))
-            lines.append(
-                Series("chance", [looks[0], looks[-1]], [task.chance] * 2, colour=6, dashed=True)
-            )
-            figures[f"memory-{title}"] = chart(
-                f"The {name} problem over {length} frames", lines, Axis("updates"),
-                Axis(f"held-out {task.unit}", low=0), f"{plan.seeds} seeds",
-                words[-len(plan.cells) :],
-            )  # fmt: skip
+        title = f"{name}-{length}" + (f"-rate-{rate:g}" if len(plan.rates) > 1 else "")
+        lines = []
+        numbers[title] = {}
+        for cell in plan.cells:
+            wanted = {"task": name, "length": length, "rate": rate, "cell": cell}
+            runs = [row for row in rows if wanted.items() <= row.items()]
+            numbers[title][cell] = _figures(task, runs)
+            about = f"{name}, {length} frames, learning rate {rate:g}, {cell}"
+            words.append(f"{about}: {_in_words(task, runs)}")
+            curves = [_carried_on(row["errors"], len(looks), task) for row in runs]
+            lines.append(banded(cell, looks, curves, colour(cell)))
+        lines.append(
+            Series("chance", [looks[0], looks[-1]], [task.chance] * 2, colour=6, dashed=True)
+        )
+        figures[f"memory-{title}"] = chart(
+            f"The {name} problem over {length} frames, learning rate {rate:g}", lines,
+            Axis("updates"), Axis(f"held-out {task.unit}", low=0), f"{plan.seeds} seeds",
+            words[-len(plan.cells) :],
+        )  # fmt: skip
     criteria = "; ".join(
         f"{name}: {TASKS[name].unit} below {TASKS[name].solved:g}, chance {TASKS[name].chance:.4g}"
         for name in plan.tasks

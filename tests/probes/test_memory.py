@@ -12,28 +12,25 @@ from speechgru.probes.finding import Rows
 from speechgru.probes.memory import Plan, probe_memory, run
 from speechgru.probes.tasks import TASKS
 
-SHORT = Plan(
-    lengths=(4,), cells=("gru",), seeds=1, updates=300, every=50, width=16, learning_rate=0.02
-)
+SHORT = Plan(lengths=(4,), cells=("gru",), seeds=1, updates=300, every=50, width=16, rates=(0.02,))
 
 
 def test_a_gru_learns_to_add_over_four_frames() -> None:
-    row = run(SHORT, TASKS["adding"], 4, "gru", 1)
+    row = run(SHORT, TASKS["adding"], 4, 0.02, "gru", 1)
     assert row["errors"][-1] < TASKS["adding"].chance / 4
     assert row["solved"] is None or row["errors"][-1] < TASKS["adding"].solved
-    assert row == run(SHORT, TASKS["adding"], 4, "gru", 1)
-    assert row != run(SHORT, TASKS["adding"], 4, "gru", 2)
+    assert row == run(SHORT, TASKS["adding"], 4, 0.02, "gru", 1)
+    assert row != run(SHORT, TASKS["adding"], 4, 0.02, "gru", 2)
 
 
 def test_without_learning_nothing_is_solved() -> None:
-    still = replace(SHORT, learning_rate=1e-12, updates=100)
-    row = run(still, TASKS["adding"], 4, "gru", 1)
+    row = run(replace(SHORT, updates=100), TASKS["adding"], 4, 1e-12, "gru", 1)
     assert row["solved"] is None
     assert row["errors"][-1] > TASKS["adding"].chance
 
 
 def test_a_run_that_leaves_the_numbers_is_reported() -> None:
-    wild = replace(SHORT, learning_rate=1e30, cells=("rnn_relu",))
+    wild = replace(SHORT, rates=(1e30,), cells=("rnn_relu",))
     finding = probe_memory(wild, Rows(None), lambda *_: None)
     assert finding.numbers["adding-4"]["rnn_relu"]["failed"] == 1
     assert "1 runs left the numbers" in finding.words[0]
@@ -44,7 +41,9 @@ def test_finished_runs_are_kept_and_others_added(
 ) -> None:
     made: list[tuple[str, int]] = []
 
-    def measured(plan: Plan, task: object, length: int, cell: str, seed: int) -> dict[str, object]:
+    def measured(
+        plan: Plan, task: object, length: int, rate: float, cell: str, seed: int
+    ) -> dict[str, object]:
         made.append((cell, seed))
         if len(made) == 3:
             raise KeyboardInterrupt
@@ -64,6 +63,9 @@ def test_finished_runs_are_kept_and_others_added(
     assert found["updates_to_solve"]["median"] == 100
     probe_memory(replace(plan, updates=200), Rows(path), lambda *_: None)
     assert len(made) == 9  # other settings are other runs
+    several = probe_memory(replace(plan, rates=(0.001, 0.01)), Rows(path), lambda *_: None)
+    assert len(made) == 13
+    assert set(several.figures) == {"memory-adding-4-rate-0.001", "memory-adding-4-rate-0.01"}
 
 
 def test_the_chart_carries_a_solved_run_on_and_shows_chance() -> None:

@@ -1,0 +1,9 @@
+#!/bin/sh
+# Every figure in this folder, with one thread; a killed run goes on where it was. About 15 minutes.
+set -e
+cd "$(dirname "$0")"
+speechgru probe gradient-reach --cells rnn,rnn_relu,gru,lstm,cifg,gru_ln,lstm_ln,ligru,mingru,minlstm,indrnn \
+    --seeds 5 --gains 1,3 --steps 500 --out gradient-reach
+speechgru probe memory --tasks adding --lengths 100 --rates 0.01,0.003 --seeds 5 --updates 2500 --out adding-100
+speechgru probe memory --tasks adding --lengths 200 --rates 0.01 --seeds 5 --updates 2500 --out adding-200
+speechgru probe memory --tasks copy --lengths 30 --rates 0.01 --seeds 5 --updates 1500 --out copy-30
