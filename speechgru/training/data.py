@@ -45,17 +45,17 @@ def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> 
     twice = [id_ for id_, count in Counter(u.id for u in everyone).items() if count > 1]
     if twice:
         everyone = [replace(u, id=f"{i}:{u.id}") for i, u in enumerate(everyone)]
-    if vocabulary is None:
-        vocabulary = Vocabulary.from_texts(u.text for u in everyone)
+    known = vocabulary or Vocabulary.from_texts(u.text for u in everyone)
     extract = FeatureExtractor(recipe.features)
     kept: list[Utterance] = []
     left_out: dict[str, list[str]] = {}
     for utterance in everyone:
-        reason = _unfit(utterance, recipe, vocabulary, extract)
+        reason = _unfit(utterance, recipe, known, extract)
         if reason is None:
             kept.append(utterance)
         else:
             left_out.setdefault(reason, []).append(utterance.id)
+    vocabulary = vocabulary or Vocabulary.from_texts(u.text for u in kept)
     _tell(left_out, dev, vocabulary)
     if not kept:
         raise TrainingError(

@@ -29,7 +29,13 @@ from torch.utils.tensorboard import SummaryWriter
 from speechgru import __version__
 from speechgru.augment import Augment
 from speechgru.batches import AudioCache, Batch, collate, load_ahead, plan_batches
-from speechgru.checkpoint import Blueprint, average_weights, new_bundle, save_model
+from speechgru.checkpoint import (
+    Blueprint,
+    average_weights,
+    load_model,
+    new_bundle,
+    save_model,
+)
 from speechgru.errors import Diverged, TrainingError
 from speechgru.evaluation import evaluate_utterances
 from speechgru.recipe import Recipe, TrainingRecipe
@@ -58,7 +64,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class Result:
-    """What a finished (or interrupted) training came to. Rates are fractions."""
+    """What a finished (or interrupted) training came to. Rates are fractions, of the saved model
+    on dev; NaN before the first is saved."""
 
     folder: Path
     dev_wer: float
@@ -89,9 +96,9 @@ def train(
         position, tensors = run.load_state()
     known = Vocabulary.from_json(position.vocabulary) if tensors is not None else None
     data = read_training_data(recipe, known)
-    if not resume:
-        run.create(recipe)
     trainer = Trainer(recipe, data, run, chosen, position, on_progress)
+    if not resume:
+        run.create(recipe)  # last: what cannot be trained leaves no folder that seems in use
     if tensors is not None:
         trainer.restore(tensors)
     return trainer.run_to_end()
@@ -127,7 +134,6 @@ class Trainer:
             for epoch in range(self.options.epochs)
         ]  # fmt: skip
         self.total_steps = sum(math.ceil(len(p) / self.options.accumulate) for p in self.plans)
-        self.dev_score: Score | None = None
 
     # The course of a run ------------------------------------------------------------------------
 
@@ -136,6 +142,7 @@ class Trainer:
         options, position = self.options, self.position
         if self.recipe.features.normalise == "global" and self.bundle.extract.mean is None:
             self.bundle.extract.fit(self.cache.read(u) for u in self.data.train)
+        self._drop_unkept()  # a kill may have left some
         events = SummaryWriter(str(self.run.folder / "events"), purge_step=position.step)
         try:
             with stop_request() as stop:
@@ -248,23 +255,23 @@ class Trainer:
         if norms:
             row |= {"grad_norm_median": statistics.median(norms), "grad_norm_max": max(norms)}
         if position.epoch % options.evaluate_every == 0 or position.epoch == options.epochs:
-            self.dev_score = self.score_dev()
-            row |= {"dev_wer": self.dev_score.wer, "dev_cer": self.dev_score.cer}
-            self._keep_if_good(self.dev_score.wer)
+            score = self.score_dev()
+            row |= {"dev_wer": score.wer, "dev_cer": score.cer}
+            self._keep_if_good(score)
         self.run.write_metrics(row)  # before the commit: a line too many is written over
         self.save_state()
-        self.run.drop_all_but({epoch for _, epoch in position.kept})
+        self._drop_unkept()
         for name in ("loss", "dev_wer", "dev_cer", "learning_rate"):
             if name in row:
                 events.add_scalar(name, row[name], position.step)
         log.info(_epoch_line(row, options.epochs))
 
-    def _keep_if_good(self, wer: float) -> None:
-        position = self.position
+    def _keep_if_good(self, score: Score) -> None:
+        position, wer = self.position, score.wer
         if position.best_wer is None or wer <= position.best_wer:
             improved = position.best_wer is None or wer < position.best_wer
             position.best_wer, position.best_epoch = wer, position.epoch
-            self._save_model(None, wer, f"epoch {position.epoch}")
+            self._save_model(None, score, f"epoch {position.epoch}")
         else:
             improved = False
         position.scorings_without_gain = 0 if improved else position.scorings_without_gain + 1
@@ -273,6 +280,9 @@ class Trainer:
             position.kept = kept[: self.options.average]
             if (wer, position.epoch) in position.kept:
                 self.run.keep(position.epoch, self.model.state_dict())
+
+    def _drop_unkept(self) -> None:
+        self.run.drop_all_but({epoch for _, epoch in self.position.kept})
 
     def _out_of_patience(self) -> bool:
         patience = self.options.patience
@@ -291,8 +301,7 @@ class Trainer:
                  ", ".join(map(str, sorted(epochs))), 100 * averaged.wer,
                  100 * (position.best_wer or 0))  # fmt: skip
         if position.best_wer is None or averaged.wer <= position.best_wer:
-            self.dev_score = averaged
-            self._save_model(mean, averaged.wer, f"mean of {len(epochs)} epochs")
+            self._save_model(mean, averaged, f"mean of {len(epochs)} epochs")
 
     # Helpers ------------------------------------------------------------------------------------
 
@@ -319,16 +328,19 @@ class Trainer:
         try:
             self.model.load_state_dict(weights)
         except RuntimeError as fault:
-            raise TrainingError(f"{self.run.last}: does not fit the recipe: {fault}") from None
+            reason = " ".join(str(fault).split())
+            raise TrainingError(
+                f"{self.run.last}: does not fit the recipe: {reason:.200}"
+            ) from None
         restore_optimiser(self.optimiser, tensors)
         self.bundle.extract.mean = tensors.get("features.mean")
         self.bundle.extract.std = tensors.get("features.std")
 
-    def _save_model(self, weights: dict[str, Tensor] | None, dev_wer: float, which: str) -> None:
+    def _save_model(self, weights: dict[str, Tensor] | None, dev: Score, which: str) -> None:
         self.bundle.about = {
             "speechgru": __version__, "torch": torch.__version__,
             "recipe": self.recipe.fingerprint(), "seed": self.options.seed, "weights": which,
-            "dev_wer": dev_wer, "hours": round(self.data.hours, 3),
+            "dev_wer": dev.wer, "dev_cer": dev.cer, "hours": round(self.data.hours, 3),
         }  # fmt: skip
         save_model(self.run.model, self.bundle, weights)
 
@@ -344,11 +356,13 @@ class Trainer:
         )  # fmt: skip
 
     def _result(self, interrupted: bool) -> Result:
-        scored = self.dev_score
+        about = self.bundle.about
+        if not about and self.run.model.exists():  # the best was found in an earlier sitting
+            about = load_model(self.run.model).about
         return Result(
             self.run.folder,
-            self.bundle.about.get("dev_wer", math.nan),
-            scored.cer if scored else math.nan,
+            about.get("dev_wer", math.nan),
+            about.get("dev_cer", math.nan),
             self.position.epoch,
             self.position.seconds,
             interrupted,
