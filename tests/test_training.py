@@ -54,7 +54,7 @@ def quick(folder: Path, **sections: dict[str, object]) -> Recipe:
     values: dict[str, dict[str, object]] = {
         "model": {"width": 6, "layers": 2, "dropout": 0.2, "conv_channels": 2},
         "augment": dict(AUGMENT),
-        "training": {"epochs": 2, "batch_seconds": 2.5, "learning_rate": 0.01},
+        "training": {"epochs": 2, "batch_seconds": 1.5, "learning_rate": 0.01},
     }
     for section, changes in sections.items():
         values.setdefault(section, {}).update(changes)
@@ -258,9 +258,7 @@ def test_an_infinite_loss_is_skipped_and_the_run_goes_on(few, tmp_path, caplog):
     """A manifest that promises a little more sound than there is, and text that needs it."""
     frames = 40
     long = (frames * 2 * 80 + 256) / RATE
-    wave = say("am", 5)[: int(RATE * (long - 0.09))]
-    assert len(wave) == int(RATE * (long - 0.09)) or True
-    wave = np.resize(wave, int(RATE * (long - 0.09)))
+    wave = np.resize(say("am", 5), int(RATE * (long - 0.09)))
     soundfile.write(tmp_path / "short.wav", wave, RATE)
     text = ("am" * frames)[:frames]
     bad = Utterance(tmp_path / "short.wav", long, text, "short")
@@ -468,10 +466,10 @@ class Stopper:
             os.kill(os.getpid(), signal.SIGINT)
 
 
-TOTAL = 9  # optimiser steps of long_recipe; the tests below check it
+TOTAL = 12  # optimiser steps of long_recipe, four an epoch; the tests below check it
 
 
-@pytest.mark.parametrize("steps", [(1,), (2,), (3,), (4, 5), (6,), tuple(range(1, TOTAL))])
+@pytest.mark.parametrize("steps", [(1,), (3,), (4,), (5, 7), (11,), tuple(range(1, TOTAL))])
 def test_stopped_and_resumed_equals_uninterrupted(few, tmp_path, whole, steps):
     recipe = long_recipe(few)
     assert Run(whole).load_state()[0].step == TOTAL
@@ -684,8 +682,6 @@ def test_the_best_epoch_is_kept_and_the_later_of_two_alike(few, tmp_path, monkey
     about = load_model(tmp_path / "a").about
     assert about["weights"] == "epoch 4"
     assert result.dev_wer == about["dev_wer"] == pytest.approx(0.2)
-    # Its weights are those after four epochs, not the last ones.
-    monkeypatch.setattr(Trainer, "score_dev", scores(0.5, 0.5, 0.5, 0.5))
     assert not same_weights_as_last(tmp_path / "a")
 
 
