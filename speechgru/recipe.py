@@ -169,19 +169,23 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     ships with the package. Raises RecipeError: missing or unreadable file, unknown key (with the
     nearest valid name), value of the wrong kind.
     """
-    file = _find(Path(path))
+    file, texts = _find(Path(path)), list(overrides)
     values = _read_yaml(file)
-    for text in overrides:
+    for text in texts:
         _override(values, text)
-    return make_recipe(values, shown(file))
+    return make_recipe(values, shown(file), texts)
 
 
-def make_recipe(values: dict[str, Any], origin: str = "recipe") -> Recipe:
-    """Validate plain values; `origin` names them in the RecipeError."""
+def make_recipe(
+    values: dict[str, Any], origin: str = "recipe", overrides: Iterable[str] = ()
+) -> Recipe:
+    """Validate plain values. A RecipeError names the one of the `overrides` already applied to
+    them that it comes from, else their `origin`."""
     try:
         return Recipe.model_validate(values)
     except ValidationError as fault:
-        raise RecipeError(f"{origin}: {_explain(fault)}") from None
+        blamed = _blamed(fault, overrides) or origin
+        raise RecipeError(f"{blamed}: {_explain(fault)}") from None
 
 
 def _find(path: Path) -> Path:
@@ -266,6 +270,18 @@ def _override(values: dict[str, Any], text: str) -> None:
     held[name] = parsed
 
 
+def _blamed(fault: ValidationError, overrides: Iterable[str]) -> str:
+    """The last override of the faulty key, of a part of it or of its section; "" if there is
+    none."""
+    key = ".".join(map(str, fault.errors()[0]["loc"])) + "."
+    blamed = ""
+    for text in overrides:
+        name = text.partition("=")[0].strip() + "."
+        if name.startswith(key) or key.startswith(name):
+            blamed = f"override {text!r:.80}"
+    return blamed
+
+
 def _explain(fault: ValidationError) -> str:
     """The first fault in words; an unknown key gets its nearest valid name."""
     error = fault.errors()[0]
@@ -277,6 +293,8 @@ def _explain(fault: ValidationError) -> str:
         hint = f"did you mean {'.'.join([*place[:-1], near[0]])!r}?" if near else ""
         return f"unknown key {key!r}: {hint or 'expected one of ' + ', '.join(known)}"
     message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "list_type":
+        message = "expected a list, such as '[a, b]'"
     where = f"{key}: " if key else ""
     given = error.get("input")
     got = "" if isinstance(given, dict | BaseModel) else f" (got {given!r:.80})"

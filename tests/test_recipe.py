@@ -220,6 +220,28 @@ def test_a_wrong_override_is_named(tmp_path, override, named):
     assert named in fault(tmp_path, "", override)
 
 
+@pytest.mark.parametrize(
+    ("override", "blamed"),
+    [
+        ("model.widht=3", True),
+        ("modle.width=3", True),
+        ("augment.speed=[9]", True),
+        ("features.hop_ms=90", True),  # at odds with the file's window
+        ("training.epochs=3", False),
+    ],
+)
+def test_a_fault_is_blamed_on_where_it_comes_from(tmp_path, override, blamed):
+    text = "features: {window_ms: 30}\ntraining: {seed: 1}"
+    text = text if blamed else text.replace("seed: 1", "seed: -1")
+    said = fault(tmp_path, text, "model.layers=3", override)
+    assert said.startswith(f"override {override!r}: " if blamed else str(tmp_path))
+
+
+def test_a_lone_value_where_a_list_is_wanted_is_told_how_to_write_one(tmp_path):
+    said = fault(tmp_path, "", "data.train=a.jsonl")
+    assert said.endswith("data.train: expected a list, such as '[a, b]' (got 'a.jsonl')")
+
+
 def test_overriding_a_section_that_is_no_mapping(tmp_path):
     assert "holds no keys" in fault(tmp_path, "model: [1]", "model.width=3")
 
