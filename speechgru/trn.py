@@ -106,8 +106,7 @@ def write_trn(path: str | Path, pairs: Iterable[tuple[str, str]]) -> None:
     in a URL: two ids never fall together, and sclite reads the result.
 
     Raises:
-        ScoringError: an id is empty or comes twice.
-        OSError: the folder cannot be written.
+        ScoringError: an id is empty or comes twice, or the file cannot be written.
     """
     path = Path(path)
     lines: dict[str, str] = {}
@@ -117,7 +116,11 @@ def write_trn(path: str | Path, pairs: Iterable[tuple[str, str]]) -> None:
             fault = "comes twice" if safe else "is empty"
             raise ScoringError(f"{shown(path)}: utterance id {name!r} {fault}; each needs its own")
         lines[safe] = f"{tidy(text)} ({safe})".lstrip()
-    atomic_write(path, "".join(f"{line}\n" for line in lines.values()).encode("utf-8", "replace"))
+    data = "".join(f"{line}\n" for line in lines.values()).encode("utf-8", "replace")
+    try:
+        atomic_write(path, data)
+    except OSError as fault:
+        raise ScoringError(f"{shown(path)}: cannot be written: {fault.strerror}") from None
 
 
 def _read_lines(path: Path) -> list[str]:

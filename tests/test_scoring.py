@@ -307,7 +307,7 @@ def test_write_trn_leaves_the_old_file_whole_when_it_fails(tmp_path, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", no_space)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(ScoringError, match="cannot be written: No space"):
         write_trn(path, [("u", "new")])
     assert path.read_text() == "old (u)\n"
     assert os.listdir(tmp_path) == ["hyp.trn"]

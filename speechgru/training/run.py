@@ -17,7 +17,7 @@ from torch import Tensor
 
 from speechgru.checkpoint import MODEL_FILE, read_tensors, write_tensors
 from speechgru.errors import CheckpointError, TrainingError
-from speechgru.files import atomic_write
+from speechgru.files import atomic_write, shown
 from speechgru.recipe import Recipe, load_recipe
 
 STATE_FORMAT = "speechgru-state-1"
@@ -54,18 +54,19 @@ class Run:
         self.metrics = folder / "metrics.jsonl"
 
     def create(self, recipe: Recipe) -> None:
-        """Start afresh. Raises TrainingError when the folder holds a run already."""
+        """Start afresh. Raises TrainingError when the folder holds a run already, or cannot be
+        written."""
         if (self.folder / "recipe.yaml").exists() or self.model.exists():
             raise TrainingError(
-                f"{self.folder} holds a run already: --resume goes on with it; "
+                f"{shown(self.folder)} holds a run already: --resume goes on with it; "
                 "or name another folder with --out"
             )
-        atomic_write(self.folder / "recipe.yaml", recipe.to_yaml())
+        _write(self.folder / "recipe.yaml", recipe.to_yaml())
 
     def check_same(self, recipe: Recipe) -> None:
         """Raises TrainingError when `recipe` is not the one this run was started with."""
         if not (self.folder / "recipe.yaml").exists():
-            raise TrainingError(f"{self.folder} holds no run to resume; leave --resume out")
+            raise TrainingError(f"{shown(self.folder)} holds no run to resume; leave --resume out")
         old = load_recipe(self.folder / "recipe.yaml").model_dump(mode="json")
         new = recipe.model_dump(mode="json")
         changed = [
@@ -76,7 +77,7 @@ class Run:
         ]
         if changed:
             raise TrainingError(
-                f"{self.folder} was started with another recipe ({'; '.join(changed[:3])}): "
+                f"{shown(self.folder)} was started with another recipe ({'; '.join(changed[:3])}): "
                 "a resumed run keeps its recipe; name another folder with --out"
             )
 
@@ -91,7 +92,9 @@ class Run:
             position = Position(**details)
             position.kept = [(float(wer), int(epoch)) for wer, epoch in position.kept]
         except (TypeError, ValueError) as fault:
-            raise CheckpointError(f"{self.last}: its position cannot be used: {fault}") from None
+            raise CheckpointError(
+                f"{shown(self.last)}: its position cannot be used: {fault}"
+            ) from None
         return position, tensors
 
     def keep(self, epoch: int, weights: dict[str, Tensor]) -> None:
@@ -112,12 +115,19 @@ class Run:
     def write_metrics(self, row: dict[str, Any]) -> None:
         """Add an epoch's line, in place of one that an interrupted sitting left for it."""
         rows = [old for old in self.read_metrics() if old["epoch"] < row["epoch"]]
-        atomic_write(self.metrics, "".join(json.dumps(line) + "\n" for line in [*rows, row]))
+        _write(self.metrics, "".join(json.dumps(line) + "\n" for line in [*rows, row]))
 
     def read_metrics(self) -> list[dict[str, Any]]:
         if not self.metrics.exists():
             return []
         return [json.loads(line) for line in self.metrics.read_text().splitlines()]
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        atomic_write(path, text)
+    except OSError as fault:
+        raise TrainingError(f"{shown(path)}: cannot be written: {fault.strerror}") from None
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
