@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from speechgru.audio import AUDIO_SUFFIXES
 from speechgru.errors import AudioError, SpeechgruError
@@ -33,8 +34,8 @@ def check_format(name: str) -> None:
 def find_sounds(sources: Sequence[Path]) -> list[Path]:
     """Files as given, and every sound file under the folders given, sorted; each once.
 
-    Raises AudioError for a folder without sound. A path that is not there stays in the list: it
-    is named when its turn comes.
+    Raises AudioError for a folder without sound, and one that cannot be searched. A path that is
+    not there stays in the list: it is named when its turn comes.
     """
     files: list[Path] = []
     for source in sources:
@@ -43,7 +44,7 @@ def find_sounds(sources: Sequence[Path]) -> list[Path]:
             continue
         found = sorted(
             Path(folder) / name
-            for folder, _, names in os.walk(source)
+            for folder, _, names in os.walk(source, onerror=_refuse)
             for name in names
             if Path(name).suffix.lower() in AUDIO_SUFFIXES
         )
@@ -54,6 +55,10 @@ def find_sounds(sources: Sequence[Path]) -> list[Path]:
             )
         files += found
     return list(dict.fromkeys(files))
+
+
+def _refuse(fault: OSError) -> NoReturn:
+    raise AudioError(f"{shown(fault.filename)}: cannot be searched: {fault.strerror}") from None
 
 
 def transcribe_files(
@@ -78,9 +83,23 @@ def transcribe_files(
 
 
 def _render(file: Path, transcript: Transcript, output_format: str) -> str:
-    if output_format == "json":
-        return json.dumps({"file": shown(file), **transcript.to_json()}, ensure_ascii=False)
-    return transcript.text
+    if output_format != "json":
+        return transcript.text
+    name = str(file)
+    if not _is_text(name):  # JSON holds Unicode alone
+        name = shown(file)
+    values = {"file": name, **transcript.to_json()}
+    line = json.dumps(values, ensure_ascii=False)
+    # a name's control characters would act on whoever's terminal shows the line
+    return line if line.isprintable() else json.dumps(values)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _output_names(files: Sequence[Path], suffix: str) -> dict[Path, str]:
