@@ -1,8 +1,10 @@
 """The command line: one command a function, imports inside the functions, no logic."""
 
+import io
 import logging
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -69,7 +71,7 @@ def train(
         str, typer.Argument(help="recipes/NAME, a folder with recipe.yaml, or a file")
     ],
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="change values")
+        list[str] | None, typer.Argument(metavar="SECTION.KEY=VALUE", help="change values")
     ] = None,
     out: Annotated[Path, typer.Option(help="run folder to write")] = ...,  # type: ignore[assignment]
     resume: Annotated[bool, typer.Option("--resume", help="go on with the run in --out")] = False,
@@ -143,7 +145,7 @@ def score(
     epilog="Example: `speechgru transcribe a.wav b.mp3 folder/ --model runs/an4 -f json -o texts`"
 )
 def transcribe(
-    sources: Annotated[list[Path], typer.Argument(metavar="FILES|FOLDERS...", help="sound")],
+    sources: Annotated[list[Path], typer.Argument(metavar="FILES|FOLDERS", help="sound")],
     model: Model,
     output_format: Annotated[
         str, typer.Option("--output-format", "--format", "-f", help="txt or json")
@@ -183,7 +185,7 @@ def compare(
         str | None, typer.Argument(help="recipes/NAME, a folder with recipe.yaml, or a file")
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="change values")
+        list[str] | None, typer.Argument(metavar="SECTION.KEY=VALUE", help="change values")
     ] = None,
     out: Annotated[Path, typer.Option(help="folder for the runs, results.json and report")] = ...,  # type: ignore[assignment]
     cells: Annotated[str, typer.Option(help="short for --vary model.cell=…")] = "rnn,gru,lstm",
@@ -248,7 +250,7 @@ def compare(
 def info(
     source: Annotated[str, typer.Argument(help="a run, a model file or a recipe")],
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="for a recipe")
+        list[str] | None, typer.Argument(metavar="SECTION.KEY=VALUE", help="for a recipe")
     ] = None,
 ) -> None:
     """Size, work and latency of a model: trained, or as a recipe describes it."""
@@ -263,17 +265,20 @@ def main() -> None:
     from speechgru.errors import SpeechgruError
 
     debug = "--debug" in sys.argv[1:]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal of another age must not stop us
+            stream.reconfigure(errors="backslashreplace")
     _log_to_console()
     try:
         app()
     except SpeechgruError as fault:
         if debug:
-            raise
+            traceback.print_exc()
         typer.echo(f"speechgru: {fault}", err=True)
         sys.exit(fault.exit_status)
     except KeyboardInterrupt:
         if debug:
-            raise
+            traceback.print_exc()
         typer.echo("speechgru: interrupted", err=True)
         sys.exit(130)
     except BrokenPipeError:

@@ -57,11 +57,12 @@ def show_corpus(
 
 @contextmanager
 def training_progress() -> Iterator[Callable[["TrainingStep"], None]]:
-    """A live line while a training runs on a terminal; epochs are logged above it."""
+    """A live line, within 80 columns, while a training runs on a terminal; epochs are logged above
+    it."""
     columns = (
-        TextColumn("epoch {task.fields[epoch]}"), BarColumn(24),
-        TextColumn("loss {task.fields[loss]:.3f}  {task.fields[dev]}"),
-        TextColumn("{task.fields[speed]:.0f} h of audio an hour  {task.fields[eta]} left"),
+        TextColumn("epoch {task.fields[epoch]}"), BarColumn(12),
+        TextColumn("loss {task.fields[loss]:.2f}{task.fields[dev]}"),
+        TextColumn("{task.fields[speed]:.0f}× real time  {task.fields[eta]} left"),
     )  # fmt: skip
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("", epoch="", loss=0.0, dev="", speed=0.0, eta="?", visible=False)
@@ -70,7 +71,7 @@ def training_progress() -> Iterator[Callable[["TrainingStep"], None]]:
             bar.update(
                 task, total=step.steps, completed=step.step, visible=True,
                 epoch=f"{step.epoch}/{step.epochs}", loss=step.loss, speed=step.speed,
-                dev="" if step.dev_wer is None else f"best dev WER {step.dev_wer:.2%}",
+                dev="" if step.dev_wer is None else f"  dev WER {step.dev_wer:.1%}",
                 eta=_clock(step.eta),
             )  # fmt: skip
 

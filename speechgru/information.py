@@ -48,7 +48,10 @@ def describe(source: str, overrides: Iterable[str] = ()) -> dict[str, str]:
         "latency": _latency(bundle.model, features),
     }
     if trained:
-        rows["trained"] = ", ".join(f"{key} {value}" for key, value in bundle.about.items())
+        rows["trained"] = ", ".join(
+            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+            for key, value in bundle.about.items()
+        )
     return rows
 
 

@@ -9,7 +9,11 @@ import typer
 if TYPE_CHECKING:
     from speechgru.probes.finding import Finding, Rows, Show
 
-app = typer.Typer(no_args_is_help=True, help="Experiments on what a cell remembers.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Experiments on what a cell remembers.",
+    epilog="Example: `speechgru probe gates runs/a --manifest data/an4/dev.jsonl --out gates`",
+)
 
 N = TypeVar("N", int, float)
 Runs = Annotated[list[Path], typer.Argument(help="run folders or model files")]
