@@ -6,13 +6,29 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from speechgru.probes.commands import app as probe_commands
 
+
+class _Commands(TyperGroup):
+    """Typer ends Ctrl-C without a word."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            if ctx.params["debug"]:
+                traceback.print_exc()
+            typer.echo("speechgru: interrupted", err=True)
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -270,21 +286,12 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     _log_to_console()
     try:
-        app()
+        app(prog_name="speechgru")
     except SpeechgruError as fault:
         if debug:
             traceback.print_exc()
         typer.echo(f"speechgru: {fault}", err=True)
         sys.exit(fault.exit_status)
-    except KeyboardInterrupt:
-        if debug:
-            traceback.print_exc()
-        typer.echo("speechgru: interrupted", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output (`head`, say) has gone; stay quiet at shutdown too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
 
 
 def _use_threads(threads: int) -> None:

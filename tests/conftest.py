@@ -1,10 +1,18 @@
 """Fixtures that several rooms use."""
 
+import logging
 import os
+import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: two workers share the processors
+os.environ["COLUMNS"] = "80"  # before typer and rich, which look for a terminal's width and colours
+os.environ.pop("FORCE_COLOR", None)
+os.environ.pop("PY_COLORS", None)
+os.environ.pop("GITHUB_ACTIONS", None)
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import hypothesis
 import pytest
@@ -43,3 +51,37 @@ def tone_run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "tones"
     train(tone_recipe(tones), folder, "cpu")
     return folder
+
+
+class Said(NamedTuple):
+    """How a command ended and what it said: exit status, standard output, standard error."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def speechgru(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Said]:
+    """`speechgru("info", "runs/a")` as a shell would run it, but in this process."""
+    from speechgru.cli import main
+
+    def command(*words: str | Path) -> Said:
+        logger = logging.getLogger("speechgru")
+        handlers, level, threads = list(logger.handlers), logger.level, torch.get_num_threads()
+        monkeypatch.setattr(sys, "argv", ["speechgru", *map(str, words)])
+        capfd.readouterr()
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = int(end.code or 0)
+        finally:
+            logger.handlers[:] = handlers
+            logger.setLevel(level)
+            torch.set_num_threads(threads)
+        return Said(status, *capfd.readouterr())
+
+    return command

@@ -1,0 +1,242 @@
+"""The command line: its help, its exit statuses, and how it tells what went wrong."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from tones import recipe_values
+from typer.main import get_command
+
+from speechgru.cli import app
+from speechgru.files import write_json
+
+SPEECHGRU = Path(sys.executable).with_name("speechgru")
+
+
+def commands() -> Iterator[tuple[str, ...]]:
+    """The words of every command, groups included: ("probe",), ("probe", "gates"), …"""
+
+    def below(group: object, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        for name, command in getattr(group, "commands", {}).items():
+            yield (*words, name)
+            yield from below(command, (*words, name))
+
+    yield from below(get_command(app), ())
+
+
+COMMANDS = sorted(commands())
+every_command = pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+
+
+def command_of(words: tuple[str, ...]) -> click.Command:
+    found = get_command(app)
+    for word in words:
+        found = found.commands[word]  # type: ignore[attr-defined]
+    return found  # type: ignore[return-value]
+
+
+# Help --------------------------------------------------------------------------------------------
+
+
+def test_the_commands_users_were_promised_are_there():
+    promised = {"prepare", "train", "evaluate", "score", "transcribe", "compare", "info"}
+    assert promised <= {words[0] for words in COMMANDS}
+
+
+@every_command
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_explains_and_gives_an_example(words, flag, speechgru):
+    said = speechgru(*words, flag)
+    assert (said.status, said.err) == (0, "")
+    order = "speechgru " + " ".join(words)
+    assert f"Usage: {order} " in said.out
+    command = command_of(words)
+    assert command.help
+    if not hasattr(command, "commands"):
+        assert f"Example: {order} " in " ".join(said.out.split())
+
+
+@every_command
+def test_every_option_is_explained(words):
+    for parameter in command_of(words).params:
+        assert getattr(parameter, "help", None), parameter.name
+
+
+def test_without_a_command_the_help_is_shown(speechgru):
+    said = speechgru()
+    assert said.status == 2
+    assert "transcribe" in said.out + said.err
+
+
+# Wrong usage --------------------------------------------------------------------------------------
+
+
+@every_command
+def test_a_wrong_flag_is_named_with_status_2(words, speechgru):
+    said = speechgru(*words, "--flagg")
+    assert said.status == 2
+    assert "--flagg" in said.err
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("nothing",),
+        ("prepare",),
+        ("train",),
+        ("train", "recipes/digits"),
+        ("evaluate", "a.jsonl"),
+        ("score", "ref.trn"),
+        ("transcribe", "a.wav"),
+        ("transcribe", "--model", "runs/a"),
+        ("compare", "recipes/digits"),
+        ("info",),
+        ("evaluate", "a.jsonl", "--model", "runs/a", "--worst", "-1"),
+        ("train", "recipes/digits", "--out", "runs/a", "--threads", "two"),
+    ],
+)
+def test_what_is_missing_or_misshapen_is_status_2(words, speechgru):
+    said = speechgru(*words)
+    assert said.status == 2
+    assert said.out == ""
+    assert "Usage: speechgru" in said.err
+
+
+# Wrong input --------------------------------------------------------------------------------------
+
+WRONG = [
+    # the words, and what the one line must hold: what was found, what to do
+    (("prepare", "tidigits"), ["'tidigits'", "digits, fsdd, an4, librispeech"]),
+    (("prepare", "an4"), ["an4", "--source DIR"]),
+    (("prepare", "an4", "--source", "nowhere"), ["nowhere", "etc/ and wav/"]),
+    (("train", "recipes/digit", "--out", "o"), ["recipes/digit", "an4, digits, fsdd"]),
+    (("train", "RECIPE", "model.widht=3", "--out", "o"), ["'model.widht=3'", "'model.width'"]),
+    (("train", "RECIPE", "model.cell=grru", "--out", "o"), ["'grru'", "gru, lstm"]),
+    (("train", "RECIPE", "model.width=wide", "--out", "o"), ["model.width", "'wide'"]),
+    (("train", "RECIPE", "training.schedule=x", "--out", "o"), ["one-cycle", "cosine", "'x'"]),
+    (("train", "RECIPE", "data.dev=no.jsonl", "--out", "o"), ["no.jsonl", "speechgru prepare"]),
+    (("train", "RECIPE", "--device", "tpu", "--out", "o"), ["'tpu'", "auto, cpu, cuda"]),
+    (("train", "RECIPE", "--device", "cuda:99", "--out", "o"), ["'cuda:99'", "--device cpu"]),
+    (("train", "RECIPE", "--out", "TEXT"), ["TEXT/recipe.yaml", "cannot be written"]),
+    (("train", "RECIPE", "--out", "RUN"), ["RUN", "--resume", "--out"]),
+    (("train", "RECIPE", "--out", "o", "--resume"), ["o", "no run to resume"]),
+    (("evaluate", "no.jsonl", "--model", "RUN"), ["no.jsonl", "speechgru prepare"]),
+    (("evaluate", "TEXT", "--model", "RUN"), ["TEXT:1", "not JSON", "audio_filepath"]),
+    (("evaluate", "DEV", "--model", "nowhere"), ["nowhere", "run folder"]),
+    (("evaluate", "DEV", "--model", "TEXT"), ["TEXT", "checkpoint"]),
+    (("evaluate", "DEV", "--model", "RUN", "--precision", "int3"), ["'int3'", "float32"]),
+    (("evaluate", "DEV", "--model", "RUN", "--device", "x"), ["'x'", "auto, cpu, cuda"]),
+    (("evaluate", "DEV", "--model", "RUN", "--out", "TEXT"), ["TEXT/ref.trn", "cannot be written"]),
+    (("evaluate", "DEV", "--model", "RUN", "--json", "RUN"), ["RUN", "cannot be written"]),
+    (("score", "no.trn", "TEXT"), ["no.trn", "cannot be read"]),
+    (("score", "TEXT", "TEXT", "--json", "RUN"), ["RUN", "cannot be written"]),
+    (("transcribe", "DEV", "--model", "RUN", "--format", "srt"), ["'srt'", "txt, json"]),
+    (("transcribe", "EMPTY", "--model", "RUN"), ["EMPTY", "no sound file", ".wav"]),
+    (("transcribe", "DEV", "--model", "nowhere"), ["nowhere", "run folder"]),
+    (("compare", "--out", "o"), ["recipes/NAME", "--report-only"]),
+    (("info", "nowhere"), ["nowhere", "an4, digits, fsdd"]),
+    (("info", "RUN", "model.width=3"), ["model.width=3", "trained model"]),
+]
+
+
+@pytest.fixture
+def places(tones: Path, tone_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with what WRONG speaks of."""
+    (tmp_path / "TEXT").write_text("a line of text\n")
+    (tmp_path / "EMPTY").mkdir()
+    (tmp_path / "RUN").symlink_to(tone_run)
+    (tmp_path / "DEV").symlink_to(tones / "dev.jsonl")
+    write_json(tmp_path / "RECIPE", recipe_values(tones))  # JSON is YAML
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("words", "named"), WRONG, ids=lambda part: " ".join(part)[:40])
+def test_wrong_input_is_told_in_one_line_with_status_2(words, named, speechgru, places):
+    said = speechgru(*words)
+    assert said.status == 2
+    lines = said.err.splitlines()
+    assert lines[-1].startswith("speechgru: ")
+    assert "Traceback" not in said.err
+    for part in named:
+        assert part in lines[-1]
+    assert sorted(path.name for path in places.iterdir()) == [
+        "DEV", "EMPTY", "RECIPE", "RUN", "TEXT"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("debug", [["--debug"], []])
+def test_debug_shows_the_traceback_and_keeps_the_status(debug, speechgru):
+    said = speechgru(*debug, "info", "nowhere")
+    assert said.status == 2
+    assert ("Traceback" in said.err) == bool(debug)
+    assert ("in _find" in said.err) == bool(debug)
+    assert said.err.splitlines()[-1].startswith("speechgru: no recipe at nowhere")
+
+
+def test_a_bug_keeps_its_traceback(speechgru, monkeypatch):
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("speechgru.information.describe", broken)
+    with pytest.raises(ZeroDivisionError):
+        speechgru("info", "recipes/digits")
+
+
+@pytest.mark.parametrize("debug", [["--debug"], []])
+def test_ctrl_c_anywhere_is_status_130(debug, speechgru, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("speechgru.corpora.prepare", interrupted)
+    said = speechgru(*debug, "prepare", "digits")
+    assert (said.status, said.out) == (130, "")
+    assert said.err.splitlines()[-1] == "speechgru: interrupted"
+    assert ("Traceback" in said.err) == bool(debug)
+
+
+# Whoever reads the output ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Path, Path]:
+    """A reference and a hypothesis whose alignments do not fit a pipe's buffer."""
+    (tmp_path / "ref.txt").write_text("ein schöner tag 日本\n" * 2000, encoding="utf-8")
+    (tmp_path / "hyp.txt").write_text("kein schöner zug\n" * 2000, encoding="utf-8")
+    return tmp_path / "ref.txt", tmp_path / "hyp.txt"
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly(pair):
+    reading, writing = os.pipe()
+    os.close(reading)
+    order = [SPEECHGRU, "score", *pair, "--worst", "2000"]
+    done = subprocess.run(order, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert done.returncode == 1
+    assert done.stderr == ""
+
+
+def test_an_ascii_terminal_gets_escapes_not_a_traceback(pair):
+    order = [SPEECHGRU, "score", *pair, "--worst", "1"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(order, capture_output=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert rb"sch\xf6ner" in done.stdout
+    assert done.stdout.isascii()
+
+
+def test_piped_output_has_no_control_characters(speechgru, pair, monkeypatch, tmp_path):
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    for words in [
+        ("prepare", "digits", "--out", tmp_path),
+        ("score", *pair),
+        ("info", "recipes/digits"),
+        ("info", "nowhere"),
+    ]:
+        said = speechgru(*words)
+        assert all(line.isprintable() for line in (said.out + said.err).split("\n"))
