@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from speechgru.audio import read_audio, resample
+from speechgru.audio import MAX_RATE, MIN_RATE, read_audio, resample
 from speechgru.batches import AudioCache, pad
 from speechgru.cells import cpu
 from speechgru.checkpoint import Bundle, load_model
@@ -75,6 +75,10 @@ class Recognizer:
         `sample_rate` Hz (default: the model's). Raises AudioError for what holds no sound."""
         if isinstance(source, np.ndarray) and sample_rate not in (None, self.sample_rate):
             assert sample_rate is not None
+            if not MIN_RATE <= sample_rate <= MAX_RATE:
+                raise AudioError(
+                    f"a sample rate of {sample_rate} Hz; expected {MIN_RATE} to {MAX_RATE}"
+                )
             source = resample(_mono(source), sample_rate, self.sample_rate)
         result = next(self.transcribe_all([source]))
         if isinstance(result, SpeechgruError):
@@ -167,10 +171,10 @@ def _mono(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         values = values.astype(np.float32) / 32768
     elif values.dtype.kind != "f":
         raise AudioError(f"samples of type {values.dtype}: expected float in [-1, 1] or int16")
+    if values.ndim not in (1, 2) or values.size == 0:
+        raise AudioError(f"samples of shape {samples.shape}: expected (n,) or (n, channels), n > 0")
     if values.ndim == 2:
         values = values.mean(axis=1)
-    if values.ndim != 1 or len(values) == 0:
-        raise AudioError(f"samples of shape {samples.shape}: expected (n,) or (n, channels), n > 0")
     if not math.isfinite(float(np.abs(values).max())):
         raise AudioError("samples hold NaN or infinity")
     return np.ascontiguousarray(values, dtype=np.float32)

@@ -1,0 +1,173 @@
+"""Files and folders to texts: who is found, what is written where, and what each outcome says."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechgru.errors import AudioError, SpeechgruError
+from speechgru.recognizer import Transcript
+from speechgru.transcription import (
+    FORMATS,
+    Outcome,
+    _output_names,
+    check_format,
+    find_sounds,
+    transcribe_files,
+)
+
+
+class Echo:
+    """Stands for a recognizer: says a file's name, and finds fault with what is called bad."""
+
+    def transcribe_all(self, files: Iterable[Path]) -> Iterator[Transcript | SpeechgruError]:
+        for file in files:
+            if "bad" in file.name:
+                yield AudioError(f"{file.name}: bad")
+            else:
+                yield Transcript(f"this is {file.stem}", 1.5)
+
+
+def transcribed(files: list[Path], output_format: str, folder: Path | None) -> list[Outcome]:
+    return list(transcribe_files(Echo(), files, output_format, folder))  # type: ignore[arg-type]
+
+
+def touch(folder: Path, *names: str) -> list[Path]:
+    files = [folder / name for name in names]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    return files
+
+
+# Who is found -------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_searched_for_sound_and_sorted(tmp_path):
+    touch(tmp_path, "b.WAV", "a/z.flac", "a/b/c.m4a", "notes.txt", "a.wav", "wav", "a.wav.md5")
+    found = find_sounds([tmp_path])
+    names = [str(file.relative_to(tmp_path)) for file in found]
+    assert names == ["a/b/c.m4a", "a/z.flac", "a.wav", "b.WAV"]
+
+
+def test_files_stay_as_given_whatever_they_are_called(tmp_path):
+    given_files = [Path("missing.wav"), *touch(tmp_path, "recording.bin")]
+    assert find_sounds(given_files) == given_files
+
+
+def test_each_file_once_in_the_order_of_its_first_mention(tmp_path):
+    a, b = touch(tmp_path, "a.wav", "b.wav")
+    assert find_sounds([b, tmp_path, a, b]) == [b, a]
+
+
+def test_a_folder_without_sound_is_an_error_not_a_success(tmp_path):
+    touch(tmp_path, "notes.txt")
+    with pytest.raises(AudioError, match=r"no sound file in this folder .*\.flac .*\.wav"):
+        find_sounds([tmp_path])
+
+
+def test_a_folder_that_cannot_be_searched_is_named(tmp_path, monkeypatch):
+    touch(tmp_path, "a.wav", "locked/b.wav")
+    scan = os.scandir
+
+    def refuse(folder: str) -> object:
+        if str(folder).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(AudioError, match="locked: cannot be searched: Permission denied"):
+        find_sounds([tmp_path])
+
+
+# What is said -------------------------------------------------------------------------------------
+
+
+def test_formats():
+    for name in FORMATS:
+        check_format(name)
+    with pytest.raises(SpeechgruError, match="'srt': expected one of txt, json"):
+        check_format("srt")
+
+
+def test_one_outcome_a_file_in_order_and_a_fault_stops_nobody():
+    outcomes = transcribed([Path("a.wav"), Path("bad.wav"), Path("c.wav")], "txt", None)
+    assert [o.source.name for o in outcomes] == ["a.wav", "bad.wav", "c.wav"]
+    assert [o.output for o in outcomes] == ["this is a", "", "this is c"]
+    assert [str(o.fault or "") for o in outcomes] == ["", "bad.wav: bad", ""]
+    assert [o.written for o in outcomes] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    "name", ["é ü.wav", 'it\'s "q" $(x).wav', "new\nline.wav", "esc\x1b[31m.wav", "del\x7f\x9b.wav"]
+)
+def test_json_keeps_a_name_true_and_the_terminal_safe(name):
+    line = transcribed([Path("d", name)], "json", None)[0].output
+    assert line.isprintable()
+    assert json.loads(line) == {
+        "file": f"d/{name}",
+        "text": f"this is {name[:-4]}",
+        "duration": 1.5,
+    }
+
+
+def test_json_of_a_name_that_is_no_unicode():
+    class Silent:
+        def transcribe_all(self, files: Iterable[Path]) -> list[Transcript]:
+            return [Transcript("one", 1.0)]
+
+    file = Path(os.fsdecode(b"\xff.wav"))
+    line = next(transcribe_files(Silent(), [file], "json", None)).output  # type: ignore[arg-type]
+    line.encode()
+    assert json.loads(line)["file"] == r"\udcff.wav"
+
+
+# What is written ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("output_format", FORMATS)
+def test_a_file_for_each_in_a_folder_that_is_made(tmp_path, output_format):
+    folder = tmp_path / "new" / "texts"
+    outcomes = transcribed([Path("a.wav"), Path("bad.wav"), Path("x/c.mp3")], output_format, folder)
+    names = [f"a.{output_format}", f"c.{output_format}"]
+    assert sorted(os.listdir(folder)) == names
+    assert [o.written for o in outcomes] == [folder / names[0], None, folder / names[1]]
+    for outcome in (outcomes[0], outcomes[2]):
+        assert outcome.written.read_text() == outcome.output + "\n"
+
+
+def test_a_folder_that_cannot_be_written_is_each_file_s_fault(tmp_path):
+    (file,) = touch(tmp_path, "texts")
+    outcomes = transcribed([Path("a.wav"), Path("b.wav")], "txt", file)
+    assert [str(o.fault) for o in outcomes] == [
+        f"{file}/{name}.txt: cannot be written: File exists" for name in "ab"
+    ]
+
+
+def names(*files: str) -> list[str]:
+    return list(_output_names([Path(file) for file in files], "txt").values())
+
+
+def test_names_of_outputs():
+    assert names("x/a.wav", "b.wav") == ["a.txt", "b.txt"]
+    assert names("a.wav", "a.mp3") == ["a.wav.txt", "a.mp3.txt"]
+    assert names("x/a.wav", "y/a.wav", "z/a.wav") == ["a.wav.txt", "a.wav.2.txt", "a.wav.3.txt"]
+    assert names("a.wav.mp3", "x/a.wav", "y/a.wav") == ["a.wav.txt", "a.wav.2.txt", "a.wav.3.txt"]
+    assert names("new\nline.wav") == [r"new\nline.txt"]
+
+
+PARTS = st.sampled_from(["a", "b", "a.wav", ".wav", "a.2", "\n", "é", "-a", "..."])
+
+
+@given(st.lists(st.tuples(PARTS, PARTS, PARTS), max_size=8, unique=True))
+def test_no_two_files_share_an_output_and_none_leaves_the_folder(parts):
+    files = [Path(*folders, name + ".wav") for *folders, name in parts]
+    found = _output_names(list(dict.fromkeys(files)), "txt")
+    assert len(set(found.values())) == len(set(files))
+    for name in found.values():
+        assert Path(name).name == name
+        assert name.isprintable()
