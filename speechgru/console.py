@@ -60,7 +60,7 @@ def training_progress() -> Iterator[Callable[["TrainingStep"], None]]:
     """A live line, within 80 columns, while a training runs on a terminal; epochs are logged above
     it."""
     columns = (
-        TextColumn("epoch {task.fields[epoch]}"), BarColumn(12),
+        TextColumn("epoch {task.fields[epoch]}"), BarColumn(8),
         TextColumn("loss {task.fields[loss]:.2f}{task.fields[dev]}"),
         TextColumn("{task.fields[speed]:.0f}× real time  {task.fields[eta]} left"),
     )  # fmt: skip

@@ -1,0 +1,118 @@
+"""Scoring a recogniser: what is counted, who could not be, and what is left for others' tools."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from speechgru.errors import AudioError, ManifestError, SpeechgruError
+from speechgru.evaluation import evaluate, evaluate_utterances, write_results
+from speechgru.manifest import Utterance, read_manifest
+from speechgru.recipe import TextRecipe
+from speechgru.recognizer import Recognizer, Transcript
+from speechgru.scoring import score_files
+from speechgru.text import Vocabulary
+
+
+class Heard:
+    """Stands for a recognizer that hears what it is told to; None is an unreadable file."""
+
+    def __init__(self, *texts: str | None, characters: str = "abcdefg ") -> None:
+        self.texts = texts
+        self.bundle = SimpleNamespace(
+            blueprint=SimpleNamespace(text=TextRecipe()),
+            vocabulary=Vocabulary.from_texts([characters]),
+        )
+
+    def transcribe_all(
+        self, sources: Sequence[Utterance], cache: object = None
+    ) -> Iterator[Transcript | SpeechgruError]:
+        for utterance, text in zip(sources, self.texts, strict=True):
+            fault = AudioError(f"{utterance.id}.wav: no such file")
+            yield fault if text is None else Transcript(text, 1.0)
+
+
+def said(*texts: str) -> list[Utterance]:
+    return [
+        Utterance(Path(f"{i}.wav"), 1.0, text, f"u{i}", speaker=f"s{i % 7}")
+        for i, text in enumerate(texts)
+    ]
+
+
+def scored(heard: Heard, *references: str):
+    return evaluate_utterances(heard, said(*references))  # type: ignore[arg-type]
+
+
+def test_counts_ids_and_speakers():
+    result = scored(Heard("a b x", "c", ""), "a b c", "c", "d")
+    assert (result.score.words.errors, result.score.words.reference) == (2, 5)
+    assert [u.id for u in result.score.utterances] == ["u0", "u1", "u2"]
+    assert result.score.utterances[1].speaker == "s1"
+    assert result.failed == {}
+
+
+def test_both_sides_are_normalised_and_the_rule_is_told():
+    result = scored(Heard("a, B."), "A b!")
+    assert result.score.wer == 0
+    assert result.score.utterances[0].reference == "a b"
+    assert "lower case, punctuation removed" in result.normalisation
+
+
+def test_characters_the_model_cannot_write_count_as_errors_and_are_told():
+    result = scored(Heard("a b", "c"), "a bé", "z z c")
+    assert result.unknown == {"z": 2, "é": 1}
+    assert result.score.utterances[0].reference == "a bé"
+    assert result.score.words.errors == 3
+
+
+def test_who_cannot_be_read_is_named_and_the_rest_is_scored():
+    result = scored(Heard("a", None, "c"), "a", "b", "c")
+    assert result.failed == {"u1": "u1.wav: no such file"}
+    assert [u.id for u in result.score.utterances] == ["u0", "u2"]
+    assert result.score.words.reference == 2
+
+
+def test_when_nobody_can_be_read_that_is_an_error():
+    with pytest.raises(AudioError, match=r"u1\.wav"):
+        scored(Heard(None, None), "a", "b")
+
+
+def test_the_figures_as_json():
+    figures = scored(Heard("a x", None), "a é", "b").to_json()
+    assert json.loads(json.dumps(figures)) == figures
+    assert {"wer", "cer", "words", "substitutions", "deletions", "insertions", "wer_ci95",
+            "utterances"} <= set(figures)  # fmt: skip
+    assert (figures["wer"], figures["utterances"], figures["words"]) == (0.5, 1, 2)
+    assert figures["unknown_characters"] == {"é": 1}
+    assert figures["failed"] == {"u1": "u1.wav: no such file"}
+
+
+def test_results_are_written_for_other_tools_too(tmp_path):
+    result = scored(Heard("a b", "", "c c"), "a b", "b", "c")
+    write_results(result, tmp_path / "new" / "out", tmp_path / "figures" / "a.json")
+    out = tmp_path / "new" / "out"
+    assert sorted(file.name for file in out.iterdir()) == ["hyp.trn", "ref.trn", "score.json"]
+    assert (out / "ref.trn").read_text() == "a b (u0)\nb (u1)\nc (u2)\n"
+    assert (out / "hyp.trn").read_text() == "a b (u0)\n(u1)\nc c (u2)\n"
+    again = score_files(out / "ref.trn", out / "hyp.trn")
+    assert (again.words, again.characters) == (result.score.words, result.score.characters)
+    figures = json.loads((out / "score.json").read_text())
+    assert figures == result.to_json() == json.loads((tmp_path / "figures/a.json").read_text())
+
+
+def test_a_model_on_a_manifest(tone_run, tones):
+    recognizer = Recognizer.load(tone_run, "cpu")
+    result = evaluate(recognizer, tones / "test.jsonl")
+    utterances = read_manifest(tones / "test.jsonl")
+    assert [u.id for u in result.score.utterances] == [u.id for u in utterances]
+    for utterance in result.score.utterances[:3]:
+        source = next(u for u in utterances if u.id == utterance.id)
+        assert recognizer.transcribe(source).text == utterance.hypothesis
+    assert result.score.words.reference == sum(len(u.text.split()) for u in utterances)
+
+
+def test_a_manifest_that_is_none(tone_run, tmp_path):
+    with pytest.raises(ManifestError, match="nowhere"):
+        evaluate(Recognizer.load(tone_run, "cpu"), tmp_path / "nowhere.jsonl")
