@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from speechgru.significance import MIN_SPEAKERS, crossed_bootstrap, rate_interval
+from speechgru.significance import MIN_SPEAKERS, Comparison, crossed_bootstrap, rate_interval
 
 DRAWS = 500  # of each bootstrap here; the package takes 10,000
 OVERDISPERSION = 0.1  # correlation of the errors within one utterance of one model
@@ -59,10 +59,11 @@ class Scenario:
     seed_speaker: float = 0.1
     contrast: bool = False
     counts: bool = True  # towards the 7 %; False for what lies outside the test's claim
+    held_out: bool = False  # each speaker has models of its own: seed effects are by speaker alone
 
     @property
     def by_speaker(self) -> bool:
-        return self.speakers >= MIN_SPEAKERS
+        return self.held_out or self.speakers >= MIN_SPEAKERS
 
 
 # Where utterances are the unit, the claim is about these speakers or about no speaker effects at
@@ -92,6 +93,12 @@ SCENARIOS = [
     Scenario("4 speakers x 50 x 30 words", 3, 4, 50, 30, 0.45, **NO_FAVOURITES),
     Scenario("  B's seeds strong, A's weak", 2, 4, 50, 30, 0.45, 0.1, 0.4, **NO_SPEAKERS),
     Scenario("  B's seeds strong, A's weak", 3, 4, 50, 30, 0.45, 0.1, 0.4, **NO_SPEAKERS),
+    Scenario("  the same, more so", 2, 4, 50, 30, 0.45, 0.1, 0.8, **NO_SPEAKERS),
+    Scenario("  A's seeds nearly alike", 2, 4, 50, 30, 0.45, 0.03, 0.3, **NO_SPEAKERS),
+    Scenario("  A's seeds nearly alike", 3, 4, 50, 30, 0.45, 0.03, 0.3, **NO_SPEAKERS),
+    Scenario("6 speakers, B's seeds strong", 2, 6, 500, 1, 0.20, 0.1, 0.4),
+    Scenario("6 held-out speakers", 2, 6, 500, 1, 0.20, 0.0, seed_speaker=0.3, held_out=True),
+    Scenario("3 held-out speakers", 2, 3, 100, 6, 0.20, 0.0, seed_speaker=0.3, held_out=True),
     Scenario("one seed: 130 utterances", 1, 1, 130, 6, 0.10, seed=0.0, **NO_SPEAKERS),
     Scenario("one seed: 10 speakers", 1, 10, 13, 6, 0.10, seed=0.0, seed_speaker=0.0),
     Scenario("beyond the claim: 4 with favourites", 3, 4, 50, 30, 0.45, counts=False),
@@ -165,6 +172,11 @@ def _expected(centre: np.ndarray, deviations: list[float]) -> np.ndarray:
     return _sigmoid(centre[..., None] + total * POINTS) @ WEIGHTS
 
 
+def test_of(s: Scenario, sample: Sample, k: int, speakers: list[str] | None) -> Comparison:
+    errors, words = sample.errors[k], sample.words[k]
+    return crossed_bootstrap(*errors, words, speakers, draws=DRAWS, held_out=s.held_out)
+
+
 def wrong_bootstraps(
     errors: np.ndarray, words: np.ndarray, rng: np.random.Generator
 ) -> dict[str, bool]:
@@ -209,10 +221,12 @@ def run(scenario: Scenario, simulations: int, rng: np.random.Generator) -> dict[
     for start in range(0, simulations, BATCH):
         sample = simulate(s, False, rng)
         for k in range(min(BATCH, simulations - start)):
-            test = crossed_bootstrap(*sample.errors[k], sample.words[k], known, draws=DRAWS)
+            test = test_of(s, sample, k, known)
             null.append(test.verdict in ("better", "worse"))
             first = sample.errors[k, 0, 0]
-            (low, high), _ = rate_interval(first, sample.words[k], known, draws=DRAWS)
+            (low, high), _ = rate_interval(
+                first, sample.words[k], known, draws=DRAWS, held_out=s.held_out
+            )
             model_covers.append(low <= sample.model_truth[k] <= high)
             if s.contrast:
                 units = np.array(np.split(sample.errors[k], s.speakers, axis=-1)).sum(-1)
@@ -222,7 +236,7 @@ def run(scenario: Scenario, simulations: int, rng: np.random.Generator) -> dict[
                 wrong.append(wrong_bootstraps(np.moveaxis(units, 0, -1), words, rng))
         sample = simulate(s, True, rng)
         for k in range(min(BATCH, simulations - start)):
-            test = crossed_bootstrap(*sample.errors[k], sample.words[k], known, draws=DRAWS)
+            test = test_of(s, sample, k, known)
             gap = sample.truth[k, 0] - sample.truth[k, 1]
             covers.append(test.ci95[0] <= gap <= test.ci95[1])
             other.append(test.verdict == "worse")

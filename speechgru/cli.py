@@ -158,6 +158,32 @@ def score(
 
 
 @app.command(
+    epilog="Example: `speechgru significance ref.trn gru1.trn,gru2.trn lstm1.trn,lstm2.trn`"
+)
+def significance(
+    reference: Annotated[Path, typer.Argument(metavar="REF", help="trn or one text a line")],
+    a: Annotated[
+        str, typer.Argument(metavar="HYP_A", help="of any toolkit; several by commas: one a seed")
+    ],
+    b: Annotated[str, typer.Argument(metavar="HYP_B", help="the same of the other system")],
+    margin: Annotated[
+        float | None,
+        typer.Option(help="points of WER too small to matter  [default: a tenth of the mean WER]"),
+    ] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="also write the figures here")] = None,
+) -> None:
+    """Is one system better than another? Paired bootstrap, and NIST's MAPSSWE beside it."""
+    from speechgru import console
+    from speechgru.files import write_json
+    from speechgru.mapsswe import compare_files
+
+    report = compare_files(reference, a, b, None if margin is None else margin / 100)
+    if json:
+        write_json(json, report.to_json())
+    console.show_significance(report)
+
+
+@app.command(
     epilog="Example: `speechgru transcribe a.wav b.mp3 folder/ --model runs/an4 -f json -o texts`"
 )
 def transcribe(

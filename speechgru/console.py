@@ -16,6 +16,7 @@ from speechgru.files import shown
 if TYPE_CHECKING:
     from speechgru.corpora import SummaryRow
     from speechgru.evaluation import Evaluation
+    from speechgru.mapsswe import MatchedPairs, PairReport
     from speechgru.probes.finding import Finding
     from speechgru.scoring import Score
     from speechgru.training import Progress as TrainingStep
@@ -120,6 +121,40 @@ def show_evaluation(evaluation: "Evaluation", worst: int, folder: Path) -> None:
     for id_, fault in evaluation.failed.items():
         warn(f"not scored: {id_}: {fault}")
     out.print(f"wrote {shown(folder)}/ref.trn, hyp.trn, score.json", markup=False)
+
+
+def show_significance(report: "PairReport") -> None:
+    """Rates, both tests and the verdict in words."""
+    from speechgru.mapsswe import FEW
+    from speechgru.significance import p_text, signed
+
+    test = report.bootstrap
+    low, high = (signed(100 * end) for end in test.ci95)
+    rows = {
+        name: f"WER {100 * wer:.2f} %  {', '.join(files)}"
+        for name, files, wer in zip("AB", report.names, (test.wer_a, test.wer_b), strict=True)
+    }
+    rows["A − B"] = f"{signed(100 * test.difference)} points of WER"
+    rows["bootstrap"] = f"95 % interval {low} to {high}, {p_text(test.p)}"
+    for number, pairs in enumerate(report.matched_pairs, 1):
+        which = f" {number}" if len(report.matched_pairs) > 1 else ""
+        few = f" (fewer than {FEW}: not to be relied on)" if pairs.segments < FEW else ""
+        rows[f"MAPSSWE{which}"] = (
+            f"z = {signed(pairs.z)}, {p_text(pairs.p)}, {pairs.segments} segments{few}: "
+            f"{_of_a(pairs)}"
+        )
+    out.print(f"{report.utterances:,} utterances, {report.words:,} words")
+    show_information(rows)
+    out.print(
+        f"Such a test finds a true difference of {100 * test.minimum_detectable:.2f} points "
+        "8 times in 10."
+    )
+    out.print(f"Verdict: {test.sentence()}", markup=False)
+
+
+def _of_a(pairs: "MatchedPairs") -> str:
+    verdict = pairs.verdict
+    return f"A is {verdict} than B" if verdict in ("better", "worse") else verdict
 
 
 def show_transcript(outcome: "Outcome") -> None:

@@ -8,22 +8,20 @@ Design choices
 - With 2 to 5 seeds plain percentiles are no interval at all. The draws give a standard error, free
   of the two biases described at `crossed_bootstrap`, and Student's t does the rest. The choice was
   made by simulation: benchmarks/significance_simulation.py, docs/results/.
+- Two or three seeds may agree by chance, and then the utterances' many degrees of freedom would
+  speak for the seeds too. So a difference must also stand against the seeds alone (Welch's test).
 - Rates and differences are fractions (0.01 is one point of WER); text shows per cent.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import jiwer
 import numpy as np
 from numpy.typing import NDArray
 
 from speechgru.errors import ScoringError
-from speechgru.files import shown
-from speechgru.trn import read_matched, tidy
 
 DRAWS = 10_000  # of every bootstrap; the 2.5 % point then has a standard error of 0.2 %
 LEVEL = 0.05  # of every test; intervals are 1 - LEVEL wide
@@ -40,6 +38,7 @@ def rate_interval(
     speakers: Sequence[str | None] | None = None,
     draws: int = DRAWS,
     seed: int = 0,
+    held_out: bool = False,
 ) -> tuple[tuple[float, float], str]:
     """95 % bootstrap interval of a corpus WER, and the unit resampled: "speaker" or "utterance".
 
@@ -54,8 +53,9 @@ def rate_interval(
     Args:
         errors, words: per utterance, (utterances,); words are of the reference.
         speakers: (utterances,); used when all are known and there are `MIN_SPEAKERS`.
+        held_out: each speaker was read by a model of its own, so speakers are used however few.
     """
-    codes, unit = resampling_units(len(errors), speakers)
+    codes, unit = resampling_units(len(errors), speakers, held_out)
     totals = np.stack([sum_by(codes, errors), sum_by(codes, words)], axis=1)
     n, all_words = len(totals), int(words.sum())
     rate = float(totals[:, 0].sum() / max(all_words, 1))
@@ -79,8 +79,10 @@ class Comparison:
     wer_b: float
     difference: float  # wer_a - wer_b: negative when A makes fewer errors
     ci95: tuple[float, float]  # of the difference; never adjusted for other pairs
-    p: float  # two-sided, for "no difference"
-    p_adjusted: float  # the same, after Holm over several pairs (`adjust`); else p
+    p: float  # two-sided, for "no difference": the larger of the next two
+    p_crossed: float  # of the crossed bootstrap
+    p_seeds: float  # of Welch's test of the seeds' rates alone; 0 where a side has one model
+    p_adjusted: float  # p, with p_crossed after Holm over several pairs (`adjust`)
     standard_error: float
     degrees_of_freedom: float
     minimum_detectable: float  # the true difference that such a test finds 8 times in 10
@@ -88,6 +90,7 @@ class Comparison:
     unit: str  # "speaker" or "utterance"
     units: int
     seeds: tuple[int, int]  # trained models of A and of B
+    held_out: bool = False  # so many for each speaker, who was held out of their training
 
     @property
     def verdict(self) -> str:
@@ -108,22 +111,24 @@ class Comparison:
             "equivalent": f"{a} and {b} are equivalent within {100 * self.margin:.2f} points",
             "no difference shown": f"no difference shown between {a} and {b}",
         }[self.verdict]
-        adjusted = "" if self.p_adjusted == self.p else f", {_p(self.p_adjusted)} after Holm"
+        adjusted = "" if self.p_adjusted == self.p else f", {p_text(self.p_adjusted)} after Holm"
         return (
             f"{verdict}: WER {100 * self.wer_a:.2f} % against {100 * self.wer_b:.2f} %, "
             f"{_points(self.difference)} points, 95 % interval {low} to {high}, "
-            f"{_p(self.p)}{adjusted}; {self.reach()}"
+            f"{p_text(self.p)}{adjusted}; {self.reach()}"
         )
 
     def reach(self) -> str:
         """Over what the figures generalise, and over what they do not."""
         units = f"{self.units} {self.unit}s"
+        if self.held_out and self.unit == "speaker":
+            models = "a model" if set(self.seeds) == {1} else f"{_seeds(self.seeds)} models"
+            return f"over {units}, each read by {models} trained without them"
         if self.unit == "utterance":
             units += " (of these speakers)"
         if min(self.seeds) == 1:
             return f"over {units} only: with one trained model a side, other seeds may differ"
-        seeds = str(self.seeds[0]) if len(set(self.seeds)) == 1 else "{} and {}".format(*self.seeds)
-        return f"over {units} and {seeds} seeds"
+        return f"over {units} and {_seeds(self.seeds)} seeds"
 
     def to_json(self) -> dict[str, Any]:
         """Every field, and the verdict, as plain JSON values."""
@@ -142,6 +147,7 @@ def crossed_bootstrap(
     margin: float | None = None,
     draws: int = DRAWS,
     seed: int = 0,
+    held_out: bool = False,
 ) -> Comparison:
     """Compare two systems' corpus WER, seeds and speakers (or utterances) both being samples.
 
@@ -159,6 +165,10 @@ def crossed_bootstrap(
     with multiway clustering"). SE² is no less than var(u*) or var(s*). The degrees of freedom are
     Satterthwaite's; p and interval are Student's t of d/SE.
 
+    Against seeds that agree by chance, p is no smaller, the interval no narrower and the detectable
+    difference no less than by Welch's t test of the seeds' rates alone. From three seeds on this
+    changes little; with two, it is the price of knowing hardly anything about seeds.
+
     Seeds are drawn for each system by itself: seed 3 of a GRU has nothing in common with seed 3 of
     an LSTM but a number. Where they do share something, this errs on the careful side.
     No interval is narrower than what no error in as many words would leave open, as in
@@ -170,6 +180,9 @@ def crossed_bootstrap(
         speakers: (utterances,); units are whole speakers when all are known and there are
             `MIN_SPEAKERS`.
         margin: the difference too small to matter; a tenth of the two systems' mean WER if None.
+        held_out: every speaker was read by models trained without that speaker (one a seed). Then
+            a seed's models share nothing but its number, and each speaker's mean over seeds already
+            holds the seeds' noise: speakers alone are resampled, however few.
 
     Raises:
         ScoringError: arrays of different length, fewer than two utterances, no reference words.
@@ -187,11 +200,13 @@ def crossed_bootstrap(
             f"got {len(words)} utterances with {all_words} reference words; "
             "a comparison needs at least two utterances with words in them"
         )
-    codes, unit = resampling_units(len(words), speakers)
+    seeds = (len(a), len(b))
+    if held_out:
+        a, b = a.mean(0, keepdims=True), b.mean(0, keepdims=True)
+    codes, unit = resampling_units(len(words), speakers, held_out)
     table = np.stack([sum_by(codes, column) for column in (*a, *b, words)], axis=1)
     units = len(table)
     rates = table[:, :-1].sum(0) / all_words  # of every seed, A's then B's
-    seeds = (len(a), len(b))
     side_a, side_b = slice(None, len(a)), slice(len(a), None)
 
     rng = np.random.default_rng(seed)
@@ -210,21 +225,27 @@ def crossed_bootstrap(
 
     wer_a, wer_b = float(rates[side_a].mean()), float(rates[side_b].mean())
     difference = wer_a - wer_b
-    p = t_tails(difference / error, df)
+    crossed = _Law(error, df)
+    alone = _seeds_alone(rates[side_a], rates[side_b])
+    half = max(law.half_width() for law in (crossed, alone))
+    p = max(law.p(difference) for law in (crossed, alone))
     return Comparison(
         wer_a=wer_a,
         wer_b=wer_b,
         difference=difference,
-        ci95=(difference - t * error, difference + t * error),
+        ci95=(difference - half, difference + half),
         p=p,
+        p_crossed=crossed.p(difference),
+        p_seeds=alone.p(difference),
         p_adjusted=p,
         standard_error=error,
         degrees_of_freedom=df,
-        minimum_detectable=(t + t_quantile(2 * (1 - POWER), df)) * error,
+        minimum_detectable=max(law.detectable() for law in (crossed, alone)),
         margin=(wer_a + wer_b) / 20 if margin is None else margin,
         unit=unit,
         units=units,
         seeds=seeds,
+        held_out=held_out,
     )
 
 
@@ -243,148 +264,23 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The same comparisons with `p_adjusted`, and with it the verdict, after Holm over them all."""
-    adjusted = holm([comparison.p for comparison in comparisons])
-    return [replace(c, p_adjusted=p) for c, p in zip(comparisons, adjusted, strict=True)]
+    """The same comparisons with `p_adjusted`, and with it the verdict, after Holm over them all.
 
-
-@dataclass(frozen=True, slots=True)
-class MatchedPairs:
-    """The matched pairs sentence segment word error test (`mapsswe`) of A against B."""
-
-    segments: int
-    mean: float  # of errors of A less errors of B, a segment
-    deviation: float  # standard deviation of the same
-    z: float
-    p: float  # two-sided
-
-
-def mapsswe(
-    references: Sequence[str], hypotheses_a: Sequence[str], hypotheses_b: Sequence[str]
-) -> MatchedPairs:
-    """NIST's matched pairs sentence segment word error test, for one trained model a side.
-
-    Errors cluster, so words are not independent and utterances are few. Segments lie between: a
-    stretch with errors of either system, bounded by two words that both got right, or by the end
-    of the utterance. z = mean / (deviation / √segments) of the difference in errors a segment, over
-    the segments with errors (Gillick & Cox 1989, ICASSP, "Some statistical issues in the
-    comparison of speech recognition algorithms"; two words and the rest as in NIST SCTK's
-    sc_stats). The normal law wants some 50 segments; fewer are too few to rely on.
-
-    Where every segment differs by the same amount the deviation is 0, and sc_stats prints z = 0
-    even if one system won them all. Here z = sum / √(sum of squares), ±√segments: what z tends to
-    as segments without errors are added.
-
-    Args: three lists of texts, (utterances,) each.
-    """
-    texts = [[tidy(text) for text in side] for side in (references, hypotheses_a, hypotheses_b)]
-    faults_a, faults_b = (_faults(texts[0], side) for side in texts[1:])
-    pairs = [pair for a, b in zip(faults_a, faults_b, strict=True) for pair in segments(a, b)]
-    differences = np.array([a - b for a, b in pairs], dtype=np.float64)
-    n, total = len(differences), float(differences.sum())
-    deviation = float(differences.std(ddof=1)) if n > 1 else 0.0
-    if deviation > 0:
-        z = total / n / (deviation / math.sqrt(n))
-    else:
-        z = total / math.sqrt(float((differences**2).sum())) if total else 0.0
-    return MatchedPairs(n, total / n if n else 0.0, deviation, z, t_tails(z, math.inf))
-
-
-def segments(faults_a: Sequence[int], faults_b: Sequence[int]) -> list[tuple[int, int]]:
-    """Errors of A and of B in every segment of one utterance.
-
-    Args:
-        faults_a, faults_b: errors place by place along n reference words, (2n + 1,): even places
-            are the gaps before, between and after words (insertions), odd places the words (1 when
-            substituted or deleted).
-    """
-    found: list[tuple[int, int]] = []
-    open_a = open_b = right = 0  # errors of the open segment; words both got right since the last
-    for place, (a, b) in enumerate(zip(faults_a, faults_b, strict=True)):
-        if a or b:
-            open_a, open_b, right = open_a + a, open_b + b, 0
-        elif place % 2:
-            right += 1
-            if right == 2 and (open_a or open_b):
-                found.append((open_a, open_b))
-                open_a = open_b = 0
-    return [*found, (open_a, open_b)] if open_a or open_b else found
-
-
-@dataclass(frozen=True, slots=True)
-class PairReport:
-    """Two systems' transcripts of one reference, compared in both ways."""
-
-    names: tuple[str, str]
-    utterances: int
-    words: int
-    bootstrap: Comparison
-    matched_pairs: MatchedPairs
-
-    def format(self) -> str:
-        """The report as lines of text."""
-        test, pairs = self.bootstrap, self.matched_pairs
-        low, high = (_points(end) for end in test.ci95)
-        few = " (fewer than 50: take with caution)" if pairs.segments < 50 else ""
-        return "\n".join(
-            [
-                f"{self.utterances} utterances, {self.words} words",
-                f"A   {self.names[0]}: WER {100 * test.wer_a:.2f} %",
-                f"B   {self.names[1]}: WER {100 * test.wer_b:.2f} %",
-                f"A - B: {_points(test.difference)} points",
-                f"  paired bootstrap   95 % interval {low} to {high}, {_p(test.p)}",
-                f"  MAPSSWE            z = {_signed(pairs.z)}, {_p(pairs.p)}, "
-                f"{pairs.segments} segments{few}",
-                "  smallest difference that such a test set shows 8 times in 10: "
-                f"{100 * test.minimum_detectable:.2f} points",
-                f"Verdict: {test.sentence()}",
-            ]
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Every figure as plain JSON values."""
-        return {
-            "a": self.names[0],
-            "b": self.names[1],
-            "utterances": self.utterances,
-            "words": self.words,
-            "bootstrap": self.bootstrap.to_json(),
-            "mapsswe": asdict(self.matched_pairs),
-        }
-
-
-def compare_files(
-    reference: str | Path,
-    hypothesis_a: str | Path,
-    hypothesis_b: str | Path,
-    margin: float | None = None,
-) -> PairReport:
-    """Compare any two systems' trn or plain text files: bootstrap over utterances, and MAPSSWE.
-
-    Raises:
-        ScoringError: a file cannot be read, the files hold different ids, or too little to compare.
-    """
-    _, (references, texts_a, texts_b) = read_matched(reference, hypothesis_a, hypothesis_b)
-    errors_a, errors_b = (
-        np.array([sum(faults) for faults in _faults(references, texts)])
-        for texts in (texts_a, texts_b)
-    )
-    words = np.array([len(text.split()) for text in references])
-    return PairReport(
-        names=(shown(hypothesis_a), shown(hypothesis_b)),
-        utterances=len(references),
-        words=int(words.sum()),
-        bootstrap=crossed_bootstrap(errors_a, errors_b, words, margin=margin),
-        matched_pairs=mapsswe(references, texts_a, texts_b),
-    )
+    Holm holds the chance of a false "different" among all pairs; what the seeds alone must show
+    (`p_seeds`) comes on top of it, pair by pair, and can only make it smaller."""
+    adjusted = holm([comparison.p_crossed for comparison in comparisons])
+    return [
+        replace(c, p_adjusted=max(p, c.p_seeds)) for c, p in zip(comparisons, adjusted, strict=True)
+    ]
 
 
 def resampling_units(
-    utterances: int, speakers: Sequence[str | None] | None
+    utterances: int, speakers: Sequence[str | None] | None, held_out: bool = False
 ) -> tuple[NDArray[np.intp], str]:
     """Which unit each utterance belongs to, (utterances,), and whether that is "speaker" or
-    "utterance": whole speakers when all are known and at least `MIN_SPEAKERS`."""
-    if speakers is not None and None not in speakers and len(set(speakers)) >= MIN_SPEAKERS:
+    "utterance": whole speakers when all are known and at least `MIN_SPEAKERS`, or held out."""
+    fewest = 2 if held_out else MIN_SPEAKERS
+    if speakers is not None and None not in speakers and len(set(speakers)) >= fewest:
         return np.unique(np.array(speakers, dtype=str), return_inverse=True)[1], "speaker"
     return np.arange(utterances), "utterance"
 
@@ -469,6 +365,32 @@ def _split(drawn: Floats, rates: Floats, rng: np.random.Generator) -> tuple[Floa
     return by_units, by_seeds, (weights * drawn).sum(1) - rates.mean() - by_units - by_seeds
 
 
+@dataclass(frozen=True, slots=True)
+class _Law:
+    """Student's t of a difference with this standard error (0: nothing stands against it)."""
+
+    error: float
+    df: float
+
+    def p(self, difference: float) -> float:
+        return t_tails(difference / self.error, self.df) if self.error else 0.0
+
+    def half_width(self) -> float:
+        return t_quantile(LEVEL, self.df) * self.error
+
+    def detectable(self) -> float:
+        """The true difference that is found with a chance of POWER."""
+        return self.half_width() + t_quantile(2 * (1 - POWER), self.df) * self.error
+
+
+def _seeds_alone(rates_a: Floats, rates_b: Floats) -> _Law:
+    """Welch's t test of the seeds' rates, (seeds,) each (Welch 1947, Biometrika 34)."""
+    parts = [(float(r.var(ddof=1)) / len(r), len(r) - 1) for r in (rates_a, rates_b) if len(r) > 1]
+    parts = [part for part in parts if part[0] > 0]
+    variance = sum(part[0] for part in parts)
+    return _Law(math.sqrt(variance), _satterthwaite(variance, parts))
+
+
 def _satterthwaite(variance: float, parts: Sequence[tuple[float, int]]) -> float:
     """Degrees of freedom of a variance with parts of (variance, degrees of freedom) each, no fewer
     than the poorest part has."""
@@ -478,34 +400,23 @@ def _satterthwaite(variance: float, parts: Sequence[tuple[float, int]]) -> float
     return max(df, min(freedom for _, freedom in parts))
 
 
-def _faults(references: Sequence[str], hypotheses: Sequence[str]) -> list[list[int]]:
-    """Errors along each reference, gap, word, gap, …, gap: (2 × words + 1,) an utterance."""
-    output = jiwer.process_words(list(references), list(hypotheses))
-    utterances = []
-    for words, chunks in zip(output.references, output.alignments, strict=True):
-        faults = [0] * (2 * len(words) + 1)
-        for chunk in chunks:
-            if chunk.type == "insert":
-                faults[2 * chunk.ref_start_idx] += chunk.hyp_end_idx - chunk.hyp_start_idx
-            elif chunk.type != "equal":
-                for word in range(chunk.ref_start_idx, chunk.ref_end_idx):
-                    faults[2 * word + 1] = 1
-        utterances.append(faults)
-    return utterances
-
-
 def _unseen(words: int) -> float:
     """The largest rate, at 95 %, of something that none of so many words showed."""
     return float(1 - (LEVEL / 2) ** (1 / max(words, 1)))
 
 
+def _seeds(counts: tuple[int, int]) -> str:
+    return str(counts[0]) if len(set(counts)) == 1 else "{} and {}".format(*counts)
+
+
 def _points(difference: float) -> str:
-    return _signed(100 * difference)
+    return signed(100 * difference)
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """Two digits and always a sign, the minus as long as the plus."""
     return f"{value:+.2f}".replace("-", "−")
 
 
-def _p(p: float) -> str:
+def p_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

@@ -1,27 +1,23 @@
 """Intervals and tests: against theory, scipy, hand-worked examples and second implementations."""
 
-import itertools
 import json
 import math
+from dataclasses import replace
 
-import jiwer
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from speechgru.errors import ScoringError
 from speechgru.significance import (
     adjust,
-    compare_files,
     crossed_bootstrap,
     holm,
-    mapsswe,
     rate_interval,
     resampled_sums,
     resampling_units,
-    segments,
     t_quantile,
     t_tails,
 )
@@ -140,7 +136,8 @@ def test_draws_agree_with_the_closed_form(seeds):
     error, df = two_way_clustered(errors, words)
     assert test.standard_error == pytest.approx(error, rel=0.04)
     assert test.degrees_of_freedom == pytest.approx(df, rel=0.1)
-    assert test.p == pytest.approx(2 * stats.t.sf(abs(test.difference) / error, df), rel=0.15)
+    crossed = 2 * stats.t.sf(abs(test.difference) / error, df)
+    assert test.p_crossed == pytest.approx(crossed, rel=0.15)
 
 
 def test_one_seed_is_the_paired_t_test_over_utterances():
@@ -184,6 +181,62 @@ def test_result_does_not_depend_on_the_order_of_seeds_or_utterances():
     assert there.standard_error == pytest.approx(here.standard_error, rel=0.04)
 
 
+def test_seeds_alone_are_welchs_test():
+    rng = np.random.default_rng(20)
+    errors, words = table_of(rng, seeds=3, utterances=300)
+    errors = errors + np.array([[[0], [1], [0]], [[0], [0], [2]]])  # seeds that differ
+    test = crossed_bootstrap(*errors, words)
+    rates = errors.sum(2) / words.sum()
+    expected = stats.ttest_ind(*rates, equal_var=False)
+    assert test.p_seeds == pytest.approx(expected.pvalue)
+    assert test.p == max(test.p_crossed, test.p_seeds)
+    low, high = expected.confidence_interval()
+    assert test.ci95[0] <= low + 1e-9
+    assert test.ci95[1] >= high - 1e-9
+
+
+def test_two_seeds_that_differ_show_little_however_many_utterances():
+    # A's seeds make 10 and 20 errors in 100 words, B's 30 and 40: SE √50 %, df 2, t = 2.83.
+    errors = np.repeat([[[1], [2]], [[3], [4]]], 4000, axis=2)
+    test = crossed_bootstrap(*errors, np.full(4000, 10))
+    assert test.p_seeds == pytest.approx(2 * stats.t.sf(0.2 / math.sqrt(0.005), 2))
+    assert test.p == pytest.approx(0.106, abs=5e-4)
+    assert test.verdict == "no difference shown"
+    same = crossed_bootstrap(errors[0, [0, 0]], errors[1, [0, 0]], np.full(4000, 10))
+    assert same.p_seeds == 0  # nothing is known against it
+    assert same.verdict == "better"
+
+
+def test_holm_adjusts_the_crossed_p_and_the_seeds_own_stands_as_it_is():
+    errors, words = table_of(np.random.default_rng(21))
+    one = crossed_bootstrap(*errors, words)
+    tests = [
+        replace(one, p=max(crossed, seeds), p_crossed=crossed, p_seeds=seeds)
+        for crossed, seeds in [(0.001, 0.03), (0.02, 0.001), (0.001, 0.2)]
+    ]
+    adjusted = adjust(tests)
+    assert [t.p_adjusted for t in adjusted] == pytest.approx([0.03, 0.02, 0.2])
+    assert [t.verdict == one.verdict for t in adjusted] == [False, False, True]
+
+
+def test_held_out_speakers_are_the_units_and_their_seeds_are_averaged():
+    rng = np.random.default_rng(22)
+    errors, words = table_of(rng, seeds=2, utterances=90)
+    speakers = [f"s{k % 3}" for k in range(90)]
+    test = crossed_bootstrap(*errors, words, speakers, held_out=True)
+    means = errors.mean(1)
+    by_speaker = [
+        sum(means[0, k] - means[1, k] for k in range(s, 90, 3)) / (30 * 6) for s in range(3)
+    ]
+    expected = stats.ttest_1samp(by_speaker, 0)
+    assert (test.unit, test.units, test.seeds) == ("speaker", 3, (2, 2))
+    assert test.p == pytest.approx(expected.pvalue, rel=0.1)
+    assert test.degrees_of_freedom == pytest.approx(2)
+    assert test.reach() == "over 3 speakers, each read by 2 models trained without them"
+    one = crossed_bootstrap(errors[0, 0], errors[1, 0], words, speakers, held_out=True)
+    assert one.reach() == "over 3 speakers, each read by a model trained without them"
+
+
 def test_systems_may_have_different_numbers_of_seeds():
     errors, words = table_of(np.random.default_rng(10), seeds=5)
     test = crossed_bootstrap(errors[0], errors[1, :2], words)
@@ -210,7 +263,7 @@ def test_verdict_sentence_and_json():
     assert test.verdict == "better"
     sentence = test.sentence("GRU", "LSTM")
     assert sentence.startswith("GRU is better than LSTM: WER ")
-    assert "p < 0.001; over 300 utterances (of these speakers) and 3 seeds" in sentence
+    assert "p = 0.008; over 300 utterances (of these speakers) and 3 seeds" in sentence
     assert json.loads(json.dumps(test.to_json()))["verdict"] == "better"
     single = crossed_bootstrap(a[0], b[0], words)
     assert "only: with one trained model a side, other seeds may differ" in single.sentence()
@@ -275,147 +328,3 @@ def test_too_little_to_compare_is_said(arguments, message):
     arrays = [np.array(values) for values in arguments[:3]]
     with pytest.raises(ScoringError, match=message):
         crossed_bootstrap(*arrays, *arguments[3:])
-
-
-# ---- MAPSSWE
-
-
-@pytest.mark.parametrize(
-    ("faults_a", "faults_b", "expected"),
-    [
-        # gap word gap word …; a segment ends at the second word that both got right
-        ([0, 0, 0], [0, 0, 0], []),
-        ([0, 1, 0], [0, 0, 0], [(1, 0)]),
-        ([2], [0], [(2, 0)]),  # nothing was said
-        ([0, 1, 0, 0, 0, 0, 0, 1, 0], [0, 0, 0, 0, 0, 0, 0, 1, 0], [(1, 0), (1, 1)]),
-        ([0, 1, 0, 0, 0, 1, 0], [0, 0, 0, 0, 0, 0, 0], [(2, 0)]),  # one good word does not part
-        ([0, 1, 0, 0, 0, 0, 0], [0, 0, 0, 0, 3, 0, 0], [(1, 3)]),  # nor two with words between
-        ([0, 1, 0, 0, 0, 0, 2], [0, 0, 0, 0, 0, 0, 0], [(1, 0), (2, 0)]),
-    ],
-)
-def test_segments_by_hand(faults_a, faults_b, expected):
-    assert segments(faults_a, faults_b) == expected
-
-
-def test_mapsswe_gives_what_nist_sc_stats_printed():
-    # The two systems of sc_stats' own test (SCTK, src/sclite/testdata: file1.sgml, file2.sgml), and
-    # its output: 3 segments, mean 0.667, std dev 0.577, Z 2.000. "had" for "(ha-)" counts as right
-    # there (a fragment), so both are "ha" here.
-    result = mapsswe(
-        ["", "yeah how do we handle how do we ha address that"],
-        ["s.", "yeah but we have not had we ha that s. a."],
-        ["", "yeah but we have not and we ha that's right"],
-    )
-    assert result.segments == 3
-    assert result.mean == pytest.approx(0.667, abs=5e-4)
-    assert result.deviation == pytest.approx(0.577, abs=5e-4)
-    assert result.z == pytest.approx(2.0, abs=5e-4)
-    assert result.p == pytest.approx(2 * stats.norm.sf(2.0))
-
-
-def test_mapsswe_when_all_segments_say_the_same():
-    references = ["one"] * 9
-    result = mapsswe(references, references, ["two"] * 9)
-    assert (result.segments, result.deviation) == (9, 0)
-    assert result.z == pytest.approx(-3)  # -√9, where sc_stats would print 0
-    same = mapsswe(references, references, references)
-    assert (same.segments, same.mean, same.z, same.p) == (0, 0, 0, 1)
-    tied = mapsswe(references, ["two"] * 9, ["three"] * 9)
-    assert (tied.segments, tied.z, tied.p) == (9, 0, 1)
-
-
-def second_mapsswe(references, hypotheses_a, hypotheses_b):
-    """Written apart: mark each reference word and each insertion in a string, then split it with
-    the definition itself, two adjacent words that both systems got right."""
-    differences = []
-    for texts in zip(references, hypotheses_a, hypotheses_b, strict=True):
-        n = len(texts[0].split())
-        wrong = [set(), set()]
-        inserted = [[0] * (n + 1), [0] * (n + 1)]
-        for system in (0, 1):
-            opcodes = jiwer.process_words(texts[0], texts[1 + system]).alignments[0]
-            for op in opcodes:
-                if op.type == "insert":
-                    inserted[system][op.ref_start_idx] += op.hyp_end_idx - op.hyp_start_idx
-                if op.type in ("substitute", "delete"):
-                    wrong[system] |= set(range(op.ref_start_idx, op.ref_end_idx))
-        good = [word not in wrong[0] | wrong[1] for word in range(n)]
-        touching = [inserted[0][gap] + inserted[1][gap] == 0 for gap in range(n + 1)]
-        # cut between words k and k + 1 when both are right and nothing was inserted between
-        cuts = [k for k in range(n - 1) if good[k] and good[k + 1] and touching[k + 1]]
-        edges = [-1, *cuts, n]
-        for start, end in itertools.pairwise(edges):
-            words = range(start + 1, min(end + 1, n))
-            gaps = range(start + 1 + (start >= 0), end + 1)
-            errors = [
-                sum(k in wrong[s] for k in words) + sum(inserted[s][gap] for gap in gaps)
-                for s in (0, 1)
-            ]
-            if any(errors):
-                differences.append(errors[0] - errors[1])
-    n = len(differences)
-    mean = sum(differences) / n
-    variance = sum((d - mean) ** 2 for d in differences) / (n - 1)
-    z = mean / math.sqrt(variance / n)
-    return n, z, math.erfc(abs(z) / math.sqrt(2))
-
-
-@given(st.integers(0, 2**32 - 1), st.sampled_from([0.05, 0.2, 0.5]))
-@settings(max_examples=60, deadline=None)
-def test_mapsswe_agrees_with_a_second_implementation(seed, rate):
-    rng = np.random.default_rng(seed)
-
-    def garble(text):
-        words = []
-        for word in text.split():
-            draw = rng.random()
-            if draw > rate / 3:
-                words.append(word if draw > rate else str(rng.choice(list("abc"))))
-            if rng.random() < rate / 3:
-                words.append(str(rng.choice(list("abc"))))
-        return " ".join(words)
-
-    references = [" ".join(rng.choice(list("abcde"), rng.integers(0, 15))) for _ in range(40)]
-    a, b = [garble(t) for t in references], [garble(t) for t in references]
-    b[0] += " x y"  # so that segments differ in length of errors, and no deviation is 0
-    a[1] += " x"
-    result, (n, z, p) = mapsswe(references, a, b), second_mapsswe(references, a, b)
-    assert result.segments == n
-    assert result.z == pytest.approx(z, abs=1e-6)
-    assert result.p == pytest.approx(p, abs=1e-6)
-
-
-# ---- two files
-
-
-def test_compare_files_reports_both_tests(tmp_path):
-    rng = np.random.default_rng(15)
-    references = [" ".join(rng.choice(list("abcde"), 6)) for _ in range(120)]
-    worse = [" ".join(["x", *t.split()[1:]]) if k % 3 else t for k, t in enumerate(references)]
-    better = [
-        " ".join(["x", *t.split()[1:]]) if k % 9 == 0 else t for k, t in enumerate(references)
-    ]
-    for name, texts in (("ref", references), ("a", better), ("b", worse[::-1])):
-        order = range(120) if name != "b" else range(119, -1, -1)
-        lines = [f"{text} (u{k})\n" for k, text in zip(order, texts, strict=True)]
-        (tmp_path / f"{name}.trn").write_text("".join(lines))
-    report = compare_files(*(tmp_path / f"{name}.trn" for name in ("ref", "a", "b")))
-    assert (report.utterances, report.words) == (120, 720)
-    assert report.bootstrap.wer_a == pytest.approx(14 / 720)
-    assert report.bootstrap.wer_b == pytest.approx(80 / 720)
-    assert report.bootstrap.verdict == "better"
-    assert report.matched_pairs.z < -5
-    text = report.format()
-    for piece in ("120 utterances, 720 words", "MAPSSWE", "bootstrap", "Verdict: A is better"):
-        assert piece in text
-    assert "fewer than 50" not in text
-    figures = json.loads(json.dumps(report.to_json()))
-    assert set(figures) == {"a", "b", "utterances", "words", "bootstrap", "mapsswe"}
-
-
-def test_compare_files_names_what_is_missing(tmp_path):
-    (tmp_path / "ref.trn").write_text("one (u1)\ntwo (u2)\n")
-    (tmp_path / "a.trn").write_text("one (u1)\ntwo (u2)\n")
-    (tmp_path / "b.trn").write_text("one (u1)\n")
-    with pytest.raises(ScoringError, match=r"b\.trn: 1 of 2 utterances .*\(u2\)"):
-        compare_files(tmp_path / "ref.trn", tmp_path / "a.trn", tmp_path / "b.trn")

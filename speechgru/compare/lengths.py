@@ -11,7 +11,7 @@ from speechgru.significance import adjust, crossed_bootstrap
 THIRDS = ("shortest", "middle", "longest")
 
 
-def by_length(systems: dict[str, System]) -> dict[str, Any] | None:
+def by_length(systems: dict[str, System], held_out: bool) -> dict[str, Any] | None:
     """Bounds in seconds, WER of every system in every third, and the pairs on the longest third.
 
     None when there is nothing to cut: fewer than six utterances, or systems that read different
@@ -33,15 +33,21 @@ def by_length(systems: dict[str, System]) -> dict[str, Any] | None:
             s.name: [float(s.errors[:, p].sum(1).mean() / max(s.words[p].sum(), 1)) for p in parts]
             for s in everyone
         },
-        "pairs_on_longest": _pairs(everyone, np.sort(parts[-1])),
+        "pairs_on_longest": _pairs(everyone, np.sort(parts[-1]), held_out),
     }
 
 
-def _pairs(systems: list[System], part: np.ndarray[Any, np.dtype[np.intp]]) -> list[dict[str, Any]]:
+def _pairs(
+    systems: list[System], part: np.ndarray[Any, np.dtype[np.intp]], held_out: bool
+) -> list[dict[str, Any]]:
     pairs = list(itertools.combinations(systems, 2))
     comparisons = [
         crossed_bootstrap(
-            a.errors[:, part], b.errors[:, part], a.words[part], [a.speakers[i] for i in part]
+            a.errors[:, part],
+            b.errors[:, part],
+            a.words[part],
+            [a.speakers[i] for i in part],
+            held_out=held_out,
         )
         for a, b in pairs
         if a.words[part].sum()

@@ -38,7 +38,7 @@ def build_results(plan: dict[str, Any], folder: Path) -> dict[str, Any]:
         "folds": plan["folds"],
         "systems": [_system(name, evidence) for name in question["variants"]],
         "pairs": _pairs(evidence),
-        "by_length": by_length(evidence.systems),
+        "by_length": by_length(evidence.systems, bool(plan["folds"])),
         "trainability": trainability(evidence.runs, failed),
         "learning_rates": sensitivity(evidence.trials),
         "failures": {
@@ -69,17 +69,19 @@ def _system(name: str, evidence: Evidence) -> dict[str, Any]:
         "skipped_steps": sum(run["curve"][-1]["skipped_steps"] for run in runs),
     }
     if (system := evidence.systems.get(name)) is not None:
-        values |= _rates(system)
+        values |= _rates(system, bool(plan["folds"]))
     return values
 
 
-def _rates(system: System) -> dict[str, Any]:
+def _rates(system: System, held_out: bool) -> dict[str, Any]:
     """WER and CER over seeds; the interval is over speakers or utterances, seeds averaged."""
     seeds = len(system.seeds)
     words, characters = int(system.words.sum()), int(system.characters.sum())
     wers = [float(errors.sum() / max(words, 1)) for errors in system.errors]
     cers = [float(errors.sum() / max(characters, 1)) for errors in system.character_errors]
-    interval, unit = rate_interval(system.errors.sum(0), system.words * seeds, system.speakers)
+    interval, unit = rate_interval(
+        system.errors.sum(0), system.words * seeds, system.speakers, held_out=held_out
+    )
     return {
         "seeds": system.seeds,
         "wer": wers,
@@ -101,7 +103,10 @@ def _pairs(evidence: Evidence) -> list[dict[str, Any]]:
     for a, b in itertools.combinations(evidence.systems.values(), 2):
         if same_words(a, b) and len(a.ids) > 1:
             pairs.append((a.name, b.name))
-            comparisons.append(crossed_bootstrap(a.errors, b.errors, a.words, a.speakers))
+            held_out = bool(evidence.plan["folds"])
+            comparisons.append(
+                crossed_bootstrap(a.errors, b.errors, a.words, a.speakers, held_out=held_out)
+            )
     return [
         pair_values(a, b, comparison)
         for (a, b), comparison in zip(pairs, adjust(comparisons), strict=True)
