@@ -1,0 +1,120 @@
+"""A grid of real processes on the embedded digits, killed twice and started again: what it comes to
+is, byte for byte, what a grid comes to that nobody disturbed."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from speechgru.files import write_json
+from speechgru.manifest import read_manifest, write_manifest
+
+SPEECHGRU = Path(sys.executable).with_name("speechgru")
+DIGITS = Path(__file__).parents[2] / "data" / "digits"
+COUNTS = {"train": 24, "dev": 6, "test": 8}
+TINY = {
+    "features": {"sample_rate": 8000, "mels": 16},
+    "augment": {"speed": [0.9, 1.0, 1.1], "time_masks": 1},
+    "model": {"layers": 1, "width": 8, "subsampling": "stack", "factor": 4},
+    "training": {"epochs": 3, "batch_seconds": 12, "average": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def order(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The command's words but for --out and --jobs: two cells, two rates to try, two seeds."""
+    folder = tmp_path_factory.mktemp("digits")
+    for split, count in COUNTS.items():
+        utterances = read_manifest(DIGITS / f"{split}.jsonl")
+        write_manifest(folder / f"{split}.jsonl", utterances[:: len(utterances) // count][:count])
+    data = {"train": [str(folder / "train.jsonl")], "dev": str(folder / "dev.jsonl")}
+    write_json(folder / "recipe.yaml", {"data": data, **TINY})  # JSON is YAML
+    words = ["compare", folder, "--cells", "rnn,gru", "--seeds", 2, "--tune", "lr=0.002,0.02"]
+    words += ["--test", folder / "test.jsonl", "--no-cost", "--device", "cpu", "--threads", 1]
+    return [str(SPEECHGRU), *map(str, words)]
+
+
+def start(order: list[str], out: Path, jobs: int) -> subprocess.Popen[bytes]:
+    out.mkdir(parents=True, exist_ok=True)
+    environment = os.environ | {"SPEECHGRU_CPU_KERNELS": "0"}  # nothing is compiled
+    with (out / "log.txt").open("ab") as log:
+        words = [*order, "--out", str(out), "--jobs", str(jobs)]
+        return subprocess.Popen(words, stdout=log, stderr=log, env=environment)
+
+
+def finish(order: list[str], out: Path, jobs: int) -> None:
+    assert start(order, out, jobs).wait(300) == 0, (out / "log.txt").read_text()
+
+
+def kill_when(reached: Callable[[], bool], grid: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 300
+    while not reached():
+        assert grid.poll() is None, "the grid was through before it was killed"
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.002)
+    grid.kill()
+    assert grid.wait() == -signal.SIGKILL
+
+
+def repeatable(file: Path) -> bytes:
+    """A result's bytes but for what a clock said."""
+    values = json.loads(file.read_bytes())
+    del values["timings"]
+    return json.dumps(values, ensure_ascii=False).encode()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(order: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed") / "cells"
+    finish(order, out, jobs=1)
+    return out
+
+
+def assert_the_same(out: Path, undisturbed: Path) -> None:
+    names = sorted(path.name for path in (undisturbed / "results").iterdir())
+    assert len(names) == 2 * 2 + 2 * 2  # rates tried, and runs
+    for name in ["results.json", *(f"results/{name}" for name in names)]:
+        assert repeatable(out / name) == repeatable(undisturbed / name), name
+    for run in ("rnn-seed1", "rnn-seed2", "gru-seed1", "gru-seed2"):
+        ours, theirs = (
+            load_file(f / "runs" / run / "model.safetensors") for f in (out, undisturbed)
+        )
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs), run
+
+
+def test_killed_twice_and_resumed(order: list[str], undisturbed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cells"
+    tried = out / "tuning" / "gru-lr0.002-seed1" / "metrics.jsonl"
+    kill_when(tried.exists, start(order, out, jobs=1))  # in the midst of choosing learning rates
+    assert json.loads((out / "plan.json").read_text())["chosen_learning_rates"] is None
+    half = out / "runs" / "gru-seed1" / "metrics.jsonl"
+    kill_when(half.exists, start(order, out, jobs=1))  # in the midst of a run
+    assert not (out / "results.json").exists()
+    finish(order, out, jobs=1)
+    assert "finished already" in (out / "log.txt").read_text()
+    assert_the_same(out, undisturbed)
+
+
+def test_killed_with_two_workers_and_resumed(
+    order: list[str], undisturbed: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(undisturbed, tmp_path / "cells")
+    runs = [out / "runs" / name for name in ("rnn-seed2", "gru-seed2")]
+    for run in runs:
+        (out / "results" / f"{run.name}.json").unlink()
+        shutil.rmtree(run)
+    (out / "results.json").unlink()
+    metrics = [run / "metrics.jsonl" for run in runs]
+    kill_when(lambda: any(file.exists() for file in metrics), start(order, out, jobs=2))
+    assert not (out / "results.json").exists()
+    finish(order, out, jobs=2)
+    assert_the_same(out, undisturbed)
