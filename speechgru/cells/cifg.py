@@ -24,6 +24,7 @@ class CIFG(Cell):
 
     gates = 3
     states = 2
+    kernel = "cifg"
 
     def step(self, gates_x: Tensor, state: State) -> State:
         h, c = state

@@ -40,8 +40,18 @@ class RecurrentLayer(nn.Module):
         self.set_precision("float32")
 
     def set_precision(self, precision: str) -> None:
-        """Weights of the CPU kernel at inference: a name in `cells.cpu.PRECISIONS`."""
+        """How the CPU kernel multiplies at inference: a name in `cells.cpu.PRECISIONS`.
+
+        What this machine cannot do is said once, and float32 taken instead.
+        """
         cell = self._cells()[0]
+        if precision != "float32":
+            reason = cpu.lacking(precision)
+            if cell.kernel not in cpu.KINDS:
+                reason = f"the cell {type(cell).__name__} has no CPU kernel"
+            if reason is not None:
+                _tell_once(f"no {precision} here ({reason}): float32 is used instead")
+                precision = "float32"
         self._kernel = cpu.Kernel(cell.kernel, precision) if cell.kernel in cpu.KINDS else None
 
     def initial_state(self, batch: int) -> State:
@@ -92,10 +102,15 @@ class RecurrentLayer(nn.Module):
         reason = cpu.unavailable()
         if reason is None and x.dtype not in (torch.float32, torch.float64):
             reason = f"no kernel for {x.dtype}"
-        if reason is not None and reason not in _told:
-            _told.add(reason)
-            log.info("CPU kernels off (%s): torch.nn is used instead", reason)
+        if reason is not None:
+            _tell_once(f"CPU kernels off ({reason}): torch.nn is used instead")
         return reason is None
 
     def _cells(self) -> list[Cell]:
         return [cell for cell in self.directions if isinstance(cell, Cell)]
+
+
+def _tell_once(words: str) -> None:
+    if words not in _told:
+        _told.add(words)
+        log.info(words)

@@ -16,7 +16,7 @@ from speechgru.cells.cpu.gates import CELLS
 from speechgru.cells.cpu.kernel import Kernel, Weights
 
 KINDS = tuple(CELLS)
-PRECISIONS = ("float32",)
+PRECISIONS = ("float32", "bfloat16")
 
 
 @cache
@@ -33,4 +33,18 @@ def unavailable() -> str | None:
     return None
 
 
-__all__ = ["KINDS", "PRECISIONS", "Kernel", "Weights", "unavailable"]
+@cache
+def lacking(precision: str) -> str | None:
+    """What a precision needs and this machine has not, None if it has all."""
+    if precision == "float32":
+        return None
+    if (reason := unavailable()) is not None:
+        return f"CPU kernels off: {reason}"
+    from speechgru.cells.cpu import layout, vector  # brings numba
+
+    if layout.vector_bytes() < 64 or not vector.has_feature("avx512bf16"):
+        return "the processor has no AVX512-BF16"
+    return None
+
+
+__all__ = ["KINDS", "PRECISIONS", "Kernel", "Weights", "lacking", "unavailable"]

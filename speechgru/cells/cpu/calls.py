@@ -1,13 +1,13 @@
 """Calling the compiled kernels: their arguments, made from tensors, and how many threads."""
 
 import ctypes
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from speechgru.cells.cpu import threads
 from speechgru.cells.cpu.layout import WIDE, Layout, vector_bytes
+from speechgru.cells.cpu.plans import Plan
 from speechgru.cells.cpu.rows import Rows
 
 CACHED = 1 << 18
@@ -15,25 +15,18 @@ CACHED = 1 << 18
 
 
 def _run(
-    what: str, kind: str, dtype: torch.dtype, threads_: int, arguments: tuple[int, ...]
+    what: str,
+    kind: str,
+    dtype: torch.dtype,
+    short: bool,
+    threads_: int,
+    arguments: tuple[int, ...],
 ) -> None:
     from speechgru.cells.cpu import compiled  # brings numba
 
-    kernel = compiled.kernel(what, kind, dtype)
+    kernel = compiled.kernel(what, kind, dtype, short)
     numbers = (ctypes.c_int64 * len(arguments))(*arguments)
     threads.run(kernel, ctypes.addressof(numbers), threads_)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a recurrence is spread: threads, groups of rows a direction, threads of a group.
-
-    The numbers that come out do not depend on it.
-    """
-
-    threads: int
-    groups: int
-    parts: int
 
 
 def recur(
@@ -47,19 +40,26 @@ def recur(
     bias: Tensor,
     state: Tensor,
     state_next: Tensor,
+    left: Tensor,
+    left_next: Tensor,
     scratch: Tensor,
     save: bool,
 ) -> None:
-    """The loop over time; see `loops.Arguments`."""
+    """The loop over time; see `loops.Arguments`.
+
+    `left` is `state`, or its h as pairs of bfloat16, (directions, batch, pairs) int32.
+    """
     if rows.frames == 0:
         return
     barriers = (ctypes.c_int64 * (8 * rows.teams))()
+    depth = layout.hidden if weight.dtype != torch.int32 else -(-layout.hidden // 2)
     used = min(plan.threads, plan.parts * rows.teams)
     size = tape.element_size()
     _run(
         "backward" if back else "forward",
         layout.kind,
         tape.dtype,
+        weight.dtype == torch.int32,
         used,
         (
             threads.THREAD_COUNT if used > 1 else 0,
@@ -85,6 +85,10 @@ def recur(
             bias.stride(0) * size,
             state.data_ptr(),
             state_next.data_ptr(),
+            left.data_ptr(),
+            left_next.data_ptr(),
+            left.stride(1) * left.element_size(),
+            depth,
             scratch.data_ptr(),
             scratch.stride(0) * size,
             int(save),
@@ -106,6 +110,7 @@ def multiply(
 ) -> None:
     """c[i] = start[i] + a[i] @ w[i] for every panel matrix in w; or c = the sum of all, if summed.
 
+    With pairs of bfloat16 (int32) in a and w, k counts the pairs and * is their dot product.
     `a` and `c` are rows with a unit stride; `a[i]` and `c[i]` start i * `_next` elements later.
     """
     items, rows, size = len(w), len(a), a.element_size()
@@ -119,7 +124,8 @@ def multiply(
     _run(
         "multiply",
         "",
-        a.dtype,
+        c.dtype,
+        a.dtype == torch.int32,
         min(limit, jobs * groups),
         (
             ctypes.addressof(ticket),
@@ -169,6 +175,7 @@ def accumulate(
         "accumulate",
         "",
         a.dtype,
+        False,
         min(limit, items * splits),
         (
             ctypes.addressof(ticket),

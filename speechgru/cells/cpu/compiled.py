@@ -25,53 +25,54 @@ from speechgru.cells.cpu.vector import Machine
 
 log = logging.getLogger(__name__)
 _lock = threading.Lock()
-_kernels: dict[tuple[str, str, torch.dtype], Kernel] = {}
+_kernels: dict[tuple[str, str, torch.dtype, bool], Kernel] = {}
 _PLAIN = Shape(gates=1, saved=1, states=1, wide=1)
 
 
 @intrinsic
-def machine_of(typingctx: Any, cell: Any, bits: Any, lanes: Any) -> Any:
+def machine_of(typingctx: Any, cell: Any, bits: Any, lanes: Any, short: Any) -> Any:
     """The token that makes a kernel one cell's; "" for products, which know no cell."""
     if not isinstance(cell, types.StringLiteral):
         return None
     name = cell.literal_value
     shape = CELLS[name].shape if name else _PLAIN
-    machine = Machine(name, shape, bits.literal_value, lanes.literal_value)
+    is_short = bool(short.literal_value)
+    machine = Machine(name, shape, bits.literal_value, lanes.literal_value, is_short)
 
     def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
         return ctx.get_dummy_value()
 
-    return machine(cell, bits, lanes), codegen
+    return machine(cell, bits, lanes, short), codegen
 
 
-def _forward(cell: str, bits: int, lanes: int, stamp: str) -> Any:
+def _forward(cell: str, bits: int, lanes: int, short: int, stamp: str) -> Any:
     def forward(address: int) -> None:
         stamp  # noqa: B018
-        run_teams(machine_of(cell, bits, lanes), address, team_forward)
+        run_teams(machine_of(cell, bits, lanes, short), address, team_forward)
 
     return forward
 
 
-def _backward(cell: str, bits: int, lanes: int, stamp: str) -> Any:
+def _backward(cell: str, bits: int, lanes: int, short: int, stamp: str) -> Any:
     def backward(address: int) -> None:
         stamp  # noqa: B018
-        run_teams(machine_of(cell, bits, lanes), address, team_backward)
+        run_teams(machine_of(cell, bits, lanes, short), address, team_backward)
 
     return backward
 
 
-def _multiply(cell: str, bits: int, lanes: int, stamp: str) -> Any:
+def _multiply(cell: str, bits: int, lanes: int, short: int, stamp: str) -> Any:
     def product(address: int) -> None:
         stamp  # noqa: B018
-        multiply(machine_of(cell, bits, lanes), address)
+        multiply(machine_of(cell, bits, lanes, short), address)
 
     return product
 
 
-def _accumulate(cell: str, bits: int, lanes: int, stamp: str) -> Any:
+def _accumulate(cell: str, bits: int, lanes: int, short: int, stamp: str) -> Any:
     def outer(address: int) -> None:
         stamp  # noqa: B018
-        accumulate(machine_of(cell, bits, lanes), address)
+        accumulate(machine_of(cell, bits, lanes, short), address)
 
     return outer
 
@@ -93,8 +94,8 @@ def _stamp() -> str:
     return digest.hexdigest()
 
 
-def _compile(what: str, cell: str, bits: int, lanes: int) -> Kernel:
-    function = _MAKERS[what](cell, bits, lanes, _stamp())
+def _compile(what: str, cell: str, bits: int, lanes: int, short: bool) -> Kernel:
+    function = _MAKERS[what](cell, bits, lanes, int(short), _stamp())
 
     def compiled(cached: bool) -> Kernel:
         make = cfunc(types.void(types.int64), cache=cached, nopython=True, error_model="numpy")
@@ -113,14 +114,17 @@ def _compile(what: str, cell: str, bits: int, lanes: int) -> Kernel:
     return result
 
 
-def kernel(what: str, cell: str, dtype: torch.dtype) -> Kernel:
-    """A kernel: forward or backward of a cell, multiply or accumulate of ""."""
-    key = (what, cell, dtype)
+def kernel(what: str, cell: str, dtype: torch.dtype, short: bool) -> Kernel:
+    """A kernel: forward or backward of a cell, multiply or accumulate of "".
+
+    `dtype`: of what comes out; `short`: products multiply pairs of bfloat16.
+    """
+    key = (what, cell, dtype, short)
     found = _kernels.get(key)
     if found is None:
         with _lock:
             found = _kernels.get(key)
             if found is None:
                 lanes = vector_bytes() // dtype.itemsize
-                found = _kernels[key] = _compile(what, cell, 8 * dtype.itemsize, lanes)
+                found = _kernels[key] = _compile(what, cell, 8 * dtype.itemsize, lanes, short)
     return found

@@ -97,6 +97,26 @@ def lstm_backward(saved: Any, state: Any, grad: Any) -> Any:
     return (di, df, dg, do), (d * 0.0, d * f)
 
 
+def cifg_forward(x: Any, a: Any, state: Any) -> Any:
+    """i, o = σ(x + a), g = tanh(x_g + a_g), c' = c + i (g - c), h' = o tanh(c')"""
+    i = sigmoid(x[0] + a[0])
+    g = tanh(x[1] + a[1])
+    o = sigmoid(x[2] + a[2])
+    c = state[1] + i * (g - state[1])
+    return (i, g, o), (o * tanh(c), c)
+
+
+def cifg_backward(saved: Any, state: Any, grad: Any) -> Any:
+    i, g, o = saved
+    c = state[1]
+    t = tanh(c + i * (g - c))
+    d = grad[0] * o * (1.0 - t * t) + grad[1]
+    di = d * (g - c) * (i * (1.0 - i))
+    dg = d * i * (1.0 - g * g)
+    do = grad[0] * t * (o * (1.0 - o))
+    return (di, dg, do), (d * 0.0, d * (1.0 - i))
+
+
 @dataclass(frozen=True)
 class Shape:
     """What a cell looks like to the loops: how many of each thing one unit has.
@@ -126,10 +146,12 @@ class Cell:
 _RNN = Shape(gates=1, saved=1, states=1, wide=4)
 _GRU = Shape(gates=3, saved=4, states=1, wide=1)
 _LSTM = Shape(gates=4, saved=4, states=2, wide=1)
+_CIFG = Shape(gates=3, saved=3, states=2, wide=1)
 
 CELLS = {
     "rnn": Cell(rnn_forward, rnn_backward, _RNN, (0,), (0,)),
     "rnn_relu": Cell(relu_forward, relu_backward, _RNN, (0,), (0,)),
     "gru": Cell(gru_forward, gru_backward, _GRU, (2, 0, 1), (0, 1, 2)),
     "lstm": Cell(lstm_forward, lstm_backward, _LSTM, (0, 1, 2, 3), (0, 1, 2, 3)),
+    "cifg": Cell(cifg_forward, cifg_backward, _CIFG, (0, 1, 2), (0, 1, 2)),
 }

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from speechgru.cells.cpu import buffers, threads
-from speechgru.cells.cpu.calls import Plan, accumulate, multiply, recur
+from speechgru.cells.cpu.calls import accumulate, multiply, recur
 from speechgru.cells.cpu.gates import CELLS
-from speechgru.cells.cpu.layout import Layout, column_panels, layout_of
+from speechgru.cells.cpu.layout import Layout, column_panels, layout_of, pair_up
+from speechgru.cells.cpu.plans import Plan, candidates, chosen
 from speechgru.cells.cpu.rows import Rows, arrange, from_rows, to_rows
 
 Weights = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -26,17 +27,20 @@ Weights = tuple[Tensor, Tensor, Tensor, Tensor]
 
 @dataclass
 class Packed:
-    """The weights of a layer in the order the kernels read them; first axis: directions."""
+    """The weights of a layer in the order the kernels read them; first axis: directions.
+
+    `short`: `inputs` and `panels` hold pairs of bfloat16.
+    """
 
     layout: Layout
     directions: list[Weights]
+    short: bool = False
 
     @cached_property
     def inputs(self) -> Tensor:
-        layout = self.layout
-        return torch.stack(
-            [column_panels(layout.input_rows(w[0]).t(), layout.lanes) for w in self.directions]
-        )
+        rows = [self.layout.input_rows(w[0]) for w in self.directions]
+        rows = [pair_up(r) for r in rows] if self.short else rows
+        return torch.stack([column_panels(r.t(), self.layout.lanes) for r in rows])
 
     @cached_property
     def input_bias(self) -> Tensor:
@@ -51,7 +55,7 @@ class Packed:
 
     @cached_property
     def panels(self) -> Tensor:
-        return torch.stack([self.layout.panels(w[1]) for w in self.directions])
+        return torch.stack([self.layout.panels(w[1], self.short) for w in self.directions])
 
     @cached_property
     def bias(self) -> Tensor:
@@ -60,13 +64,6 @@ class Packed:
     @cached_property
     def back_panels(self) -> Tensor:
         return torch.stack([self.layout.back_panels(w[1]) for w in self.directions])
-
-
-def plan_for(directions: int, batch: int, layout: Layout) -> Plan:
-    limit = threads.limit()
-    free = max(1, limit // directions)
-    groups = max(1, min(free, batch // 8))
-    return Plan(limit, groups, max(1, min(free // groups, layout.blocks)))
 
 
 @dataclass
@@ -89,35 +86,55 @@ def forward(
     """(y, final state, the pass, whose tape is the caller's to give back)"""
     layout, directions = packed.layout, len(packed.directions)
     batch, frames, width = x.shape
-    plan = plan_for(directions, batch, layout)
-    rows = arrange(lengths, frames, directions, plan.groups)
+    plans = candidates(threads.limit(), directions, batch, layout)
+    limit = plans[0].threads
+    rows = arrange(lengths, frames, directions, plans[0].groups)
     flat = x.reshape(batch * frames, width)
     if rows.valid is not None:
         flat = flat[rows.valid]
     shape = layout.shape
     slots = shape.saved + shape.states if save else shape.gates
     tape = buffers.take((rows.frames, directions, slots, layout.padded), x.dtype)
+    left = pair_up(flat) if packed.short else flat
     multiply(
-        flat,
+        left,
         0,
-        width,
+        left.shape[1],
         packed.inputs,
         packed.input_bias,
         tape.flatten(1),
         slots * layout.padded,
         shape.gates * layout.padded // layout.lanes,
         summed=False,
-        limit=plan.threads,
+        limit=limit,
     )
     y = (x.new_empty if rows.valid is None else x.new_zeros)(
         batch, frames, directions * layout.hidden
     )
     first = to_rows(layout, rows, state, x)
     second = torch.empty_like(first)
-    scratch = x.new_empty(plan.threads, 24 * layout.lanes)
-    recur(
-        False, layout, rows, plan, tape, y, packed.panels, packed.bias, first, second, scratch, save
-    )
+    left, left_next = first, second
+    if packed.short:
+        left = pair_up(first[:, :, 0])
+        left_next = torch.empty_like(left)
+    scratch = x.new_empty(limit, 24 * layout.lanes)
+    with chosen(plans, layout, rows.frames) as plan:
+        recur(
+            False,
+            layout,
+            rows,
+            plan,
+            tape,
+            y,
+            packed.panels,
+            packed.bias,
+            first,
+            second,
+            left,
+            left_next,
+            scratch,
+            save,
+        )
     # Even steps write to `second`, odd ones to `first`.
     last = first if rows.odd is None else second
     if rows.order is not None and rows.odd is not None:
@@ -140,6 +157,8 @@ def backward(run: Pass, grad_y: Tensor, grad_state: Sequence[Tensor]) -> tuple[T
         grad_y.contiguous(),
         packed.back_panels,
         packed.bias,
+        state,
+        state,
         state,
         state,
         scratch,
@@ -241,7 +260,11 @@ def _input_gradient(run: Pass, shape: torch.Size) -> Tensor:
 
 
 class Kernel:
-    """One recurrent layer on the CPU kernels.  Holds no parameters, only their packed copies."""
+    """One recurrent layer on the CPU kernels.  Holds no parameters, only their packed copies.
+
+    `precision` "bfloat16": without gradients, weights and what they are multiplied with are
+    rounded to bfloat16; sums, gates and states stay float32.
+    """
 
     def __init__(self, kind: str, precision: str = "float32") -> None:
         if kind not in CELLS:
@@ -276,8 +299,9 @@ class Kernel:
 
     def _packed(self, layout: Layout, weights: list[Weights], flat: list[Tensor]) -> Packed:
         """The packed weights, packed again if a weight is another tensor or was written to."""
+        short = self.precision == "bfloat16" and flat[0].dtype == torch.float32
         if any(w.is_inference() for w in flat):  # these keep no count of writes
-            return Packed(layout, weights)
+            return Packed(layout, weights, short)
         key = [(w, w._version, w.data_ptr()) for w in flat]
         cached = self._cache
         if (
@@ -286,6 +310,7 @@ class Kernel:
             and all(a[0] is b[0] and a[1:] == b[1:] for a, b in zip(key, cached[0], strict=True))
         ):
             return cached[1]
-        packed = Packed(layout, [_four([w.detach() for w in direction]) for direction in weights])
+        detached = [_four([w.detach() for w in direction]) for direction in weights]
+        packed = Packed(layout, detached, short)
         self._cache = (key, packed)
         return packed

@@ -31,6 +31,12 @@ def column_panels(matrix: Tensor, lanes: int) -> Tensor:
     return torch.cat([panels.flatten(), matrix[:, whole:].flatten()])
 
 
+def pair_up(rows: Tensor) -> Tensor:
+    """(…, k) float32 → (…, ⌈k / 2⌉) int32: neighbours as two bfloat16, the last beside a zero."""
+    even = torch.nn.functional.pad(rows, (0, rows.shape[-1] % 2))
+    return even.to(torch.bfloat16).view(torch.int32)
+
+
 @dataclass(frozen=True)
 class Layout:
     """How a layer of one hidden size lies in memory.
@@ -58,6 +64,11 @@ class Layout:
     def padded(self) -> int:
         return self.blocks * self.block
 
+    @property
+    def weight_bytes(self) -> int:
+        """Of one direction's recurrent weights, with the padding, in the state's own type."""
+        return self.shape.gates * self.padded * self.hidden * (vector_bytes() // self.lanes)
+
     def _gates(self, weight: Tensor, order: tuple[int, ...]) -> Tensor:
         """torch's (gates * hidden, columns) as (gates, padded, columns)."""
         split = weight.view(self.shape.gates, self.hidden, -1)
@@ -72,9 +83,11 @@ class Layout:
         """(gates * padded, columns)"""
         return self._gates(weight, CELLS[self.kind].input_order).flatten(0, 1)
 
-    def panels(self, weight: Tensor) -> Tensor:
-        """The recurrent weights for the forward loop: (blocks, columns, gates, block)."""
+    def panels(self, weight: Tensor, short: bool = False) -> Tensor:
+        """The recurrent weights for the forward loop: (blocks, columns, gates, block), or pairs
+        of columns if `short`."""
         full = self._gates(weight, CELLS[self.kind].recurrent_order)
+        full = pair_up(full) if short else full
         count = self.shape.gates
         return full.view(count, self.blocks, self.block, -1).permute(1, 3, 0, 2).contiguous()
 

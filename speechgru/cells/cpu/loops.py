@@ -32,6 +32,7 @@ from speechgru.cells.cpu.vector import (
     read,
     store_each,
     store_first,
+    store_short,
     tile,
 )
 
@@ -65,6 +66,12 @@ class Arguments(NamedTuple):
     bias_step: int
     state: int  # (rows, states, padded)
     state_next: int
+    left: (
+        int  # what products read of the states: (rows, …), the states themselves or their bfloat16
+    )
+    left_next: int
+    left_step: int
+    depth: int  # of a product: units, or pairs of them
     scratch: int  # forward: (threads, tile), backward: (rows, gates, padded)
     scratch_step: int
     save: int  # 1: keep what the backward pass needs
@@ -155,6 +162,7 @@ def advance(
     source: int,
     target: int,
     sums: int,
+    left: int,
 ) -> None:
     """The gates of one row and one block of units, whose products stand in `sums`."""
     size, wide = constant(m, "bytes"), constant(m, "wide")
@@ -171,6 +179,7 @@ def advance(
         old = load_each(m, "states", source + state + at, slot)
         saved, new = functions.forward(m, x, s, old)
         store_each(target + state + at, slot, new)
+        store_left(m, left + row * a.left_step + at // 2, new[0])
         store_first(y + at, new[0], a.units - unit - v * constant(m, "lanes"))
         if a.save:
             store_each(tape + at, slot, saved)
@@ -200,6 +209,11 @@ def retreat(m: Any, a: Any, direction: int, row: int, step: int, unit: int) -> N
     store_each(a.scratch + row * a.scratch_step + at, slot, last(m, slots))
 
 
+def store_left(machine: Any, address: int, h: Any) -> None:
+    """Keep h as the next step's products read it, where that is not the state itself."""
+    raise NotImplementedError
+
+
 def add_first(values: Any, x: Any) -> Any:
     """The tuple with x added to its first member."""
     raise NotImplementedError
@@ -208,6 +222,13 @@ def add_first(values: Any, x: Any) -> Any:
 def last(machine: Any, slots: Any) -> Any:
     """The gradients of the recurrent part: the last `gates` of the slots."""
     raise NotImplementedError
+
+
+@overload(store_left)
+def _store_left(machine: Any, address: Any, h: Any) -> Any:
+    if machine.short:
+        return lambda machine, address, h: store_short(address, h)
+    return lambda machine, address, h: None
 
 
 @overload(add_first)
@@ -228,17 +249,16 @@ def team_forward(m: Any, a: Any, team: int, part: int, parts: int, scratch: int)
     direction, first = peek(a.teams, 3 * team), peek(a.teams, 3 * team + 1)
     rows = peek(a.teams, 3 * team + 2)
     size = constant(m, "bytes")
-    element = size // constant(m, "lanes")
     block = constant(m, "wide") * constant(m, "lanes")
     blocks = a.padded // block
     begin, end = blocks * part // parts, blocks * (part + 1) // parts
     sums_step = constant(m, "gates") * constant(m, "wide") * size
-    state_step = constant(m, "states") * a.padded * element
     weight = a.weight + direction * a.weight_step
     bias = a.bias + direction * a.bias_step
     active = rows
     step = 0
     source, target = a.state, a.state_next
+    left, left_next = a.left, a.left_next
     while True:
         while active > 0 and peek(a.lengths, first + active - 1) <= step:
             active -= 1
@@ -251,10 +271,10 @@ def team_forward(m: Any, a: Any, team: int, part: int, parts: int, scratch: int)
                 taken = product(
                     m,
                     active - row,
-                    source + (first + row) * state_step,
-                    state_step,
-                    weight + b * a.units * sums_step,
-                    a.units,
+                    left + (first + row) * a.left_step,
+                    a.left_step,
+                    weight + b * a.depth * sums_step,
+                    a.depth,
                     bias + b * sums_step,
                     0,
                     scratch,
@@ -271,10 +291,12 @@ def team_forward(m: Any, a: Any, team: int, part: int, parts: int, scratch: int)
                         source,
                         target,
                         scratch + r * sums_step,
+                        left_next,
                     )
                 row += taken
         step += 1
         source, target = target, source
+        left, left_next = left_next, left
         if parts > 1:
             meet(a.barriers + 64 * team, parts, step, a.give_way)
 

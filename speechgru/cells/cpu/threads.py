@@ -49,9 +49,11 @@ _forked = False
 
 
 def _after_fork() -> None:
-    # The child has the parent's pool on paper and none of its threads.
+    # The child has the parent's pool on paper and none of its threads: torch's own operations
+    # would wait for them for ever too.
     global _forked, _pool
     _forked, _pool = True, threading.Lock()
+    torch.set_num_threads(1)
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -18,8 +18,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numba.extending
+from llvmlite import binding as llvm
 from llvmlite import ir
-from numba import types
+from numba import config, types
 from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import (
@@ -39,8 +40,30 @@ I64 = ir.IntType(64)
 I32 = ir.IntType(32)
 
 
+def has_feature(name: str) -> bool:
+    """Whether numba compiles for a processor with this feature of LLVM's, and LLVM knows it."""
+    if llvm.llvm_version_info[0] < 16:  # knew no bfloat
+        return False
+    if config.CPU_NAME or config.CPU_FEATURES is not None:  # the user wants another processor's
+        return f"+{name}" in (config.CPU_FEATURES or "").split(",")
+    return bool(llvm.get_host_cpu_features().get(name))
+
+
 def _element(bits: int) -> ir.Type:
     return ir.FloatType() if bits == 32 else ir.DoubleType()
+
+
+class BFloat(ir.Type):  # type: ignore[misc]
+    """LLVM's bfloat, which llvmlite has no name for."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BFloat)
+
+    def __hash__(self) -> int:
+        return hash(BFloat)
 
 
 class Vec(types.Type):  # type: ignore[misc]
@@ -70,11 +93,14 @@ class _VecModel(models.PrimitiveModel):  # type: ignore[misc]
 
 
 class Machine(types.Type):  # type: ignore[misc]
-    """The constants of one compiled kernel: which cell, which float, how many lanes."""
+    """The constants of one compiled kernel: which cell, which float, how many lanes.
 
-    def __init__(self, cell: str, shape: Shape, bits: int, lanes: int) -> None:
-        self.cell, self.shape, self.vec = cell, shape, Vec(bits, lanes)
-        super().__init__(name=f"Machine({cell}, {shape}, f{bits}x{lanes})")
+    `short`: products multiply pairs of bfloat16, 32 bits each, and add up floats.
+    """
+
+    def __init__(self, cell: str, shape: Shape, bits: int, lanes: int, short: bool) -> None:
+        self.cell, self.shape, self.vec, self.short = cell, shape, Vec(bits, lanes), short
+        super().__init__(name=f"Machine({cell}, {shape}, f{bits}x{lanes}, {short})")
 
 
 @register_model(Machine)
@@ -366,6 +392,8 @@ def tile(
 ) -> Any:
     """c[r, v] = start[r, v] + sum over k of a[r, k] * w[k, v], all in registers.
 
+    On a short machine each a[r, k] and each number of w[k, v] is a pair, and * their dot product.
+
     `rows` and `wide` are literals, v counts vectors, w is a packed panel (k, wide, lanes); steps
     are bytes from row to row.  With `adjacent` 1 instead of 0, a is packed as (k, rows).  Every
     output adds its products in the order of k whatever `rows` is, so that a result does not
@@ -373,14 +401,14 @@ def tile(
     """
     if not all(isinstance(n, types.IntegerLiteral) for n in (rows, wide, adjacent)):
         return None
-    n, m, vec = rows.literal_value, wide.literal_value, machine.vec
+    n, m, vec, short = rows.literal_value, wide.literal_value, machine.vec, machine.short
     packed = adjacent.literal_value
     args = (machine, rows, wide, adjacent) + (types.int64,) * 8
 
     def codegen(ctx: Any, b: Any, sig: Any, values: Any) -> Any:
         a, a_step, w, k, start, start_step, c, c_step = values[4:]
-        element, size = _element(vec.bits), vec.bits // 8
-        fma = _function(b, f"llvm.fma.{vec.suffix}", vec.llvm, [vec.llvm] * 3)
+        size = vec.bits // 8
+        element, factor, add_product = _short_product(b, vec) if short else _product(b, vec)
         row = [_pointer(b, b.add(a, b.mul(a_step, I64(r))), element) for r in range(n)]
 
         def corner(base: Any, step: Any, r: int, v: int) -> Any:
@@ -392,15 +420,20 @@ def tile(
                 return b.load(_pointer(b, b.add(at, I64(r * size)), element))
             return b.load(b.gep(row[r], [index]))
 
+        def panel(at: Any) -> Any:
+            value = b.load(_pointer(b, at, factor))
+            value.align = size
+            return value
+
         first = [_load(b, corner(start, start_step, r, v), vec) for r in range(n) for v in range(m)]
 
         def body(index: Any, total: list[Any]) -> list[Any]:
             at = b.add(w, b.mul(index, I64(m * vec.bytes)))
-            panel = [_load(b, b.add(at, I64(v * vec.bytes)), vec) for v in range(m)]
+            columns = [panel(b.add(at, I64(v * vec.bytes))) for v in range(m)]
             for r in range(n):
-                x = _splat(b, multiplier(r, index), vec.llvm)
+                x = _splat(b, multiplier(r, index), factor)
                 for v in range(m):
-                    total[r * m + v] = b.call(fma, [x, panel[v], total[r * m + v]])
+                    total[r * m + v] = add_product(x, columns[v], total[r * m + v])
             return total
 
         for i, value in enumerate(_counted(b, k, first, body)):
@@ -408,6 +441,39 @@ def tile(
         return ctx.get_dummy_value()
 
     return types.void(*args), codegen
+
+
+def _product(b: Any, vec: Vec) -> tuple[ir.Type, ir.Type, Callable[..., Any]]:
+    """The types of an element and of a vector of them, and x * y + z."""
+    fma = _function(b, f"llvm.fma.{vec.suffix}", vec.llvm, [vec.llvm] * 3)
+    return _element(vec.bits), vec.llvm, lambda x, y, z: b.call(fma, [x, y, z])
+
+
+def _short_product(b: Any, vec: Vec) -> tuple[ir.Type, ir.Type, Callable[..., Any]]:
+    """The same for pairs of bfloat16, which stand in memory as integers of 32 bits."""
+    pairs = ir.VectorType(BFloat(), 2 * vec.lanes)
+    name = "llvm.x86.avx512bf16.dpbf16ps.512"
+    dot = _function(b, name, vec.llvm, [vec.llvm, pairs, pairs])
+
+    def add_product(x: Any, y: Any, z: Any) -> Any:
+        return b.call(dot, [z, b.bitcast(x, pairs), b.bitcast(y, pairs)])
+
+    return I32, ir.VectorType(I32, vec.lanes), add_product
+
+
+@intrinsic
+def store_short(typingctx: Any, address: Any, x: Any) -> Any:
+    """Store a vector as bfloat16, rounded to nearest."""
+    if not isinstance(x, Vec):
+        return None
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        half = ir.VectorType(BFloat(), x.lanes)
+        convert = _function(b, "llvm.x86.avx512bf16.cvtneps2bf16.512", half, [x.llvm])
+        _store(b, args[0], b.call(convert, [args[1]]), 2)
+        return ctx.get_dummy_value()
+
+    return types.void(types.int64, x), codegen
 
 
 def _counted(b: Any, k: Any, first: list[Any], body: Callable[..., list[Any]]) -> Any:
@@ -498,6 +564,7 @@ __all__ = [
     "store",
     "store_each",
     "store_first",
+    "store_short",
     "tile",
     "where_positive",
 ]

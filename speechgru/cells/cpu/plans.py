@@ -1,0 +1,106 @@
+"""How a recurrence is spread over threads: chosen by measuring real calls.
+
+Three ways compete.  One direction (or group of rows) a thread needs no agreement between threads;
+all threads on the same rows, each with its share of the units, need a barrier in every frame, but
+each streams only its share of the weights, which may then fit its own cache.  Which is faster
+depends on sizes, caches and on what else the machine is doing, so a few calls try each and later
+ones use the fastest.  The numbers that come out are the same, to the bit.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from time import perf_counter
+
+from speechgru.cells.cpu.layout import Layout
+
+TRIES = 2
+"""Calls that measure each plan before one is preferred."""
+AGAIN = 50
+"""Every so many calls the second best is tried again: the machine may be less busy now."""
+HOPELESS = 2.0
+"""But not if it took so many times as long: barriers on a busy machine can take seconds."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Threads in all, groups of rows for each direction, threads that share a group."""
+
+    threads: int
+    groups: int
+    parts: int
+
+
+@cache
+def second_level_cache() -> int:
+    """Bytes of one core's, 1 MB if the system does not say."""
+    try:
+        text = Path("/sys/devices/system/cpu/cpu0/cache/index2/size").read_text().strip()
+        return int(text.removesuffix("K")) << 10
+    except (OSError, ValueError):
+        return 1 << 20
+
+
+@cache
+def candidates(limit: int, directions: int, batch: int, layout: Layout) -> tuple[Plan, ...]:
+    """The plans worth trying on up to `limit` threads; the likeliest first."""
+    free = max(1, limit // directions)
+    groups = max(1, min(free, batch // 8))
+    parts = max(1, min(free // groups, layout.blocks))
+    plans = [Plan(limit, groups, parts)]
+    if batch < 8 and layout.weight_bytes > second_level_cache() * 3 // 4:
+        plans.append(Plan(limit, 1, min(limit, layout.blocks)))
+    if parts > 1:  # in case the machine is too busy for barriers
+        plans.append(Plan(limit, groups, 1))
+    return tuple(dict.fromkeys(plans))
+
+
+class Choice:
+    """The plans for one kind of call and how long each took a frame."""
+
+    def __init__(self, plans: tuple[Plan, ...]) -> None:
+        self.plans = plans
+        self._seconds = [0.0] * len(plans)
+        self._tries = [0] * len(plans)
+        self._calls = 0
+
+    def next(self) -> int:
+        """The plan for the next call."""
+        for i, tries in enumerate(self._tries):
+            if tries < TRIES:
+                return i
+        self._calls += 1
+        best, second = sorted(range(len(self.plans)), key=self._seconds.__getitem__)[:2]
+        close = self._seconds[second] < HOPELESS * self._seconds[best]
+        return second if close and self._calls % AGAIN == 0 else best
+
+    def record(self, plan: int, seconds: float) -> None:
+        # A slow call weighs less than a fast one: it may have been interrupted.
+        old, tries = self._seconds[plan], self._tries[plan]
+        # Before a plan is settled the faster counts: a first call may have compiled.
+        settled = 0.5 if seconds < old else 0.2
+        weight = settled if tries >= TRIES else float(tries == 0 or seconds < old)
+        self._seconds[plan] = old + weight * (seconds - old)
+        self._tries[plan] = tries + 1
+
+
+_choices: dict[tuple[tuple[Plan, ...], Layout], Choice] = {}
+_lock = threading.Lock()
+
+
+@contextmanager
+def chosen(plans: tuple[Plan, ...], layout: Layout, frames: int) -> Iterator[Plan]:
+    """The plan for a call over `frames` that takes place in the `with` block."""
+    if len(plans) == 1 or frames == 0:
+        yield plans[0]
+        return
+    with _lock:
+        choice = _choices.setdefault((plans, layout), Choice(plans))
+        number = choice.next()
+    started = perf_counter()
+    yield plans[number]
+    with _lock:
+        choice.record(number, (perf_counter() - started) / frames)
