@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from speechgru.files import shown
 
@@ -43,7 +43,9 @@ def show_corpus(
     name: str, rows: Sequence["SummaryRow"], files: Sequence[Path], problems: Sequence[str]
 ) -> None:
     table = Table(
-        "split", "utterances", "hours", "speakers", "rates (Hz)", "characters", title=name
+        *("split", "utterances", "hours", "speakers", "rates (Hz)"),
+        Column("characters", overflow="fold"),  # all of them
+        title=name,
     )
     for row in rows:
         table.add_row(

@@ -74,7 +74,7 @@ def test_json_is_itself_and_what_is_written_is_told(capsys):
 
 
 def test_a_corpus_s_table(capsys):
-    row = SummaryRow("train", 1234, 1.5, 7, (8000, 16000), " abü[")
+    row = SummaryRow("train", 1234, 1.5, 7, (8000, 16000), " abü[" + "x" * 50 + "yz")
     console.show_corpus("an4", [row], [Path("data/an4/train.jsonl")], ["u1: no audio"])
     said, warned = capsys.readouterr()
     for part in (
@@ -87,6 +87,7 @@ def test_a_corpus_s_table(capsys):
         "wrote data/an4/train.jsonl",
     ):
         assert part in said
+    assert said.count("x") == 50  # however long the list is
     assert warned == "u1: no audio\n"
 
 
