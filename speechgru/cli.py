@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from speechgru.bench.commands import app as bench_commands
 from speechgru.probes.commands import app as probe_commands
 
 
@@ -39,6 +40,7 @@ app = typer.Typer(
     "`speechgru --debug COMMAND …` shows the traceback of an error.",
 )
 app.add_typer(probe_commands, name="probe")
+app.add_typer(bench_commands, name="bench")
 
 Device = Annotated[str, typer.Option(help="auto (a GPU when present), cpu, cuda, cuda:1, …")]
 Precision = Annotated[

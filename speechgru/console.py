@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
@@ -14,6 +15,7 @@ from rich.table import Column, Table
 from speechgru.files import shown
 
 if TYPE_CHECKING:
+    from speechgru.bench.cells import Report
     from speechgru.corpora import SummaryRow
     from speechgru.evaluation import Evaluation
     from speechgru.mapsswe import MatchedPairs, PairReport
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+WIDE = 132  # columns of a table that no line may be broken in
 
 
 class LogHandler(logging.Handler):
@@ -230,6 +233,42 @@ def show_finding(finding: "Finding", files: Sequence[Path]) -> None:
     for line in finding.words:
         out.print(f"- {line}", markup=False)
     out.print("wrote " + ", ".join(shown(file) for file in files), markup=False)
+
+
+def show_bench(report: "Report") -> None:
+    """The machine, then for every case a line for each of our layers: theirs is the same cell of
+    torch.nn and onnxruntime, and nn.LSTM for all."""
+    show_information(report.facts())
+    for note in report.notes:
+        warn(note)
+    table = Table(
+        "", "ours", "torch.nn", "onnxrt.", "× nn", "× nn.LSTM", "× onnxrt.", "floor", "÷ ours",
+        "error", box=SIMPLE,
+        title=f"milliseconds, medians of {report.rounds} rounds; ×: how many times faster ours is",
+    )  # fmt: skip
+    for column in table.columns:
+        column.no_wrap = True
+        column.justify = "left" if column is table.columns[0] else "right"
+    for result in report.results:
+        table.add_row(str(result.case))
+        for row in result.rows():
+            rival, ours = row.onnxruntime, row.ours
+            table.add_row(
+                f"  {row.cell}" + ("" if row.full else f" {row.precision}"),
+                _ms(ours), _ms(row.torch_nn), "–" if rival is None else _ms(rival),
+                f"{row.torch_nn / ours:.2f}", f"{row.torch_lstm / ours:.2f}",
+                "–" if rival is None else f"{rival / ours:.2f}",
+                _ms(row.floor), f"{row.floor / ours:.2f}", f"{row.error:.0e}",
+            )  # fmt: skip
+        table.add_section()
+    table.width = out.measure(table, options=out.options.update(max_width=WIDE)).maximum
+    out.print(table)
+    for fault in report.faults:
+        err.print(f"speechgru: {fault}", style="red", markup=False)
+
+
+def _ms(seconds: float) -> str:
+    return f"{1e3 * seconds:.3g}" if seconds < 1 else f"{1e3 * seconds:.0f}"
 
 
 def _clock(seconds: float) -> str:
