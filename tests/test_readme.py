@@ -44,7 +44,7 @@ ORDERS = [
 
 def parse(order: str) -> dict[str, object]:
     """The options as the command line reads them; raises click's UsageError."""
-    words = [word for word in shlex.split(order) if PLACEHOLDER not in word][1:]
+    words = [word for word in shlex.split(order, comments=True) if PLACEHOLDER not in word][1:]
     command = get_command(app)
     while hasattr(command, "commands") and words:
         words = words[1:] if words[0] == "--debug" else words
