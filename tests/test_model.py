@@ -15,6 +15,7 @@ from speechgru.decoding import greedy
 from speechgru.errors import RecipeError
 from speechgru.model import (
     Convolution,
+    Dropout,
     RecurrentCTC,
     Stack,
     macs_per_second,
@@ -172,6 +173,25 @@ def test_an_unknown_cell_is_answered_with_the_known_ones():
 
 
 # Dropout, residuals -----------------------------------------------------------------------------
+
+
+def test_dropout_zeroes_its_share_and_keeps_the_mean():
+    x = torch.ones(101, 203, requires_grad=True)
+    layer = Dropout(0.3).train()
+    torch.manual_seed(4)
+    y = layer(x)
+    torch.manual_seed(4)
+    assert torch.equal(layer(x), y)
+    assert set(y.detach().unique().tolist()) == {0.0, y.max().item()}
+    assert y.max().item() == pytest.approx(1 / 0.7, rel=1e-4)
+    # Four standard deviations of 20,503 draws.
+    assert (y == 0).float().mean().item() == pytest.approx(0.3, abs=4 * (0.21 / 20_503) ** 0.5)
+    y.sum().backward()
+    assert torch.equal(x.grad, y.detach())
+    neighbours = torch.corrcoef(torch.stack([y[:, :-1].flatten(), y[:, 1:].flatten()]).detach())
+    assert abs(neighbours[0, 1].item()) < 0.03
+    assert layer.eval()(x) is x
+    assert Dropout(0.0).train()(x) is x
 
 
 def test_dropout_acts_in_training_and_not_in_use():
