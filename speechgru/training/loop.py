@@ -377,7 +377,7 @@ def make_optimiser(model: nn.Module, options: TrainingRecipe) -> torch.optim.Opt
         {"params": weights, "weight_decay": options.weight_decay},
         {"params": rest, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=options.learning_rate)
+    return torch.optim.AdamW(groups, lr=options.learning_rate, fused=True)
 
 
 def learning_rate(options: TrainingRecipe, step: int, total: int) -> float:
