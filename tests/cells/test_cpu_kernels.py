@@ -10,16 +10,19 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from speechgru.cells import cpu
+from speechgru.cells.cifg import CIFG
 
 pytestmark = pytest.mark.skipif(
     cpu.unavailable() is not None, reason=f"no CPU kernels here: {cpu.unavailable()}"
 )
-KINDS = ("rnn", "rnn_relu", "gru", "lstm")
-STATES = {"rnn": 1, "rnn_relu": 1, "gru": 1, "lstm": 2}
+KINDS = ("rnn", "rnn_relu", "gru", "lstm", "cifg")
+STATES = {"rnn": 1, "rnn_relu": 1, "gru": 1, "lstm": 2, "cifg": 2}
 
 
 def reference(kind, inputs, hidden, directions, dtype=torch.float32):
     """torch.nn's layer and its weights, as a kernel takes them."""
+    if kind == "cifg":
+        return coupled(inputs, hidden, directions, dtype)
     make = {"gru": torch.nn.GRU, "lstm": torch.nn.LSTM}.get(kind, torch.nn.RNN)
     extra = {"nonlinearity": "relu"} if kind == "rnn_relu" else {}
     layer = make(inputs, hidden, bidirectional=directions == 2, batch_first=True, **extra)
@@ -32,6 +35,23 @@ def reference(kind, inputs, hidden, directions, dtype=torch.float32):
     return layer, weights
 
 
+def coupled(inputs, hidden, directions, dtype):
+    """torch's LSTM called with a forget gate that is what the input gate leaves: σ(-a)."""
+    cells = [CIFG(inputs, hidden).to(dtype) for _ in range(directions)]
+    weights = [tuple(cell.weights()) for cell in cells]
+
+    def layer(x, state):
+        flat = []
+        for weight in (w for direction in weights for w in direction):
+            i, g, o = weight.chunk(3)
+            flat.append(torch.cat([i, -i, g, o]))
+        two_way = directions == 2
+        y, h, c = torch.lstm(x, state, flat, True, 1, 0.0, False, two_way, True)
+        return y, (h, c)
+
+    return layer, weights
+
+
 def alone(kind, layer, x, lengths, state):
     """Every utterance on its own through torch.nn, cut to its length; then padded with zeros."""
     outputs, finals = [], []
@@ -41,9 +61,9 @@ def alone(kind, layer, x, lengths, state):
             outputs.append(x.new_zeros(1, x.shape[1], state[0].shape[0] * state[0].shape[2]))
             finals.append(first)
             continue
-        y, last = layer(x[b : b + 1, :length], first if kind == "lstm" else first[0])
+        y, last = layer(x[b : b + 1, :length], first if STATES[kind] == 2 else first[0])
         outputs.append(torch.nn.functional.pad(y, (0, 0, 0, x.shape[1] - length)))
-        finals.append(last if kind == "lstm" else (last,))
+        finals.append(last if STATES[kind] == 2 else (last,))
     return torch.cat(outputs), tuple(torch.cat(s, 1) for s in zip(*finals, strict=True))
 
 
@@ -211,6 +231,21 @@ def test_packed_weights_follow_every_change():
         assert torch.equal(kernel(x, lengths, weights)[0], fresh())
 
 
+@pytest.mark.parametrize("fused", [False, True])
+def test_packed_weights_follow_an_optimiser(fused):
+    weights, x, lengths = weights_and_input()
+    kernel = cpu.Kernel("gru")
+    optimiser = torch.optim.AdamW(weights[0], lr=0.1, fused=fused)
+    with torch.no_grad():
+        before = kernel(x, lengths, weights)[0]
+    kernel(x, lengths, weights)[0].sum().backward()
+    optimiser.step()
+    with torch.no_grad():
+        after = kernel(x, lengths, weights)[0]
+        assert not torch.equal(before, after)
+        assert torch.equal(after, cpu.Kernel("gru")(x, lengths, weights)[0])
+
+
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda k: pickle.loads(pickle.dumps(k))])
 def test_a_kernel_can_be_copied(copied):
     weights, x, lengths = weights_and_input()
@@ -243,5 +278,5 @@ def test_an_empty_batch_and_no_frames():
 
 
 def test_an_unknown_kind_names_the_known_ones():
-    with pytest.raises(ValueError, match=r"'elman'.*rnn, rnn_relu, gru, lstm"):
+    with pytest.raises(ValueError, match=r"'elman'.*rnn, rnn_relu, gru, lstm, cifg"):
         cpu.Kernel("elman")

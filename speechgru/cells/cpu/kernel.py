@@ -288,6 +288,8 @@ class Kernel:
         layout = layout_of(self.kind, x.dtype, weights[0][1].shape[1])
         flat = [w for direction in weights for w in direction]
         if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *(state or ()), *flat)):
+            # An optimiser is likely to follow, and torch's fused ones count no writes.
+            self._cache = None
             if state is None:
                 zeros = x.new_zeros(len(weights), x.shape[0], layout.hidden)
                 state = (zeros,) * layout.shape.states
