@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from speechgru.audio import MAX_RATE, MIN_RATE, read_audio, resample
-from speechgru.batches import AudioCache, pad
+from speechgru.batches import AudioCache, load_ahead, pad
 from speechgru.cells import cpu
 from speechgru.checkpoint import Bundle, load_model
 from speechgru.decoding import greedy
@@ -43,7 +43,7 @@ class Recognizer:
     """
 
     def __init__(
-        self, bundle: Bundle, device: str | torch.device = "cpu", batch_seconds: float = 60.0
+        self, bundle: Bundle, device: str | torch.device = "cpu", batch_seconds: float = 30.0
     ) -> None:
         self.bundle, self.device = bundle, torch.device(device)
         self.batch_seconds = batch_seconds
@@ -103,17 +103,30 @@ class Recognizer:
         results: dict[int, Transcript | SpeechgruError] = {}
         rows: dict[int, Tensor] = {}
         seconds: dict[int, float] = {}
-        for index, source in enumerate(sources):
-            try:
-                samples = self._samples(source, cache)
-                rows[index] = self.bundle.extract(samples)
-                seconds[index] = len(samples) / self.sample_rate
-            except SpeechgruError as fault:
-                results[index] = fault
+        workers = torch.get_num_threads() if len(sources) > 1 else 1
+        plans = [[index] for index in range(len(sources))]
+        loaded = load_ahead(
+            plans, lambda plan: self._load(sources[plan[0]], cache), workers if workers > 1 else 0
+        )
+        for index, outcome in enumerate(loaded):
+            if isinstance(outcome, SpeechgruError):
+                results[index] = outcome
+            else:
+                rows[index], seconds[index] = outcome
         for group in self._group(seconds):
             for index, text in zip(group, self._decode([rows[i] for i in group]), strict=True):
                 results[index] = Transcript(text, round(seconds[index], 3))
         return [results[index] for index in range(len(sources))]
+
+    def _load(
+        self, source: Source, cache: AudioCache | None
+    ) -> tuple[Tensor, float] | SpeechgruError:
+        """Features (frames, size) and seconds of one source, or what keeps us from them."""
+        try:
+            samples = self._samples(source, cache)
+            return self.bundle.extract(samples), len(samples) / self.sample_rate
+        except SpeechgruError as fault:
+            return fault
 
     def _samples(self, source: Source, cache: AudioCache | None) -> npt.NDArray[np.float32]:
         if isinstance(source, Utterance):
