@@ -1,5 +1,6 @@
 """Recognizer: any source to its text, whoever shares its batch; faults stay with their source."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from speechgru.audio import resample
 from speechgru.batches import AudioCache
 from speechgru.errors import AudioError, CheckpointError, SpeechgruError
 from speechgru.manifest import Utterance, read_manifest
-from speechgru.recognizer import WINDOW, Recognizer, Transcript, choose_device
+from speechgru.recognizer import WINDOW, Recognizer, Transcript, _mono, choose_device
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,12 @@ def test_an_utterance_is_its_part_of_the_file(recognizer, tmp_path):
     assert texts(recognizer.transcribe_all(parts)) == ["am mo", "oa"]
 
 
+def test_whole_numbers_are_scaled_to_the_range_of_floats():
+    """Most models do not mind: their features are normalised."""
+    samples = np.array([-32768, 0, 16384], np.int16)
+    assert _mono(samples).tolist() == [-1.0, 0.0, 0.5]
+
+
 @pytest.mark.parametrize("length", [1, 10, 199, 200, 201, 279, 280, 400])
 def test_sound_shorter_than_a_word_is_no_fault(recognizer, length):
     rng = np.random.default_rng(length)
@@ -129,6 +136,23 @@ def test_a_text_is_the_same_alone_in_a_batch_and_in_any_order(recognizer, uttera
     reader = Recognizer(recognizer.bundle, "cpu", batch_seconds)
     results = list(reader.transcribe_all([utterances[i] for i in order]))
     assert results == [alone[i] for i in order]
+
+
+class Babbler(torch.nn.Module):
+    """Says its second token in every other frame, behind an utterance's end as well."""
+
+    def forward(self, features, lengths):
+        log_probs = torch.full((*features.shape[:2], 4), -9.0)
+        log_probs[:, ::2, 2] = log_probs[:, 1::2, 0] = 0
+        return log_probs, lengths
+
+
+def test_what_the_model_says_of_padding_is_not_heard(recognizer):
+    bundle = replace(recognizer.bundle, model=Babbler())
+    frames = [1, 2, 9, 4, 0]
+    texts = Recognizer(bundle, "cpu")._decode([torch.zeros(n, 20) for n in frames])
+    letter = bundle.vocabulary.decode([2])
+    assert texts == [letter * ((n + 1) // 2) for n in frames]
 
 
 def test_more_sources_than_a_window(recognizer, utterances, alone):
