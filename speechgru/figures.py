@@ -14,7 +14,7 @@ from html import escape
 
 WIDTH, HEIGHT = 560, 360  # user units; the drawing scales to the page
 LEFT, RIGHT, BOTTOM = 66, 12, 48  # margins of the plot; the top depends on the legend
-FONT = 13  # text height; a character takes about 0.56 of it
+FONT = 15  # text height; a character takes about 0.56 of it
 COLOURS = ("#0072b2", "#d55e00", "#00895f", "#b0589a", "#7c6a1a", "#7a5cc0", "#787878")
 
 Floats = Sequence[float]
@@ -106,6 +106,18 @@ def number(value: float) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
+def round_steps(low: float, high: float) -> list[float]:
+    """Values to label between two: three to seven, in steps of 1, 2 or 5 × a power of ten.
+
+    >>> round_steps(-0.3, 11)
+    [0, 2, 4, 6, 8, 10]
+    """
+    size: float = 10.0 ** math.floor(math.log10((high - low) / 4))
+    step = next(m * size for m in (1, 2, 5, 10) if (high - low) / (m * size) <= 6)
+    step = int(step) if step >= 1 else step
+    return [n * step for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
 # Parts -------------------------------------------------------------------------------------------
 
 
@@ -140,9 +152,7 @@ def _ticks(scale: _Scale) -> list[float]:
             return [value for value in steps if low <= math.log10(value) <= high]
         every = math.ceil((high - low) / 7)
         return [10.0**e for e in range(math.ceil(low), math.floor(high) + 1) if e % every == 0]
-    size: float = 10.0 ** math.floor(math.log10((high - low) / 4))
-    step = next(m * size for m in (1, 2, 5, 10) if (high - low) / (m * size) <= 6)
-    return [n * step for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    return round_steps(low, high)
 
 
 def _grid(across: _Scale, up: _Scale, top: float, x_label: str, y_label: str) -> list[str]:

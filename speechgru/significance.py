@@ -67,7 +67,7 @@ def rate_interval(
     stretch = t_quantile(LEVEL, n - 1) / t_quantile(LEVEL, math.inf) * math.sqrt(n / (n - 1))
     return (
         max(0.0, rate + stretch * float(low)),
-        max(_unseen(all_words), rate + stretch * float(high)),
+        min(max(_unseen(all_words), rate + stretch * float(high)), max(1.0, float(drawn.max()))),
     ), unit
 
 
@@ -111,7 +111,7 @@ class Comparison:
             "equivalent": f"{a} and {b} are equivalent within {100 * self.margin:.2f} points",
             "no difference shown": f"no difference shown between {a} and {b}",
         }[self.verdict]
-        adjusted = "" if self.p_adjusted == self.p else f", {p_text(self.p_adjusted)} after Holm"
+        adjusted = "" if self.p_adjusted == self.p else f" ({p_text(self.p_adjusted)} after Holm)"
         return (
             f"{verdict}: WER {100 * self.wer_a:.2f} % against {100 * self.wer_b:.2f} %, "
             f"{_points(self.difference)} points, 95 % interval {low} to {high}, "

@@ -2,16 +2,18 @@
 
 The article is the common "Difference between RNN, LSTM and GRU": plain networks forget because
 gradients vanish, gates cure it, and a GRU is the cheaper, easier and, for speech, better choice.
-Verdicts: "supported here", "contradicted here", "no difference shown", "not tested here".
+Verdicts: "supported here", "supported in part", "contradicted here", "no difference shown", "not
+tested here".
 """
 
 from typing import Any
 
 from speechgru.compare.question import CELL
+from speechgru.compare.wording import NO_DIFFERENCE, listed, percent
 
 Values = dict[str, Any]
-SUPPORTED, AGAINST = "supported here", "contradicted here"
-OPEN, UNTESTED = "no difference shown", "not tested here"
+SUPPORTED, PARTLY, AGAINST = "supported here", "supported in part", "contradicted here"
+OPEN, UNTESTED = NO_DIFFERENCE, "not tested here"
 NOISE = 0.10  # two measured costs nearer than this are not told apart
 
 VANISHING = "A plain RNN suffers from vanishing gradients"
@@ -42,7 +44,7 @@ def all_claims(results: Values) -> list[Values]:
 
 def _qualified(claim: Values, question: Values) -> Values:
     """A verdict for or against, with the terms that it does not reach beyond."""
-    if claim["verdict"] not in (SUPPORTED, AGAINST):
+    if claim["verdict"] not in (SUPPORTED, PARTLY, AGAINST):
         return claim
     limits = []
     if question["seeds"] == 1 and not question["folds"]:
@@ -64,7 +66,7 @@ def _missing(results: Values, *cells: str) -> str | None:
         return f"this comparison varies {results['question']['vary']}, not the cell"
     scored = [row["name"] for row in results["systems"] if "wer" in row]
     lost = [cell for cell in cells if cell not in scored]
-    return f"this comparison has no result for {' or '.join(lost)}" if lost else None
+    return f"this comparison has no complete result for {' or '.join(lost)}" if lost else None
 
 
 def _pair(pairs: list[Values], a: str, b: str) -> Values | None:
@@ -109,14 +111,16 @@ def _cured(results: Values) -> Values:
     better = [cell for cell, pair in pairs if pair and pair["verdict"] == "better"]
     worse = [cell for cell, pair in pairs if pair and pair["verdict"] == "worse"]
     if worse:
-        return _claim(CURED, AGAINST, f"{_and(worse)} made more errors than rnn", evidence, "pairs")
+        return _claim(
+            CURED, AGAINST, f"{listed(worse)} made more errors than rnn", evidence, "pairs"
+        )
     if len(better) == len(gated):
         words = (
-            f"{_and(better)} made fewer errors than rnn; that vanishing gradients are the reason "
+            f"{listed(better)} made fewer errors than rnn; that vanishing gradients are the reason "
             "does not follow from error rates"
         )
-        return _claim(CURED, SUPPORTED, words, evidence, "pairs")
-    words = f"only {_and(better)} was shown to be better than rnn" if better else (
+        return _claim(CURED, PARTLY, words, evidence, "pairs")
+    words = f"only {listed(better)} was shown to be better than rnn" if better else (
         "no gated cell was shown to be better than rnn, which does not make them equal"
     )  # fmt: skip
     return _claim(CURED, OPEN, words, evidence, "pairs")
@@ -141,11 +145,11 @@ def _cheaper(results: Values, timings: Values) -> Values:
         verdict = SUPPORTED if match == "width" and ratio < 1 - NOISE else UNTESTED
         return _claim(CHEAPER, verdict, words, evidence, "cost")
     ratios = []
-    for road in ("unroll", "fastest"):
+    for road, kernel in (("unroll", "generic"), ("fastest", "fastest")):
         for what, key in (("training", "seconds_per_epoch"), ("transcribing", "rtf_1_thread")):
             a, b = (_on(costs[name], road)[key] for name in ("gru", "lstm"))
             ratios.append(a / b)
-            evidence.append(f"{what}, {road} road: gru takes {a / b:.2f} × the lstm's time")
+            evidence.append(f"{what}, {kernel} kernel: gru takes {a / b:.2f} × the lstm's time")
     busy = max(costs[name]["load"] for name in ("gru", "lstm")) > 1.2
     terms = f"with widths matched for {match}, on this machine, one model each, medians of 5"
     if busy:
@@ -155,7 +159,7 @@ def _cheaper(results: Values, timings: Values) -> Values:
         return _claim(CHEAPER, SUPPORTED, f"faster in every measure, {terms}", evidence, "cost")
     if min(ratios) > 1 + NOISE:
         return _claim(CHEAPER, AGAINST, f"slower in every measure, {terms}", evidence, "cost")
-    words = f"differences of less than {NOISE:.0%} or in both directions, {terms}"
+    words = f"differences of less than {100 * NOISE:.0f} % or in both directions, {terms}"
     return _claim(CHEAPER, OPEN, words, evidence, "cost")
 
 
@@ -170,7 +174,11 @@ def _easier(results: Values) -> Values:
     evidence = [_reached(name, training) for name in ("gru", "lstm")]
     for name in ("gru", "lstm"):
         for row in results["learning_rates"].get(name, []):
-            wer = "all runs failed" if row["dev_wer"] is None else f"dev WER {row['dev_wer']:.2%}"
+            wer = (
+                "all runs failed"
+                if row["dev_wer"] is None
+                else (f"dev WER {percent(row['dev_wer'])} %")
+            )
             evidence.append(f"{name} at learning rate {row['learning_rate']:g}: {wer}")
     pair = _pair(training["pairs"], "gru", "lstm")
     if pair is None:
@@ -192,7 +200,7 @@ def _reached(name: str, training: Values) -> str:
     median = values["median_updates_to_target"]
     after = "never" if median is None else f"after {median:,.0f} updates (median)"
     return (
-        f"{name}: {values['reached']} runs reached dev WER {target:.2%}, {after}; "
+        f"{name}: {values['reached']} runs reached dev WER {percent(target)} %, {after}; "
         f"{values['diverged']} diverged"
     )
 
@@ -211,10 +219,10 @@ def _long(results: Values) -> Values:
     worse = [cell for cell, pair in pairs if pair and pair["verdict"] == "worse"]
     weak = "words are local, so this bears on memory only weakly; `speechgru probe` tests it"
     if worse:
-        words = f"{_and(worse)} made more errors than rnn on the longest third; {weak}"
+        words = f"{listed(worse)} made more errors than rnn on the longest third; {weak}"
         return _claim(LONG, AGAINST, words, evidence, "lengths")
     if better and len(better) == len(gated):
-        words = f"{_and(better)} made fewer errors than rnn on the longest third; {weak}"
+        words = f"{listed(better)} made fewer errors than rnn on the longest third; {weak}"
         return _claim(LONG, SUPPORTED, words, evidence, "lengths")
     return _claim(LONG, OPEN, f"on the longest third; {weak}", evidence, "lengths")
 
@@ -232,18 +240,14 @@ def _best(results: Values) -> Values:
     won = [name for name, pair in found if pair["verdict"] == "better"]
     rest = [name for name, _ in found if name not in won and name not in lost]
     if lost:
-        return _claim(BEST, AGAINST, f"gru made more errors than {_and(lost)}", evidence, "pairs")
+        return _claim(BEST, AGAINST, f"gru made more errors than {listed(lost)}", evidence, "pairs")
     if not rest:
-        words = f"gru made fewer errors than {_and(won)}; nothing is said of cells not tried"
+        words = f"gru made fewer errors than {listed(won)}; nothing is said of cells not tried"
         return _claim(BEST, SUPPORTED, words, evidence, "pairs")
     least = max(pair["minimum_detectable"] for name, pair in found if name in rest)
     words = (
-        (f"better than {_and(won)}, but " if won else "")
-        + f"no difference shown from {_and(rest)}; only differences from {100 * least:.2f} points "
-        "of WER would be found 8 times in 10"
+        (f"better than {listed(won)}, but " if won else "")
+        + f"no difference shown from {listed(rest)}; only differences from {100 * least:.2f} "
+        "points of WER would be found 8 times in 10"
     )
     return _claim(BEST, OPEN, words, evidence, "pairs")
-
-
-def _and(names: list[str]) -> str:
-    return " and ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} and {names[-1]}"

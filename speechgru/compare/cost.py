@@ -30,6 +30,7 @@ from speechgru.files import write_json
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.recipe import Recipe, load_recipe
 from speechgru.recognizer import Recognizer
+from speechgru.scoring import score
 from speechgru.text import normalise
 from speechgru.training.loop import make_optimiser
 
@@ -70,7 +71,8 @@ def measure(folder: Path, device: str = "auto") -> Cost:
     recipe = load_recipe(folder / "recipe.yaml")
     recognizer = Recognizer.load(folder, device)
     layers = recognizer.bundle.model.recurrent_layers()
-    batches, sounds = _batches(recipe, recognizer.bundle), _sounds(recipe)
+    batches, heard = _batches(recipe, recognizer.bundle), _heard(recipe)
+    sounds = [_read(utterance, recipe) for utterance in heard]
     hours = recognizer.bundle.about["hours"]
     cost: Cost = {
         "device": _device_name(recognizer.device),
@@ -93,7 +95,8 @@ def measure(folder: Path, device: str = "auto") -> Cost:
             cost["fastest"] = name
             cost["training_bytes"] = _training_bytes(recipe, recognizer, batches)
             recognizer.bundle.model.eval()
-    cost["precisions"] = _precisions(folder, sounds, device)
+    said = [normalise(utterance.text, recipe.text) for utterance in heard]
+    cost["precisions"] = _precisions(folder, sounds, said, device)
     return cost
 
 
@@ -197,32 +200,42 @@ def _median_seconds(run: Callable[[], None], threads: int) -> float:
         torch.set_num_threads(old)
 
 
-def _precisions(folder: Path, sounds: Sequence[Any], device: str) -> dict[str, Any]:
-    """Shorter weights: their speed, and how many of the timed texts they change."""
+def _precisions(
+    folder: Path, sounds: Sequence[Any], said: Sequence[str], device: str
+) -> dict[str, Any]:
+    """Shorter weights, where this machine has them: their speed, how many of the timed texts they
+    change, and the WER of these texts with and without them."""
     full = Recognizer.load(folder, device)
     texts = [full.transcribe(samples).text for samples in sounds]
     table: dict[str, Any] = {}
-    shorter: tuple[str, ...] = cpu.PRECISIONS[1:]
     if fastest_road(full.bundle.model.recurrent_layers()[0], full.device) != "cpu":
         return table
+    shorter: tuple[str, ...] = cpu.PRECISIONS[1:]
     for precision in shorter:
+        if cpu.lacking(precision) is not None:
+            continue
         short = Recognizer.load(folder, device, precision)
-        changed = sum(short.transcribe(s).text != t for s, t in zip(sounds, texts, strict=True))
-        rtf = _rtf(short, sounds, 1)
-        table[precision] = {"rtf_1_thread": rtf, "texts_changed": changed, "texts": len(texts)}
+        others = [short.transcribe(samples).text for samples in sounds]
+        table[precision] = {
+            "rtf_1_thread": _rtf(short, sounds, 1),
+            "texts_changed": sum(a != b for a, b in zip(texts, others, strict=True)),
+            "texts": len(texts),
+            "wer_float32": score(said, texts).wer,
+            "wer": score(said, others).wer,
+        }
     return table
 
 
-def _sounds(recipe: Recipe) -> list[Any]:
-    """Samples of the first dev utterances."""
-    sounds: list[Any] = []
+def _heard(recipe: Recipe) -> list[Utterance]:
+    """The first dev utterances."""
+    heard: list[Utterance] = []
     seconds = 0.0
     for utterance in read_manifest(recipe.data.dev)[:UTTERANCES]:
-        if sounds and seconds + utterance.duration > AUDIO_SECONDS:
+        if heard and seconds + utterance.duration > AUDIO_SECONDS:
             break
-        sounds.append(_read(utterance, recipe))
+        heard.append(utterance)
         seconds += utterance.duration
-    return sounds
+    return heard
 
 
 def _batches(recipe: Recipe, bundle: Bundle) -> list[Batch]:

@@ -1,77 +1,12 @@
-"""The report's sections on what a variant costs and how it trains."""
+"""The report's section on how variants train."""
 
 from typing import Any
 
-from speechgru.compare.document import Figure, Section, Table, Text
-from speechgru.compare.wording import percent
+from speechgru.compare.document import Block, Figure, Section, Table, Text
+from speechgru.compare.wording import NO_DIFFERENCE, capital, p_cell, percent
 from speechgru.figures import Axis, Series, line_chart
 
 Values = dict[str, Any]
-
-
-def cost_section(results: Values) -> Section:
-    section, timings = Section("Costs"), results["timings"]
-    rows = []
-    for name, cost in timings["cost"].items():
-        for road, values in cost["roads"].items():
-            note = f"{road} (fastest)" if road == cost["fastest"] else road
-            target = _time_to_target(results, name, values["seconds_per_epoch"])
-            rows.append([
-                name, note, f"{values['seconds_per_epoch']:.2f}", target,
-                f"{values['rtf_1_thread']:.4f}", f"{values['rtf_2_threads']:.4f}",
-                _megabytes(cost["training_bytes"]) if road == cost["fastest"] else "–",
-                f"{cost['bytes'] / 1e6:.2f}",
-            ])  # fmt: skip
-    if rows:
-        head = ["variant", "road", "s an epoch", "s to the target dev WER", "RTF 1 thread",
-                "RTF 2 threads", "training MB", "model MB"]  # fmt: skip
-        devices = ", ".join({cost["device"] for cost in timings["cost"].values()})
-        section.blocks += [
-            Text(
-                "Measured one after another on pinned threads, after all training; medians of 5. "
-                "`cpu` and `fused` are kernels that not every cell has: compare cells on "
-                "`unroll`, which runs the equations of each frame by frame. RTF is processing time "
-                "÷ audio time. Memory is what training steps take beyond program and weights. "
-                f"Device: {devices}."
-            ),
-            *_busy(timings["cost"]),
-            Table("Costs on this machine", head, rows),
-        ]
-    precise = [
-        [name, kind, f"{v['rtf_1_thread']:.4f}", f"{v['texts_changed']} of {v['texts']}"]
-        for name, cost in timings["cost"].items()
-        for kind, v in cost["precisions"].items()
-    ]
-    if precise:
-        head = ["variant", "weights", "RTF 1 thread", "dev texts changed"]
-        section.blocks.append(Table("Shorter weights", head, precise))
-    return section
-
-
-def _busy(costs: Values) -> list[Text]:
-    """A warning when other work was under way while costs were measured."""
-    load = max(cost["load"] for cost in costs.values())
-    if load <= 1.2:
-        return []
-    return [
-        Text(
-            f"Others were at work meanwhile (load {load:.1f} a processor): these times are not to "
-            "be relied on. Delete cost.json and run the command again on a quiet machine."
-        )
-    ]
-
-
-def _megabytes(count: int | None) -> str:
-    return "–" if count is None else f"{count / 1e6:.0f}"
-
-
-def _time_to_target(results: Values, name: str, per_epoch: float) -> str:
-    """Serial seconds an epoch × the median epochs to the target."""
-    values = results["trainability"]["systems"][name]
-    updates, rows = values["median_updates_to_target"], values["curve"]
-    if updates is None or not rows:
-        return "not reached"
-    return f"{per_epoch * updates / rows[0]['updates']:.1f}"
 
 
 def training_section(results: Values) -> Section:
@@ -79,51 +14,84 @@ def training_section(results: Values) -> Section:
     systems = {name: v for name, v in training["systems"].items() if v["curve"]}
     if not systems:
         return section
-    target = training["target_dev_wer"]
-    rows = [
-        [
-            name, values["reached"],
-            "–" if (m := values["median_updates_to_target"]) is None else f"{m:,.0f}",
-            str(values["diverged"]),
-            _norm(values["curve"][0]), _norm(values["curve"][-1]),
-        ]
-        for name, values in systems.items()
-    ]  # fmt: skip
-    head = ["variant", f"runs that reached dev WER {percent(target)} %", "updates (median)",
-            "diverged", "gradient norm, first epoch", "last epoch"]  # fmt: skip
-    section.blocks.append(Table("Convergence; norms are medians before clipping", head, rows))
     section.blocks += [
         Text(
-            f"{p['a']} needed {p['ratio']:.2f} × the updates of {p['b']} "
-            f"({p['runs']} pairs of runs, p = {p['p_adjusted']:.3f} after Holm): "
-            + (
-                p["verdict"]
-                if p["verdict"] not in ("faster", "slower")
-                else f"{p['a']} is {p['verdict']}"
-            )
-            + "."
-        )
-        for p in training["pairs"]
+            f"The target is dev WER {percent(training['target_dev_wer'])} %, which at least half "
+            "of every variant's finished runs reach. A run failed when it diverged (no finite loss "
+            "for many steps), had another fault, or learned nothing (dev WER of 90 % or more). "
+            "Gradient norms are taken before clipping: medians over an epoch's updates and over "
+            "runs, and the largest of all."
+        ),
+        _convergence(results, systems),
     ]
+    if training["pairs"]:
+        section.blocks.append(_pairs(training["pairs"]))
     section.blocks += _curves(results, systems)
     section.blocks += _rates(results["learning_rates"])
     return section
 
 
-def _curves(results: Values, systems: Values) -> list[Figure]:
+def _convergence(results: Values, systems: Values) -> Table:
+    counts = {row["name"]: row for row in results["systems"]}
+    rows = []
+    for name, values in systems.items():
+        row, curve = counts[name], values["curve"]
+        runs, failed = values["runs"], row["failed_runs"] + row["collapsed_runs"]
+        updates = values["median_updates_to_target"]
+        hours = curve[0]["audio_hours"] / curve[0]["updates"]
+        largest = [point["grad_norm_max"][2] for point in curve if "grad_norm_max" in point]
+        rows.append([
+            name, f"{failed} of {runs} ({100 * failed / runs:.0f} %)", values["reached"],
+            "–" if updates is None else f"{updates:,.0f}",
+            "–" if updates is None else f"{updates * hours:.2f}",
+            _norm(curve[0]), _norm(curve[-1]), f"{max(largest):.3g}" if largest else "–",
+        ])  # fmt: skip
+    head = ["variant", "runs that failed", "reached the target", "updates to it (median)",
+            "hours of audio", "gradient norm, first epoch", "last epoch", "largest"]  # fmt: skip
+    return Table("Convergence, failures and gradients", head, rows)
+
+
+def _pairs(pairs: list[Values]) -> Table:
+    rows = [
+        [
+            f"{p['a']} ÷ {p['b']}", f"{p['ratio']:.2f}", str(p["runs"]), p_cell(p["p_adjusted"]),
+            p["verdict"] if p["verdict"] == NO_DIFFERENCE else f"{p['a']} is {p['verdict']}",
+        ]
+        for p in pairs
+    ]  # fmt: skip
+    head = ["pair", "updates to the target", "pairs of runs", "p after Holm", "verdict"]
+    return Table("Who needs more updates (geometric means of equally numbered runs)", head, rows)
+
+
+def _curves(results: Values, systems: Values) -> list[Block]:
+    """Dev WER and loss against updates, hours of audio and, where measured, seconds."""
     costs = results["timings"]["cost"]
-    figures = [
-        _curve(systems, "dev_wer", "updates", "dev WER, %", "updates", 100.0, False),
-        _curve(
-            systems, "loss", "audio_hours", "training loss a token", "hours of audio", 1.0, True
-        ),
-        _curve(systems, "grad_norm_median", "updates", "gradient norm", "updates", 1.0, True),
-    ]
+    scores = [("dev_wer", "dev WER, %", 100.0, False), ("loss", "training loss a token", 1.0, True)]
+    across = [("updates", "updates")]
+    if len({_hours_an_update(values) for values in systems.values()}) > 1:
+        across.append(("audio_hours", "hours of audio"))
     if set(costs) >= set(systems):
-        timed = {name: _timed(values, costs[name]) for name, values in systems.items()}
-        x_label = "seconds of one thread"
-        figures.insert(1, _curve(timed, "dev_wer", "seconds", "dev WER, %", x_label, 100.0, False))
-    return [figure for figure in figures if figure is not None]
+        systems = {name: _timed(values, costs[name]) for name, values in systems.items()}
+        across.append(("seconds", "seconds of one thread"))
+    figures = [
+        _curve(systems, key, along, label, x_label, scale, log)
+        for key, label, scale, log in scores
+        for along, x_label in across
+    ]
+    figures.append(
+        _curve(systems, "grad_norm_median", "updates", "gradient norm", "updates", 1.0, True)
+    )
+    blocks: list[Block] = [figure for figure in figures if figure is not None]
+    if len(across) < 2 or across[1][0] != "audio_hours":
+        hours = 1000 * _hours_an_update(next(iter(systems.values())))
+        blocks.append(
+            Text(f"1,000 updates are {hours:.3g} hours of audio, the same for every variant.")
+        )
+    return blocks
+
+
+def _hours_an_update(values: Values) -> float:
+    return float(f"{values['curve'][0]['audio_hours'] / values['curve'][0]['updates']:.6g}")
 
 
 def _curve(
@@ -141,24 +109,41 @@ def _curve(
             )
         )
         ends.append(f"{name} ends at {middle[-1]:.3g}")
-    title = f"{label[0].upper()}{label[1:]} against {x_label}"
+    title = f"{capital(label)} against {x_label}"
     words = "; ".join(ends)
     lowest = None if log else 0.0
-    svg = line_chart(title, words, series, Axis(x_label), Axis(label, log, lowest))
+    svg = line_chart(title, words, series, Axis(x_label, low=0.0), Axis(label, log, lowest))
     return Figure(svg, f"{title}: median over runs, band from lowest to highest. {words}.")
 
 
-def _rates(table: Values) -> list[Table]:
+def _rates(table: Values) -> list[Block]:
+    """Sensitivity: dev WER at each learning rate tried, as numbers and as a figure."""
     if not table:
         return []
     rates = sorted({row["learning_rate"] for rows in table.values() for row in rows})
-    lines = []
-    for name, rows in table.items():
+    lines, series, words = [], [], []
+    for place, (name, rows) in enumerate(table.items()):
         found = {row["learning_rate"]: row["dev_wer"] for row in rows}
         cells = ["failed" if found.get(r) is None else percent(found[r]) for r in rates]
         lines.append([name, *cells])
+        done = [row for row in rows if row["dev_wer"] is not None]
+        middle, low, high = (
+            [100 * row[key] for row in done] for key in ("dev_wer", "lowest", "highest")
+        )
+        x = [row["learning_rate"] for row in done]
+        series.append(Series(name, x, middle, low, high, place, markers=True))
+        if known := [row["dev_wer"] for row in done]:
+            words.append(f"{name} from {percent(min(known))} to {percent(max(known))} %")
+    title = "Dev WER at each learning rate tried"
+    told = "; ".join(words)
+    svg = line_chart(
+        title, told, series, Axis("learning rate", log=True), Axis("dev WER, %", low=0.0)
+    )
     head = ["variant", *(f"{rate:g}" for rate in rates)]
-    return [Table("Dev WER % at each learning rate tried", head, lines)]
+    return [
+        Table(f"{title}, % (median; one seed)", head, lines),
+        Figure(svg, f"{title}: the flatter, the less it matters. {told}."),
+    ]
 
 
 def _timed(values: Values, cost: Values) -> Values:

@@ -26,6 +26,7 @@ from speechgru.errors import SpeechgruError
 from speechgru.files import atomic_write, shown, write_json
 
 log = logging.getLogger(__name__)
+FINDING = {"probe", "claim", "method", "words", "numbers"}  # what a probe's JSON file holds
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,13 @@ def _measure(plan: Plan, means: Means) -> None:
 
 
 def _findings(folder: Path) -> list[tuple[dict[str, Any], list[str]]]:
-    """What `speechgru probe --out DIR/probes` wrote: values and drawings."""
+    """What `speechgru probe --out DIR/probes` (or a folder in it) wrote: values and drawings."""
     found = []
-    for file in sorted(folder.glob("*.json")):
+    for file in sorted(folder.rglob("*.json")):
         values = json.loads(file.read_text(encoding="utf-8"))
-        if isinstance(values, dict) and {"probe", "claim", "method", "words"} <= values.keys():
-            names = [Path(name).name for name in values.get("figures", [])]
-            drawings = [folder / name for name in names if (folder / name).is_file()]
+        if isinstance(values, dict) and values.keys() >= FINDING:
+            files = [file.with_name(Path(name).name) for name in values.get("figures", [])]
+            drawings = [drawing for drawing in files if drawing.is_file()]
             found.append((values, [d.read_text(encoding="utf-8") for d in drawings]))
     return found
 

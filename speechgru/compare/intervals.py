@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from speechgru.figures import COLOURS, FONT, WIDTH, number
+from speechgru.figures import COLOURS, FONT, WIDTH, number, round_steps
 
 LEFT, RIGHT, ROW, BOTTOM = 150, 24, 30, 46  # user units
 
@@ -42,13 +42,12 @@ def interval_chart(
         'style="max-width: 100%; height: auto">',
         f"<title>{escape(title)}</title>",
     ]
-    for step in range(5):
-        value = low + (high - low) * step / 4
+    for value in round_steps(low, high):
         at = across(value)
         parts.append(
             f'<path d="M{at:.1f} 6V{floor}" stroke="currentColor" stroke-opacity="0.15"/>'
             f'<text x="{at:.1f}" y="{floor + FONT + 4}" text-anchor="middle">'
-            f"{number(round(value, 3))}</text>"
+            f"{number(value).replace('-', '−')}</text>"
         )
     if zero:
         parts.append(f'<path d="M{across(0):.1f} 6V{floor}" stroke="currentColor"/>')

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from speechgru.compare.work import OnStep, Task, perform, read_result
+from speechgru.compare.work import OnStep, Task, failure, perform, read_result
 
 Outcome = tuple[Task, dict[str, Any]]
 
@@ -89,5 +89,6 @@ def _result(task: Task, status: int) -> dict[str, Any]:
     result = read_result(Path(task.result))
     if status == 0 and result is not None:
         return result
-    reason = f"its process ended with status {status}; see {task.folder}/worker.log"
-    return {"run": task.name, "failed": {"kind": "fault", "reason": reason}, "curve": []}
+    return failure(
+        task, "fault", f"its process ended with status {status}; see {task.folder}/worker.log"
+    )

@@ -3,7 +3,8 @@
 Design choices:
 - Everything that repeats exactly stands outside `timings`; that section alone differs when the
   same comparison is carried out again.
-- A seed counts when all its folds finished; what did not is named, with its reason.
+- A seed counts when all its folds finished; what failed is named, with its reason, and so is what
+  has not been carried out yet.
 - Rates are fractions.
 """
 
@@ -20,6 +21,7 @@ from speechgru.compare.trainability import sensitivity, trainability
 from speechgru.significance import adjust, crossed_bootstrap, rate_interval
 
 FORMAT = "speechgru-comparison-1"
+SIZE = ("width", "parameters", "macs_per_second", "ratio", "within")
 COLLAPSED = 0.90  # a dev WER from here on is a model that learned nothing
 
 
@@ -28,7 +30,7 @@ def build_results(plan: dict[str, Any], folder: Path) -> dict[str, Any]:
     evidence = gather(plan, folder)
     question = plan["question"]
     failed = {
-        name: [r for r in evidence.failures.values() if r.get("variant") == name]
+        name: [r for r in evidence.failures.values() if r["variant"] == name]
         for name in question["variants"]
     }
     results = {
@@ -42,9 +44,9 @@ def build_results(plan: dict[str, Any], folder: Path) -> dict[str, Any]:
         "trainability": trainability(evidence.runs, failed),
         "learning_rates": sensitivity(evidence.trials),
         "failures": {
-            name: result["failed"]["reason"] if result else "no result yet"
-            for name, result in evidence.failures.items()
+            name: result["failed"]["reason"] for name, result in evidence.failures.items()
         },
+        "pending": evidence.pending,
     }
     results["claims"] = quality_claims(results)
     timings: dict[str, Any] = {
@@ -57,11 +59,11 @@ def build_results(plan: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def _system(name: str, evidence: Evidence) -> dict[str, Any]:
     plan, runs = evidence.plan, evidence.runs[name]
-    failed = [r for r in evidence.failures.values() if r.get("variant") == name]
+    failed = [r for r in evidence.failures.values() if r["variant"] == name]
     rates = (plan["chosen_learning_rates"] or {}).get(name, {})
     values: dict[str, Any] = {
         "name": name,
-        **{k: plan["sizes"][name][k] for k in ("width", "parameters", "macs_per_second", "ratio")},
+        **{key: plan["sizes"][name][key] for key in SIZE},
         "learning_rates": sorted(set(rates.values())),
         "runs": len(runs),
         "failed_runs": len(failed),

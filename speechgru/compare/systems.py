@@ -39,7 +39,8 @@ class Evidence:
 
     plan: dict[str, Any]
     runs: dict[str, list[Result]]  # variant → its runs that finished, seed by seed, fold by fold
-    failures: dict[str, Result]  # name → its result, or {} where there is none
+    failures: dict[str, Result]  # name → a result that says why there is no model
+    pending: list[str]  # names of runs that have not been carried out yet
     systems: dict[str, System]  # variants with at least one whole seed
     trials: dict[str, list[Result]]
 
@@ -63,6 +64,7 @@ def gather(plan: dict[str, Any], folder: Path) -> Evidence:
     question = plan["question"]
     runs: dict[str, list[Result]] = {}
     failures: dict[str, Result] = {}
+    pending: list[str] = []
     systems: dict[str, System] = {}
     trials: dict[str, list[Result]] = {}
     for variant in question["variants"]:
@@ -71,8 +73,10 @@ def gather(plan: dict[str, Any], folder: Path) -> Evidence:
         for seed in range(1, question["seeds"] + 1):
             for fold in plan["folds"] or [""]:
                 name = run_name(variant, seed, fold)
-                result = read_result(folder / "results" / f"{name}.json") or {}
-                if "scored" in result:
+                result = read_result(folder / "results" / f"{name}.json")
+                if result is None:
+                    pending.append(name)
+                elif "scored" in result:
                     runs[variant].append(result)
                     by_seed.setdefault(seed, []).append(result)
                 else:
@@ -86,7 +90,7 @@ def gather(plan: dict[str, Any], folder: Path) -> Evidence:
             name = run_name(variant, 1, fold, rate)
             if trial := read_result(folder / "results" / f"{name}.json"):
                 trials[variant].append(trial)
-    return Evidence(plan, runs, failures, systems, trials)
+    return Evidence(plan, runs, failures, pending, systems, trials)
 
 
 def _pool(name: str, by_seed: dict[int, list[Result]]) -> System:

@@ -69,7 +69,8 @@ def curve(runs: Sequence[Result]) -> list[dict[str, Any]]:
 
 
 def sensitivity(trials: dict[str, list[Result]]) -> dict[str, list[dict[str, Any]]]:
-    """Dev WER at each learning rate of the grid, median over folds; None where all failed."""
+    """Dev WER at each learning rate of the grid: median, lowest and highest over folds; None where
+    all failed."""
     table: dict[str, list[dict[str, Any]]] = {}
     for name, each in trials.items():
         for rate in sorted({trial["learning_rate"] for trial in each}):
@@ -77,7 +78,9 @@ def sensitivity(trials: dict[str, list[Result]]) -> dict[str, list[dict[str, Any
             wers = [trial["dev_wer"] for trial in here if "failed" not in trial]
             median = statistics.median(wers) if wers else None
             failed = len(here) - len(wers)
-            row = {"learning_rate": rate, "dev_wer": median, "failed": failed}
+            ends = (min(wers, default=None), max(wers, default=None))
+            row = {"learning_rate": rate, "dev_wer": median, "lowest": ends[0], "highest": ends[1],
+                   "failed": failed}  # fmt: skip
             table.setdefault(name, []).append(row)
     return table
 

@@ -92,21 +92,29 @@ def perform(task: Task, on_step: OnStep = lambda _: None) -> dict[str, Any]:
     A run that fails leaves a result that says why: the others go on. Raises KeyboardInterrupt when
     the user stopped the training, which is then saved.
     """
-    result: dict[str, Any] = {
-        "format": FORMAT, "run": task.name, "variant": task.variant, "seed": task.seed,
-        "fold": task.fold, "recipe": fingerprint(task.recipe),
-        "learning_rate": task.recipe.training.learning_rate,
-    }  # fmt: skip
     try:
-        result |= _train_and_score(task, on_step)
+        return _keep(task, _train_and_score(task, on_step))
     except Exception as fault:  # whatever it is, the other runs go on
-        kind = "diverged" if isinstance(fault, Diverged) else "fault"
         log.debug("%s failed", task.name, exc_info=True)
         words = (
             str(fault) if isinstance(fault, SpeechgruError) else f"{type(fault).__name__}: {fault}"
         )
-        result["failed"] = {"kind": kind, "reason": " ".join(words.split())[:500]}
-        result |= _course(Run(Path(task.folder)))
+        return failure(task, "diverged" if isinstance(fault, Diverged) else "fault", words)
+
+
+def failure(task: Task, kind: str, reason: str) -> dict[str, Any]:
+    """Write the result file of a run that came to nothing. kind: "diverged" stands, "fault" is
+    tried again."""
+    failed = {"kind": kind, "reason": " ".join(reason.split())[:500]}
+    return _keep(task, {"failed": failed} | _course(Run(Path(task.folder))))
+
+
+def _keep(task: Task, values: dict[str, Any]) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "format": FORMAT, "run": task.name, "variant": task.variant, "seed": task.seed,
+        "fold": task.fold, "recipe": fingerprint(task.recipe),
+        "learning_rate": task.recipe.training.learning_rate,
+    } | values  # fmt: skip
     atomic_write(task.result, json.dumps(result, ensure_ascii=False, separators=(",", ":")) + "\n")
     return result
 

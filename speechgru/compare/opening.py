@@ -1,0 +1,167 @@
+"""The report's first sections: what was asked, what came out, and on what terms."""
+
+from typing import Any
+
+from speechgru.compare.document import Bullets, Section, Table, Text, Verdict
+from speechgru.compare.wording import NO_DIFFERENCE, listed, percent, plural, short_path, told
+from speechgru.compare.wording import signed as signed_percent
+
+Values = dict[str, Any]
+MATCHED = {
+    "params": "parameters",
+    "macs": "work (multiply-accumulates)",
+    "time": "time to transcribe",
+    "train-time": "time to train",
+}
+
+
+def answer(results: Values) -> Section:
+    question, section = results["question"], Section("The question and the answer")
+    section.blocks.append(
+        Text(
+            f"{len(question['variants'])} variants of one recipe differ in `{question['vary']}`. "
+            f"They are trained on {_trained(question)}. Word error rates (WER: words wrong, left "
+            f"out and added, in 100 words said) are measured on {_heard(results)}."
+        )
+    )
+    if results["pending"]:
+        done, left = (sum(row["runs"] for row in results["systems"]), len(results["pending"]))
+        total = plural(done + left + len(results["failures"]), "run")
+        section.blocks.append(
+            Verdict(
+                f"Not finished: {left} of {total} are still to come.", "What follows is so far."
+            )
+        )
+    section.blocks.append(_summary(results))
+    if results["pairs"]:
+        section.blocks.append(Bullets(told(results["pairs"])))
+    scored = sum("wer" in row for row in results["systems"])
+    if results["pairs"] and len(results["pairs"]) < scored * (scored - 1) // 2:
+        section.blocks.append(Text("Variants that read different words are not tested in pairs."))
+    if len(results["pairs"]) > 1:
+        section.blocks.append(
+            Text(
+                "One pair in twenty would differ by chance alone, so p is adjusted for the number "
+                "of pairs (Holm's method) before anything is said; intervals are not adjusted. "
+                "“No difference shown” does not mean equal: it means that this much data cannot "
+                "tell."
+            )
+        )
+    return section
+
+
+def _trained(question: Values) -> str:
+    data = question["recipe"]["data"]
+    if not question["folds"]:
+        return listed([short_path(path) for path in data["train"]])
+    everyone = [*data["train"], data["dev"], *filter(None, [question["test"]])]
+    return f"{listed([short_path(path) for path in dict.fromkeys(everyone)])} together"
+
+
+def _heard(results: Values) -> str:
+    question = results["question"]
+    if question["folds"]:
+        return (
+            f"each of {len(results['folds'])} speakers in turn, by models that were trained "
+            "without that speaker; the words of all are pooled"
+        )
+    if question["test"]:
+        return f"{short_path(question['test'])}, which no choice was made on"
+    return (
+        f"{short_path(question['recipe']['data']['dev'])}, on which the best epoch was chosen too, "
+        "since no test was given: rates on new speech will be higher"
+    )
+
+
+def _summary(results: Values) -> Verdict:
+    """Who has the lowest WER, and from whom that is shown to differ."""
+    if not results["pairs"]:
+        return Verdict("No two variants have results that can be compared.")
+    scored = [row for row in results["systems"] if "wer" in row]
+    best = min(scored, key=lambda row: row["wer_mean"])
+    found: dict[str, list[str]] = {"better": [], "equivalent": [], NO_DIFFERENCE: []}
+    for pair in results["pairs"]:
+        if best["name"] in (pair["a"], pair["b"]):
+            other = pair["b"] if pair["a"] == best["name"] else pair["a"]
+            verdict = "better" if pair["verdict"] in ("better", "worse") else pair["verdict"]
+            found[verdict].append(other)
+    rate = f"{percent(best['wer_mean'])} %"
+    parts = []
+    if found["better"]:
+        parts.append(f"it is shown to be better than {listed(found['better'])}")
+    if found["equivalent"]:
+        parts.append(f"it is equivalent to {listed(found['equivalent'])}")
+    if found[NO_DIFFERENCE]:
+        parts.append(f"no difference is shown between it and {listed(found[NO_DIFFERENCE])}")
+    if len(found["better"]) == len(results["question"]["variants"]) - 1:
+        return Verdict(f"{best['name']} is the best of these.", f"Its WER is {rate}; {parts[0]}.")
+    words = f"{best['name']} has the lowest WER, {rate}; {'; '.join(parts)}."
+    return Verdict("No variant is shown to be the best.", words)
+
+
+def terms(results: Values) -> Section:
+    section = Section("The terms")
+    section.blocks += [Bullets(_items(results)), _variants(results)]
+    match = results["question"]["match"]
+    outside = [row["name"] for row in results["systems"] if not row["within"]]
+    if outside:
+        section.blocks.append(
+            Text(
+                f"No width of {listed(outside)} meets equal {MATCHED.get(match, match)} within the "
+                "tolerance (1 %; times 10 %); the nearest was taken."
+            )
+        )
+    return section
+
+
+def _items(results: Values) -> list[str]:
+    """What holds for all, but for the setting that differs."""
+    question, key = results["question"], results["question"]["vary"]
+    recipe, match, rates = question["recipe"], question["match"], question["learning_rates"]
+    model, training, seeds = recipe["model"], recipe["training"], question["seeds"]
+    shape = {
+        "model.layers": plural(model["layers"], "recurrent layer"),
+        "model.bidirectional": "both ways" if model["bidirectional"] else "one way",
+    }
+    average = (
+        f", or the mean of {training['average']} epochs' weights where dev prefers it"
+        if training["average"] else ""
+    )  # fmt: skip
+    each = "for each variant and held-out speaker" if question["folds"] else "for each variant"
+    said = {
+        "": f"everything but `{key}` is the same for all: utterances and their order, "
+        "augmentation, schedule, decoder",
+        "training.seed": f"{plural(seeds, 'training')} {each}"
+        + (f", seeds 1 to {seeds}" if seeds > 1 else ", seed 1"),
+        "model": ", ".join(text for name, text in shape.items() if name != key),
+        "training.epochs": f"{training['epochs']} epochs; the best one by dev WER{average}",
+        "model.width": "equal width: parameters and work differ" if match == "width"
+        else f"the width of each variant is solved for equal {MATCHED[match]}; the recipe's own "
+        f"{model['cell']} of width {model['width']} is the measure",
+        "training.learning_rate": "the learning rate of each variant was chosen on dev among "
+        f"{', '.join(f'{rate:g}' for rate in rates)}" if rates
+        else f"learning rate {training['learning_rate']:g} for all, tuned for none of them: a "
+        "variant that wants another is at a disadvantage",
+    }  # fmt: skip
+    last = (
+        "widths and learning rates were on disk before test was touched; every model was scored "
+        "on it once"
+    )
+    return [text for name, text in said.items() if name != key] + [last]
+
+
+def _variants(results: Values) -> Table:
+    question = results["question"]
+    matched = question["match"] != "width"
+    rows = [
+        [
+            row["name"], str(row["width"]), f"{row['parameters']:,}",
+            f"{row['macs_per_second'] / 1e6:.2f}",
+            *([f"{signed_percent(row['ratio'] - 1, 1)} %"] if matched else []),
+            ", ".join(f"{rate:g}" for rate in row["learning_rates"]) or "not chosen yet",
+        ]
+        for row in results["systems"]
+    ]  # fmt: skip
+    head = ["variant", "width", "parameters", "million MACs a second of audio",
+            *([f"off equal {question['match']}"] if matched else []), "learning rate"]  # fmt: skip
+    return Table("The variants (MACs: multiply-accumulates)", head, rows)

@@ -1,0 +1,278 @@
+"""What the report says: never more than the pairs show, and nothing that the question unsays."""
+
+import copy
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from speechgru.compare.bill import cost_section
+from speechgru.compare.claims import CURED, LONG, VANISHING
+from speechgru.compare.course import training_section
+from speechgru.compare.document import Document, Section, to_html, to_markdown
+from speechgru.compare.grid import report
+from speechgru.compare.opening import answer, terms
+from speechgru.compare.probed import verdicts
+from speechgru.compare.story import tell
+from speechgru.compare.wording import listed, told
+
+Values = dict[str, Any]
+
+
+@pytest.fixture
+def results(finished: Path) -> Values:
+    """results.json of rnn and gru, two seeds; to be changed at will."""
+    return json.loads((finished / "results.json").read_text())
+
+
+def words_of(section: Section) -> str:
+    return to_markdown(Document("", [section]))
+
+
+def cells(results: Values, wers: dict[str, float], verdicts: dict[tuple[str, str], str]) -> Values:
+    """The results as if these cells had been compared, with these verdicts of the first."""
+    row, pair = results["systems"][0], results["pairs"][0]
+    results["question"]["variants"] = list(wers)
+    results["systems"] = [row | {"name": name, "wer_mean": wer} for name, wer in wers.items()]
+    results["pairs"] = [
+        pair | {"a": a, "b": b, "verdict": v, "sentence": f"{v}: {a}, {b}"}
+        for (a, b), v in verdicts.items()
+    ]
+    return results
+
+
+NONE = "no difference shown"
+
+
+@pytest.mark.parametrize(
+    ("found", "lead", "words"),
+    [
+        (("worse", "worse", NONE), "gru is the best of these.", "better than rnn and lstm"),
+        (("worse", NONE, NONE), "No variant is shown to be the best.", "better than rnn"),
+        (("worse", NONE, NONE), "No variant is shown to be the best.", "between it and lstm"),
+        (("equivalent", NONE, NONE), "No variant is shown to be the best.", "equivalent to rnn"),
+        ((NONE, NONE, "worse"), "No variant is shown to be the best.", "it and rnn and lstm"),
+    ],
+)
+def test_the_answer_is_what_the_pairs_show(results, found, lead, words):
+    pairs = [("rnn", "gru"), ("lstm", "gru"), ("rnn", "lstm")]
+    wers = {"rnn": 0.3, "gru": 0.1, "lstm": 0.2}
+    text = words_of(answer(cells(results, wers, dict(zip(pairs, found, strict=True)))))
+    assert f"> **{lead}** " in text
+    assert words in text
+    assert "WER is 10.00 %" in text or "lowest WER, 10.00 %" in text
+
+
+def test_many_pairs_are_told_by_what_they_show():
+    pairs = [{"verdict": NONE, "sentence": "no difference shown"} for _ in range(5)]
+    assert told(pairs) == ["No difference is shown in any of 5 pairs: see their intervals."]
+    pairs[1] = {"verdict": "better", "sentence": "gru is better than rnn"}
+    assert told(pairs) == [
+        "gru is better than rnn.",
+        "No difference is shown in the other 4 pairs: see their intervals.",
+    ]
+    assert told(pairs[2:]) == ["No difference shown."] * 3
+
+
+def test_lists_are_english():
+    assert [listed(list(names)) for names in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]
+
+
+def test_a_grid_that_is_not_finished_says_so(finished: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    (out / "results/gru-seed2.json").unlink()
+    results = report(out)
+    assert results["pending"] == ["gru-seed2"]
+    assert results["failures"] == {}
+    markdown = (out / "report.md").read_text()
+    assert "Not finished: 1 of 4 runs are still to come." in markdown
+    assert "Still to come, 1 run: gru-seed2." in markdown
+    assert "Failed" not in markdown
+    assert "wer" in results["systems"][1]  # of the seed that is whole
+    for file in (out / "results").glob("gru*"):
+        file.unlink()
+    report(out)
+    assert "No two variants have results that can be compared." in (out / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("vary", "unsaid"),
+    [
+        ("model.bidirectional", "both ways"),
+        ("model.layers", "recurrent layer"),
+        ("training.epochs", "the best one by dev WER"),
+        ("training.learning_rate", "learning rate 0."),
+        ("model.width", "equal width"),
+    ],
+)
+def test_terms_say_nothing_of_the_setting_that_differs(results, vary, unsaid):
+    before = words_of(terms(results))
+    assert unsaid in before
+    results["question"]["vary"] = vary
+    after = words_of(terms(results))
+    assert unsaid not in after
+    assert f"everything but `{vary}` is the same for all" in after
+
+
+def test_terms_name_what_could_not_be_matched(results):
+    results["question"]["match"] = "params"
+    results["systems"][1] |= {"ratio": 1.05, "within": False}
+    text = words_of(terms(results))
+    assert "+5.0 %" in text
+    assert "No width of gru meets equal parameters" in text
+
+
+def test_claims_are_about_cells_alone(results):
+    titles = [section.title for section in tell(results).sections]
+    assert "The article's claims, on this data" in titles
+    results["question"]["vary"] = "features.kind"
+    document = tell(results)
+    assert "The article's claims, on this data" not in [s.title for s in document.sections]
+    assert document.title.startswith("Which features.kind is better")
+
+
+def test_failed_runs_and_the_largest_gradient_are_told(results):
+    results["systems"][0] |= {"failed_runs": 1, "collapsed_runs": 1}
+    results["trainability"]["systems"]["rnn"]["runs"] = 8
+    results["trainability"]["systems"]["rnn"]["curve"][1]["grad_norm_max"] = [1.0, 2.0, 987.0]
+    text = words_of(training_section(results))
+    assert "| rnn | 2 of 8 (25 %) |" in text
+    assert "| 987 |" in text
+
+
+def test_curves_run_over_hours_only_where_they_differ_from_updates(results):
+    assert "are 0.636 hours of audio, the same" in words_of(training_section(results))
+    for row in results["trainability"]["systems"]["gru"]["curve"]:
+        row["audio_hours"] *= 2
+    text = words_of(training_section(results))
+    assert "against hours of audio" in text
+    assert "the same for every variant" not in text
+
+
+def test_learning_rates_are_told_and_drawn(results):
+    rows = [
+        {"learning_rate": 0.001, "dev_wer": 0.2, "lowest": 0.1, "highest": 0.3, "failed": 0},
+        {"learning_rate": 0.1, "dev_wer": None, "lowest": None, "highest": None, "failed": 1},
+    ]
+    results["learning_rates"] = {"rnn": rows, "gru": rows[:1]}
+    section = training_section(results)
+    assert "| rnn | 20.00 | failed |" in words_of(section)
+    assert to_html(Document("", [section])).count("Dev WER at each learning rate tried") >= 2
+
+
+ROAD = {"rtf_1_thread": 0.01, "rtf_2_threads": 0.006, "seconds_per_epoch": 2.0}
+COST = {"device": "CPU", "load": 0.5, "bytes": 1000, "roads": {"cpu": ROAD, "unroll": ROAD},
+        "fastest": "cpu", "training_bytes": 5_000_000, "precisions": {}}  # fmt: skip
+
+
+def test_shorter_weights_are_told_in_time_and_text(results):
+    short = {"rtf_1_thread": 0.005, "texts_changed": 2, "texts": 20}
+    rnn = copy.deepcopy(COST) | {"precisions": {"bfloat16": short}}
+    gru = copy.deepcopy(COST) | {
+        "precisions": {"bfloat16": short | {"wer_float32": 0.1, "wer": 0.125}}
+    }
+    results["timings"]["cost"] = {"rnn": rnn, "gru": gru}
+    text = words_of(cost_section(results))
+    assert "| rnn | bfloat16 | 0.0050 | 0.50 | 2 of 20 | – |" in text
+    assert "| gru | bfloat16 | 0.0050 | 0.50 | 2 of 20 | 10.00 → 12.50 |" in text
+    assert "Others were at work" not in text
+    rnn["load"] = 1.5
+    assert "Others were at work" in words_of(cost_section(results))
+
+
+def test_time_to_the_target_is_serial_seconds_by_epochs(results):
+    results["timings"]["cost"] = {"rnn": COST}
+    training = results["trainability"]["systems"]["rnn"]
+    training["median_updates_to_target"] = 1.5 * training["curve"][0]["updates"]
+    assert "| rnn | compiled (cpu), fastest | 2.00 | 3.0 |" in words_of(cost_section(results))
+    training["median_updates_to_target"] = None
+    assert "| not reached |" in words_of(cost_section(results))
+
+
+# What the probes say ------------------------------------------------------------------------------
+
+
+def reach(**per_frame: tuple[float, float]) -> Values:
+    """A finding of gradient reach on noise: cell → lowest and highest factor a frame."""
+    spreads = {
+        cell.replace("_", ", "): {
+            "per_frame": {"low": low, "median": (low + high) / 2, "high": high}
+        }
+        for cell, (low, high) in per_frame.items()
+    }
+    return {"probe": "gradient-reach", "numbers": {"gradient-reach-noise": spreads}}
+
+
+@pytest.mark.parametrize(
+    ("rnn", "gru", "vanishing", "cured"),
+    [
+        ((0.5, 0.6), (0.7, 0.8), "supported", "supported in part"),
+        ((0.5, 0.6), (0.99, 1.0), "supported", "supported"),
+        ((0.5, 0.6), (0.55, 0.8), "supported", "no difference shown"),
+        ((0.5, 0.6), (0.3, 0.4), "supported", "contradicted"),
+        ((1.1, 1.2), (0.99, 1.0), "contradicted", "supported"),
+        ((0.9, 1.1), (0.95, 1.0), "no difference shown", "no difference shown"),
+    ],
+)
+def test_gradient_reach_judges_vanishing_and_its_cure(rnn, gru, vanishing, cured):
+    finding = reach(rnn=rnn, gru=gru)
+    assert [v[:2] for v in verdicts(VANISHING, [finding])] == [("gradient-reach", vanishing)]
+    assert [v[:2] for v in verdicts(CURED, [finding])] == [("gradient-reach", cured)]
+
+
+def test_trained_models_say_more_than_untrained_ones_and_odd_weights_nothing():
+    finding = reach(rnn_untrained=(0.5, 0.6), rnn_trained=(1.1, 1.2))
+    finding["numbers"]["gradient-reach-noise-gain-3"] = {
+        "rnn": {"per_frame": {"low": 0.1, "median": 0.1, "high": 0.1}}
+    }
+    ((_, verdict, words),) = verdicts(VANISHING, [finding])
+    assert verdict == "contradicted"
+    assert "noise, trained × 1.15 (1.1 to 1.2)" in words
+    del finding["numbers"]["gradient-reach-noise"]
+    assert verdicts(VANISHING, [finding]) == []
+
+
+@pytest.mark.parametrize(
+    ("rnn", "gru", "verdict"),
+    [(0, 5, "supported"), (0, 3, "no difference shown"), (5, 0, "contradicted"), (4, 4, NONE)],
+)
+def test_memory_judges_long_dependencies_by_fishers_test(rnn, gru, verdict):
+    numbers = {"adding-100": {cell: {"runs": 5, "solved": solved}
+               for cell, solved in (("rnn", rnn), ("gru", gru), ("lstm", gru))}}  # fmt: skip
+    ((_, found, words),) = verdicts(LONG, [{"probe": "memory", "numbers": numbers}])
+    assert found == verdict
+    assert f"rnn solved {rnn} of 5, gru {gru} of 5" in words
+
+
+def test_fishers_test_is_scipys():
+    from scipy.stats import fisher_exact
+
+    from speechgru.compare.probed import _more
+
+    for a, b in [(5, 0), (4, 1), (3, 3), (0, 5)]:
+        table = [[a, 5 - a], [b, 6 - b]]
+        expected = min(1.0, 2 * fisher_exact(table, "greater").pvalue)
+        found = _more({"solved": a, "runs": 5}, {"solved": b, "runs": 6})
+        assert found == pytest.approx(expected)
+
+
+def test_findings_in_folders_enter_the_report(finished: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    for name in ("a", "b"):
+        folder = out / "probes" / name
+        folder.mkdir(parents=True)
+        (folder / "memory.svg").write_text(
+            f"<svg role='img' aria-label='it'><title>Drawing {name}</title></svg>"
+        )
+        finding = {"probe": "memory", "claim": "c", "method": "m", "words": [f"said by {name}"],
+                   "numbers": {}, "figures": ["memory.svg"]}  # fmt: skip
+        (folder / "memory.json").write_text(json.dumps(finding))
+    report(out)
+    text = (out / "report.md").read_text()
+    for name in ("a", "b"):
+        assert f"said by {name}" in text
+        assert f"Drawing {name}: line, the median" in text
