@@ -78,9 +78,9 @@ class Arguments(NamedTuple):
 
 
 def _rows_at_once(machine: Machine, wide: int) -> tuple[int, int, int, int]:
-    """How many rows one tile takes: as many as leave registers for panel and row."""
-    registers = 24 if machine.vec.bytes == 64 else 12
-    most = registers // wide
+    """How many rows one tile takes: as many as leave registers for the panel and a factor."""
+    registers = 32 if machine.vec.bytes == 64 else 16
+    most = min(8, (registers - 1) // wide - 1)
     return most, min(4, most), 2, 1
 
 
