@@ -15,6 +15,7 @@ from html import escape
 WIDTH, HEIGHT = 560, 360  # user units; the drawing scales to the page
 LEFT, RIGHT, BOTTOM = 66, 12, 48  # margins of the plot; the top depends on the legend
 FONT = 15  # text height; a character takes about 0.56 of it
+PAPER = "color: #1a1a1a; background: #ffffff; "  # of a drawing by itself
 COLOURS = ("#0072b2", "#d55e00", "#00895f", "#b0589a", "#7c6a1a", "#7a5cc0", "#787878")
 
 Floats = Sequence[float]
@@ -89,8 +90,12 @@ def line_chart(title: str, words: str, series: Sequence[Series], x: Axis, y: Axi
 
 def standalone(svg: str) -> str:
     """The same as a file: black on white, whatever page shows it as a picture."""
-    plain = "max-width: 100%; height: auto"
-    return svg.replace(plain, f"color: #1a1a1a; background: #ffffff; {plain}", 1) + "\n"
+    return svg.replace('style="', f'style="{PAPER}', 1) + "\n"
+
+
+def inline(svg: str) -> str:
+    """A file's drawing as part of a page again, in the page's own colours."""
+    return svg.replace(PAPER, "", 1)
 
 
 def number(value: float) -> str:

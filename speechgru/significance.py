@@ -128,7 +128,8 @@ class Comparison:
             units += " (of these speakers)"
         if min(self.seeds) == 1:
             return f"over {units} only: with one trained model a side, other seeds may differ"
-        return f"over {units} and {_seeds(self.seeds)} seeds"
+        few = " (too few to know much of other seeds)" if min(self.seeds) == 2 else ""
+        return f"over {units} and {_seeds(self.seeds)} seeds{few}"
 
     def to_json(self) -> dict[str, Any]:
         """Every field, and the verdict, as plain JSON values."""

@@ -23,6 +23,7 @@ from speechgru.compare.results import build_results
 from speechgru.compare.story import tell
 from speechgru.compare.work import OnStep, Task
 from speechgru.errors import SpeechgruError
+from speechgru.figures import inline
 from speechgru.files import atomic_write, shown, write_json
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def _findings(folder: Path) -> list[tuple[dict[str, Any], list[str]]]:
         if isinstance(values, dict) and values.keys() >= FINDING:
             files = [file.with_name(Path(name).name) for name in values.get("figures", [])]
             drawings = [drawing for drawing in files if drawing.is_file()]
-            found.append((values, [d.read_text(encoding="utf-8") for d in drawings]))
+            found.append((values, [inline(d.read_text(encoding="utf-8")) for d in drawings]))
     return found
 
 

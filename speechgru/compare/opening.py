@@ -41,10 +41,9 @@ def answer(results: Values) -> Section:
     if len(results["pairs"]) > 1:
         section.blocks.append(
             Text(
-                "One pair in twenty would differ by chance alone, so p is adjusted for the number "
-                "of pairs (Holm's method) before anything is said; intervals are not adjusted. "
-                "“No difference shown” does not mean equal: it means that this much data cannot "
-                "tell."
+                "Of pairs that do not differ, one in twenty would seem to, so p is adjusted for "
+                "the number of pairs (Holm's method) before anything is said; intervals are not. "
+                "“No difference shown” does not mean equal: this much data cannot tell."
             )
         )
     return section

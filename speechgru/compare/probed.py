@@ -32,8 +32,8 @@ def _vanishing(numbers: Values) -> tuple[str, str] | None:
     spreads = _per_frame(numbers, "rnn")
     if not spreads:
         return None
-    words = "; ".join(f"{where} × {_spread(values)}" for where, values in spreads.items())
-    words = f"a frame further back the gradient is so much smaller or larger: {words}"
+    words = "; ".join(f"{_spread(values)} on {where}" for where, values in spreads.items())
+    words = f"with every frame further back the gradient is multiplied by {words}"
     if all(values["high"] < 1 for values in spreads.values()):
         return SUPPORTED, words
     if all(values["low"] > 1 for values in spreads.values()):
@@ -52,7 +52,7 @@ def _cured(numbers: Values) -> tuple[str, str] | None:
     if not pairs:
         return None
     words = "; ".join(
-        f"{cell}, {where}: × {_spread(gated)} a frame, rnn × {_spread(rnn)}"
+        f"{cell} × {_spread(gated)} a frame, rnn × {_spread(rnn)}, on {where}"
         for cell, where, gated, rnn in pairs
     )
     if all(gated["low"] >= STEADY for _, _, gated, _ in pairs):

@@ -144,7 +144,7 @@ def _probes(probes: Probes) -> Section:
             Heading(capital(values["probe"].replace("-", " "))),
             Text(f"The claim: {values['claim']}"),
             Text(values["method"]),
-            Details("In figures", values["words"]),
+            Details("What was measured", values["words"]),
         ]
         section.blocks += [Figure(svg, _figure_words(svg)) for svg in drawings]
     return section

@@ -230,7 +230,7 @@ def test_trained_models_say_more_than_untrained_ones_and_odd_weights_nothing():
     }
     ((_, verdict, words),) = verdicts(VANISHING, [finding])
     assert verdict == "contradicted"
-    assert "noise, trained × 1.15 (1.1 to 1.2)" in words
+    assert "1.15 (1.1 to 1.2) on noise, trained" in words
     del finding["numbers"]["gradient-reach-noise"]
     assert verdicts(VANISHING, [finding]) == []
 
