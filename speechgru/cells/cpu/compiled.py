@@ -110,7 +110,7 @@ def _compile(what: str, cell: str, bits: int, lanes: int, short: bool) -> Kernel
         result = compiled(cached=False)
     took = time.perf_counter() - started
     if not result.owner.cache_hits:
-        log.info("compiled the CPU kernel %s %s in %.1f s", cell, what, took)
+        log.info("compiled the CPU kernel %s in %.1f s", f"{cell} {what}".strip(), took)
     return result
 
 
