@@ -26,7 +26,8 @@ from speechgru.audio import read_audio
 from speechgru.batches import Batch, collate, plan_batches
 from speechgru.cells import Cell, RecurrentLayer, cpu
 from speechgru.checkpoint import MODEL_FILE, Bundle
-from speechgru.files import write_json
+from speechgru.errors import SpeechgruError
+from speechgru.files import shown, write_json
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.recipe import Recipe, load_recipe
 from speechgru.recognizer import Recognizer
@@ -63,7 +64,15 @@ def measure_all(folders: dict[str, Path], file: Path, device: str) -> dict[str, 
 
 
 def read_costs(file: Path) -> dict[str, Cost]:
-    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
+    """What was measured before, if anything. Raises SpeechgruError for a damaged file."""
+    if not file.exists():
+        return {}
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as fault:
+        raise SpeechgruError(
+            f"{shown(file)}: not the costs of a comparison ({fault}); delete it to measure anew"
+        ) from None
 
 
 def measure(folder: Path, device: str = "auto") -> Cost:

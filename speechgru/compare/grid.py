@@ -90,7 +90,10 @@ def _findings(folder: Path) -> list[tuple[dict[str, Any], list[str]]]:
     """What `speechgru probe --out DIR/probes` (or a folder in it) wrote: values and drawings."""
     found = []
     for file in sorted(folder.rglob("*.json")):
-        values = json.loads(file.read_text(encoding="utf-8"))
+        try:
+            values = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as fault:
+            raise SpeechgruError(f"{shown(file)}: not a probe's finding ({fault})") from None
         if isinstance(values, dict) and values.keys() >= FINDING:
             files = [file.with_name(Path(name).name) for name in values.get("figures", [])]
             drawings = [drawing for drawing in files if drawing.is_file()]

@@ -93,7 +93,7 @@ def _differences(pairs: list[Values], held_out: bool) -> list[Block]:
             f"{signed(p['ci95'][0])} to {signed(p['ci95'][1])}", p_cell(p["p"]),
             *([p_cell(p["p_adjusted"])] if several else []),
             f"{100 * p['minimum_detectable']:.2f}",
-            f"{p['a']} is {p['verdict']}" if p["verdict"] in ("better", "worse") else p["verdict"],
+            _verdict(p),
         ]
         for p in pairs
     ]  # fmt: skip
@@ -120,6 +120,13 @@ def _differences(pairs: list[Values], held_out: bool) -> list[Block]:
         ),
         Figure(chart, "Differences with 95 % intervals; left of zero the first is better."),
     ]
+
+
+def _verdict(pair: Values) -> str:
+    if pair["verdict"] == "equivalent":
+        return f"equivalent within {100 * pair['margin']:.2f} points"
+    better_or_worse = pair["verdict"] in ("better", "worse")
+    return f"{pair['a']} is {pair['verdict']}" if better_or_worse else str(pair["verdict"])
 
 
 def _lengths(results: Values) -> Section:

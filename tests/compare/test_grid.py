@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speechgru.compare import Means, Question, ask, compare, grid, report, work
+from speechgru.compare import Means, Question, ask, compare, grid, place, report, work
 from speechgru.compare.grid import choose_rate
 from speechgru.compare.plan import read_plan
 from speechgru.errors import AudioError, SpeechgruError
@@ -176,6 +177,35 @@ def test_a_fault_that_may_pass_is_tried_again(
     assert "wer" in results["systems"][1]
     monkeypatch.setattr(work, "_score", usual)
     assert compare(asked(), tmp_path, MEANS)["failures"] == {}
+
+
+def test_a_worker_that_is_killed_is_reported_and_its_run_tried_again(
+    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    usual = place._start
+
+    def deadly(task: work.Task) -> "subprocess.Popen[bytes]":
+        if task.variant == "gru":
+            return usual(task)
+        return subprocess.Popen(["sh", "-c", "kill -9 $$"], stdin=subprocess.PIPE)
+
+    monkeypatch.setattr(place, "_start", deadly)
+    results = compare(asked(), tmp_path, Means("cpu", jobs=2, cost=False))
+    assert list(results["failures"]) == ["rnn-seed1"]
+    assert "ended with status -9; see " in results["failures"]["rnn-seed1"]
+    assert results["pending"] == []
+    assert "wer" in results["systems"][1]
+    monkeypatch.setattr(place, "_start", usual)
+    assert compare(asked(), tmp_path, MEANS)["failures"] == {}
+
+
+@pytest.mark.parametrize("name", ["cost.json", "probes/memory.json", "results/gru-seed1.json"])
+def test_a_damaged_file_is_named(finished: Path, tmp_path: Path, name: str):
+    out = shutil.copytree(finished, tmp_path / "out")
+    (out / name).parent.mkdir(exist_ok=True)
+    (out / name).write_text("{half")
+    with pytest.raises(SpeechgruError, match=Path(name).name):
+        report(out)
 
 
 def test_another_question_in_the_folder_is_refused(asked: Asked, finished: Path):

@@ -192,6 +192,12 @@ def test_time_to_the_target_is_serial_seconds_by_epochs(results):
     assert "| not reached |" in words_of(cost_section(results))
 
 
+def test_a_pairs_verdict_says_within_what_it_is_equivalent(results):
+    results["pairs"][0] |= {"verdict": "equivalent", "margin": 0.0123}
+    (section,) = [s for s in tell(results).sections if s.title == "Word error rates"]
+    assert "| equivalent within 1.23 points |" in words_of(section)
+
+
 # What the probes say ------------------------------------------------------------------------------
 
 
