@@ -134,7 +134,8 @@ def evaluate(
     from speechgru.recognizer import Recognizer
 
     recognizer = Recognizer.load(model, device, precision)
-    evaluation = run_evaluation(recognizer, manifest)
+    with console.counting_progress() as show:
+        evaluation = run_evaluation(recognizer, manifest, show)
     folder = out or (model if model.is_dir() else model.parent) / "results" / manifest.stem
     write_results(evaluation, folder, json)
     console.show_evaluation(evaluation, worst, folder)

@@ -200,8 +200,6 @@ def show_comparison(results: dict[str, Any], folder: Path) -> None:
     out.print(table)
     for pair in results["pairs"]:
         out.print(pair["sentence"], markup=False)
-    if results["pending"]:
-        warn(f"not finished: {len(results['pending'])} runs are still to come")
     for name, reason in results["failures"].items():
         warn(f"failed: {name}: {reason}")
     out.print(f"wrote {shown(folder)}/results.json, report.html, report.md", markup=False)
@@ -214,17 +212,17 @@ def show_information(rows: dict[str, str]) -> None:
 
 
 @contextmanager
-def probe_progress() -> Iterator[Callable[[int, int, str], None]]:
+def counting_progress() -> Iterator[Callable[[int, int, str], None]]:
     """A live line on a terminal: measurements done, of how many, what is under way, time left."""
     columns = (
         TextColumn("{task.completed} of {task.total}"), BarColumn(24),
-        TextColumn("{task.description}"), TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False), TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("", total=None, visible=False)
 
         def show(done: int, total: int, name: str) -> None:
-            bar.update(task, total=total, completed=done, description=name, visible=True)
+            bar.update(task, total=total, completed=done, description=shown(name), visible=True)
 
         yield show
 

@@ -1,7 +1,7 @@
 """Score a recogniser on utterances, and write what others' tools can score again."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,16 +32,24 @@ class Evaluation:
         }
 
 
-def evaluate(recognizer: Recognizer, manifest: str | Path) -> Evaluation:
+def evaluate(
+    recognizer: Recognizer,
+    manifest: str | Path,
+    on_progress: Callable[[int, int, str], None] = lambda done, total, id_: None,
+) -> Evaluation:
     """Transcribe a manifest's utterances and score them.
 
-    Raises ManifestError, and the first fault when no utterance at all can be read.
+    Raises ManifestError, and the last fault when no utterance at all can be read.
     """
-    return evaluate_utterances(recognizer, read_manifest(manifest))
+    utterances = read_manifest(manifest)
+    return evaluate_utterances(recognizer, utterances, on_progress=on_progress)
 
 
 def evaluate_utterances(
-    recognizer: Recognizer, utterances: Sequence[Utterance], cache: AudioCache | None = None
+    recognizer: Recognizer,
+    utterances: Sequence[Utterance],
+    cache: AudioCache | None = None,
+    on_progress: Callable[[int, int, str], None] = lambda done, total, id_: None,
 ) -> Evaluation:
     """The same for utterances in memory; an unreadable one is named, the rest is scored."""
     rule = recognizer.bundle.blueprint.text
@@ -50,7 +58,8 @@ def evaluate_utterances(
     failed: dict[str, str] = {}
     last: SpeechgruError | None = None
     results = recognizer.transcribe_all(utterances, cache)
-    for utterance, result in zip(utterances, results, strict=True):
+    for number, (utterance, result) in enumerate(zip(utterances, results, strict=True), 1):
+        on_progress(number, len(utterances), utterance.id)
         if isinstance(result, SpeechgruError):
             failed[utterance.id], last = str(result), result
             continue

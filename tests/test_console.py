@@ -39,7 +39,7 @@ def test_a_training_s_line_fits_an_ordinary_terminal(monkeypatch, dev_wer, eta, 
 def test_nothing_is_drawn_when_nobody_watches(capsys):
     with console.training_progress() as show:
         show(Progress(1, 2, 3, 4, 0.5, None, 6.0, 7.0))
-    with console.probe_progress() as show_probe:
+    with console.counting_progress() as show_probe:
         show_probe(1, 2, "gru")
     assert capsys.readouterr() == ("", "")
 

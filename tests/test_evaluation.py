@@ -79,6 +79,16 @@ def test_when_nobody_can_be_read_that_is_an_error():
         scored(Heard(None, None), "a", "b")
 
 
+def test_progress_is_told_utterance_by_utterance():
+    told = []
+    evaluate_utterances(
+        Heard("a", None, "c"),  # type: ignore[arg-type]
+        said("a", "b", "c"),
+        on_progress=lambda *words: told.append(words),
+    )
+    assert told == [(1, 3, "u0"), (2, 3, "u1"), (3, 3, "u2")]
+
+
 def test_the_figures_as_json():
     figures = scored(Heard("a x", None), "a é", "b").to_json()
     assert json.loads(json.dumps(figures)) == figures

@@ -38,7 +38,7 @@ def cells(
     from speechgru.bench.grid import choose
 
     grid = choose(quick, hidden, batch, directions, cases)
-    with console.probe_progress() as show:
+    with console.counting_progress() as show:
         report = bench_cells(grid, threads, json, show)
     console.show_bench(report)
     if report.faults:

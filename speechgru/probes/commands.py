@@ -136,7 +136,7 @@ def _run(probe: "Callable[[Rows, Show], Finding]", out: Path, name: str, threads
     from speechgru.probes.finding import Rows
 
     torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
-    with console.probe_progress() as show:
+    with console.counting_progress() as show:
         finding = probe(Rows(out / f"{name}.jsonl"), show)
     console.show_finding(finding, finding.write(out))
 
