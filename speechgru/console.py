@@ -200,6 +200,8 @@ def show_comparison(results: dict[str, Any], folder: Path) -> None:
     out.print(table)
     for pair in results["pairs"]:
         out.print(pair["sentence"], markup=False)
+    if results["pending"]:
+        warn(f"not finished: {len(results['pending'])} runs are still to come")
     for name, reason in results["failures"].items():
         warn(f"failed: {name}: {reason}")
     out.print(f"wrote {shown(folder)}/results.json, report.html, report.md", markup=False)
