@@ -39,7 +39,8 @@ figcaption { font-size: .9rem; max-width: 40rem; }
 .verdict { background: var(--soft); padding: .6rem 1rem; border-left: 4px solid currentColor; }
 @media print { body { max-width: none; font-size: 11pt; } figure, tr, .verdict {
   break-inside: avoid; } h2, h3, .caption { break-after: avoid; } nav { display: none; }
-  .table { overflow: visible; background: none; } th, td { padding: .2rem .4rem; } }
+  .table { overflow: visible; background: none; } table { font-size: 9pt; }
+  th, td { padding: .2rem .4rem; } th button.long, td.words { min-width: 0; } }
 """
 
 SCRIPT = """

@@ -62,7 +62,7 @@ def _errors(results: Values) -> Section:
             row["name"], percent(row["wer_mean"]), points(row["wer_std"]),
             f"{percent(row['wer_ci95'][0])} to {percent(row['wer_ci95'][1])}",
             percent(row["cer_mean"]), str(len(row["wer"])), f"{row['words']:,}",
-            str(row["utterances"]), str(row["speakers"]),
+            f"{row['utterances']:,}", str(row["speakers"]),
         ]
         for row in scored
     ]  # fmt: skip
