@@ -265,7 +265,7 @@ def _share(flags: list[bool]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--simulations", type=int, default=10_000, help="of each scenario")
+    parser.add_argument("--simulations", type=int, default=5000, help="of each scenario")
     parser.add_argument("--out", default="docs/results/significance-simulation.json")
     arguments = parser.parse_args()
 

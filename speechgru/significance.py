@@ -16,6 +16,7 @@ Design choices
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -318,15 +319,26 @@ def t_tails(t: float, df: float) -> float:
     return _incomplete_beta(df / (df + t * t), df / 2, 0.5)
 
 
+@lru_cache(maxsize=1024)
 def t_quantile(p: float, df: float) -> float:
-    """The t with P(|T| > t) = p, by bisection; 0 < p < 1."""
-    low, high = 0.0, 1.0
+    """The t with P(|T| > t) = p, 0 < p < 1: by Newton's method from below, where the tail is
+    convex, so that no step goes too far."""
+    t, high = 0.0, 1.0
     while t_tails(high, df) > p:
-        low, high = high, 2 * high
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if t_tails(middle, df) > p else (low, middle)
-    return (low + high) / 2
+        t, high = high, 2 * high
+    step = math.inf
+    while step > 1e-9 * t:
+        step = (t_tails(t, df) - p) / (2 * _density(t, df))
+        t += step
+    return t
+
+
+def _density(t: float, df: float) -> float:
+    """Student's; the normal law's for many degrees of freedom, as in `t_tails`."""
+    if df > 1e6:
+        return math.exp(-t * t / 2) / math.sqrt(2 * math.pi)
+    scale = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - math.log(df * math.pi) / 2
+    return math.exp(scale - (df + 1) / 2 * math.log1p(t * t / df))
 
 
 def _incomplete_beta(x: float, a: float, b: float) -> float:
