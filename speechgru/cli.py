@@ -196,8 +196,12 @@ def transcribe(
         str, typer.Option("--output-format", "--format", "-f", help="txt or json")
     ] = "txt",
     output_dir: Annotated[
-        Path | None, typer.Option("--output-dir", "--out", "-o", help="a file for each, in here")
+        Path | None,
+        typer.Option(
+            "--output-dir", "--out", "-o", help="a file for each, in here; as FOLDERS are"
+        ),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="write over texts that are there")] = False,
     device: Device = "auto",
     precision: Precision = "float32",
     threads: Threads = 0,
@@ -210,14 +214,14 @@ def transcribe(
     from speechgru.transcription import check_format, find_sounds, transcribe_files
 
     check_format(output_format)
-    files = find_sounds(sources)
+    sounds = find_sounds(sources)
     recognizer = Recognizer.load(model, device, precision)
     failed = 0
-    for outcome in transcribe_files(recognizer, files, output_format, output_dir):
+    for outcome in transcribe_files(recognizer, sounds, output_format, output_dir, force):
         console.show_transcript(outcome)
         failed += outcome.fault is not None
     if failed:
-        console.warn(f"{failed} of {len(files)} files could not be transcribed")
+        console.warn(f"{failed} of {len(sounds)} could not be transcribed")
         raise typer.Exit(1)
 
 

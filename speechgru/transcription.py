@@ -2,17 +2,27 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from speechgru.audio import AUDIO_SUFFIXES
+from speechgru.corpora.common import files_below
 from speechgru.errors import AudioError, SpeechgruError
 from speechgru.files import atomic_write, shown
 from speechgru.recognizer import Recognizer, Transcript
 
 FORMATS = ("txt", "json")
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A file to transcribe, or a folder in which none could be found, and why."""
+
+    source: Path
+    place: Path  # below the folder that was searched; the name alone of a file given by itself
+    fault: SpeechgruError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,55 +41,77 @@ def check_format(name: str) -> None:
         raise SpeechgruError(f"output format {name!r}: expected one of {', '.join(FORMATS)}")
 
 
-def find_sounds(sources: Sequence[Path]) -> list[Path]:
+def find_sounds(sources: Sequence[Path]) -> list[Sound]:
     """Files as given, and every sound file under the folders given, sorted; each once.
 
-    Raises AudioError for a folder without sound, and one that cannot be searched. A path that is
-    not there stays in the list: it is named when its turn comes.
+    Links to folders are followed. A folder without sound, and one that cannot be searched, stands
+    in the list with its fault; a path that is not there is named when its turn comes.
     """
-    files: list[Path] = []
+    sounds: dict[Path, Sound] = {}
     for source in sources:
-        if not source.is_dir():
-            files.append(source)
-            continue
-        found = sorted(
-            Path(folder) / name
-            for folder, _, names in os.walk(source, onerror=_refuse)
-            for name in names
-            if Path(name).suffix.lower() in AUDIO_SUFFIXES
-        )
-        if not found:
-            raise AudioError(
-                f"{shown(source)}: no sound file in this folder "
-                f"(looked for {' '.join(sorted(AUDIO_SUFFIXES))})"
-            )
-        files += found
-    return list(dict.fromkeys(files))
+        folder = os.path.isdir(source)
+        for sound in _sounds_below(source) if folder else [Sound(source, Path(source.name))]:
+            sounds.setdefault(sound.source, sound)
+    return list(sounds.values())
 
 
-def _refuse(fault: OSError) -> NoReturn:
-    raise AudioError(f"{shown(fault.filename)}: cannot be searched: {fault.strerror}") from None
+def _sounds_below(folder: Path) -> list[Sound]:
+    faults: list[OSError] = []
+    files = sorted(
+        file for file in files_below(folder, faults.append) if file.suffix.lower() in AUDIO_SUFFIXES
+    )
+    sounds = [Sound(file, file.relative_to(folder)) for file in files]
+    for fault in faults:
+        reason = f"{shown(fault.filename)}: cannot be searched: {fault.strerror}"
+        sounds.append(Sound(Path(fault.filename), Path(), AudioError(reason)))
+    if not sounds:
+        looked_for = " ".join(sorted(AUDIO_SUFFIXES))
+        reason = f"{shown(folder)}: no sound file in this folder (looked for {looked_for})"
+        sounds.append(Sound(folder, Path(), AudioError(reason)))
+    return sounds
 
 
 def transcribe_files(
-    recognizer: Recognizer, files: Sequence[Path], output_format: str, folder: Path | None
+    recognizer: Recognizer,
+    sounds: Sequence[Sound],
+    output_format: str,
+    folder: Path | None,
+    force: bool = False,
 ) -> Iterator[Outcome]:
-    """One outcome a file, in order; with `folder`, each text is also written there."""
-    names = _output_names(files, output_format) if folder else {}
-    for file, result in zip(files, recognizer.transcribe_all(files), strict=True):
+    """One outcome a sound, in order; with `folder`, each text is also written there, but over
+    nothing that was there before, unless by `force`."""
+    names = _output_names(sounds, output_format)
+    targets = {source: folder / name for source, name in names.items()} if folder else {}
+    faults = {sound.source: sound.fault for sound in sounds if sound.fault}
+    if not force:
+        faults |= {
+            source: _is_there(target)
+            for source, target in targets.items()
+            if source not in faults and target.exists()
+        }
+    results = recognizer.transcribe_all([s.source for s in sounds if s.source not in faults])
+    for source in [sound.source for sound in sounds]:
+        result = faults.get(source) or next(results)
         if isinstance(result, SpeechgruError):
-            yield Outcome(file, None, result, None, "")
+            yield Outcome(source, None, result, None, "")
             continue
-        output = _render(file, result, output_format)
-        written = folder / names[file] if folder else None
+        output = _render(source, result, output_format)
+        written = targets.get(source)
         if written:
             try:
                 atomic_write(written, output + "\n")
             except OSError as fault:
                 error = SpeechgruError(f"{shown(written)}: cannot be written: {fault.strerror}")
-                yield Outcome(file, None, error, None, "")
+                yield Outcome(source, None, error, None, "")
                 continue
-        yield Outcome(file, result, None, written, output)
+        yield Outcome(source, result, None, written, output)
+
+
+def _is_there(target: Path) -> SpeechgruError:
+    return SpeechgruError(
+        f"{shown(target)}: there is such a file already; --force writes over it, or take another "
+        "--output-dir"
+    )
 
 
 def _render(file: Path, transcript: Transcript, output_format: str) -> str:
@@ -102,18 +134,20 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _output_names(files: Sequence[Path], suffix: str) -> dict[Path, str]:
-    """a.wav → a.txt; where two would fall together, the whole name stays: a.wav.txt, then
-    a number."""
+def _output_names(sounds: Sequence[Sound], suffix: str) -> dict[Path, str]:
+    """Source → where its text goes: anna/1.wav → anna/1.txt; where two would fall together, the
+    whole name stays: 1.wav.txt, then a number."""
     taken: set[str] = set()
     names: dict[Path, str] = {}
-    stems = [shown(file.stem) for file in files]
-    for file, stem in zip(files, stems, strict=True):
-        name = f"{stem}.{suffix}" if stems.count(stem) == 1 else f"{shown(file.name)}.{suffix}"
+    stems = [shown(str(sound.place).removesuffix(sound.place.suffix)) for sound in sounds]
+    uses = Counter(stems)
+    for sound, stem in zip(sounds, stems, strict=True):
+        whole = shown(sound.place)
+        name = f"{stem}.{suffix}" if uses[stem] == 1 else f"{whole}.{suffix}"
         number = 1
         while name in taken:
             number += 1
-            name = f"{shown(file.name)}.{number}.{suffix}"
+            name = f"{whole}.{number}.{suffix}"
         taken.add(name)
-        names[file] = name
+        names[sound.source] = name
     return names

@@ -136,7 +136,6 @@ WRONG = [
     (("score", "no.trn", "TEXT"), ["no.trn", "cannot be read"]),
     (("score", "TEXT", "TEXT", "--json", "RUN"), ["RUN", "cannot be written"]),
     (("transcribe", "DEV", "--model", "RUN", "--format", "srt"), ["'srt'", "txt, json"]),
-    (("transcribe", "EMPTY", "--model", "RUN"), ["EMPTY", "no sound file", ".wav"]),
     (("transcribe", "DEV", "--model", "nowhere"), ["nowhere", "run folder"]),
     (("compare", "--out", "o"), ["recipes/NAME", "--report-only"]),
     (("info", "nowhere"), ["nowhere", "an4, digits, fsdd"]),
@@ -168,6 +167,18 @@ def test_wrong_input_is_told_in_one_line_with_status_2(words, named, speechgru, 
     assert sorted(path.name for path in places.iterdir()) == [
         "DEV", "EMPTY", "RECIPE", "RUN", "TEXT"
     ]  # fmt: skip
+
+
+def test_a_folder_without_sound_is_a_file_s_fault_and_the_rest_is_done(speechgru, places, tones):
+    (places / "here.wav").symlink_to(next((tones / "dev").iterdir()))
+    order = ("transcribe", "here.wav", "EMPTY", "--model", "RUN", "-o", "texts", "--device", "cpu")
+    said = speechgru(*order)
+    assert (said.status, said.out) == (1, "here.wav → texts/here.txt\n")
+    fault, count = said.err.splitlines()
+    assert fault.startswith("speechgru: EMPTY: no sound file in this folder")
+    assert count == "1 of 2 could not be transcribed"
+    assert "here.txt: there is such a file already; --force" in speechgru(*order).err
+    assert speechgru(*order, "--force").out == said.out
 
 
 @pytest.mark.parametrize("debug", [["--debug"], []])

@@ -1,5 +1,6 @@
 """Readers of corpora: small look-alikes here, the real ones under SPEECHGRU_DATA."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -239,6 +240,21 @@ def test_librispeech_follows_links_and_survives_loops(
     (librispeech / "train-clean-5/7/loop").symlink_to(librispeech / "train-clean-5")
     (linked / "SPEAKERS.TXT").write_text((librispeech / "SPEAKERS.TXT").read_text())
     assert ids(prepare("librispeech", linked)) == ids(prepare("librispeech", librispeech))
+
+
+def test_librispeech_names_a_folder_that_cannot_be_searched(
+    librispeech: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = os.scandir
+
+    def refuse(folder: str) -> object:
+        if str(folder).endswith("/103"):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    message = refused("librispeech", librispeech)
+    assert message == f"{librispeech}/train-clean-5/103: cannot be searched: Permission denied"
 
 
 def test_librispeech_faults(librispeech: Path) -> None:

@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechgru.errors import AudioError, SpeechgruError
+from speechgru.files import shown
 from speechgru.recognizer import Transcript
 from speechgru.transcription import (
     FORMATS,
     Outcome,
+    Sound,
     _output_names,
     check_format,
     find_sounds,
@@ -32,8 +34,11 @@ class Echo:
                 yield Transcript(f"this is {file.stem}", 1.5)
 
 
-def transcribed(files: list[Path], output_format: str, folder: Path | None) -> list[Outcome]:
-    return list(transcribe_files(Echo(), files, output_format, folder))  # type: ignore[arg-type]
+def transcribed(
+    sources: list[Path], output_format: str, folder: Path | None, force: bool = False
+) -> list[Outcome]:
+    sounds = find_sounds(sources)
+    return list(transcribe_files(Echo(), sounds, output_format, folder, force))  # type: ignore[arg-type]
 
 
 def touch(folder: Path, *names: str) -> list[Path]:
@@ -49,29 +54,41 @@ def touch(folder: Path, *names: str) -> list[Path]:
 
 def test_a_folder_is_searched_for_sound_and_sorted(tmp_path):
     touch(tmp_path, "b.WAV", "a/z.flac", "a/b/c.m4a", "notes.txt", "a.wav", "wav", "a.wav.md5")
-    found = find_sounds([tmp_path])
-    names = [str(file.relative_to(tmp_path)) for file in found]
-    assert names == ["a/b/c.m4a", "a/z.flac", "a.wav", "b.WAV"]
+    names = ["a/b/c.m4a", "a/z.flac", "a.wav", "b.WAV"]
+    assert find_sounds([tmp_path]) == [Sound(tmp_path / name, Path(name)) for name in names]
 
 
 def test_files_stay_as_given_whatever_they_are_called(tmp_path):
     given_files = [Path("missing.wav"), *touch(tmp_path, "recording.bin")]
-    assert find_sounds(given_files) == given_files
+    assert find_sounds(given_files) == [Sound(file, Path(file.name)) for file in given_files]
 
 
 def test_each_file_once_in_the_order_of_its_first_mention(tmp_path):
     a, b = touch(tmp_path, "a.wav", "b.wav")
-    assert find_sounds([b, tmp_path, a, b]) == [b, a]
+    assert [sound.source for sound in find_sounds([b, tmp_path, a, b])] == [b, a]
 
 
-def test_a_folder_without_sound_is_an_error_not_a_success(tmp_path):
-    touch(tmp_path, "notes.txt")
-    with pytest.raises(AudioError, match=r"no sound file in this folder .*\.flac .*\.wav"):
-        find_sounds([tmp_path])
+def test_linked_folders_are_searched_once_each(tmp_path):
+    touch(tmp_path, "real/a.wav", "in/b.wav")
+    (tmp_path / "in/linked").symlink_to(tmp_path / "real")
+    (tmp_path / "in/loop").symlink_to(tmp_path / "in")
+    assert [str(sound.place) for sound in find_sounds([tmp_path / "in"])] == [
+        "b.wav",
+        "linked/a.wav",
+    ]
 
 
-def test_a_folder_that_cannot_be_searched_is_named(tmp_path, monkeypatch):
-    touch(tmp_path, "a.wav", "locked/b.wav")
+def test_a_folder_without_sound_is_a_fault_and_the_rest_is_done(tmp_path):
+    good, _ = touch(tmp_path, "good.wav", "empty/notes.txt")
+    empty, fine = transcribed([tmp_path / "empty", good], "txt", tmp_path / "out")
+    assert (empty.source, empty.written) == (tmp_path / "empty", None)
+    assert str(empty.fault).startswith(f"{tmp_path}/empty: no sound file in this folder (looked")
+    assert ".flac " in str(empty.fault)
+    assert (fine.output, fine.fault) == ("this is good", None)
+
+
+def test_a_folder_that_cannot_be_searched_is_named_and_the_rest_is_done(tmp_path, monkeypatch):
+    touch(tmp_path, "a.wav", "locked/b.wav", "z/c.wav")
     scan = os.scandir
 
     def refuse(folder: str) -> object:
@@ -80,8 +97,14 @@ def test_a_folder_that_cannot_be_searched_is_named(tmp_path, monkeypatch):
         return scan(folder)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(AudioError, match="locked: cannot be searched: Permission denied"):
-        find_sounds([tmp_path])
+    outcomes = transcribed([tmp_path], "txt", None)
+    assert [(o.output, str(o.fault or "")) for o in outcomes] == [
+        ("this is a", ""),
+        ("this is c", ""),
+        ("", f"{tmp_path}/locked: cannot be searched: Permission denied"),
+    ]
+    (alone,) = transcribed([tmp_path / "locked"], "txt", None)
+    assert "cannot be searched" in str(alone.fault)
 
 
 # What is said -------------------------------------------------------------------------------------
@@ -117,11 +140,12 @@ def test_json_keeps_a_name_true_and_the_terminal_safe(name):
 
 def test_json_of_a_name_that_is_no_unicode():
     class Silent:
-        def transcribe_all(self, files: Iterable[Path]) -> list[Transcript]:
-            return [Transcript("one", 1.0)]
+        def transcribe_all(self, files: Iterable[Path]) -> Iterator[Transcript]:
+            yield Transcript("one", 1.0)
 
     file = Path(os.fsdecode(b"\xff.wav"))
-    line = next(transcribe_files(Silent(), [file], "json", None)).output  # type: ignore[arg-type]
+    sounds = [Sound(file, file)]
+    line = next(transcribe_files(Silent(), sounds, "json", None)).output  # type: ignore[arg-type]
     line.encode()
     assert json.loads(line)["file"] == r"\udcff.wav"
 
@@ -148,8 +172,31 @@ def test_a_folder_that_cannot_be_written_is_each_file_s_fault(tmp_path):
     ]
 
 
+def test_what_was_there_before_is_kept_unless_by_force(tmp_path):
+    touch(tmp_path, "a.wav", "b.wav", "a.txt")
+    (tmp_path / "a.txt").write_text("typed by hand\n")
+    kept, done = transcribed([tmp_path], "txt", tmp_path)
+    assert str(kept.fault) == (
+        f"{tmp_path}/a.txt: there is such a file already; --force writes over it, or take another "
+        "--output-dir"
+    )
+    assert (tmp_path / "a.txt").read_text() == "typed by hand\n"
+    assert (done.written, done.written.read_text()) == (tmp_path / "b.txt", "this is b\n")
+    outcomes = transcribed([tmp_path], "txt", tmp_path, force=True)
+    assert [o.fault for o in outcomes] == [None, None]
+    assert (tmp_path / "a.txt").read_text() == "this is a\n"
+
+
+def test_texts_lie_as_the_sounds_of_a_folder_do(tmp_path):
+    touch(tmp_path, "in/anna/1.wav", "in/bob/1.wav", "in/2.wav", "3.wav")
+    outcomes = transcribed([tmp_path / "in", tmp_path / "3.wav"], "txt", tmp_path / "out")
+    written = [str(o.written.relative_to(tmp_path / "out")) for o in outcomes]
+    assert written == ["2.txt", "anna/1.txt", "bob/1.txt", "3.txt"]
+    assert all((tmp_path / "out" / name).is_file() for name in written)
+
+
 def names(*files: str) -> list[str]:
-    return list(_output_names([Path(file) for file in files], "txt").values())
+    return list(_output_names(find_sounds([Path(file) for file in files]), "txt").values())
 
 
 def test_names_of_outputs():
@@ -163,11 +210,17 @@ def test_names_of_outputs():
 PARTS = st.sampled_from(["a", "b", "a.wav", ".wav", "a.2", "\n", "é", "-a", "..."])
 
 
-@given(st.lists(st.tuples(PARTS, PARTS, PARTS), max_size=8, unique=True))
-def test_no_two_files_share_an_output_and_none_leaves_the_folder(parts):
+@given(st.lists(st.tuples(PARTS, PARTS, PARTS), max_size=8, unique=True), st.booleans())
+def test_no_two_files_share_an_output_and_none_leaves_the_folder(parts, alone):
     files = [Path(*folders, name + ".wav") for *folders, name in parts]
-    found = _output_names(list(dict.fromkeys(files)), "txt")
+    sounds = [Sound(file, Path(file.name) if alone else file) for file in files]
+    found = _output_names(sounds, "txt")
     assert len(set(found.values())) == len(set(files))
-    for name in found.values():
-        assert Path(name).name == name
+    for file, name in found.items():
+        assert (
+            Path(name).name == name
+            if alone
+            else Path(name).parts[:-1] == tuple(shown(part) for part in file.parts[:-1])
+        )
+        assert ".." not in Path(name).parts
         assert name.isprintable()

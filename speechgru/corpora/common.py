@@ -1,7 +1,7 @@
 """What every reader of a corpus needs: its result, lengths from headers, audio found by id."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,14 +76,23 @@ def audio_below(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def files_below(folder: Path) -> Iterator[Path]:
-    """Every file in a folder and those below it; a folder met again through a link is skipped."""
+def files_below(
+    folder: Path, on_fault: Callable[[OSError], object] | None = None
+) -> Iterator[Path]:
+    """Every file in a folder and those below it; a folder met again through a link is skipped.
+
+    Raises CorpusError for a folder that cannot be searched, unless `on_fault` takes the fault.
+    """
     seen = {os.path.realpath(folder)}
-    for root, folders, names in os.walk(folder, followlinks=True):
+    for root, folders, names in os.walk(folder, onerror=on_fault or _refuse, followlinks=True):
         real = {name: os.path.realpath(os.path.join(root, name)) for name in sorted(folders)}
         folders[:] = [name for name, path in real.items() if path not in seen]
         seen.update(real.values())
         yield from (Path(root, name) for name in sorted(names))
+
+
+def _refuse(fault: OSError) -> NoReturn:
+    raise CorpusError(f"{shown(fault.filename)}: cannot be searched: {fault.strerror}") from None
 
 
 def need_source(source: Path | None, name: str, expected: str, origin: str) -> Path:
