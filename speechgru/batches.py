@@ -78,28 +78,42 @@ def collate(
 
 
 class AudioCache:
-    """Decoded audio, kept as 16-bit integers up to a bound; what does not fit is read again."""
+    """Decoded audio, kept up to a bound; what does not fit is read again. Sound that 16-bit
+    integers hold exactly is kept as such, in half the memory of any other."""
 
     def __init__(self, sample_rate: int, limit_bytes: int) -> None:
         self.sample_rate, self.free = sample_rate, limit_bytes
-        self._held: dict[tuple[Path, float, float], npt.NDArray[np.int16]] = {}
+        self._held: dict[tuple[Path, float, float], npt.NDArray[np.int16 | np.float32]] = {}
         self._lock = Lock()
 
     def read(self, utterance: Utterance) -> npt.NDArray[np.float32]:
-        """(samples,) float32; the same values whether they were kept or not."""
+        """(samples,) float32: what `read_audio` returns."""
         # Not its id, which is unique within a manifest only: dev's a.wav may not be training's.
         key = (utterance.audio, utterance.offset, utterance.duration)
         held = self._held.get(key)
-        if held is None:
-            samples = read_audio(
-                utterance.audio, self.sample_rate, utterance.offset, utterance.duration
-            )
-            held = np.clip(np.rint(samples * 32768), -32768, 32767).astype(np.int16)
-            with self._lock:
-                if held.nbytes <= self.free and key not in self._held:
-                    self._held[key] = held
-                    self.free -= held.nbytes
-        return held.astype(np.float32) / np.float32(32768)
+        if held is not None:
+            return _expanded(held)
+        samples = read_audio(
+            utterance.audio, self.sample_rate, utterance.offset, utterance.duration
+        )
+        held = _compact(samples)
+        with self._lock:
+            if held.nbytes <= self.free and key not in self._held:
+                self._held[key] = held
+                self.free -= held.nbytes
+        return samples
+
+
+def _compact(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.int16 | np.float32]:
+    """The samples as 16-bit integers if nothing is lost, else a copy."""
+    short = np.rint(np.clip(samples, -1, 32767 / 32768) * np.float32(32768)).astype(np.int16)
+    return short if np.array_equal(_expanded(short), samples) else samples.copy()
+
+
+def _expanded(held: npt.NDArray[np.int16 | np.float32]) -> npt.NDArray[np.float32]:
+    """The samples again, in memory of their own."""
+    samples = held.astype(np.float32)
+    return samples / np.float32(32768) if held.dtype == np.int16 else samples
 
 
 def load_ahead(

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from tones import RATE, say, tone_recipe, write_split
 from torch import Tensor
 
-from speechgru.batches import Batch, collate
+from speechgru.batches import AudioCache, Batch, collate
 from speechgru.checkpoint import average_weights, load_model, read_tensors
 from speechgru.errors import CheckpointError, ManifestError, TrainingError
-from speechgru.evaluation import evaluate
+from speechgru.evaluation import evaluate, evaluate_utterances
 from speechgru.features import FeatureExtractor
 from speechgru.manifest import Utterance, read_manifest, write_manifest
 from speechgru.recipe import Recipe, TrainingRecipe
@@ -117,6 +117,22 @@ def test_dev_is_scored_as_users_will_and_without_augmentation(tones, tmp_path):
     scored = evaluate(Recognizer.load(tmp_path / "run"), tones / "dev.jsonl").score
     assert result.dev_wer == scored.wer
     assert result.dev_cer == scored.cer
+
+
+def test_loud_sound_is_scored_as_users_will(tones, tone_run, tmp_path):
+    """Floats on the scale of 16-bit integers; were they clipped, their noise would be as loud as
+    their tones."""
+    dev = []
+    for utterance in read_manifest(tones / "dev.jsonl"):
+        wave, rate = soundfile.read(utterance.audio, dtype="float32")
+        file = tmp_path / utterance.audio.name
+        soundfile.write(file, 32768 * wave, rate, subtype="FLOAT")
+        dev.append(replace(utterance, audio=file))
+    recognizer = Recognizer.load(tone_run)
+    read = evaluate_utterances(recognizer, dev).score
+    kept = evaluate_utterances(recognizer, dev, AudioCache(RATE, 10**7)).score
+    assert read.wer < 0.5
+    assert kept == read
 
 
 def test_dev_is_not_confused_with_training_s_files_of_the_same_names(few, tmp_path):
