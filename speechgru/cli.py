@@ -130,15 +130,15 @@ def evaluate(
 
     _use_threads(threads)
     from speechgru.evaluation import evaluate as run_evaluation
-    from speechgru.evaluation import write_results
+    from speechgru.evaluation import results_folder, write_results
     from speechgru.recognizer import Recognizer
 
     recognizer = Recognizer.load(model, device, precision)
     with console.counting_progress() as show:
         evaluation = run_evaluation(recognizer, manifest, show)
-    folder = out or (model if model.is_dir() else model.parent) / "results" / manifest.stem
-    write_results(evaluation, folder, json)
-    console.show_evaluation(evaluation, worst, folder)
+    console.show_evaluation(evaluation, worst)
+    folder = out or results_folder(model if model.is_dir() else model.parent, manifest)
+    console.show_written(write_results(evaluation, folder, json))
     if evaluation.failed:
         raise typer.Exit(1)
 
@@ -155,9 +155,9 @@ def score(
     from speechgru.files import write_json
 
     result = scoring.score_files(reference, hypothesis)
+    console.show_score(result, worst)
     if json:
         write_json(json, result.to_json())
-    console.show_score(result, worst)
 
 
 @app.command(
@@ -181,9 +181,9 @@ def significance(
     from speechgru.mapsswe import compare_files
 
     report = compare_files(reference, a, b, None if margin is None else margin / 100)
+    console.show_significance(report)
     if json:
         write_json(json, report.to_json())
-    console.show_significance(report)
 
 
 @app.command(

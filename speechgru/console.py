@@ -42,6 +42,10 @@ def warn(message: str) -> None:
     err.print(message, style="yellow", markup=False)
 
 
+def show_written(files: Sequence[Path]) -> None:
+    out.print("wrote " + ", ".join(shown(file) for file in files), markup=False)
+
+
 def show_corpus(
     name: str, rows: Sequence["SummaryRow"], files: Sequence[Path], problems: Sequence[str]
 ) -> None:
@@ -58,7 +62,7 @@ def show_corpus(
     out.print(table)
     for problem in problems:
         warn(problem)
-    out.print("wrote " + ", ".join(shown(file) for file in files), markup=False)
+    show_written(files)
 
 
 @contextmanager
@@ -117,7 +121,7 @@ def show_score(score: "Score", worst: int) -> None:
     )
 
 
-def show_evaluation(evaluation: "Evaluation", worst: int, folder: Path) -> None:
+def show_evaluation(evaluation: "Evaluation", worst: int) -> None:
     show_score(evaluation.score, worst)
     out.print(f"both sides normalised: {evaluation.normalisation}", markup=False)
     if evaluation.unknown:
@@ -125,7 +129,6 @@ def show_evaluation(evaluation: "Evaluation", worst: int, folder: Path) -> None:
         warn(f"characters the model cannot write, counted as errors: {listed}")
     for id_, fault in evaluation.failed.items():
         warn(f"not scored: {id_}: {fault}")
-    out.print(f"wrote {shown(folder)}/ref.trn, hyp.trn, score.json", markup=False)
 
 
 def show_significance(report: "PairReport") -> None:
@@ -234,7 +237,7 @@ def show_finding(finding: "Finding", files: Sequence[Path]) -> None:
     out.print(finding.method, markup=False)
     for line in finding.words:
         out.print(f"- {line}", markup=False)
-    out.print("wrote " + ", ".join(shown(file) for file in files), markup=False)
+    show_written(files)
 
 
 def show_bench(report: "Report") -> None:

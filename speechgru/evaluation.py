@@ -1,5 +1,7 @@
 """Score a recogniser on utterances, and write what others' tools can score again."""
 
+import json
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +10,7 @@ from typing import Any
 
 from speechgru.batches import AudioCache
 from speechgru.errors import SpeechgruError
-from speechgru.files import write_json
+from speechgru.files import shown, write_json
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import Score, score, write_trn
@@ -23,12 +25,14 @@ class Evaluation:
     unknown: dict[str, int]  # characters of the references that the model cannot write
     failed: dict[str, str]
     normalisation: str  # the rule applied to both sides, in words
+    manifest: str | None = None  # the file that was scored, absolute
 
     def to_json(self) -> dict[str, Any]:
         return self.score.to_json() | {
             "unknown_characters": self.unknown,
             "failed": self.failed,
             "normalisation": self.normalisation,
+            "manifest": self.manifest,
         }
 
 
@@ -42,7 +46,8 @@ def evaluate(
     Raises ManifestError, and the last fault when no utterance at all can be read.
     """
     utterances = read_manifest(manifest)
-    return evaluate_utterances(recognizer, utterances, on_progress=on_progress)
+    evaluation = evaluate_utterances(recognizer, utterances, on_progress=on_progress)
+    return replace(evaluation, manifest=_identity(manifest))
 
 
 def evaluate_utterances(
@@ -73,11 +78,42 @@ def evaluate_utterances(
     return Evaluation(scored, dict(unknown.most_common()), failed, describe(rule))
 
 
-def write_results(evaluation: Evaluation, folder: Path, json: Path | None = None) -> None:
-    """ref.trn, hyp.trn and score.json into `folder`; the figures also to `json` if given."""
+def results_folder(run: Path, manifest: Path) -> Path:
+    """Where a manifest's results go: RUN/results/test; where another manifest's are there already,
+    results/an4-test, with as many folders of the manifest's path as it takes."""
+    name = manifest.stem
+    for parent in Path(os.path.abspath(manifest)).parents:
+        folder = run / "results" / name
+        if _holds(folder) in (None, _identity(manifest)):
+            break
+        name = f"{parent.name}-{name}"
+    return folder
+
+
+def write_results(
+    evaluation: Evaluation, folder: Path, json_file: Path | None = None
+) -> list[Path]:
+    """ref.trn, hyp.trn and score.json into `folder`, the figures also to `json_file` if given;
+    returns what was written. Raises SpeechgruError."""
     scored = evaluation.score.utterances
-    write_trn(folder / "ref.trn", [(u.id, u.reference) for u in scored])
-    write_trn(folder / "hyp.trn", [(u.id, u.hypothesis) for u in scored])
-    for path in (folder / "score.json", json):
-        if path is not None:
-            write_json(path, evaluation.to_json())
+    files = [folder / name for name in ("ref.trn", "hyp.trn", "score.json")]
+    write_trn(files[0], [(u.id, u.reference) for u in scored])
+    write_trn(files[1], [(u.id, u.hypothesis) for u in scored])
+    files += [json_file] if json_file else []
+    for path in files[2:]:
+        write_json(path, evaluation.to_json())
+    return files
+
+
+def _identity(manifest: str | Path) -> str:
+    return shown(os.path.realpath(manifest))
+
+
+def _holds(folder: Path) -> str | None:
+    """The manifest whose results are in a folder; "" if that cannot be told, None without any."""
+    try:
+        return str(json.loads((folder / "score.json").read_bytes())["manifest"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

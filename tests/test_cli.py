@@ -1,6 +1,7 @@
 """The command line: its help, its exit statuses, and how it tells what went wrong."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typer.main import get_command
 
 from speechgru.cli import app
 from speechgru.files import write_json
+from speechgru.manifest import read_manifest, write_manifest
 
 SPEECHGRU = Path(sys.executable).with_name("speechgru")
 
@@ -167,6 +169,36 @@ def test_wrong_input_is_told_in_one_line_with_status_2(words, named, speechgru, 
     assert sorted(path.name for path in places.iterdir()) == [
         "DEV", "EMPTY", "RECIPE", "RUN", "TEXT"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("evaluate", "DEV", "--model", "RUN", "--device", "cpu", "--out", "TEXT"),
+        ("score", "TEXT", "TEXT", "--json", "RUN"),
+        ("significance", "LINES", "LINES", "LINES", "--json", "RUN"),
+    ],
+    ids=" ".join,
+)
+def test_figures_are_shown_even_when_they_cannot_be_written(words, speechgru, places):
+    (places / "LINES").write_text("one two\nthree four\n" * 9)
+    said = speechgru(*words)
+    assert said.status == 2
+    assert "cannot be written" in said.err
+    assert "WER " in said.out
+
+
+def test_two_corpora_s_tests_are_both_kept(speechgru, tone_run, tones, tmp_path):
+    shutil.copy(tone_run / "model.safetensors", tmp_path)
+    for name, split in (("one", "dev"), ("two", "test")):
+        write_manifest(tmp_path / name / "test.jsonl", read_manifest(tones / f"{split}.jsonl"))
+        order = ("evaluate", tmp_path / name / "test.jsonl", "--model", tmp_path, "--device", "cpu")
+        assert speechgru(*order).status == 0
+    counts = [
+        len((tmp_path / "results" / name / "ref.trn").read_text().splitlines())
+        for name in ("test", "two-test")
+    ]
+    assert counts == [8, 12]
 
 
 def test_a_folder_without_sound_is_a_file_s_fault_and_the_rest_is_done(speechgru, places, tones):

@@ -91,9 +91,9 @@ def test_a_corpus_s_table(capsys):
     assert warned == "u1: no audio\n"
 
 
-def test_an_evaluation_in_words(capsys, tmp_path):
+def test_an_evaluation_in_words(capsys):
     scored = score(["one two", "six"], ["one too", "six"], ["a", "b"], ["x", "y"])
-    console.show_evaluation(Evaluation(scored, {"é": 2}, {"c": "no"}, "the rule"), 5, tmp_path)
+    console.show_evaluation(Evaluation(scored, {"é": 2}, {"c": "no"}, "the rule"), 5)
     said, warned = capsys.readouterr()
     assert "WER 33.33%" in said
     assert "1 errors in 3 words: 1 substitutions, 0 deletions, 0 insertions" in said

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from speechgru.errors import AudioError, ManifestError, SpeechgruError
-from speechgru.evaluation import evaluate, evaluate_utterances, write_results
+from speechgru.evaluation import evaluate, evaluate_utterances, results_folder, write_results
+from speechgru.files import write_json
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.recipe import TextRecipe
 from speechgru.recognizer import Recognizer, Transcript
@@ -101,8 +103,9 @@ def test_the_figures_as_json():
 
 def test_results_are_written_for_other_tools_too(tmp_path):
     result = scored(Heard("a b", "", "c c"), "a b", "b", "c")
-    write_results(result, tmp_path / "new" / "out", tmp_path / "figures" / "a.json")
-    out = tmp_path / "new" / "out"
+    out, figures = tmp_path / "new" / "out", tmp_path / "figures" / "a.json"
+    written = write_results(result, out, figures)
+    assert written == [out / "ref.trn", out / "hyp.trn", out / "score.json", figures]
     assert sorted(file.name for file in out.iterdir()) == ["hyp.trn", "ref.trn", "score.json"]
     assert (out / "ref.trn").read_text() == "a b (u0)\nb (u1)\nc (u2)\n"
     assert (out / "hyp.trn").read_text() == "a b (u0)\n(u1)\nc c (u2)\n"
@@ -121,6 +124,28 @@ def test_a_model_on_a_manifest(tone_run, tones):
         source = next(u for u in utterances if u.id == utterance.id)
         assert recognizer.transcribe(source).text == utterance.hypothesis
     assert result.score.words.reference == sum(len(u.text.split()) for u in utterances)
+    assert result.manifest == str(tones / "test.jsonl")
+
+
+def test_results_of_two_manifests_of_one_name_both_stay(tmp_path):
+    run = tmp_path / "run"
+    manifests = [tmp_path / name / "test.jsonl" for name in ("an4", "fsdd", "x/fsdd", "an4")]
+    folders = []
+    for number, manifest in enumerate(manifests):
+        folders.append(results_folder(run, manifest))
+        result = replace(scored(Heard("a"), "a"), manifest=str(manifest), failed={"n": str(number)})
+        write_results(result, folders[-1])
+    names = [folder.relative_to(run / "results").as_posix() for folder in folders]
+    assert names == ["test", "fsdd-test", "x-fsdd-test", "test"]
+    kept = [json.loads((folder / "score.json").read_text())["failed"]["n"] for folder in folders]
+    assert kept == ["3", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"manifest": null}', "\0"])
+def test_results_of_which_nobody_knows_are_kept(tmp_path, text):
+    write_json(tmp_path / "results/test/score.json", {})
+    (tmp_path / "results/test/score.json").write_text(text)
+    assert results_folder(tmp_path, Path("data/an4/test.jsonl")) == tmp_path / "results/an4-test"
 
 
 def test_a_manifest_that_is_none(tone_run, tmp_path):
