@@ -77,8 +77,10 @@ def prepare(
 
     prepared = prepare_corpus(name, source, holdout)
     folder = out or Path("data") / name
-    files = write_splits(prepared.splits, folder)
+    files = write_splits(prepared, folder)
     console.show_corpus(name, summary_rows(prepared.splits), files, prepared.problems)
+    if prepared.problems:
+        raise typer.Exit(1)
 
 
 @app.command(

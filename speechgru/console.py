@@ -62,7 +62,12 @@ def show_corpus(
     out.print(table)
     for problem in problems:
         warn(problem)
-    show_written(files)
+    if problems:
+        warn(f"{len(problems)} left out")
+    if files:
+        show_written(files)
+    else:
+        out.print("the manifests are where they were read from, and stay as they are")
 
 
 @contextmanager

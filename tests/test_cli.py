@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -169,6 +170,22 @@ def test_wrong_input_is_told_in_one_line_with_status_2(words, named, speechgru, 
     assert sorted(path.name for path in places.iterdir()) == [
         "DEV", "EMPTY", "RECIPE", "RUN", "TEXT"
     ]  # fmt: skip
+
+
+def test_a_corpus_with_utterances_missing_is_prepared_with_status_1(speechgru, tones, tmp_path):
+    for split in ("train", "dev", "test"):
+        utterances = read_manifest(tones / f"{split}.jsonl")
+        gone = replace(utterances[0], audio=tmp_path / "gone.wav")
+        write_manifest(tmp_path / "in" / f"{split}.jsonl", [*utterances[1:], gone])
+    order = ("prepare", "digits", "--source", tmp_path / "in", "--out")
+    said = speechgru(*order, tmp_path / "out")
+    assert said.status == 1
+    assert said.err.splitlines() == [f"{tmp_path}/gone.wav: no such file; check the path"] * 3 + [
+        "3 left out"
+    ]
+    assert len(read_manifest(tmp_path / "out/dev.jsonl")) == 7
+    assert speechgru(*order, tmp_path / "in").status == 1
+    assert len(read_manifest(tmp_path / "in/dev.jsonl")) == 8
 
 
 @pytest.mark.parametrize(

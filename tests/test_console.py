@@ -88,7 +88,9 @@ def test_a_corpus_s_table(capsys):
     ):
         assert part in said
     assert said.count("x") == 50  # however long the list is
-    assert warned == "u1: no audio\n"
+    assert warned == "u1: no audio\n1 left out\n"
+    console.show_corpus("digits", [row], [], [])
+    assert "where they were read from, and stay" in capsys.readouterr().out
 
 
 def test_an_evaluation_in_words(capsys):

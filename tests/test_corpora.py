@@ -369,11 +369,19 @@ def test_summary(tmp_path: Path) -> None:
 
 
 def test_splits_are_written_side_by_side(digits: Path, tmp_path: Path) -> None:
-    splits = prepare("digits", digits).splits
-    files = write_splits(splits, tmp_path / "new/out")
+    result = prepare("digits", digits)
+    files = write_splits(result, tmp_path / "new/out")
     assert [file.name for file in files] == ["train.jsonl", "dev.jsonl", "test.jsonl"]
-    for file, listed in zip(files, splits.values(), strict=True):
+    for file, listed in zip(files, result.splits.values(), strict=True):
         assert [u.audio for u in read_manifest(file)] == [u.audio for u in listed]
+
+
+def test_a_manifest_is_not_written_onto_itself(digits: Path, tmp_path: Path) -> None:
+    (digits / "audio/train/0.wav").unlink()
+    before = (digits / "train.jsonl").read_text()
+    (tmp_path / "linked").symlink_to(digits)
+    assert write_splits(prepare("digits", digits), tmp_path / "linked") == []
+    assert (digits / "train.jsonl").read_text() == before
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, "c"), (2, "bd"), (5, "abcde")])

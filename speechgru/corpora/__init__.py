@@ -4,6 +4,7 @@ A reader takes the corpus's folder (None: its usual place, if it has one) and a 
 (None: the usual splits); what is wrong with single utterances it returns, it does not raise.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,11 +48,16 @@ def prepare(name: str, source: str | Path | None = None, holdout: str | None = N
     return CORPORA[name](Path(source) if source is not None else None, holdout)
 
 
-def write_splits(splits: Mapping[str, Sequence[Utterance]], folder: Path) -> list[Path]:
-    """Write `folder`/SPLIT.jsonl for each split. Raises ManifestError."""
-    files = [folder / f"{split}.jsonl" for split in splits]
-    for file, utterances in zip(files, splits.values(), strict=True):
-        write_manifest(file, utterances)
+def write_splits(prepared: Prepared, folder: Path) -> list[Path]:
+    """Write `folder`/SPLIT.jsonl for each split, and return what was written: a manifest that the
+    corpus was read from stays as it is. Raises ManifestError."""
+    kept = {os.path.realpath(file) for file in prepared.read_from}
+    files = []
+    for split, utterances in prepared.splits.items():
+        file = folder / f"{split}.jsonl"
+        if os.path.realpath(file) not in kept:
+            write_manifest(file, utterances)
+            files.append(file)
     return files
 
 

@@ -19,10 +19,11 @@ READERS = 8  # threads: a header costs little work and much waiting
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A corpus in splits ("train", "dev", "test" at least), and what had to be left out: one line
-    an utterance."""
+    an utterance. `read_from`: the manifests it was read from, if any."""
 
     splits: dict[str, list[Utterance]]
     problems: list[str]
+    read_from: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ def prepare(source: Path | None, holdout: str | None = None) -> Prepared:
             raise CorpusError(
                 f"{shown(source)}: no usable utterance for {split}; first fault: {faults[0]}"
             )
-    return Prepared(splits, problems)
+    return Prepared(splits, problems, tuple(source / f"{split}.jsonl" for split in SPLITS))
 
 
 def _find(source: Path | None) -> Path:
