@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from tones import RATE, say, tone_recipe, write_split
 from torch import Tensor
 
+from speechgru.audio import audio_info
 from speechgru.batches import AudioCache, Batch, collate
 from speechgru.checkpoint import average_weights, load_model, read_tensors
 from speechgru.errors import CheckpointError, ManifestError, TrainingError
@@ -376,6 +377,58 @@ def test_who_cannot_take_part_is_counted_and_named(few, tmp_path, caplog, change
     assert len(data.train) == len(data.tokens) == 10
     assert f"left out 2 {reason}" in caplog.text
     assert all(id_ in caplog.text for id_ in ids)
+
+
+def spoil(utterance: Utterance, how: str, folder: Path) -> Utterance:
+    """The utterance with sound that its file's header shows to be unusable."""
+    if how == "beyond the end":
+        return replace(utterance, offset=0.1, duration=utterance.duration + 0.1)
+    file = folder / "bad.wav"
+    if how == "no sound":
+        file.write_text("no sound")
+    return replace(utterance, audio=file)
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("missing", "bad.wav: no such file"),
+        ("no sound", "bad.wav: cut off, or no sound file"),
+        ("beyond the end", "asked for, but it has"),
+    ],
+)
+def test_sound_that_cannot_be_read_is_found_before_the_training(few, tmp_path, caplog, how, reason):
+    for split in ("train", "dev"):
+        utterances = read_manifest(few / f"{split}.jsonl")
+        utterances[1] = spoil(utterances[1], how, tmp_path)
+        write_manifest(tmp_path / f"{split}.jsonl", utterances)
+    with caplog.at_level(logging.WARNING, "speechgru"):
+        data = read_training_data(quick(few, data={"train": [str(tmp_path / "train.jsonl")]}))
+    assert len(data.train) == len(data.tokens) == 11
+    assert "left out 1 whose sound cannot be read" in caplog.text
+    assert reason in caplog.text
+    for section, key, file in (("data", "dev", "dev"), ("augment", "noise_manifest", "train")):
+        recipe = quick(few, **{section: {key: str(tmp_path / f"{file}.jsonl")}})
+        with pytest.raises(TrainingError, match=r"1 of \d+ utterances cannot be read") as caught:
+            train(recipe, tmp_path / "run", "cpu")
+        assert reason in str(caught.value)
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_file_of_many_utterances_is_looked_at_once(few, tmp_path, monkeypatch):
+    looked_at = []
+
+    def counted(path):
+        looked_at.append(path)
+        return audio_info(path)
+
+    monkeypatch.setattr("speechgru.corpora.common.audio_info", counted)
+    first = read_manifest(few / "train.jsonl")[0]
+    parts = [replace(first, offset=n / 1000, duration=0.2, text="a") for n in range(100)]
+    write_manifest(tmp_path / "train.jsonl", parts)
+    recipe = quick(few, data={"train": [str(tmp_path / "train.jsonl")]})
+    assert len(read_training_data(recipe).train) == 100
+    assert looked_at.count(first.audio) == 1
 
 
 def test_nobody_left_is_an_error_that_says_why(few, tmp_path):
@@ -795,14 +848,32 @@ def test_global_statistics_are_those_of_training_and_saved(few, tmp_path):
     assert torch.equal(loaded.mean, state["features.mean"])
 
 
-def test_a_sound_that_cannot_be_read_is_named(few, tmp_path):
+def damaged(folder: Path) -> Path:
+    """A file with a good header and samples that are not numbers."""
+    soundfile.write(folder / "nan.wav", np.full(RATE, np.nan), RATE, subtype="FLOAT")
+    return folder / "nan.wav"
+
+
+@pytest.mark.parametrize("normalise", ["utterance", "global"])
+@pytest.mark.parametrize("batch_seconds", [0.1, 1.5])  # alone in its batch, and with others
+def test_damage_found_while_training_is_named_and_the_rest_goes_on(
+    few, tmp_path, caplog, normalise, batch_seconds
+):
     utterances = read_manifest(few / "train.jsonl")
-    (tmp_path / "bad.wav").write_text("no sound")
-    utterances[3] = replace(utterances[3], audio=tmp_path / "bad.wav")
+    utterances[3] = replace(utterances[3], audio=damaged(tmp_path), duration=1.0)
     write_manifest(tmp_path / "train.jsonl", utterances)
-    recipe = quick(few, data={"train": [str(tmp_path / "train.jsonl")]})
-    with pytest.raises(Exception, match=r"bad\.wav"):
-        train(recipe, tmp_path / "run", "cpu")
+    recipe = quick(
+        few,
+        data={"train": [str(tmp_path / "train.jsonl")]},
+        features={"normalise": normalise},
+        training={"batch_seconds": batch_seconds},
+    )
+    with caplog.at_level(logging.WARNING, "speechgru"):
+        assert train(recipe, tmp_path / "run", "cpu").epochs == 2
+    assert caplog.text.count("nan is skipped: ") == 1
+    assert "nan.wav: 8000 samples are not numbers" in caplog.text
+    assert [row["skipped_utterances"] for row in metrics(tmp_path / "run")] == [1, 2]
+    assert all(row["skipped_steps"] == 0 for row in metrics(tmp_path / "run"))
 
 
 def test_batches_hold_the_tokens_of_their_own_rows(few, tmp_path):

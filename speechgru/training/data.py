@@ -2,11 +2,15 @@
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from speechgru.errors import TrainingError
+from speechgru.audio import SLACK, AudioInfo
+from speechgru.corpora.common import headers
+from speechgru.errors import AudioError, TrainingError
 from speechgru.features import FeatureExtractor
+from speechgru.files import shown
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.model import model_frames
 from speechgru.recipe import Recipe
@@ -35,8 +39,10 @@ def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> 
     """Read the manifests of a recipe; the vocabulary is made from the training texts unless given.
 
     Left out of training, with a count and names: utterances longer than `data.max_seconds`,
-    without text, with characters a given vocabulary lacks, and those CTC cannot align.
-    Raises ManifestError, and TrainingError when nobody is left.
+    without text, with characters a given vocabulary lacks, those CTC cannot align, and those
+    whose sound cannot be read as far as the files' headers tell.
+    Raises ManifestError, and TrainingError when nobody is left, or when sound of dev or of the
+    noises cannot be read: all scores of a run are to be of the same utterances.
     """
     everyone: list[Utterance] = []
     for path in recipe.data.train:
@@ -55,6 +61,12 @@ def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> 
             kept.append(utterance)
         else:
             left_out.setdefault(reason, []).append(utterance.id)
+    if silent := _unreadable(kept):
+        left_out[f"whose sound cannot be read ({next(iter(silent.values()))})"] = list(silent)
+        kept = [utterance for utterance in kept if utterance.id not in silent]
+    _refuse_unreadable(recipe.data.dev, dev)
+    if noises := recipe.augment.noise_manifest:
+        _refuse_unreadable(noises, read_manifest(noises))
     vocabulary = vocabulary or Vocabulary.from_texts(u.text for u in kept)
     _tell(left_out, dev, vocabulary)
     if not kept:
@@ -86,6 +98,34 @@ def _unfit(
     if frames < frames_needed(vocabulary.encode(utterance.text)):
         return "too short for its text (CTC needs a frame a character; see model.factor)"
     return None
+
+
+def _unreadable(utterances: Sequence[Utterance]) -> dict[str, str]:
+    """Whose sound cannot be read, and why; only headers are read, each file's once."""
+    files = list(dict.fromkeys(utterance.audio for utterance in utterances))
+    found = dict(zip(files, headers(files), strict=True))
+    faults = {utterance.id: _fault(utterance, found[utterance.audio]) for utterance in utterances}
+    return {id_: fault for id_, fault in faults.items() if fault is not None}
+
+
+def _fault(utterance: Utterance, header: AudioInfo | AudioError) -> str | None:
+    if isinstance(header, AudioError):
+        return str(header)
+    begin, end = utterance.offset, utterance.offset + utterance.duration
+    if begin < header.duration and end <= header.duration + SLACK:
+        return None
+    return (
+        f"{shown(utterance.audio)}: seconds {begin:.6g} to {end:.6g} asked for, "
+        f"but it has {header.duration:.6g}"
+    )
+
+
+def _refuse_unreadable(manifest: str, utterances: Sequence[Utterance]) -> None:
+    if faults := _unreadable(utterances):
+        raise TrainingError(
+            f"{shown(manifest)}: {len(faults)} of {len(utterances)} utterances cannot be read "
+            f"({next(iter(faults.values()))}): mend the files or remove these lines"
+        )
 
 
 def _normalised(utterance: Utterance, recipe: Recipe) -> Utterance:

@@ -22,6 +22,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
@@ -36,8 +38,9 @@ from speechgru.checkpoint import (
     new_bundle,
     save_model,
 )
-from speechgru.errors import Diverged, TrainingError
+from speechgru.errors import AudioError, Diverged, TrainingError
 from speechgru.evaluation import evaluate_utterances
+from speechgru.manifest import Utterance
 from speechgru.recipe import Recipe, TrainingRecipe
 from speechgru.recognizer import Recognizer, choose_device
 from speechgru.scoring import Score
@@ -124,6 +127,7 @@ class Trainer:
         self.model = self.bundle.model.to(device)
         position.vocabulary = data.vocabulary.to_json()
         self.cache = AudioCache(recipe.features.sample_rate, self.options.cache_mb * 1_000_000)
+        self.damaged: set[str] = set()  # ids of those found out while training
         self.augment = Augment(recipe.augment, self.bundle.extract, self.options.seed)
         self.optimiser = make_optimiser(self.model, self.options)
         self.plans = [
@@ -141,7 +145,8 @@ class Trainer:
         """All epochs left, then the averaged model."""
         options, position = self.options, self.position
         if self.recipe.features.normalise == "global" and self.bundle.extract.mean is None:
-            self.bundle.extract.fit(self.cache.read(u) for u in self.data.train)
+            heard = (self._read(utterance) for utterance in self.data.train)
+            self.bundle.extract.fit(samples for samples in heard if samples is not None)
         self._drop_unkept()  # a kill may have left some
         events = SummaryWriter(str(self.run.folder / "events"), purge_step=position.step)
         try:
@@ -169,8 +174,10 @@ class Trainer:
                 batches.close()
                 return False
             began = time.monotonic()
-            members = [next(batches) for _ in group]
-            self._step(members)
+            members = [batch for _ in group if (batch := next(batches)) is not None]
+            if members:
+                self._step(members)
+            position.skipped_utterances += sum(map(len, group)) - sum(len(b.ids) for b in members)
             took = time.monotonic() - began
             position.batch += len(group)
             position.step += 1
@@ -180,12 +187,25 @@ class Trainer:
             self._show(audio / max(seconds, 1e-9))
         return True
 
-    def _load(self, indices: list[int]) -> Batch:
-        """Read, augment and pad one planned batch (in a loader's thread)."""
-        utterances = [self.data.train[i] for i in indices]
-        epoch = self.position.epoch
-        rows = [self.augment(self.cache.read(u), u.id, epoch) for u in utterances]
-        return collate(utterances, rows, [self.data.tokens[i] for i in indices])
+    def _load(self, indices: list[int]) -> Batch | None:
+        """Read, augment and pad one planned batch (in a loader's thread), without those whose
+        sound turns out to be damaged; None if there is no other."""
+        epoch, data = self.position.epoch, self.data
+        heard = {i: samples for i in indices if (samples := self._read(data.train[i])) is not None}
+        if not heard:
+            return None
+        rows = [self.augment(samples, data.train[i].id, epoch) for i, samples in heard.items()]
+        return collate([data.train[i] for i in heard], rows, [data.tokens[i] for i in heard])
+
+    def _read(self, utterance: Utterance) -> npt.NDArray[np.float32] | None:
+        """A training utterance's samples, None where they cannot be decoded; named once."""
+        try:
+            return self.cache.read(utterance)
+        except AudioError as fault:
+            if utterance.id not in self.damaged:
+                self.damaged.add(utterance.id)
+                log.warning("utterance %s is skipped: %s", utterance.id, fault)
+            return None
 
     def _step(self, members: list[Batch]) -> None:
         """One optimiser step over one or more batches; a step with NaN or Inf changes nothing."""
@@ -251,6 +271,7 @@ class Trainer:
             "epoch": position.epoch, "step": position.step, "loss": loss,
             "learning_rate": self.optimiser.param_groups[0]["lr"],
             "seconds": round(position.seconds, 1), "skipped_steps": position.skipped_steps,
+            "skipped_utterances": position.skipped_utterances,
         }  # fmt: skip
         if norms:
             row |= {"grad_norm_median": statistics.median(norms), "grad_norm_max": max(norms)}

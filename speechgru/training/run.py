@@ -36,6 +36,7 @@ class Position:
     best_epoch: int = 0
     scorings_without_gain: int = 0
     skipped_steps: int = 0
+    skipped_utterances: int = 0  # times that one could not be decoded
     bad_in_a_row: int = 0
     loss_sum: float = 0.0  # of the epoch under way, over its tokens
     token_count: int = 0
