@@ -2,6 +2,7 @@
 dev scoring in training and `compare` all go through here."""
 
 import math
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -22,6 +23,7 @@ from speechgru.errors import AudioError, SpeechgruError
 from speechgru.manifest import Utterance
 
 Source = str | Path | Utterance | npt.NDArray[Any]
+MAX_CHANNELS = 32  # of an array; more are samples, laid the other way
 WINDOW = 64  # sources sorted by length before they are cut into batches
 
 
@@ -135,7 +137,12 @@ class Recognizer:
             return read_audio(source.audio, self.sample_rate, source.offset, source.duration)
         if isinstance(source, np.ndarray):
             return _mono(source)
-        return read_audio(source, self.sample_rate)
+        if isinstance(source, str | os.PathLike):
+            return read_audio(source, self.sample_rate)
+        raise AudioError(
+            f"a {type(source).__name__}: expected a path, an Utterance or a NumPy array of samples "
+            "(of a torch tensor: tensor.numpy(); of a list: numpy.array(list))"
+        )
 
     def _group(self, seconds: dict[int, float]) -> Iterator[list[int]]:
         """Indices of similar length, so that rows × longest ≤ batch_seconds."""
@@ -187,6 +194,12 @@ def _mono(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     if values.ndim not in (1, 2) or values.size == 0:
         raise AudioError(f"samples of shape {samples.shape}: expected (n,) or (n, channels), n > 0")
     if values.ndim == 2:
+        count, channels = values.shape
+        if channels > min(MAX_CHANNELS, count):
+            raise AudioError(
+                f"samples of shape {samples.shape}: expected (n,) or (n, channels), at most "
+                f"{MAX_CHANNELS} channels; give samples.T if yours are (channels, n)"
+            )
         values = values.mean(axis=1)
     if not math.isfinite(float(np.abs(values).max())):
         raise AudioError("samples hold NaN or infinity")

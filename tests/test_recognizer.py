@@ -102,6 +102,9 @@ def test_silence_is_no_fault(recognizer):
         (np.zeros((0, 2), np.float32), r"shape \(0, 2\)"),
         (np.zeros((4, 0), np.float32), r"shape \(4, 0\)"),
         (np.zeros((2, 2, 2), np.float32), r"shape \(2, 2, 2\)"),
+        (np.zeros((1, 800), np.float32), r"shape \(1, 800\): .*\(n, channels\).*samples\.T"),
+        (np.zeros((2, 16), np.float32), r"shape \(2, 16\): .*samples\.T"),
+        (np.zeros((800, 33), np.float32), r"shape \(800, 33\): .*at most 32 channels"),
         (np.zeros(9, np.int32), "type int32"),
         (np.zeros(9, np.complex64), "type complex64"),
         (np.array(["a"]), "type <U1"),
@@ -113,6 +116,16 @@ def test_silence_is_no_fault(recognizer):
 def test_samples_that_are_no_sound_are_refused(recognizer, samples, named, rate):
     with pytest.raises(AudioError, match=named):
         recognizer.transcribe(samples, rate)
+
+
+@pytest.mark.parametrize("rate", [None, 44100])
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [(torch.zeros(800), "Tensor"), ([0.0] * 800, "list"), (b"a.wav", "bytes"), (None, "NoneType")],
+)
+def test_sources_of_another_kind_are_refused(recognizer, source, kind, rate):
+    with pytest.raises(AudioError, match=rf"a {kind}: expected a path.* tensor\.numpy\(\)"):
+        recognizer.transcribe(source, rate)
 
 
 @pytest.mark.parametrize("rate", [0, -16000, 10**9])
