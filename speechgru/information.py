@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from speechgru.checkpoint import MODEL_FILE, Blueprint, load_model, new_bundle
+from speechgru.checkpoint import MODEL_FILE, Blueprint, Bundle, load_model, new_bundle
 from speechgru.errors import RecipeError
 from speechgru.files import shown
-from speechgru.model import Convolution, RecurrentCTC, macs_per_second, parameter_count
-from speechgru.recipe import FeatureRecipe, load_recipe
+from speechgru.model import Convolution, macs_per_second, parameter_count
+from speechgru.recipe import load_recipe
 from speechgru.text import Vocabulary
 
 EXAMPLE = "abcdefghijklmnopqrstuvwxyz '"
@@ -45,7 +45,7 @@ def describe(source: str, overrides: Iterable[str] = ()) -> dict[str, str]:
         "multiply-accumulates a second of audio",
         "frame rate": f"{frames_per_second / model.factor:.1f} model frames a second "
         f"({features.hop_ms * model.factor:g} ms each)",
-        "latency": _latency(bundle.model, features),
+        "latency": _latency(bundle),
     }
     if trained:
         rows["trained"] = ", ".join(
@@ -55,21 +55,21 @@ def describe(source: str, overrides: Iterable[str] = ()) -> dict[str, str]:
     return rows
 
 
-def _latency(model: RecurrentCTC, features: FeatureRecipe) -> str:
-    if model.recipe.bidirectional:
+def _latency(bundle: Bundle) -> str:
+    if bundle.model.recipe.bidirectional:
         return "the whole utterance (two-way layers read it from both ends)"
-    if features.normalise == "utterance":
+    if bundle.blueprint.features.normalise == "utterance":
         return "the whole utterance (features are normalised over it)"
-    return (
-        f"{look_ahead_ms(model, features):g} ms from a model frame's beginning to its last sample"
-    )
+    return f"{look_ahead_ms(bundle):g} ms from a model frame's beginning to its last sample"
 
 
-def look_ahead_ms(model: RecurrentCTC, features: FeatureRecipe) -> float:
-    """Milliseconds of sound that a one-way model's frame sees, from its own beginning on."""
+def look_ahead_ms(bundle: Bundle) -> float:
+    """Milliseconds of sound that a one-way model's frame waits for, from its own beginning on."""
+    model, features = bundle.model, bundle.blueprint.features
     frames = model.recipe.factor - 1
     if isinstance(model.subsampling, Convolution):
         first, _ = model.subsampling.strides
         frames = 1 + first  # one frame of padding each; the second counts `first` frames
     frames += 2 * features.deltas  # a slope is taken over two frames on either side
-    return frames * features.hop_ms + features.window_ms
+    # a frame spans n_fft samples, with the window in their middle
+    return 1000 * (frames * bundle.extract.hop + bundle.extract.n_fft) / features.sample_rate

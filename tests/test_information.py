@@ -45,7 +45,7 @@ def test_the_look_ahead_is_what_a_changed_sample_shows(subsampling, factor, delt
     expected = outputs(wave)
     frame = 5
     begin = frame * factor * made.extract.hop
-    says = round(look_ahead_ms(made.model, features) * 8)  # samples
+    says = round(look_ahead_ms(made) * 8)  # samples
 
     def matters(sample: int) -> bool:
         changed = wave.copy()
@@ -57,13 +57,28 @@ def test_the_look_ahead_is_what_a_changed_sample_shows(subsampling, factor, delt
     assert not any(matters(sample) for sample in range(begin + says, begin + says + 200, 7))
 
 
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_frame_can_be_had_when_its_look_ahead_is_there_and_no_sooner(factor):
+    """25 ms at 16 kHz are 400 samples in the middle of 512, and the frame waits for them all."""
+    features = FeatureRecipe(sample_rate=16000, window_ms=25, hop_ms=10, normalise="none")
+    recipe = ModelRecipe(layers=1, width=4, bidirectional=False, subsampling="stack", factor=factor)
+    made = bundle(features, recipe)
+    frame = 5
+    end = frame * factor * 160 + round(look_ahead_ms(made) * 16)
+    wave = np.random.default_rng(0).standard_normal(end).astype(np.float32)
+    assert len(made.extract(wave)) == (frame + 1) * factor
+    assert len(made.extract(wave[:-1])) == (frame + 1) * factor - 1
+
+
 @pytest.mark.parametrize(
     ("model", "features", "expected"),
     [
         ({"bidirectional": True}, {}, "the whole utterance (two-way"),
         ({"bidirectional": False}, {}, "the whole utterance (features"),
         ({"bidirectional": False, "factor": 2, "subsampling": "stack"}, {"normalise": "global"},
-         "35 ms"),
+         "42 ms"),
+        ({"bidirectional": False, "factor": 1, "subsampling": "stack"},
+         {"normalise": "global", "window_ms": 25, "hop_ms": 10, "sample_rate": 16000}, "32 ms"),
     ],
 )  # fmt: skip
 def test_latency_in_words(tmp_path, model, features, expected):
