@@ -614,6 +614,43 @@ def test_resuming_keeps_to_the_recipe(few, tmp_path, whole):
         train(long_recipe(few), tmp_path / "empty", "cpu", resume=True)
 
 
+@pytest.mark.parametrize("split", ["train", "dev"])
+@pytest.mark.parametrize("change", ["text", "order", "fewer", "length", "file"])
+def test_resuming_keeps_to_the_data(few, tmp_path, split, change):
+    shutil.copytree(few, tmp_path / "data")
+    recipe, manifest = long_recipe(tmp_path / "data"), tmp_path / "data" / f"{split}.jsonl"
+    train(recipe, tmp_path / "run", "cpu", on_progress=Stopper(5))
+    state = (tmp_path / "run/last.safetensors").read_bytes()
+    utterances = read_manifest(manifest)
+    if change == "file" and split == "train":
+        utterances[0].audio.unlink()
+    else:
+        changed = {
+            "text": [replace(utterances[0], text="o"), *utterances[1:]],
+            "order": utterances[::-1],
+            "fewer": utterances[1:],
+            "length": [replace(utterances[0], duration=0.3), *utterances[1:]],
+            "file": [*utterances[1:], replace(utterances[0], offset=0.01)],
+        }[change]
+        write_manifest(manifest, changed)
+    with pytest.raises(TrainingError, match="was started with other utterances") as caught:
+        train(recipe, tmp_path / "run", "cpu", resume=True)
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "run/last.safetensors").read_bytes() == state
+
+
+def test_resuming_does_not_mind_where_the_data_stand(few, tmp_path, whole):
+    shutil.copytree(few, tmp_path / "old")
+    (tmp_path / "data").symlink_to("old")
+    recipe = long_recipe(tmp_path / "data")
+    train(recipe, tmp_path / "run", "cpu", on_progress=Stopper(5))
+    (tmp_path / "old").rename(tmp_path / "new")
+    (tmp_path / "data").unlink()
+    (tmp_path / "data").symlink_to("new")
+    train(recipe, tmp_path / "run", "cpu", resume=True)
+    assert same_weights(tmp_path / "run", whole, "last.safetensors")
+
+
 def test_a_folder_in_use_is_not_written_over(few, tmp_path, whole):
     shutil.copytree(whole, tmp_path / "run")
     with pytest.raises(TrainingError, match="holds a run already"):

@@ -1,5 +1,7 @@
 """Who takes part in a training: utterances with their tokens; who cannot is named, not dropped."""
 
+import hashlib
+import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -33,6 +35,11 @@ class TrainingData:
     @property
     def hours(self) -> float:
         return sum(utterance.duration for utterance in self.train) / 3600
+
+    def fingerprint(self) -> str:
+        """Changes when an utterance, its text, its length or its place in the order does."""
+        parts = [[(u.id, u.duration, u.text) for u in each] for each in (self.train, self.dev)]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> TrainingData:

@@ -99,6 +99,9 @@ def train(
         position, tensors = run.load_state()
     known = Vocabulary.from_json(position.vocabulary) if tensors is not None else None
     data = read_training_data(recipe, known)
+    if tensors is not None:
+        run.check_same_data(position, data.fingerprint())
+    position.data = data.fingerprint()
     trainer = Trainer(recipe, data, run, chosen, position, on_progress)
     if not resume:
         run.create(recipe)  # last: what cannot be trained leaves no folder that seems in use

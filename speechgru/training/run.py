@@ -42,6 +42,7 @@ class Position:
     token_count: int = 0
     gradient_norms: list[float] = field(default_factory=list)  # of its steps, before clipping
     vocabulary: dict[str, Any] = field(default_factory=dict)
+    data: str = ""  # fingerprint of the utterances
     kept: list[tuple[float, int]] = field(default_factory=list)  # (dev WER, epoch), best first
 
 
@@ -80,6 +81,15 @@ class Run:
             raise TrainingError(
                 f"{shown(self.folder)} was started with another recipe ({'; '.join(changed[:3])}): "
                 "a resumed run keeps its recipe; name another folder with --out"
+            )
+
+    def check_same_data(self, position: Position, data: str) -> None:
+        """Raises TrainingError when `data` is not the fingerprint of this run's utterances."""
+        if position.data not in ("", data):  # "": saved before there were fingerprints
+            raise TrainingError(
+                f"{shown(self.folder)} was started with other utterances (the manifests changed, "
+                "or sound has gone): a resumed run keeps its data; bring it back, or name another "
+                "folder with --out"
             )
 
     def save_state(self, position: Position, tensors: dict[str, Tensor]) -> None:
