@@ -157,7 +157,7 @@ def score(
     from speechgru.files import write_json
 
     result = scoring.score_files(reference, hypothesis)
-    console.show_score(result, worst)
+    console.show_score(result, worst, scoring.TIDIED)
     if json:
         write_json(json, result.to_json())
 

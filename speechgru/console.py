@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from speechgru.training import Result
     from speechgru.transcription import Outcome
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 WIDE = 132  # columns of a table that no line may be broken in
 
 
@@ -105,7 +105,8 @@ def show_training(result: "Result") -> None:
     )
 
 
-def show_score(score: "Score", worst: int) -> None:
+def show_score(score: "Score", worst: int, rule: str) -> None:
+    """`rule`: what was done to both sides, in words."""
     from speechgru import scoring
 
     for utterance in scoring.worst(score, worst):
@@ -124,11 +125,11 @@ def show_score(score: "Score", worst: int) -> None:
         f"{len(score.utterances)} utterances",
         markup=False,
     )
+    out.print(f"both sides normalised: {rule}", markup=False)
 
 
 def show_evaluation(evaluation: "Evaluation", worst: int) -> None:
-    show_score(evaluation.score, worst)
-    out.print(f"both sides normalised: {evaluation.normalisation}", markup=False)
+    show_score(evaluation.score, worst, evaluation.normalisation)
     if evaluation.unknown:
         listed = ", ".join(f"{char!r} ×{count}" for char, count in evaluation.unknown.items())
         warn(f"characters the model cannot write, counted as errors: {listed}")

@@ -23,9 +23,10 @@ import numpy as np
 
 from speechgru.errors import ScoringError
 from speechgru.significance import rate_interval
-from speechgru.trn import read_matched, read_transcripts, tidy, write_trn
+from speechgru.trn import TIDIED, read_matched, read_transcripts, tidy, write_trn
 
 __all__ = [
+    "TIDIED",
     "Counts",
     "Score",
     "UtteranceScore",

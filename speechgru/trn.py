@@ -7,6 +7,7 @@ Format: NIST SCTK, doc/infmts.htm. Alternatives in braces (`{ um / uh / @ }`) ar
 scoring them as words would give a wrong figure without a word of warning.
 """
 
+import logging
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,9 @@ from pathlib import Path
 from speechgru.errors import ScoringError
 from speechgru.files import atomic_write, shown
 
+log = logging.getLogger(__name__)
+
+TIDIED = "Unicode NFC, white space collapsed; letter case and punctuation count"  # see tidy
 MAX_MIB = 256  # of one file: some 40 million words, far above any test set
 
 _RECORD = re.compile(r"^(?P<text>.*?)\(\s*(?P<id>[^\s()]+)\s*\)\s*$")
@@ -96,6 +100,7 @@ def read_matched(
         if lost or extra:
             raise ScoringError(_mismatch(Path(reference), Path(path), lost, extra, len(ids)))
         columns.append(tuple(found[name] for name in ids))
+        _warn_of_ids(Path(path), columns[0], columns[-1])
     return ids, tuple(columns)
 
 
@@ -121,6 +126,20 @@ def write_trn(path: str | Path, pairs: Iterable[tuple[str, str]]) -> None:
         atomic_write(path, data)
     except OSError as fault:
         raise ScoringError(f"{shown(path)}: cannot be written: {fault.strerror}") from None
+
+
+def _warn_of_ids(path: Path, references: Sequence[str], hypotheses: Sequence[str]) -> None:
+    """Kaldi's text files begin their lines with ids, which plain text would count as words."""
+    firsts, others = (
+        [text.partition(" ")[0] for text in side] for side in (references, hypotheses)
+    )
+    unique = len(set(firsts)) == len(firsts) > 1
+    if unique and firsts == others and not any(not word or word.isalpha() for word in firsts):
+        log.warning(
+            "%s: every line begins with a word of its own (%s), the same as in the reference; if "
+            "these are ids, they are counted as words: write 'text (id)'",
+            shown(path), _some(firsts),
+        )  # fmt: skip
 
 
 def _read_lines(path: Path) -> list[str]:

@@ -260,6 +260,17 @@ def test_ctrl_c_anywhere_is_status_130(debug, speechgru, monkeypatch):
     assert ("Traceback" in said.err) == bool(debug)
 
 
+def test_scoring_tells_its_rule_and_what_looks_like_ids(speechgru, tmp_path):
+    (tmp_path / "kaldi").write_text("utt1 a b\nutt2 c\n")
+    said = speechgru("score", tmp_path / "kaldi", tmp_path / "kaldi")
+    assert said.status == 0
+    assert said.out.splitlines()[-1] == (
+        "both sides normalised: Unicode NFC, white space collapsed; letter case and punctuation "
+        "count"
+    )
+    assert "(utt1, utt2), the same as in the reference" in said.err
+
+
 # Whoever reads the output ------------------------------------------------------------------------
 
 

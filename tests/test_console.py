@@ -66,6 +66,16 @@ def test_a_fault_is_one_line_on_standard_error(capsys):
     assert capsys.readouterr() == ("", "speechgru: a: [red]bad\n")
 
 
+def test_colons_make_no_pictures(capsys):
+    console.show_transcript(Outcome(Path(":100:.wav"), Transcript("", 1.0), None, None, ":cat:"))
+    console.show_transcript(Outcome(Path("a"), None, AudioError("a:100:b"), None, ""))
+    console.show_corpus(":100:", [SummaryRow(":cat:", 1, 1.0, 1, (8000,), "")], [], [])
+    said, warned = capsys.readouterr()
+    assert ":100:.wav: :cat:\n" in said
+    assert warned == "speechgru: a:100:b\n"
+    assert (said.count(":100:"), said.count(":cat:")) == (2, 2)
+
+
 def test_json_is_itself_and_what_is_written_is_told(capsys):
     line = '{"file": "a.wav", "text": "' + "one " * 40 + '"}'
     console.show_transcript(Outcome(Path("a.wav"), Transcript("", 1.0), None, None, line))

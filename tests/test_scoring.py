@@ -215,6 +215,27 @@ def write(folder: Path, name: str, text: str | bytes) -> Path:
     return path
 
 
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "warned"),
+    [
+        ("utt1 hello world\nutt2 yes", "utt1 hello\nutt2 yes", True),
+        ("1-2 a\n1-3 b", "1-2\n1-3", True),
+        ("hello world\nyes", "hello\nyes", False),  # words
+        ("utt1 a\nutt1 b", "utt1 a\nutt1 b", False),
+        ("utt1 a\nutt2 b", "utt1 a\n2 b", False),
+        ("\n2 b", "\n2 b", False),
+        ("utt1 hello", "utt1 hello", False),
+    ],
+)
+def test_ids_that_would_be_counted_as_words_are_told(
+    tmp_path, caplog, reference, hypothesis, warned
+):
+    files = write(tmp_path, "ref.txt", reference), write(tmp_path, "hyp.txt", hypothesis)
+    assert score_files(*files).words.reference == len(reference.split())
+    told = f"{files[1]}: every line begins with a word of its own ({reference.split()[0]}, "
+    assert [told in line for line in caplog.messages] == [True] * warned
+
+
 def test_trn_and_plain_text_are_told_apart(tmp_path):
     trn = "she had  your (sa01)\r\n\n(sa02)\nwash water (spk-1/sa03) \n"
     expected = {"sa01": "she had your", "sa02": "", "spk-1/sa03": "wash water"}
