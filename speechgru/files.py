@@ -14,14 +14,19 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
 
     Temp file in the same folder + fsync + rename; missing folders are made, a symbolic link is
     followed. After any failure, Ctrl-C included, the temp file is gone and the old file stands.
-    Raises OSError.
+    A device or a pipe (/dev/null, /dev/stdout) is written to, not replaced. Raises OSError.
     """
+    data = data.encode("utf-8") if isinstance(data, str) else data
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "wb") as stream:
+            stream.write(data)
+        return
     target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     temp = target.parent / f".{secrets.token_hex(8)}.tmp"
     try:
         with open(temp, "xb") as file:
-            file.write(data.encode("utf-8") if isinstance(data, str) else data)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temp, target)

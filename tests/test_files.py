@@ -1,5 +1,7 @@
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,35 @@ def test_write_follows_a_link(tmp_path: Path) -> None:
     atomic_write(tmp_path / "link", "new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "target").read_text() == "new"
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_pipe_is_written_to_not_replaced(tmp_path: Path, linked: bool) -> None:
+    """So is /dev/null, which a test had better not risk."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    (tmp_path / "link").symlink_to("pipe")
+    try:
+        atomic_write(tmp_path / "link" if linked else pipe, "é\n")
+        assert os.read(reading, 99) == "é\n".encode()
+    finally:
+        os.close(reading)
+    assert pipe.is_fifo()
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]
+
+
+def test_a_command_s_own_output_can_be_the_file() -> None:
+    """Behind a pipe, /dev/stdout links to what no folder holds."""
+    order = "from speechgru.files import atomic_write as write; write('/dev/stdout', 'one\\n')"
+    done = subprocess.run([sys.executable, "-c", order], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("one\n", "")
+
+
+def test_a_folder_is_not_written_to(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError):
+        atomic_write(tmp_path, "")
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
