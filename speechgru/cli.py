@@ -200,7 +200,7 @@ def transcribe(
     output_dir: Annotated[
         Path | None,
         typer.Option(
-            "--output-dir", "--out", "-o", help="a file for each, in here; as FOLDERS are"
+            "--output-dir", "--out", "-o", help="a file for each, in here, laid as FOLDERS are"
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="write over texts that are there")] = False,
