@@ -8,12 +8,13 @@ import zlib
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from speechgru.audio import read_audio, resample
 from speechgru.features import FeatureExtractor
 from speechgru.manifest import Utterance, read_manifest
-from speechgru.recipe import AugmentRecipe
+from speechgru.recipe import AugmentRecipe, FeatureRecipe
 
 Samples = npt.NDArray[np.float32]
 
@@ -36,7 +37,7 @@ class Augment:
             samples = mix(samples, noise, rng.uniform(*recipe.noise_snr_db))
         warp = 1.0 + recipe.frequency_warp * rng.uniform(-1, 1)
         features = self.extract(samples, warp if recipe.frequency_warp else 1.0)
-        return spec_augment(features, recipe, self.extract.recipe.hop_ms, rng)
+        return spec_augment(features, recipe, self.extract.recipe, rng)
 
     def _noise(self, rng: np.random.Generator, length: int) -> Samples:
         """A stretch of a noise recording of `length` samples, repeated if it is shorter."""
@@ -68,22 +69,25 @@ def mix(samples: Samples, noise: Samples, snr_db: float) -> Samples:
 
 
 def spec_augment(
-    features: Tensor, recipe: AugmentRecipe, hop_ms: float, rng: np.random.Generator
+    features: Tensor, recipe: AugmentRecipe, kind: FeatureRecipe, rng: np.random.Generator
 ) -> Tensor:
-    """Blank random bands and stretches with the mean, zero (Park et al. 2019, arXiv 1904.08779,
-    without time warping). Masks in time are limited to a fifth of the utterance each."""
-    frames, size = features.shape
+    """Blank random bands and stretches of features of a kind with their mean: zero, or where they
+    are not normalised the utterance's own (Park et al. 2019, arXiv 1904.08779, without time
+    warping). A band is blank in the differences too, which would tell what it held. Masks in time
+    are limited to a fifth of the utterance each."""
     if not recipe.frequency_masks and not recipe.time_masks:
         return features
-    features = features.clone()
+    blocks = features.clone().reshape(len(features), 1 + kind.deltas, -1)  # (frames, …, bands)
+    frames, _, bands = blocks.shape
+    mean = blocks.mean(0) if kind.normalise == "none" else torch.zeros_like(blocks[0])
     for _ in range(recipe.frequency_masks):
-        start, width = _span(rng, size, min(recipe.frequency_mask_width, size // 2))
-        features[:, start : start + width] = 0
-    per_ten_seconds = frames * hop_ms / 10_000
+        start, width = _span(rng, bands, min(recipe.frequency_mask_width, bands // 2))
+        blocks[:, :, start : start + width] = mean[:, start : start + width]
+    per_ten_seconds = frames * kind.hop_ms / 10_000
     for _ in range(max(1, round(recipe.time_masks * per_ten_seconds)) if recipe.time_masks else 0):
         start, width = _span(rng, frames, min(recipe.time_mask_frames, frames // 5))
-        features[start : start + width] = 0
-    return features
+        blocks[start : start + width] = mean
+    return blocks.flatten(1)
 
 
 def _span(rng: np.random.Generator, length: int, widest: int) -> tuple[int, int]:

@@ -176,7 +176,7 @@ def test_masks_are_whole_and_bounded(frames, size, bands, width, stretches, leng
         time_masks=stretches, time_mask_frames=length,
     )  # fmt: skip
     features = torch.ones(frames, size)
-    masked = spec_augment(features, recipe, 10.0, np.random.default_rng(seed))
+    masked = spec_augment(features, recipe, FEATURES, np.random.default_rng(seed))
     assert features.min() == 1  # the caller's own are untouched
     blank = masked == 0
     columns, rows = blank.all(0), blank.all(1)
@@ -189,6 +189,13 @@ def test_masks_are_whole_and_bounded(frames, size, bands, width, stretches, leng
     assert int(rows.sum()) <= repeats * min(length, frames // 5)
 
 
+def blanks(frames: int, size: int, recipe: AugmentRecipe, seed: int) -> torch.Tensor:
+    """Where features of ones are masked."""
+    return (
+        spec_augment(torch.ones(frames, size), recipe, FEATURES, np.random.default_rng(seed)) == 0
+    )
+
+
 def test_masks_are_drawn_everywhere_and_in_every_width():
     recipe = AugmentRecipe(
         frequency_masks=1, frequency_mask_width=6, time_masks=1, time_mask_frames=9
@@ -196,7 +203,9 @@ def test_masks_are_drawn_everywhere_and_in_every_width():
     widths, lengths = set(), set()
     touched = torch.zeros(100, 20, dtype=torch.bool)
     for seed in range(400):
-        blank = spec_augment(torch.ones(100, 20), recipe, 10.0, np.random.default_rng(seed)) == 0
+        blank = (
+            spec_augment(torch.ones(100, 20), recipe, FEATURES, np.random.default_rng(seed)) == 0
+        )
         widths.add(int(blank.all(0).sum()))
         lengths.add(int(blank.all(1).sum()))
         touched |= blank
@@ -209,12 +218,36 @@ def test_long_utterances_get_more_masks_in_time():
     recipe = AugmentRecipe(time_masks=4, time_mask_frames=10)
     share = {}
     for frames in (100, 4000):
-        blank = [
-            (spec_augment(torch.ones(frames, 4), recipe, 10.0, np.random.default_rng(seed)) == 0)
-            .all(1)
-            .sum()
-            for seed in range(60)
-        ]
+        blank = [blanks(frames, 4, recipe, seed).all(1).sum() for seed in range(60)]
         share[frames] = float(torch.stack(blank).float().mean())
     assert 3 < share[100] < 7  # one mask (0.4 of 10 s, at least one) of 0 to 10 frames
     assert 60 < share[4000] < 100  # sixteen of them
+
+
+@pytest.mark.parametrize("normalise", ["none", "global", "utterance"])
+@pytest.mark.parametrize("deltas", [0, 1, 2])
+@pytest.mark.parametrize("masks", ["frequency", "time"])
+def test_what_is_blank_is_the_mean_in_the_differences_too(normalise, deltas, masks):
+    """Loud frames, some 5 above zero: zero would be a value like none of theirs."""
+    recipe = (
+        AugmentRecipe(frequency_masks=1, frequency_mask_width=4)
+        if masks == "frequency"
+        else AugmentRecipe(time_masks=1)
+    )
+    kind = FeatureRecipe(sample_rate=RATE, mels=20, normalise=normalise, deltas=deltas)
+    features = 5 + torch.randn(60, 20 * (1 + deltas), generator=torch.Generator().manual_seed(0))
+    mean = features.mean(0) if normalise == "none" else torch.zeros(features.shape[1])
+    found = set()
+    for seed in range(40):
+        masked = spec_augment(features, recipe, kind, np.random.default_rng(seed))
+        blank = masked != features
+        torch.testing.assert_close(masked, torch.where(blank, mean, features))
+        if masks == "time":
+            assert torch.equal(blank, blank.all(1)[:, None].expand_as(blank))
+            found.add(int(blank.all(1).sum()))
+            continue
+        bands = blank.all(0).view(1 + deltas, 20)
+        assert torch.equal(blank, blank.all(0).expand_as(blank))
+        assert (bands == bands[0]).all()
+        found.add(int(bands[0].sum()))
+    assert found == set(range(5)) if masks == "frequency" else len(found) > 8
