@@ -125,7 +125,9 @@ class ModelRecipe(Section):
 
 class TrainingRecipe(Section):
     epochs: int = Field(30, ge=1)
-    batch_seconds: float = Field(60.0, gt=0, description="audio a batch, padding included")
+    batch_seconds: float = Field(
+        60.0, gt=0, description="audio a batch, padding included, before augment.speed"
+    )
     accumulate: int = Field(1, ge=1, description="batches an optimiser step")
     optimiser: Literal["adamw"] = "adamw"
     learning_rate: float = Field(2e-3, gt=0)
@@ -134,7 +136,7 @@ class TrainingRecipe(Section):
     warmup: float = Field(0.15, ge=0, lt=1, description="share of all steps")
     clip_norm: float = Field(1.0, gt=0)
     average: int = Field(
-        0, ge=0, description="also try the mean of the last so many epochs' weights; 0: off"
+        0, ge=0, description="also try the mean of the weights of so many best epochs; 0: off"
     )
     evaluate_every: int = Field(1, ge=1, description="epochs between scorings of dev")
     patience: int = Field(0, ge=0, description="stop after so many scorings without gain; 0: never")
