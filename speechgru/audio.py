@@ -12,7 +12,8 @@ import contextlib
 import math
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -30,6 +31,7 @@ Samples = npt.NDArray[np.float32]
 MAX_HOURS = 10.0  # of one reading: 2.3 GB at 16 kHz
 MAX_FILE_HOURS = 100.0  # a longer file is a damaged header
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz
+READERS = 8  # threads: a header costs little work and much waiting
 SLACK = 0.15  # seconds that a part may reach beyond the end: rounding, a codec's padding
 
 AUDIO_SUFFIXES = frozenset(  # what a search of folders takes for sound, in lower case
@@ -56,6 +58,12 @@ def audio_info(path: str | Path) -> AudioInfo:
     """
     with _open(path) as sound:
         return AudioInfo(sound.frames / sound.rate, sound.rate, sound.channels)
+
+
+def headers(paths: Iterable[Path]) -> list[AudioInfo | AudioError]:
+    """Length and rate of each file, or what is wrong with it, in order."""
+    with ThreadPoolExecutor(READERS) as pool:
+        return list(pool.map(_header, paths))
 
 
 def read_audio(
@@ -196,3 +204,10 @@ def _refuse_nonsense(name: str, samples: Samples, start: int, rate: int) -> None
             f"{name}: {len(samples) - np.count_nonzero(finite)} samples are not numbers "
             f"({samples[first]} at {(start + first) / rate:.3f} s); export it again"
         )
+
+
+def _header(path: Path) -> AudioInfo | AudioError:
+    try:
+        return audio_info(path)
+    except AudioError as fault:
+        return fault

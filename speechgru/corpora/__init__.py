@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechgru.audio import AudioInfo
+from speechgru.audio import AudioInfo, headers
 from speechgru.corpora import an4, digits, fsdd, librispeech
-from speechgru.corpora.common import Prepared, headers
+from speechgru.corpora.common import Prepared
 from speechgru.errors import CorpusError
 from speechgru.files import shown
 from speechgru.manifest import Utterance, write_manifest

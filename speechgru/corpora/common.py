@@ -1,19 +1,18 @@
 """What every reader of a corpus needs: its result, lengths from headers, audio found by id."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from speechgru.audio import AUDIO_SUFFIXES, AudioInfo, audio_info
-from speechgru.errors import AudioError, CorpusError
+from speechgru.audio import AUDIO_SUFFIXES, AudioInfo
+from speechgru.audio import headers as headers  # for those who take it from here
+from speechgru.errors import CorpusError
 from speechgru.files import shown
 from speechgru.manifest import Utterance
 
 LOSSLESS_FIRST = (".flac", ".wav", ".sph")  # where one id has several files
-READERS = 8  # threads: a header costs little work and much waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +56,6 @@ def prepared(source: Path, recordings: dict[str, list[Recording]]) -> Prepared:
             first = f"; first fault: {problems[-len(listed)]}" if listed else ""
             raise CorpusError(f"{shown(source)}: no usable utterance for {split}{first}")
     return Prepared(splits, list(dict.fromkeys(problems)))
-
-
-def headers(paths: Iterable[Path]) -> list[AudioInfo | AudioError]:
-    """Length and rate of each file, or what is wrong with it, in order."""
-    with ThreadPoolExecutor(READERS) as pool:
-        return list(pool.map(_header, paths))
 
 
 def audio_below(folder: Path) -> dict[str, list[Path]]:
@@ -144,13 +137,6 @@ def _utterance(recording: Recording, audio: Path, info: AudioInfo) -> Utterance:
         id=recording.id,
         speaker=recording.speaker,
     )
-
-
-def _header(path: Path) -> AudioInfo | AudioError:
-    try:
-        return audio_info(path)
-    except AudioError as fault:
-        return fault
 
 
 def _rank(path: Path) -> tuple[int, str]:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from speechgru.audio import SLACK, AudioInfo
-from speechgru.corpora.common import Prepared, headers, not_the_corpus, refuse_holdout
+from speechgru.audio import SLACK, AudioInfo, headers
+from speechgru.corpora.common import Prepared, not_the_corpus, refuse_holdout
 from speechgru.errors import AudioError, CorpusError
 from speechgru.files import shown
 from speechgru.manifest import Utterance, read_manifest
