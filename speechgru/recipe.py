@@ -156,7 +156,10 @@ class Recipe(Section):
 
     def to_yaml(self) -> str:
         """Everything resolved, in the schema's order."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        values = self.model_dump(mode="json")
+        # U+0085 must be written as an escape: YAML reads the character as the end of a line.
+        plain = "\x85" not in json.dumps(values, ensure_ascii=False)
+        return yaml.safe_dump(values, sort_keys=False, allow_unicode=plain)
 
     def fingerprint(self) -> str:
         """Sixteen hex digits that change when any value does."""

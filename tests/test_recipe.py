@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -292,6 +292,7 @@ RECIPES = st.fixed_dictionaries(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(RECIPES)
+@example({"data": {"dev": "\x85\u2028ü"}})
 def test_what_is_written_is_read_back(tmp_path_factory, values):
     recipe = make_recipe(values)
     file = write(tmp_path_factory.mktemp("recipe"), recipe.to_yaml())
