@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from speechgru.audio import AUDIO_SUFFIXES, AudioInfo
-from speechgru.audio import headers as headers  # for those who take it from here
+from speechgru.audio import AUDIO_SUFFIXES, AudioInfo, headers
 from speechgru.errors import CorpusError
 from speechgru.files import shown
 from speechgru.manifest import Utterance

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from speechgru.audio import SLACK, AudioInfo
-from speechgru.corpora.common import headers
+from speechgru.audio import SLACK, AudioInfo, headers
 from speechgru.errors import AudioError, TrainingError
 from speechgru.features import FeatureExtractor
 from speechgru.files import shown
