@@ -75,7 +75,7 @@ def training_progress() -> Iterator[Callable[["TrainingStep"], None]]:
     """A live line, within 80 columns, while a training runs on a terminal; epochs are logged above
     it."""
     columns = (
-        TextColumn("epoch {task.fields[epoch]}"), BarColumn(8),
+        TextColumn("epoch {task.fields[epoch]}"), BarColumn(7),
         TextColumn("loss {task.fields[loss]:.2f}{task.fields[dev]}"),
         TextColumn("{task.fields[speed]:.0f}× real time  {task.fields[eta]} left"),
     )  # fmt: skip
@@ -86,7 +86,7 @@ def training_progress() -> Iterator[Callable[["TrainingStep"], None]]:
             bar.update(
                 task, total=step.steps, completed=step.step, visible=True,
                 epoch=f"{step.epoch}/{step.epochs}", loss=step.loss, speed=step.speed,
-                dev="" if step.dev_wer is None else f"  dev WER {step.dev_wer:.1%}",
+                dev="" if step.best_dev_wer is None else f"  best WER {step.best_dev_wer:.1%}",
                 eta=_clock(step.eta),
             )  # fmt: skip
 

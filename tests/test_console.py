@@ -20,7 +20,7 @@ from speechgru.transcription import Outcome
 
 @pytest.mark.parametrize(
     ("dev_wer", "eta", "parts"),
-    [(1.2345, 36000.0, ["  dev WER 123.4%", "10:00:00 left"]), (None, 61.0, ["1:01 left"])],
+    [(1.2345, 36000.0, ["  best WER 123.4%", "10:00:00 left"]), (None, 61.0, ["1:01 left"])],
 )
 def test_a_training_s_line_fits_an_ordinary_terminal(monkeypatch, dev_wer, eta, parts):
     drawn = io.StringIO()  # a terminal wide enough to wrap nothing

@@ -83,6 +83,10 @@ def metrics(folder: Path) -> list[dict[str, object]]:
     return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
 
 
+def untimed(position: Position) -> Position:
+    return replace(position, seconds=0, scoring_seconds=0, elapsed=0)
+
+
 def check_same_run(one: Path, other: Path) -> None:
     assert same_weights(one, other)
     assert same_weights(one, other, "last.safetensors")
@@ -90,7 +94,7 @@ def check_same_run(one: Path, other: Path) -> None:
     assert load_model(one).about == load_model(other).about
     position, _ = Run(one).load_state()
     again, _ = Run(other).load_state()
-    assert replace(position, seconds=0) == replace(again, seconds=0)
+    assert untimed(position) == untimed(again)
     assert sorted(p.name for p in (one / "kept").glob("*.safetensors")) == sorted(
         p.name for p in (other / "kept").glob("*.safetensors")
     )
@@ -422,7 +426,7 @@ def test_a_file_of_many_utterances_is_looked_at_once(few, tmp_path, monkeypatch)
         looked_at.append(path)
         return audio_info(path)
 
-    monkeypatch.setattr("speechgru.corpora.common.audio_info", counted)
+    monkeypatch.setattr("speechgru.audio.audio_info", counted)
     first = read_manifest(few / "train.jsonl")[0]
     parts = [replace(first, offset=n / 1000, duration=0.2, text="a") for n in range(100)]
     write_manifest(tmp_path / "train.jsonl", parts)
@@ -867,6 +871,73 @@ def test_progress_counts_to_the_end(few, tmp_path):
     assert seen[-1].epoch == seen[-1].epochs == 2
     assert seen[-1].eta == 0
     assert all(p.speed > 0 and p.eta >= 0 and math.isfinite(p.loss) for p in seen)
+
+
+class Clock:
+    """A stand-in for the time module: it stands still until somebody spends time."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def spending(self, work: Callable[..., object], seconds: float) -> Callable[..., object]:
+        def wrapped(*args: object) -> object:
+            self.now += seconds
+            return work(*args)
+
+        return wrapped
+
+
+def test_time_is_that_of_statistics_steps_and_scorings(few, tmp_path, monkeypatch, caplog):
+    clock, seen = Clock(), list[Progress]()
+    monkeypatch.setattr("speechgru.training.loop.time", clock)
+    for owner, work, seconds in (
+        (FeatureExtractor, "fit", 1000.0), (Trainer, "_step", 1.0), (Trainer, "score_dev", 100.0)
+    ):  # fmt: skip
+        monkeypatch.setattr(owner, work, clock.spending(getattr(owner, work), seconds))
+    recipe = quick(few, features={"normalise": "global"}, training={"average": 2})
+    stop = Stopper(9)
+
+    def watch(progress: Progress) -> None:
+        seen.append(progress)
+        stop(progress)
+
+    with caplog.at_level(logging.INFO, "speechgru"):
+        first = train(recipe, tmp_path / "run", "cpu", on_progress=watch)
+        clock.now += 10_000  # nobody trains
+        last = train(recipe, tmp_path / "run", "cpu", resume=True, on_progress=watch)
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    one, both = rows[0]["step"], rows[1]["step"]
+    assert first.interrupted
+    assert 1 < one < 9 < both
+    assert first.seconds == 1000 + 9 + 100
+    assert last.seconds == 1000 + both + 3 * 100  # two epochs and the mean of them
+    assert f"{1000 + one + 100} s" in caplog.text
+    assert [row["seconds"] for row in rows] == [one, both]
+    assert seen[one - 1].eta == both - one  # no scoring is known yet
+    assert seen[one].eta == pytest.approx((one + 1 + 100) / (one + 1) * (both - one - 1))
+
+
+def test_an_epoch_of_skipped_steps_has_no_loss(few, tmp_path, monkeypatch, caplog):
+    def skip(trainer: Trainer, _: list[Batch]) -> None:
+        trainer.position.skipped_steps += 1
+
+    monkeypatch.setattr(Trainer, "_step", skip)
+    seen: list[Progress] = []
+    with caplog.at_level(logging.INFO, "speechgru"):
+        train(quick(few), tmp_path / "run", "cpu", on_progress=seen.append)
+    assert all(math.isnan(progress.loss) for progress in seen)
+    assert all("loss" not in row for row in metrics(tmp_path / "run"))
+    assert "loss nan" in caplog.text
+
+
+def test_progress_tells_the_best_score_so_far(few, tmp_path, monkeypatch):
+    seen: list[Progress] = []
+    monkeypatch.setattr(Trainer, "score_dev", scores(0.5, 0.2, 0.4, 0.3))
+    train(quick(few, training={"epochs": 4}), tmp_path / "run", "cpu", on_progress=seen.append)
+    told = {p.epoch: p.best_dev_wer for p in seen}
+    assert told == {1: None, 2: 0.5, 3: 0.2, 4: 0.2}
 
 
 def test_global_statistics_are_those_of_training_and_saved(few, tmp_path):

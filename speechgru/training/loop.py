@@ -53,14 +53,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Progress:
-    """After each optimiser step. `speed` is hours of audio an hour, `eta` seconds left."""
+    """After each optimiser step. `loss` is the epoch's so far (NaN: of no token yet), `speed` hours
+    of audio an hour of steps, `eta` seconds left, scorings of dev included."""
 
     epoch: int
     epochs: int
     step: int
     steps: int
     loss: float
-    dev_wer: float | None
+    best_dev_wer: float | None
     speed: float
     eta: float
 
@@ -68,7 +69,7 @@ class Progress:
 @dataclass(frozen=True)
 class Result:
     """What a finished (or interrupted) training came to. Rates are fractions, of the saved model
-    on dev; NaN before the first is saved."""
+    on dev; NaN before the first is saved. `seconds`: from start to end of all sittings."""
 
     folder: Path
     dev_wer: float
@@ -124,6 +125,7 @@ class Trainer:
     ) -> None:
         self.recipe, self.options, self.data, self.run = recipe, recipe.training, data, run
         self.device, self.position, self.on_progress = device, position, on_progress
+        self.began = time.monotonic() - position.elapsed
         torch.manual_seed(self.options.seed)
         blueprint = Blueprint(text=recipe.text, features=recipe.features, model=recipe.model)
         self.bundle = new_bundle(blueprint, data.vocabulary, {})
@@ -267,19 +269,22 @@ class Trainer:
         """Score dev, keep what is good, and commit."""
         options, position = self.options, self.position
         position.epoch, position.batch = position.epoch + 1, 0
-        loss = position.loss_sum / max(position.token_count, 1)
-        norms = position.gradient_norms
+        loss, norms = self._loss(), position.gradient_norms
         position.loss_sum, position.token_count, position.gradient_norms = 0.0, 0, []
         row: dict[str, Any] = {
-            "epoch": position.epoch, "step": position.step, "loss": loss,
+            "epoch": position.epoch, "step": position.step,
             "learning_rate": self.optimiser.param_groups[0]["lr"],
             "seconds": round(position.seconds, 1), "skipped_steps": position.skipped_steps,
             "skipped_utterances": position.skipped_utterances,
         }  # fmt: skip
+        if not math.isnan(loss):
+            row["loss"] = loss
         if norms:
             row |= {"grad_norm_median": statistics.median(norms), "grad_norm_max": max(norms)}
         if position.epoch % options.evaluate_every == 0 or position.epoch == options.epochs:
+            began = time.monotonic()
             score = self.score_dev()
+            position.scoring_seconds += time.monotonic() - began
             row |= {"dev_wer": score.wer, "dev_cer": score.cer}
             self._keep_if_good(score)
         self.run.write_metrics(row)  # before the commit: a line too many is written over
@@ -288,7 +293,7 @@ class Trainer:
         for name in ("loss", "dev_wer", "dev_cer", "learning_rate"):
             if name in row:
                 events.add_scalar(name, row[name], position.step)
-        log.info(_epoch_line(row, options.epochs))
+        log.info(_epoch_line(row, options.epochs, position.elapsed))
 
     def _keep_if_good(self, score: Score) -> None:
         position, wer = self.position, score.wer
@@ -344,6 +349,7 @@ class Trainer:
         extract = self.bundle.extract
         if extract.mean is not None and extract.std is not None:
             tensors["features.mean"], tensors["features.std"] = extract.mean, extract.std
+        self.position.elapsed = time.monotonic() - self.began
         self.run.save_state(self.position, tensors)
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
@@ -370,14 +376,19 @@ class Trainer:
 
     def _show(self, speed: float) -> None:
         position = self.position
-        per_step = position.seconds / max(position.step, 1)
-        loss = position.loss_sum / max(position.token_count, 1)
+        per_step = (position.seconds + position.scoring_seconds) / max(position.step, 1)
         self.on_progress(
             Progress(
                 position.epoch + 1, self.options.epochs, position.step, self.total_steps,
-                loss, position.best_wer, speed, per_step * (self.total_steps - position.step),
+                self._loss(), position.best_wer, speed,
+                per_step * (self.total_steps - position.step),
             )
         )  # fmt: skip
+
+    def _loss(self) -> float:
+        """A token's, in the epoch under way; NaN when all its steps were skipped."""
+        position = self.position
+        return position.loss_sum / position.token_count if position.token_count else math.nan
 
     def _result(self, interrupted: bool) -> Result:
         about = self.bundle.about
@@ -388,7 +399,7 @@ class Trainer:
             about.get("dev_wer", math.nan),
             about.get("dev_cer", math.nan),
             self.position.epoch,
-            self.position.seconds,
+            time.monotonic() - self.began,
             interrupted,
         )
 
@@ -448,10 +459,9 @@ def stop_request() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _epoch_line(row: dict[str, Any], epochs: int) -> str:
+def _epoch_line(row: dict[str, Any], epochs: int, elapsed: float) -> str:
     scored = ""
     if "dev_wer" in row:
         scored = f"  dev WER {100 * row['dev_wer']:6.2f} %  CER {100 * row['dev_cer']:6.2f} %"
-    return (
-        f"epoch {row['epoch']:3d}/{epochs}  loss {row['loss']:.4f}{scored}  {row['seconds']:.0f} s"
-    )
+    loss = row.get("loss", math.nan)
+    return f"epoch {row['epoch']:3d}/{epochs}  loss {loss:.4f}{scored}  {elapsed:.0f} s"

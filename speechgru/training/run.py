@@ -4,7 +4,8 @@ RUN/recipe.yaml        everything resolved
 RUN/model.safetensors  the best model so far
 RUN/last.safetensors   weights, optimiser and position: the one file `--resume` believes
 RUN/kept/              weights of the best epochs, to be averaged; named by last.safetensors
-RUN/metrics.jsonl      a line an epoch; the same as TensorBoard events in RUN/events/
+RUN/metrics.jsonl      a line an epoch (`seconds`: of optimiser steps so far; no `loss`: all were
+                       skipped); the same as TensorBoard events in RUN/events/
 """
 
 import json
@@ -31,7 +32,9 @@ class Position:
     epoch: int = 0
     batch: int = 0
     step: int = 0
-    seconds: float = 0.0  # of training, over all sittings
+    seconds: float = 0.0  # of optimiser steps, over all sittings
+    scoring_seconds: float = 0.0  # of scoring dev
+    elapsed: float = 0.0  # seconds of everything, up to the last save
     best_wer: float | None = None
     best_epoch: int = 0
     scorings_without_gain: int = 0
