@@ -50,7 +50,9 @@ class RecurrentLayer(nn.Module):
             if cell.kernel not in cpu.KINDS:
                 reason = f"the cell {type(cell).__name__} has no CPU kernel"
             if reason is not None:
-                _tell_once(f"no {precision} here ({reason}): float32 is used instead")
+                _tell_once(
+                    f"no {precision} here ({reason}): float32 is used instead", logging.WARNING
+                )
                 precision = "float32"
         self._kernel = cpu.Kernel(cell.kernel, precision) if cell.kernel in cpu.KINDS else None
 
@@ -97,9 +99,10 @@ class RecurrentLayer(nn.Module):
         return unroll(cell, x, lengths, start)
 
     def _use_kernel(self, x: Tensor) -> bool:
-        if self.road not in ("auto", "cpu") or self._kernel is None or x.device.type != "cpu":
+        if self.road not in ("auto", "cpu") or self._kernel is None:
             return False
-        reason = cpu.unavailable()
+        on_cpu = x.device.type == "cpu"
+        reason = cpu.unavailable() if on_cpu else f"the data are on {x.device.type}"
         if reason is None and x.dtype not in (torch.float32, torch.float64):
             reason = f"no kernel for {x.dtype}"
         if reason is not None:
@@ -110,7 +113,7 @@ class RecurrentLayer(nn.Module):
         return [cell for cell in self.directions if isinstance(cell, Cell)]
 
 
-def _tell_once(words: str) -> None:
+def _tell_once(words: str, level: int = logging.INFO) -> None:
     if words not in _told:
         _told.add(words)
-        log.info(words)
+        log.log(level, words)

@@ -100,6 +100,34 @@ def test_two_threads_bound_to_one_cpu_still_finish(plain):
     assert run_script(one_cpu, plan)[0] == plain
 
 
+def test_fewer_threads_than_asked_for_give_the_same(plain):
+    plan = "kernel.candidates = lambda *_: (Plan(2, 1, 2),)"
+    assert run_script(during=plan, OMP_THREAD_LIMIT="1")[0] == plain
+
+
+def test_a_child_can_go_back_over_its_parents_pass():
+    fork = (
+        "kernel.candidates = lambda *_: (Plan(2, 1, 2),)\n"
+        "y = layer(x, torch.tensor([200, 150, 1]))[0]\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    y.sum().backward()\n"
+        "    os._exit(0 if layer.directions[0].bias_hh.grad.isfinite().all() else 3)\n"
+        "assert os.waitpid(child, 0)[1] == 0\n"
+    )
+    run_script(during=fork)
+
+
+def test_a_child_keeps_its_threads_if_no_kernel_ran():
+    fork = (
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    os._exit(torch.get_num_threads())\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2\n"
+    )
+    run_script(during=fork)
+
+
 def test_a_forked_child_computes_the_same():
     fork = (
         "expected = layer(x, torch.tensor([200, 150, 1]))[0]\n"
@@ -181,6 +209,16 @@ def test_switched_off_torch_gives_the_same(plain):
     assert run_script(SPEECHGRU_CPU_KERNELS="0")[0] == pytest.approx(plain, abs=1e-3)
 
 
+def test_a_second_process_takes_kernels_from_the_disk(tmp_path):
+    says = "import logging; logging.basicConfig(level='INFO')"
+    runs = [run_script(says, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2)]
+    assert "compiled the CPU kernel gru forward" in runs[0][1]
+    assert "compiled" not in runs[1][1]
+    assert runs[0][0] == runs[1][0]
+    kernels = [p.name for p in tmp_path.rglob("*.nbi")]
+    assert len(kernels) == len(list(tmp_path.rglob("*.nbc"))) == 2  # an index for each kernel
+
+
 def test_no_cache_folder_is_no_error(plain):
     assert run_script(NUMBA_CACHE_DIR="/dev/null/nowhere")[0] == plain
 
@@ -249,6 +287,17 @@ def test_bfloat16_rounds_factors_and_nothing_else(hidden):
         torch.testing.assert_close(layer(x, lengths)[0][0], expected, rtol=0, atol=5e-4)
         layer.set_precision("float32")
         assert (layer(x, lengths)[0][0] - expected).abs().max() > 1e-5
+
+
+@short
+def test_transposed_weights_can_be_shortened():
+    layer, x, lengths = layer_and_input()
+    cell = layer.directions[0]
+    with torch.no_grad():
+        layer.set_precision("bfloat16")
+        expected = layer(x, lengths)[0]
+        cell.weight_hh = torch.nn.Parameter(cell.weight_hh.t().contiguous().t())
+        assert torch.equal(layer(x, lengths)[0], expected)
 
 
 @short

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 
 import pytest
 import torch
@@ -84,15 +85,29 @@ def cases(draw):
         "hidden": draw(st.sampled_from([1, 7, 16, 37, 64, 80])),
         "directions": draw(st.sampled_from([1, 2])),
         "with_state": draw(st.booleans()),
+        "dtype": draw(st.sampled_from([torch.float32, torch.float64])),
+        "strides": draw(st.sampled_from(["plain", "transposed", "wider", "expanded"])),
         "seed": draw(st.integers(0, 99)),
     }
 
 
-def problem(case, kind, dtype=torch.float32):
+def laid(batch, frames, inputs, dtype, strides):
+    """An input in memory as a caller may have it."""
+    if strides == "transposed":
+        return torch.randn(batch, inputs, frames, dtype=dtype).transpose(1, 2)
+    if strides == "wider":
+        return torch.randn(batch, frames, inputs + 3, dtype=dtype)[:, :, 1 : inputs + 1]
+    if strides == "expanded":
+        return torch.randn(batch, frames, 1, dtype=dtype).expand(batch, frames, inputs)
+    return torch.randn(batch, frames, inputs, dtype=dtype)
+
+
+def problem(case, kind):
     torch.manual_seed(case["seed"])
-    batch = len(case["lengths"])
+    batch, dtype = len(case["lengths"]), case.get("dtype", torch.float32)
     layer, weights = reference(kind, case["inputs"], case["hidden"], case["directions"], dtype)
-    x = torch.randn(batch, case["frames"], case["inputs"], dtype=dtype, requires_grad=True)
+    strides = case.get("strides", "plain")
+    x = laid(batch, case["frames"], case["inputs"], dtype, strides).requires_grad_()
     size = (case["directions"], batch, case["hidden"])
     make = torch.randn if case["with_state"] else torch.zeros
     state = tuple(make(size, dtype=dtype, requires_grad=True) for _ in range(STATES[kind]))
@@ -142,9 +157,10 @@ def test_gradients_of_every_argument_check_numerically(kind):
         "hidden": 5,
         "directions": 2,
         "with_state": True,
+        "dtype": torch.float64,
         "seed": 1,
     }
-    _, weights, x, state = problem(case, kind, torch.float64)
+    _, weights, x, state = problem(case, kind)
     kernel = cpu.Kernel(kind)
 
     def run(x, *rest):
@@ -238,7 +254,10 @@ def test_packed_weights_follow_an_optimiser(fused):
     optimiser = torch.optim.AdamW(weights[0], lr=0.1, fused=fused)
     with torch.no_grad():
         before = kernel(x, lengths, weights)[0]
-    kernel(x, lengths, weights)[0].sum().backward()
+    loss = kernel(x, lengths, weights)[0].sum()
+    with torch.no_grad():  # packs again, between the forward pass and the step
+        kernel(x, lengths, weights)
+    loss.backward()
     optimiser.step()
     with torch.no_grad():
         after = kernel(x, lengths, weights)[0]
@@ -280,3 +299,32 @@ def test_an_empty_batch_and_no_frames():
 def test_an_unknown_kind_names_the_known_ones():
     with pytest.raises(ValueError, match=r"'elman'.*rnn, rnn_relu, gru, lstm, cifg"):
         cpu.Kernel("elman")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"x": torch.zeros(2, 5)}, "expected (batch, frames, values)"),
+        ({"x": torch.zeros(2, 5, 4)}, "beside input (2, 5, 4)"),
+        ({"x": torch.zeros(2, 5, 3, dtype=torch.float64)}, "of torch.float64"),
+        ({"lengths": torch.tensor([5])}, "expected 2 int64"),
+        ({"lengths": torch.tensor([5, 5, 5])}, "expected 2 int64"),
+        ({"lengths": torch.tensor([5, 5], dtype=torch.int32)}, "expected 2 int64"),
+        ({"lengths": torch.tensor([6, 5])}, "expected 0 to 5 frames"),
+        ({"lengths": torch.tensor([-1, 5])}, "expected 0 to 5 frames"),
+        ({"state": (torch.zeros(1, 1, 7),)}, "expected (1, 2, 7)"),
+        ({"state": (torch.zeros(1, 2, 7),) * 2}, "2 states; gru has 1"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_an_address_is_used(change, words):
+    _, weights = reference("gru", 3, 7, 1)
+    given = {"x": torch.zeros(2, 5, 3), "lengths": torch.tensor([5, 4]), "weights": weights}
+    with pytest.raises(ValueError, match=re.escape(words)):
+        cpu.Kernel("gru")(**(given | change))
+
+
+def test_a_weight_elsewhere_is_refused():
+    _, weights = reference("gru", 3, 7, 1)
+    elsewhere = [tuple(w.to("meta") for w in weights[0])]
+    with pytest.raises(ValueError, match="on meta"):
+        cpu.Kernel("gru")(torch.zeros(2, 5, 3), torch.tensor([5, 4]), elsewhere)

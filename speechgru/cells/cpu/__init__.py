@@ -14,6 +14,7 @@ import torch
 
 from speechgru.cells.cpu.gates import CELLS
 from speechgru.cells.cpu.kernel import Kernel, Weights
+from speechgru.cells.cpu.stamp import STAMP
 
 KINDS = tuple(CELLS)
 PRECISIONS = ("float32", "bfloat16")
@@ -30,6 +31,12 @@ def unavailable() -> str | None:
         return "the processor has no AVX2"
     if importlib.util.find_spec("numba") is None:
         return "numba is not installed"
+    try:
+        import numba
+    except Exception as fault:  # another NumPy than it was built for, say
+        return f"numba cannot be used: {fault}"
+    if numba.config.DISABLE_JIT:
+        return "NUMBA_DISABLE_JIT is set"
     return None
 
 
@@ -47,4 +54,4 @@ def lacking(precision: str) -> str | None:
     return None
 
 
-__all__ = ["KINDS", "PRECISIONS", "Kernel", "Weights", "lacking", "unavailable"]
+__all__ = ["KINDS", "PRECISIONS", "STAMP", "Kernel", "Weights", "lacking", "unavailable"]

@@ -4,19 +4,20 @@ A fresh one costs a page fault every 4 KB, which at the sizes of a training step
 the arithmetic of a small layer (18 ms for 41 MB on Zen 4).
 """
 
-import threading
 from collections.abc import Sequence
 from math import prod
 
 import torch
 from torch import Tensor
 
+from speechgru.cells.cpu.threads import ForkLock
+
 SMALL = 1 << 18
 """Bytes below which the allocator reuses memory by itself."""
 KEEP = 1 << 29
 """Bytes kept at most while nobody uses them."""
 
-_lock = threading.Lock()
+_lock = ForkLock()
 _free: list[torch.UntypedStorage] = []
 
 

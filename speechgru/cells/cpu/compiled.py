@@ -4,27 +4,25 @@ A kernel is a C function void(address of its arguments), so that it can be hande
 threads and needs no unpacking of Python objects.
 """
 
-import hashlib
 import logging
-import threading
 import time
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
-from numba import cfunc, types
+from llvmlite.binding import get_host_cpu_name
+from numba import cfunc, config, types
 from numba.extending import intrinsic
 
 from speechgru.cells.cpu.gates import CELLS, Shape
 from speechgru.cells.cpu.layout import vector_bytes
 from speechgru.cells.cpu.loops import run_teams, team_backward, team_forward
 from speechgru.cells.cpu.products import accumulate, multiply
-from speechgru.cells.cpu.threads import Kernel
+from speechgru.cells.cpu.stamp import STAMP
+from speechgru.cells.cpu.threads import ForkLock, Kernel
 from speechgru.cells.cpu.vector import Machine
 
 log = logging.getLogger(__name__)
-_lock = threading.Lock()
+_lock = ForkLock()
 _kernels: dict[tuple[str, str, torch.dtype, bool], Kernel] = {}
 _PLAIN = Shape(gates=1, saved=1, states=1, wide=1)
 
@@ -45,33 +43,29 @@ def machine_of(typingctx: Any, cell: Any, bits: Any, lanes: Any, short: Any) -> 
     return machine(cell, bits, lanes, short), codegen
 
 
-def _forward(cell: str, bits: int, lanes: int, short: int, stamp: str) -> Any:
+def _forward(cell: str, bits: int, lanes: int, short: int) -> Any:
     def forward(address: int) -> None:
-        stamp  # noqa: B018
         run_teams(machine_of(cell, bits, lanes, short), address, team_forward)
 
     return forward
 
 
-def _backward(cell: str, bits: int, lanes: int, short: int, stamp: str) -> Any:
+def _backward(cell: str, bits: int, lanes: int, short: int) -> Any:
     def backward(address: int) -> None:
-        stamp  # noqa: B018
         run_teams(machine_of(cell, bits, lanes, short), address, team_backward)
 
     return backward
 
 
-def _multiply(cell: str, bits: int, lanes: int, short: int, stamp: str) -> Any:
+def _multiply(cell: str, bits: int, lanes: int, short: int) -> Any:
     def product(address: int) -> None:
-        stamp  # noqa: B018
         multiply(machine_of(cell, bits, lanes, short), address)
 
     return product
 
 
-def _accumulate(cell: str, bits: int, lanes: int, short: int, stamp: str) -> Any:
+def _accumulate(cell: str, bits: int, lanes: int, short: int) -> Any:
     def outer(address: int) -> None:
-        stamp  # noqa: B018
         accumulate(machine_of(cell, bits, lanes, short), address)
 
     return outer
@@ -85,17 +79,12 @@ _MAKERS = {
 }
 
 
-@cache
-def _stamp() -> str:
-    """Of the sources: the cache on disk must forget kernels of another version of them."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
 def _compile(what: str, cell: str, bits: int, lanes: int, short: bool) -> Kernel:
-    function = _MAKERS[what](cell, bits, lanes, int(short), _stamp())
+    function = _MAKERS[what](cell, bits, lanes, int(short))
+    # A file on disk for every kernel: numba keeps an index by qualified name, and two processes
+    # that write one index at the same time can leave a kernel under another's name.
+    cpu = config.CPU_NAME or get_host_cpu_name()
+    function.__qualname__ = f"{cell}_{what}_{bits}x{lanes}_{int(short)}_{cpu}_{STAMP}"
 
     def compiled(cached: bool) -> Kernel:
         make = cfunc(types.void(types.int64), cache=cached, nopython=True, error_model="numpy")
@@ -106,7 +95,7 @@ def _compile(what: str, cell: str, bits: int, lanes: int, short: bool) -> Kernel
     try:
         result = compiled(cached=True)
     except Exception as problem:  # no writable folder, a full disk, a broken file
-        log.debug("no cache for compiled kernels: %s", problem)
+        log.info("compiled CPU kernels cannot be kept on disk: %s", problem)
         result = compiled(cached=False)
     took = time.perf_counter() - started
     if not result.owner.cache_hits:

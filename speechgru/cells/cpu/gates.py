@@ -10,7 +10,7 @@ the old (h,) or (h, c), `grad` the gradient of the new one.  Of the `slots` that
 the first `gates` are the gradients of `x` in its order and the last `gates` those of `a` in its
 order: a cell orders its gates so that what both share is stored once.
 
-These functions are compiled (see `loops.py`); nothing here needs the compiler.
+These functions are compiled (see `functions.py`); nothing here needs the compiler.
 """
 
 from collections.abc import Callable

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from speechgru.cells.cpu import buffers, threads
 from speechgru.cells.cpu.calls import accumulate, multiply, recur
@@ -92,6 +93,8 @@ def forward(
     flat = x.reshape(batch * frames, width)
     if rows.valid is not None:
         flat = flat[rows.valid]
+    if flat.stride(-1) != 1:  # the kernels step through rows, not within them
+        flat = flat.contiguous()
     shape = layout.shape
     slots = shape.saved + shape.states if save else shape.gates
     tape = buffers.take((rows.frames, directions, slots, layout.padded), x.dtype)
@@ -118,7 +121,7 @@ def forward(
         left = pair_up(first[:, :, 0])
         left_next = torch.empty_like(left)
     scratch = x.new_empty(limit, 24 * layout.lanes)
-    with chosen(plans, layout, rows.frames) as plan:
+    with chosen(plans, rows.frames, layout, batch, packed.short, save) as plan:
         recur(
             False,
             layout,
@@ -259,6 +262,52 @@ def _input_gradient(run: Pass, shape: torch.Size) -> Tensor:
     return full.index_copy_(0, run.rows.valid, grad).view(shape)
 
 
+_updates = 0
+
+
+def _count_update(*_: object) -> None:
+    global _updates
+    _updates += 1
+
+
+# Torch's fused optimisers write weights without counting it in their versions.
+register_optimizer_step_post_hook(_count_update)
+
+
+def _check(
+    layout: Layout,
+    x: Tensor,
+    lengths: Tensor,
+    weights: Sequence[Weights],
+    state: Sequence[Tensor] | None,
+) -> None:
+    """Raises ValueError: the kernels work on bare addresses and would read whatever is there."""
+    if x.dim() != 3:
+        raise ValueError(f"input of shape {tuple(x.shape)}: expected (batch, frames, values)")
+    batch, frames, width = x.shape
+    rows = layout.shape.gates * layout.hidden
+    shapes = ((rows, width), (rows, layout.hidden), (rows,), (rows,))
+    expected = [
+        (w, shape) for direction in weights for w, shape in zip(direction, shapes, strict=True)
+    ]
+    if state is not None:
+        if len(state) != layout.shape.states:
+            raise ValueError(f"{len(state)} states; {layout.kind} has {layout.shape.states}")
+        expected += [(s, (len(weights), batch, layout.hidden)) for s in state]
+    for tensor, shape in expected:
+        if tensor.shape != shape or tensor.dtype != x.dtype or tensor.device != x.device:
+            raise ValueError(
+                f"{tuple(tensor.shape)} of {tensor.dtype} on {tensor.device}: "
+                f"expected {shape} of {x.dtype} on {x.device} beside input {tuple(x.shape)}"
+            )
+    if lengths.shape != (batch,) or lengths.dtype != torch.int64:
+        raise ValueError(
+            f"lengths {tuple(lengths.shape)} of {lengths.dtype}: expected {batch} int64"
+        )
+    if batch and not 0 <= int(lengths.min()) <= int(lengths.max()) <= frames:
+        raise ValueError(f"lengths {lengths.tolist()}: expected 0 to {frames} frames")
+
+
 class Kernel:
     """One recurrent layer on the CPU kernels.  Holds no parameters, only their packed copies.
 
@@ -285,11 +334,14 @@ class Kernel:
         weights: list[Weights],
         state: tuple[Tensor, ...] | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        layout = layout_of(self.kind, x.dtype, weights[0][1].shape[1])
+        """See `RecurrentLayer.forward`. Raises ValueError for arguments that do not fit together.
+
+        Weights may be changed by an optimiser or any counted write; not through `.data`.
+        """
+        layout = layout_of(self.kind, x.dtype, weights[0][1].shape[-1])
+        _check(layout, x, lengths, weights, state)
         flat = [w for direction in weights for w in direction]
         if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *(state or ()), *flat)):
-            # An optimiser is likely to follow, and torch's fused ones count no writes.
-            self._cache = None
             if state is None:
                 zeros = x.new_zeros(len(weights), x.shape[0], layout.hidden)
                 state = (zeros,) * layout.shape.states
@@ -304,7 +356,7 @@ class Kernel:
         short = self.precision == "bfloat16" and flat[0].dtype == torch.float32
         if any(w.is_inference() for w in flat):  # these keep no count of writes
             return Packed(layout, weights, short)
-        key = [(w, w._version, w.data_ptr()) for w in flat]
+        key = [(w, w._version, w.data_ptr(), _updates) for w in flat]
         cached = self._cache
         if (
             cached is not None

@@ -34,7 +34,7 @@ def column_panels(matrix: Tensor, lanes: int) -> Tensor:
 def pair_up(rows: Tensor) -> Tensor:
     """(…, k) float32 → (…, ⌈k / 2⌉) int32: neighbours as two bfloat16, the last beside a zero."""
     even = torch.nn.functional.pad(rows, (0, rows.shape[-1] % 2))
-    return even.to(torch.bfloat16).view(torch.int32)
+    return even.to(torch.bfloat16).contiguous().view(torch.int32)
 
 
 @dataclass(frozen=True)

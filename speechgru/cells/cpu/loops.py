@@ -1,4 +1,4 @@
-"""The recurrence over time, forward and backward, for any cell, and its compilation.
+"""The recurrence over time, forward and backward, for any cell.
 
 Both loops run many utterances side by side.  Rows (an utterance in one direction) belong to
 teams; a team is `parts` threads that share the units of its rows and meet at a barrier in every

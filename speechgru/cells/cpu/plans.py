@@ -7,7 +7,6 @@ depends on sizes, caches and on what else the machine is doing, so a few calls t
 ones use the fastest.  The numbers that come out are the same, to the bit.
 """
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,13 +15,15 @@ from pathlib import Path
 from time import perf_counter
 
 from speechgru.cells.cpu.layout import Layout
+from speechgru.cells.cpu.threads import ForkLock
 
 TRIES = 2
 """Calls that measure each plan before one is preferred."""
 AGAIN = 50
 """Every so many calls the second best is tried again: the machine may be less busy now."""
-HOPELESS = 2.0
-"""But not if it took so many times as long: barriers on a busy machine can take seconds."""
+HOPELESS, SELDOM = 2.0, 1000
+"""One that took so many times as long waits for so many calls: barriers on a busy machine can
+take seconds."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +66,20 @@ class Choice:
         self.plans = plans
         self._seconds = [0.0] * len(plans)
         self._tries = [0] * len(plans)
-        self._calls = 0
+        self._since = 0  # calls since the second best was tried
 
     def next(self) -> int:
         """The plan for the next call."""
         for i, tries in enumerate(self._tries):
             if tries < TRIES:
                 return i
-        self._calls += 1
+        self._since += 1
         best, second = sorted(range(len(self.plans)), key=self._seconds.__getitem__)[:2]
         close = self._seconds[second] < HOPELESS * self._seconds[best]
-        return second if close and self._calls % AGAIN == 0 else best
+        if self._since < (AGAIN if close else SELDOM):
+            return best
+        self._since = 0
+        return second
 
     def record(self, plan: int, seconds: float) -> None:
         # A slow call weighs less than a fast one: it may have been interrupted.
@@ -87,18 +91,21 @@ class Choice:
         self._tries[plan] = tries + 1
 
 
-_choices: dict[tuple[tuple[Plan, ...], Layout], Choice] = {}
-_lock = threading.Lock()
+_choices: dict[tuple[object, ...], Choice] = {}
+_lock = ForkLock()
 
 
 @contextmanager
-def chosen(plans: tuple[Plan, ...], layout: Layout, frames: int) -> Iterator[Plan]:
-    """The plan for a call over `frames` that takes place in the `with` block."""
+def chosen(plans: tuple[Plan, ...], frames: int, *kind: object) -> Iterator[Plan]:
+    """The plan for a call over `frames` that takes place in the `with` block.
+
+    Calls of one kind, and about as long, learn from each other.
+    """
     if len(plans) == 1 or frames == 0:
         yield plans[0]
         return
     with _lock:
-        choice = _choices.setdefault((plans, layout), Choice(plans))
+        choice = _choices.setdefault((plans, frames.bit_length(), kind), Choice(plans))
         number = choice.next()
     started = perf_counter()
     yield plans[number]

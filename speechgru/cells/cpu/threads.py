@@ -43,17 +43,43 @@ _parallel = (
     else None
 )
 
+
+class ForkLock:
+    """A lock that is free in a forked child: whoever held it is not there."""
+
+    def __init__(self) -> None:
+        self._renew()
+        os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
+
+    def acquire(self, blocking: bool = True) -> bool:
+        return self._lock.acquire(blocking)
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 # One kernel at a time has the pool; another thread's kernel meanwhile runs on that thread alone.
-_pool = threading.Lock()
-_forked = False
+_pool = ForkLock()
+_ran = False  # any kernel, and so torch's operations around it
+_pool_lost = False
 
 
 def _after_fork() -> None:
     # The child has the parent's pool on paper and none of its threads: torch's own operations
     # would wait for them for ever too.
-    global _forked, _pool
-    _forked, _pool = True, threading.Lock()
-    torch.set_num_threads(1)
+    global _pool_lost
+    if _ran:
+        _pool_lost = True
+        torch.set_num_threads(1)
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -61,14 +87,16 @@ os.register_at_fork(after_in_child=_after_fork)
 
 def limit() -> int:
     """How many threads a kernel may use."""
-    if _parallel is None or _forked:
+    if _parallel is None or _pool_lost:
         return 1
     return max(1, min(torch.get_num_threads(), len(os.sched_getaffinity(0))))
 
 
 def run(kernel: Kernel, arguments: int, wanted: int) -> None:
     """Call a kernel on up to `wanted` threads; it asks how many it got."""
-    if wanted > 1 and _parallel is not None and _pool.acquire(blocking=False):
+    global _ran
+    _ran = True
+    if wanted > 1 and _parallel is not None and not _pool_lost and _pool.acquire(blocking=False):
         try:
             _parallel(kernel.address, arguments, wanted, 0)
         finally:

@@ -281,16 +281,6 @@ def constant(typingctx: Any, machine: Any, name: Any) -> Any:
 
 
 @intrinsic
-def load(typingctx: Any, machine: Any, address: Any) -> Any:
-    vec = machine.vec
-
-    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        return _load(b, args[1], vec)
-
-    return vec(machine, types.int64), codegen
-
-
-@intrinsic
 def store(typingctx: Any, address: Any, x: Any) -> Any:
     if not isinstance(x, Vec):
         return None
@@ -552,7 +542,6 @@ __all__ = [
     "constant",
     "exp",
     "fetch_add",
-    "load",
     "load_each",
     "load_first",
     "overload",
