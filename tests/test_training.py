@@ -435,6 +435,33 @@ def test_a_file_of_many_utterances_is_looked_at_once(few, tmp_path, monkeypatch)
     assert looked_at.count(first.audio) == 1
 
 
+def test_all_that_are_left_out_are_named_in_the_run_s_folder(few, tmp_path):
+    utterances = read_manifest(few / "train.jsonl")
+    changed = [replace(u, text="") for u in utterances[:7]]
+    changed.append(replace(utterances[7], text="äm " * 200))
+    write_manifest(tmp_path / "train.jsonl", [*changed, *utterances[8:]])
+    recipe = quick(few, data={"train": [str(tmp_path / "train.jsonl")]})
+    train(recipe, tmp_path / "run", "cpu")
+    named = json.loads((tmp_path / "run" / "left_out.json").read_text(encoding="utf-8"))
+    assert named["without text"] == [f"{number:03}" for number in range(7)]
+    (why,) = named.keys() - {"without text"}
+    assert why.startswith("too short for its text")
+    assert named[why] == ["007"]
+
+
+@pytest.mark.parametrize(("shared", "words"), [(1, "1 of 4"), (4, "4 of 4"), (0, None)])
+def test_dev_that_is_trained_on_is_told_once(few, tmp_path, caplog, shared, words):
+    """By sound, whatever the ids: the manifests have no folder in common."""
+    utterances = read_manifest(few / "train.jsonl")
+    parts = [replace(u, offset=0.1, duration=u.duration - 0.1) for u in utterances[4:8]]
+    dev = [*utterances[:shared], *parts[shared:]]
+    write_manifest(tmp_path / "dev.jsonl", dev)
+    with caplog.at_level(logging.WARNING, "speechgru"):
+        read_training_data(quick(few, data={"dev": str(tmp_path / "dev.jsonl")}))
+    assert caplog.text.count("are trained on as well") == (words is not None)
+    assert f"{words} dev utterances" in caplog.text or words is None
+
+
 def test_nobody_left_is_an_error_that_says_why(few, tmp_path):
     utterances = [replace(u, text="") for u in read_manifest(few / "train.jsonl")]
     write_manifest(tmp_path / "train.jsonl", utterances)

@@ -58,23 +58,12 @@ def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> 
     if twice:
         everyone = [replace(u, id=f"{i}:{u.id}") for i, u in enumerate(everyone)]
     known = vocabulary or Vocabulary.from_texts(u.text for u in everyone)
-    extract = FeatureExtractor(recipe.features)
-    kept: list[Utterance] = []
-    left_out: dict[str, list[str]] = {}
-    for utterance in everyone:
-        reason = _unfit(utterance, recipe, known, extract)
-        if reason is None:
-            kept.append(utterance)
-        else:
-            left_out.setdefault(reason, []).append(utterance.id)
-    if silent := _unreadable(kept):
-        left_out[f"whose sound cannot be read ({next(iter(silent.values()))})"] = list(silent)
-        kept = [utterance for utterance in kept if utterance.id not in silent]
+    kept, left_out = _sort_out(everyone, recipe, known)
     _refuse_unreadable(recipe.data.dev, dev)
     if noises := recipe.augment.noise_manifest:
         _refuse_unreadable(noises, read_manifest(noises))
     vocabulary = vocabulary or Vocabulary.from_texts(u.text for u in kept)
-    _tell(left_out, dev, vocabulary)
+    _tell(left_out, kept, dev, vocabulary)
     if not kept:
         raise TrainingError(
             f"{', '.join(recipe.data.train)}: none of {len(everyone)} utterances can be trained "
@@ -87,6 +76,25 @@ def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> 
 def frames_needed(tokens: list[int]) -> int:
     """The fewest frames CTC can write `tokens` in: one each, and a blank between equal ones."""
     return len(tokens) + sum(a == b for a, b in pairwise(tokens))
+
+
+def _sort_out(
+    everyone: Sequence[Utterance], recipe: Recipe, vocabulary: Vocabulary
+) -> tuple[list[Utterance], dict[str, list[str]]]:
+    """Who can be trained on, and the ids of who cannot, by reason."""
+    extract = FeatureExtractor(recipe.features)
+    kept: list[Utterance] = []
+    left_out: dict[str, list[str]] = {}
+    for utterance in everyone:
+        reason = _unfit(utterance, recipe, vocabulary, extract)
+        if reason is None:
+            kept.append(utterance)
+        else:
+            left_out.setdefault(reason, []).append(utterance.id)
+    if silent := _unreadable(kept):
+        left_out[f"whose sound cannot be read ({next(iter(silent.values()))})"] = list(silent)
+        kept = [utterance for utterance in kept if utterance.id not in silent]
+    return kept, left_out
 
 
 def _unfit(
@@ -138,7 +146,12 @@ def _normalised(utterance: Utterance, recipe: Recipe) -> Utterance:
     return replace(utterance, text=normalise(utterance.text, recipe.text))
 
 
-def _tell(left_out: dict[str, list[str]], dev: list[Utterance], vocabulary: Vocabulary) -> None:
+def _tell(
+    left_out: dict[str, list[str]],
+    kept: Sequence[Utterance],
+    dev: Sequence[Utterance],
+    vocabulary: Vocabulary,
+) -> None:
     for reason, ids in left_out.items():
         more = " …" if len(ids) > NAMED else ""
         log.warning("left out %d %s: %s%s", len(ids), reason, ", ".join(ids[:NAMED]), more)
@@ -146,3 +159,7 @@ def _tell(left_out: dict[str, list[str]], dev: list[Utterance], vocabulary: Voca
     if unknown:
         listed = ", ".join(f"{char!r} ×{count}" for char, count in unknown.most_common(10))
         log.warning("dev has characters that training lacks, which count as errors: %s", listed)
+    trained = {(utterance.audio, utterance.offset) for utterance in kept}
+    if seen := sum((utterance.audio, utterance.offset) in trained for utterance in dev):
+        log.warning("%d of %d dev utterances are trained on as well: dev WER will be too low",
+                    seen, len(dev))  # fmt: skip

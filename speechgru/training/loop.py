@@ -105,7 +105,9 @@ def train(
     position.data = data.fingerprint()
     trainer = Trainer(recipe, data, run, chosen, position, on_progress)
     if not resume:
-        run.create(recipe)  # last: what cannot be trained leaves no folder that seems in use
+        run.create(
+            recipe, data.left_out
+        )  # last: what cannot be trained leaves no folder that seems in use
     if tensors is not None:
         trainer.restore(tensors)
     return trainer.run_to_end()

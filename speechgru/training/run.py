@@ -1,6 +1,7 @@
 """A run on disk, so that a kill at any instant loses at most the work since the last save.
 
 RUN/recipe.yaml        everything resolved
+RUN/left_out.json      ids of who could not be trained on, by reason; no file if all could
 RUN/model.safetensors  the best model so far
 RUN/last.safetensors   weights, optimiser and position: the one file `--resume` believes
 RUN/kept/              weights of the best epochs, to be averaged; named by last.safetensors
@@ -58,14 +59,17 @@ class Run:
         self.last = folder / "last.safetensors"
         self.metrics = folder / "metrics.jsonl"
 
-    def create(self, recipe: Recipe) -> None:
-        """Start afresh. Raises TrainingError when the folder holds a run already, or cannot be
-        written."""
+    def create(self, recipe: Recipe, left_out: dict[str, list[str]]) -> None:
+        """Start afresh; `left_out`: ids by reason. Raises TrainingError when the folder holds a
+        run already, or cannot be written."""
         if (self.folder / "recipe.yaml").exists() or self.model.exists():
             raise TrainingError(
                 f"{shown(self.folder)} holds a run already: --resume goes on with it; "
                 "or name another folder with --out"
             )
+        if left_out:
+            text = json.dumps(left_out, indent=2, ensure_ascii=False) + "\n"
+            _write(self.folder / "left_out.json", text)
         _write(self.folder / "recipe.yaml", recipe.to_yaml())
 
     def check_same(self, recipe: Recipe) -> None:
