@@ -44,7 +44,7 @@ app.add_typer(bench_commands, name="bench")
 
 Device = Annotated[str, typer.Option(help="auto (a GPU when present), cpu, cuda, cuda:1, …")]
 Precision = Annotated[
-    str, typer.Option(help="recurrent weights on a CPU: float32, or a shorter type that saves time")
+    str, typer.Option(help="of recurrent layers on a CPU: float32, or bfloat16, which saves time")
 ]
 Model = Annotated[Path, typer.Option("--model", "-m", help="a run folder or a model file")]
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0: one a CPU")]
