@@ -14,6 +14,7 @@ from tones import RATE, say
 import speechgru
 from speechgru.audio import resample
 from speechgru.batches import AudioCache
+from speechgru.cells import RecurrentLayer, cpu
 from speechgru.errors import AudioError, CheckpointError, SpeechgruError
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.recognizer import WINDOW, Recognizer, Transcript, _mono, choose_device
@@ -253,6 +254,15 @@ def test_what_is_no_model(tmp_path):
 def test_an_unknown_precision_names_the_choices(tone_run):
     with pytest.raises(SpeechgruError, match=r"'int3': expected one of float32"):
         Recognizer.load(tone_run, "cpu", "int3")
+
+
+@pytest.mark.parametrize("precision", cpu.PRECISIONS)
+def test_every_layer_takes_the_precision(monkeypatch, tone_run, precision):
+    asked = []
+    monkeypatch.setattr(RecurrentLayer, "set_precision", lambda _, name: asked.append(name))
+    recognizer = Recognizer.load(tone_run, "cpu", precision)
+    layers = len(recognizer.bundle.model.recurrent_layers())
+    assert asked[-layers:] == [precision] * layers  # before these, each was made in float32
 
 
 def test_devices():
