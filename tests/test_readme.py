@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,7 +117,7 @@ def test_python_in_the_readme_is_python_and_its_names_are_public():
     blocks = re.findall(r"^ *```python\n(.*?)^ *```", README, re.S | re.M)
     assert blocks
     for block in blocks:
-        compile("\n".join(line.strip() for line in block.splitlines()), "README.md", "exec")
+        compile(textwrap.dedent(block), "README.md", "exec")
         for names in re.findall(r"from speechgru import (.+)", block):
             assert set(re.split(r",\s*", names.strip())) <= set(speechgru.__all__)
 

@@ -1019,3 +1019,14 @@ def test_batches_hold_the_tokens_of_their_own_rows(few, tmp_path):
     encoded = [trainer.data.vocabulary.encode(text) for text in texts]
     again = collate([by_id[id_] for id_ in batch.ids], list(batch.features), encoded)
     assert torch.equal(again.targets, batch.targets)
+
+
+def test_the_work_ahead_is_told_and_a_model_that_writes_nothing_is_explained(few, tmp_path, caplog):
+    caplog.set_level("INFO", logger="speechgru")
+    train(quick(few), tmp_path / "run", "cpu")
+    steps = sum(row["step"] for row in metrics(tmp_path / "run")[-1:])
+    assert f"about {steps // len(metrics(tmp_path / 'run'))} steps an epoch, {steps} in all" in (
+        caplog.text
+    )
+    assert "still writes nothing" in caplog.text
+    assert f"training.epochs, {steps} so far" in caplog.text

@@ -144,6 +144,7 @@ class Trainer:
             )
             for epoch in range(self.options.epochs)
         ]  # fmt: skip
+        self.silent = False  # on dev, when last scored
         self.total_steps = sum(math.ceil(len(p) / self.options.accumulate) for p in self.plans)
 
     # The course of a run ------------------------------------------------------------------------
@@ -155,6 +156,11 @@ class Trainer:
             heard = (self._read(utterance) for utterance in self.data.train)
             self.bundle.extract.fit(samples for samples in heard if samples is not None)
         self._drop_unkept()  # a kill may have left some
+        log.info(
+            "%d utterances, %.1f minutes; about %d steps an epoch, %d in all",
+            len(self.data.train), 60 * self.data.hours,
+            self.total_steps // options.epochs, self.total_steps,
+        )  # fmt: skip
         events = SummaryWriter(str(self.run.folder / "events"), purge_step=position.step)
         try:
             with stop_request() as stop:
@@ -166,6 +172,12 @@ class Trainer:
         finally:
             events.close()
         self._try_average()
+        if self.silent:
+            log.warning(
+                "the model still writes nothing: CTC learns to be silent first. It needs more "
+                "steps (training.epochs, %d so far), more speech or a higher "
+                "training.learning_rate", position.step,
+            )  # fmt: skip
         return self._result(interrupted=False)
 
     def _train_epoch(self, stop: threading.Event) -> bool:
@@ -299,6 +311,7 @@ class Trainer:
 
     def _keep_if_good(self, score: Score) -> None:
         position, wer = self.position, score.wer
+        self.silent = not any(utterance.hypothesis for utterance in score.utterances)
         if position.best_wer is None or wer <= position.best_wer:
             improved = position.best_wer is None or wer < position.best_wer
             position.best_wer, position.best_epoch = wer, position.epoch
