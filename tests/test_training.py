@@ -591,7 +591,15 @@ def test_a_stop_in_the_last_epoch_s_scoring_still_finishes(few, tmp_path, whole)
     check_same_run(tmp_path / "run", whole)
 
 
-def test_a_second_signal_stops_at_once_and_the_usual_handler_comes_back():
+@pytest.fixture
+def usual_interrupt():
+    """Python's handler, which a shell takes away from what it starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_signal_stops_at_once_and_the_usual_handler_comes_back(usual_interrupt):
     usual = signal.getsignal(signal.SIGINT)
 
     def twice(stop):
