@@ -1,9 +1,10 @@
-"""Writing files whole or not at all, and naming any file in one line."""
+"""Writing files whole or not at all, finding them, and naming any file in one line."""
 
 import contextlib
 import json
 import os
 import secrets
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from speechgru.errors import SpeechgruError
@@ -65,3 +66,14 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def files_below(folder: Path, on_fault: Callable[[OSError], object]) -> Iterator[Path]:
+    """Every file in a folder and those below it; a folder met again through a link is skipped, one
+    that cannot be searched goes to `on_fault`."""
+    seen = {os.path.realpath(folder)}
+    for root, folders, names in os.walk(folder, onerror=on_fault, followlinks=True):
+        real = {name: os.path.realpath(os.path.join(root, name)) for name in sorted(folders)}
+        folders[:] = [name for name, path in real.items() if path not in seen]
+        seen.update(real.values())
+        yield from (Path(root, name) for name in sorted(names))

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechgru.audio import AUDIO_SUFFIXES
-from speechgru.corpora.common import files_below
 from speechgru.errors import AudioError, SpeechgruError
-from speechgru.files import atomic_write, shown
+from speechgru.files import atomic_write, files_below, shown
 from speechgru.recognizer import Recognizer, Transcript
 
 FORMATS = ("txt", "json")

@@ -85,3 +85,19 @@ def speechgru(
         return Said(status, *capfd.readouterr())
 
     return command
+
+
+@pytest.fixture
+def lock_folder(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes folders of a name unsearchable, for the superuser too."""
+    scan = os.scandir
+
+    def lock(name: str) -> None:
+        def refuse(folder: str) -> object:
+            if Path(folder).name == name:
+                raise PermissionError(13, "Permission denied", str(folder))
+            return scan(folder)
+
+        monkeypatch.setattr(os, "scandir", refuse)
+
+    return lock

@@ -1,7 +1,6 @@
 """Readers of corpora: small look-alikes here, the real ones under SPEECHGRU_DATA."""
 
-import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -243,16 +242,9 @@ def test_librispeech_follows_links_and_survives_loops(
 
 
 def test_librispeech_names_a_folder_that_cannot_be_searched(
-    librispeech: Path, monkeypatch: pytest.MonkeyPatch
+    librispeech: Path, lock_folder: Callable[[str], None]
 ) -> None:
-    scan = os.scandir
-
-    def refuse(folder: str) -> object:
-        if str(folder).endswith("/103"):
-            raise PermissionError(13, "Permission denied", str(folder))
-        return scan(folder)
-
-    monkeypatch.setattr(os, "scandir", refuse)
+    lock_folder("103")
     message = refused("librispeech", librispeech)
     assert message == f"{librispeech}/train-clean-5/103: cannot be searched: Permission denied"
 

@@ -87,16 +87,9 @@ def test_a_folder_without_sound_is_a_fault_and_the_rest_is_done(tmp_path):
     assert (fine.output, fine.fault) == ("this is good", None)
 
 
-def test_a_folder_that_cannot_be_searched_is_named_and_the_rest_is_done(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_searched_is_named_and_the_rest_is_done(tmp_path, lock_folder):
     touch(tmp_path, "a.wav", "locked/b.wav", "z/c.wav")
-    scan = os.scandir
-
-    def refuse(folder: str) -> object:
-        if str(folder).endswith("locked"):
-            raise PermissionError(13, "Permission denied", str(folder))
-        return scan(folder)
-
-    monkeypatch.setattr(os, "scandir", refuse)
+    lock_folder("locked")
     outcomes = transcribed([tmp_path], "txt", None)
     assert [(o.output, str(o.fault or "")) for o in outcomes] == [
         ("this is a", ""),

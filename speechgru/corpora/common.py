@@ -1,14 +1,14 @@
 """What every reader of a corpus needs: its result, lengths from headers, audio found by id."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from speechgru.audio import AUDIO_SUFFIXES, AudioInfo, headers
 from speechgru.errors import CorpusError
-from speechgru.files import shown
+from speechgru.files import files_below, shown
 from speechgru.manifest import Utterance
 
 LOSSLESS_FIRST = (".flac", ".wav", ".sph")  # where one id has several files
@@ -61,7 +61,7 @@ def audio_below(folder: Path) -> dict[str, list[Path]]:
     """Sound files in a folder and those below it, by name without suffix; the best file of a name
     first: lossless before lossy, then by path."""
     found: dict[str, list[Path]] = {}
-    for path in files_below(folder):
+    for path in files_of(folder):
         if path.suffix.lower() in AUDIO_SUFFIXES:
             found.setdefault(path.stem, []).append(path)
     for paths in found.values():
@@ -69,19 +69,9 @@ def audio_below(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def files_below(
-    folder: Path, on_fault: Callable[[OSError], object] | None = None
-) -> Iterator[Path]:
-    """Every file in a folder and those below it; a folder met again through a link is skipped.
-
-    Raises CorpusError for a folder that cannot be searched, unless `on_fault` takes the fault.
-    """
-    seen = {os.path.realpath(folder)}
-    for root, folders, names in os.walk(folder, onerror=on_fault or _refuse, followlinks=True):
-        real = {name: os.path.realpath(os.path.join(root, name)) for name in sorted(folders)}
-        folders[:] = [name for name, path in real.items() if path not in seen]
-        seen.update(real.values())
-        yield from (Path(root, name) for name in sorted(names))
+def files_of(folder: Path) -> Iterator[Path]:
+    """Every file in a corpus's folder. Raises CorpusError where one cannot be searched."""
+    return files_below(folder, _refuse)
 
 
 def _refuse(fault: OSError) -> NoReturn:

@@ -13,7 +13,7 @@ from speechgru.corpora.common import (
     Prepared,
     Recording,
     audio_below,
-    files_below,
+    files_of,
     need_source,
     not_the_corpus,
     prepared,
@@ -37,7 +37,7 @@ def prepare(source: Path | None, holdout: str | None = None) -> Prepared:
     source = need_source(source, "librispeech", expected, ORIGIN)
     files = audio_below(source)
     subsets: dict[str, list[Recording]] = {}
-    transcripts = (p for p in files_below(source) if p.name.endswith(".trans.txt"))
+    transcripts = (p for p in files_of(source) if p.name.endswith(".trans.txt"))
     for transcript in sorted(transcripts):
         subset = transcript.parents[2].name
         subsets.setdefault(subset, []).extend(_chapter(transcript, files))

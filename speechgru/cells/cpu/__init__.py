@@ -14,7 +14,7 @@ import torch
 
 from speechgru.cells.cpu.gates import CELLS
 from speechgru.cells.cpu.kernel import Kernel, Weights
-from speechgru.cells.cpu.stamp import STAMP
+from speechgru.cells.cpu.stamp import STAMP  # taken now, not at the first compilation
 
 KINDS = tuple(CELLS)
 PRECISIONS = ("float32", "bfloat16")
