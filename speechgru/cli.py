@@ -50,9 +50,20 @@ Model = Annotated[Path, typer.Option("--model", "-m", help="a run folder or a mo
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0: one a CPU")]
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"speechgru {version('speechgru')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _speechgru(
     debug: Annotated[bool, typer.Option("--debug", help="show the traceback of an error")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="and exit")
+    ] = False,
 ) -> None:
     """Train a small speech recogniser (GRU, LSTM or RNN with CTC) on your own recordings,
     transcribe with it, and compare the cells."""
@@ -223,7 +234,7 @@ def transcribe(
         console.show_transcript(outcome)
         failed += outcome.fault is not None
     if failed:
-        console.warn(f"{failed} of {len(sounds)} could not be transcribed")
+        console.warn(f"{failed} of {len(sounds)} without a new text: the lines above say why")
         raise typer.Exit(1)
 
 

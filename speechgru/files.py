@@ -15,11 +15,12 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
 
     Temp file in the same folder + fsync + rename; missing folders are made, a symbolic link is
     followed. After any failure, Ctrl-C included, the temp file is gone and the old file stands.
-    A device or a pipe (/dev/null, /dev/stdout) is written to, not replaced. Raises OSError.
+    A device or a pipe is written to, not replaced, and so is /dev/stdout when a shell has sent it
+    to a file. Raises OSError.
     """
     data = data.encode("utf-8") if isinstance(data, str) else data
-    if os.path.exists(path) and not os.path.isfile(path):
-        with open(path, "wb") as stream:
+    if os.path.exists(path) and (Path("/dev") in Path(path).parents or not os.path.isfile(path)):
+        with open(path, "ab") as stream:  # "ab": what the program printed before stays
             stream.write(data)
         return
     target = Path(os.path.realpath(path))

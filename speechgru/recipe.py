@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from speechgru.errors import RecipeError
 from speechgru.files import shown
@@ -36,6 +43,11 @@ class DataRecipe(Section):
     train: list[str] = Field(["data/digits/train.jsonl"], min_length=1)
     dev: str = "data/digits/dev.jsonl"
     max_seconds: float = Field(30.0, gt=0, description="longer training utterances are left out")
+
+    @field_validator("train", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
 
 
 class TextRecipe(Section):

@@ -69,6 +69,12 @@ def test_every_option_is_explained(words):
         assert getattr(parameter, "help", None), parameter.name
 
 
+def test_the_version_is_told(speechgru):
+    said = speechgru("--version")
+    assert (said.status, said.out.split()[0]) == (0, "speechgru")
+    assert said.out.split()[1][0].isdigit()
+
+
 def test_without_a_command_the_help_is_shown(speechgru):
     said = speechgru()
     assert said.status == 2
@@ -225,7 +231,7 @@ def test_a_folder_without_sound_is_a_file_s_fault_and_the_rest_is_done(speechgru
     assert (said.status, said.out) == (1, "here.wav → texts/here.txt\n")
     fault, count = said.err.splitlines()
     assert fault.startswith("speechgru: EMPTY: no sound file in this folder")
-    assert count == "1 of 2 could not be transcribed"
+    assert count == "1 of 2 without a new text: the lines above say why"
     assert "here.txt: there is such a file already; --force" in speechgru(*order).err
     assert speechgru(*order, "--force").out == said.out
 

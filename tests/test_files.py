@@ -56,6 +56,16 @@ def test_a_command_s_own_output_can_be_the_file() -> None:
     assert (done.stdout, done.stderr) == ("one\n", "")
 
 
+def test_a_file_that_the_output_goes_to_keeps_what_was_printed(tmp_path: Path) -> None:
+    order = (
+        "from speechgru.files import atomic_write as write; print('one', flush=True); "
+        "write('/dev/stdout', 'two\\n')"
+    )
+    with open(tmp_path / "told", "w") as told:
+        subprocess.run([sys.executable, "-c", order], stdout=told, check=True)
+    assert (tmp_path / "told").read_text() == "one\ntwo\n"
+
+
 def test_a_folder_is_not_written_to(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         atomic_write(tmp_path, "")

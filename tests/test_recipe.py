@@ -110,7 +110,6 @@ WRONG = [
     ("augment: {noise_snr_db: [5]}", "augment.noise_snr_db"),
     ("augment: {noise_snr_db: [.nan, .nan]}", "augment.noise_snr_db"),
     ("data: {train: []}", "data.train"),
-    ("data: {train: data/train.jsonl}", "data.train"),
     ("training: {learning_rate: 0}", "training.learning_rate"),
     ("training: {learning_rate: .inf}", "training.learning_rate"),
     ("training: {learning_rate: .nan}", "training.learning_rate"),
@@ -238,8 +237,14 @@ def test_a_fault_is_blamed_on_where_it_comes_from(tmp_path, override, blamed):
 
 
 def test_a_lone_value_where_a_list_is_wanted_is_told_how_to_write_one(tmp_path):
-    said = fault(tmp_path, "", "data.train=a.jsonl")
-    assert said.endswith("data.train: expected a list, such as '[a, b]' (got 'a.jsonl')")
+    said = fault(tmp_path, "", "augment.speed=1.1")
+    assert said.endswith("augment.speed: expected a list, such as '[a, b]' (got 1.1)")
+
+
+def test_one_training_manifest_needs_no_brackets(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("")
+    loaded = load_recipe(tmp_path, ["data.train=a b.jsonl"])
+    assert loaded.data.train == ["a b.jsonl"]
 
 
 def test_overriding_a_section_that_is_no_mapping(tmp_path):

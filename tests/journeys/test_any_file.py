@@ -96,7 +96,7 @@ def test_bad_files_are_named_and_the_good_ones_transcribed(folder, spoken, speec
     ):
         assert line.startswith(f"speechgru: {file}: ")
         assert reason in line
-    assert lines[4:] == ["4 of 9 could not be transcribed"]
+    assert lines[4:] == ["4 of 9 without a new text: the lines above say why"]
 
 
 def test_only_bad_files(folder, spoken, speechgru):
