@@ -73,15 +73,17 @@ def spec_augment(
 ) -> Tensor:
     """Blank random bands and stretches of features of a kind with their mean: zero, or where they
     are not normalised the utterance's own (Park et al. 2019, arXiv 1904.08779, without time
-    warping). A band is blank in the differences too, which would tell what it held. Masks in time
-    are limited to a fifth of the utterance each."""
+    warping). A band is blank in the differences too, which would tell what it held. Of MFCC the same
+    share is blanked as of mel bands, so that the two can be compared. Masks in time are limited to
+    a fifth of the utterance each."""
     if not recipe.frequency_masks and not recipe.time_masks:
         return features
     blocks = features.clone().reshape(len(features), 1 + kind.deltas, -1)  # (frames, …, bands)
     frames, _, bands = blocks.shape
     mean = blocks.mean(0) if kind.normalise == "none" else torch.zeros_like(blocks[0])
+    widest = min(round(recipe.frequency_mask_width * bands / kind.mels), bands // 2)
     for _ in range(recipe.frequency_masks):
-        start, width = _span(rng, bands, min(recipe.frequency_mask_width, bands // 2))
+        start, width = _span(rng, bands, widest)
         blocks[:, :, start : start + width] = mean[:, start : start + width]
     per_ten_seconds = frames * kind.hop_ms / 10_000
     for _ in range(max(1, round(recipe.time_masks * per_ten_seconds)) if recipe.time_masks else 0):

@@ -176,7 +176,8 @@ def test_masks_are_whole_and_bounded(frames, size, bands, width, stretches, leng
         time_masks=stretches, time_mask_frames=length,
     )  # fmt: skip
     features = torch.ones(frames, size)
-    masked = spec_augment(features, recipe, FEATURES, np.random.default_rng(seed))
+    kind = FeatureRecipe(mels=size)
+    masked = spec_augment(features, recipe, kind, np.random.default_rng(seed))
     assert features.min() == 1  # the caller's own are untouched
     blank = masked == 0
     columns, rows = blank.all(0), blank.all(1)
@@ -212,6 +213,16 @@ def test_masks_are_drawn_everywhere_and_in_every_width():
     assert widths == set(range(7))
     assert lengths == set(range(10))
     assert touched.all()
+
+
+def test_cepstra_lose_the_share_that_mel_bands_lose():
+    kind = FeatureRecipe(kind="mfcc", mels=80, cepstra=20)
+    recipe = AugmentRecipe(frequency_masks=1, frequency_mask_width=16)
+    widths = set()
+    for seed in range(100):
+        masked = spec_augment(torch.ones(50, 20), recipe, kind, np.random.default_rng(seed))
+        widths.add(int((masked == 0).all(0).sum()))
+    assert widths == set(range(5))  # 16 of 80 bands: 4 of 20
 
 
 def test_long_utterances_get_more_masks_in_time():
