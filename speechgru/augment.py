@@ -73,9 +73,9 @@ def spec_augment(
 ) -> Tensor:
     """Blank random bands and stretches of features of a kind with their mean: zero, or where they
     are not normalised the utterance's own (Park et al. 2019, arXiv 1904.08779, without time
-    warping). A band is blank in the differences too, which would tell what it held. Of MFCC the same
-    share is blanked as of mel bands, so that the two can be compared. Masks in time are limited to
-    a fifth of the utterance each."""
+    warping). A band is blank in the differences too, which would tell what it held. Of MFCC the
+    same share is blanked as of mel bands, so that the two can be compared. Masks in time are
+    limited to a fifth of the utterance each."""
     if not recipe.frequency_masks and not recipe.time_masks:
         return features
     blocks = features.clone().reshape(len(features), 1 + kind.deltas, -1)  # (frames, …, bands)

@@ -106,7 +106,9 @@ class AugmentRecipe(Section):
         0.0, ge=0, le=0.3, description="vocal tract length: mel axis stretched by 1 ± this"
     )
     frequency_masks: int = Field(0, ge=0, description="SpecAugment")
-    frequency_mask_width: int = Field(20, ge=1, description="most mel bands a mask; the same share of cepstra")
+    frequency_mask_width: int = Field(
+        20, ge=1, description="most mel bands a mask; of cepstra the same share"
+    )
     time_masks: int = Field(0, ge=0, description="SpecAugment, per 10 s of audio, at least one")
     time_mask_frames: int = Field(20, ge=1, description="most frames a mask")
 

@@ -34,6 +34,7 @@ def recur(
     layout: Layout,
     rows: Rows,
     plan: Plan,
+    *,
     tape: Tensor,
     y: Tensor,
     weight: Tensor,
@@ -98,6 +99,7 @@ def recur(
 
 def multiply(
     a: Tensor,
+    *,
     a_next: int,
     k: int,
     w: Tensor,
