@@ -128,7 +128,7 @@ WRONG = [
     (("train", "RECIPE", "model.cell=grru", "--out", "o"), ["'grru'", "gru, lstm"]),
     (("train", "RECIPE", "model.width=wide", "--out", "o"), ["model.width", "'wide'"]),
     (("train", "RECIPE", "training.schedule=x", "--out", "o"), ["one-cycle", "cosine", "'x'"]),
-    (("train", "RECIPE", "data.dev=no.jsonl", "--out", "o"), ["no.jsonl", "speechgru prepare"]),
+    (("train", "RECIPE", "data.dev=no.jsonl", "--out", "o"), ["no.jsonl", "data.dev=PATH"]),
     (("train", "RECIPE", "--device", "tpu", "--out", "o"), ["'tpu'", "auto, cpu, cuda"]),
     (("train", "RECIPE", "--device", "cuda:99", "--out", "o"), ["'cuda:99'", "--device cpu"]),
     (("train", "RECIPE", "--out", "TEXT"), ["TEXT/recipe.yaml", "cannot be written"]),

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import logging
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from speechgru.audio import SLACK, AudioInfo, headers
-from speechgru.errors import AudioError, TrainingError
+from speechgru.errors import AudioError, ManifestError, TrainingError
 from speechgru.features import FeatureExtractor
 from speechgru.files import shown
 from speechgru.manifest import Utterance, read_manifest
@@ -52,8 +53,8 @@ def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> 
     """
     everyone: list[Utterance] = []
     for path in recipe.data.train:
-        everyone += [_normalised(u, recipe) for u in read_manifest(path)]
-    dev = [_normalised(u, recipe) for u in read_manifest(recipe.data.dev)]
+        everyone += [_normalised(u, recipe) for u in _read("data.train", path)]
+    dev = [_normalised(u, recipe) for u in _read("data.dev", recipe.data.dev)]
     twice = [id_ for id_, count in Counter(u.id for u in everyone).items() if count > 1]
     if twice:
         everyone = [replace(u, id=f"{i}:{u.id}") for i, u in enumerate(everyone)]
@@ -61,7 +62,7 @@ def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> 
     kept, left_out = _sort_out(everyone, recipe, known)
     _refuse_unreadable(recipe.data.dev, dev)
     if noises := recipe.augment.noise_manifest:
-        _refuse_unreadable(noises, read_manifest(noises))
+        _refuse_unreadable(noises, _read("augment.noise_manifest", noises))
     vocabulary = vocabulary or Vocabulary.from_texts(u.text for u in kept)
     _tell(left_out, kept, dev, vocabulary)
     if not kept:
@@ -71,6 +72,15 @@ def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> 
         )
     tokens = [vocabulary.encode(utterance.text) for utterance in kept]
     return TrainingData(kept, tokens, dev, vocabulary, left_out)
+
+
+def _read(key: str, path: str) -> list[Utterance]:
+    """The manifest that a key of the recipe names."""
+    if not os.path.exists(path):
+        raise ManifestError(
+            f"{key}: there is no {shown(path)}; give {key}=PATH, or let `speechgru prepare` make it"
+        )
+    return read_manifest(path)
 
 
 def frames_needed(tokens: list[int]) -> int:
