@@ -73,6 +73,24 @@ def rate_interval(
 
 
 @dataclass(frozen=True, slots=True)
+class Law:
+    """Student's t of a difference with this standard error (0: nothing stands against it)."""
+
+    error: float
+    df: float
+
+    def p(self, difference: float) -> float:
+        return t_tails(difference / self.error, self.df) if self.error else 0.0
+
+    def half_width(self) -> float:
+        return t_quantile(LEVEL, self.df) * self.error
+
+    def detectable(self, level: float) -> float:
+        """The true difference that a test at this level finds with a chance of POWER."""
+        return (t_quantile(level, self.df) + t_quantile(2 * (1 - POWER), self.df)) * self.error
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """System A against system B: the figures of `crossed_bootstrap`."""
 
@@ -82,10 +100,9 @@ class Comparison:
     ci95: tuple[float, float]  # of the difference; never adjusted for other pairs
     p: float  # two-sided, for "no difference": the larger of the next two
     p_crossed: float  # of the crossed bootstrap
-    p_seeds: float  # of Welch's test of the seeds' rates alone; 0 where a side has one model
-    p_adjusted: float  # p, with p_crossed after Holm over several pairs (`adjust`)
-    standard_error: float
-    degrees_of_freedom: float
+    p_seeds: float  # of Welch's test of the seeds' rates alone; 0 where it has no say
+    p_adjusted: float  # p after Holm over several pairs (`adjust`)
+    laws: tuple[Law, Law]  # of the crossed bootstrap, and of the seeds alone
     minimum_detectable: float  # the true difference that such a test finds 8 times in 10
     margin: float  # what is too small to matter: the x of "equivalent within x"
     unit: str  # "speaker" or "utterance"
@@ -124,7 +141,8 @@ class Comparison:
         units = f"{self.units} {self.unit}s"
         if self.held_out and self.unit == "speaker":
             models = "a model" if set(self.seeds) == {1} else f"{_seeds(self.seeds)} models"
-            return f"over {units}, each read by {models} trained without them"
+            alone = "; with one seed, another may differ" if min(self.seeds) == 1 else ""
+            return f"over {units}, each read by {models} trained without them{alone}"
         if self.unit == "utterance":
             units += " (of these speakers)"
         if min(self.seeds) == 1:
@@ -134,7 +152,10 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Every field, and the verdict, as plain JSON values."""
-        return asdict(self) | {
+        values = {name: value for name, value in asdict(self).items() if name != "laws"}
+        return values | {
+            "standard_error": self.laws[0].error,
+            "degrees_of_freedom": self.laws[0].df,
             "ci95": list(self.ci95),
             "seeds": list(self.seeds),
             "verdict": self.verdict,
@@ -169,7 +190,9 @@ def crossed_bootstrap(
 
     Against seeds that agree by chance, p is no smaller, the interval no narrower and the detectable
     difference no less than by Welch's t test of the seeds' rates alone. From three seeds on this
-    changes little; with two, it is the price of knowing hardly anything about seeds.
+    changes little; with two, it is the price of knowing hardly anything about seeds. Where every
+    speaker was read by models of its own, seeds cannot agree by chance on all of them, and that
+    test has no say.
 
     Seeds are drawn for each system by itself: seed 3 of a GRU has nothing in common with seed 3 of
     an LSTM but a number. Where they do share something, this errs on the careful side.
@@ -182,9 +205,10 @@ def crossed_bootstrap(
         speakers: (utterances,); units are whole speakers when all are known and there are
             `MIN_SPEAKERS`.
         margin: the difference too small to matter; a tenth of the two systems' mean WER if None.
-        held_out: every speaker was read by models trained without that speaker (one a seed). Then
-            a seed's models share nothing but its number, and each speaker's mean over seeds already
-            holds the seeds' noise: speakers alone are resampled, however few.
+        held_out: every speaker was read by models trained without that speaker (one a seed), so
+            speakers are the units, however few. A seed's models begin with the same weights and
+            may share luck: so much of var(s*) as exceeds its var(i*) is added to var(u*), which
+            holds the luck that they do not share.
 
     Raises:
         ScoringError: arrays of different length, fewer than two utterances, no reference words.
@@ -202,9 +226,6 @@ def crossed_bootstrap(
             f"got {len(words)} utterances with {all_words} reference words; "
             "a comparison needs at least two utterances with words in them"
         )
-    seeds = (len(a), len(b))
-    if held_out:
-        a, b = a.mean(0, keepdims=True), b.mean(0, keepdims=True)
     codes, unit = resampling_units(len(words), speakers, held_out)
     table = np.stack([sum_by(codes, column) for column in (*a, *b, words)], axis=1)
     units = len(table)
@@ -221,14 +242,19 @@ def crossed_bootstrap(
     by_both = float(np.var(of_a[2] - of_b[2]))
 
     variance = max(by_units + sum(by_seeds) - by_both, by_units, sum(by_seeds))
+    apart = held_out and unit == "speaker"
+    if apart:
+        sides = zip(by_seeds, (of_a, of_b), strict=True)
+        by_seeds = [max(0.0, own - float(np.var(parts[2]))) for own, parts in sides]
+        variance = by_units + sum(by_seeds)
     parts = zip([by_units, *by_seeds], [units - 1, len(a) - 1, len(b) - 1], strict=True)
     t = t_quantile(LEVEL, df := _satterthwaite(variance, [part for part in parts if part[0] > 0]))
     error = max(math.sqrt(variance), _unseen(all_words) / t)
 
     wer_a, wer_b = float(rates[side_a].mean()), float(rates[side_b].mean())
     difference = wer_a - wer_b
-    crossed = _Law(error, df)
-    alone = _seeds_alone(rates[side_a], rates[side_b])
+    crossed = Law(error, df)
+    alone = Law(0.0, math.inf) if apart else _seeds_alone(rates[side_a], rates[side_b])
     half = max(law.half_width() for law in (crossed, alone))
     p = max(law.p(difference) for law in (crossed, alone))
     return Comparison(
@@ -240,13 +266,12 @@ def crossed_bootstrap(
         p_crossed=crossed.p(difference),
         p_seeds=alone.p(difference),
         p_adjusted=p,
-        standard_error=error,
-        degrees_of_freedom=df,
-        minimum_detectable=max(law.detectable() for law in (crossed, alone)),
+        laws=(crossed, alone),
+        minimum_detectable=max(law.detectable(LEVEL) for law in (crossed, alone)),
         margin=(wer_a + wer_b) / 20 if margin is None else margin,
         unit=unit,
         units=units,
-        seeds=seeds,
+        seeds=(len(a), len(b)),
         held_out=held_out,
     )
 
@@ -266,13 +291,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The same comparisons with `p_adjusted`, and with it the verdict, after Holm over them all.
-
-    Holm holds the chance of a false "different" among all pairs; what the seeds alone must show
-    (`p_seeds`) comes on top of it, pair by pair, and can only make it smaller."""
-    adjusted = holm([comparison.p_crossed for comparison in comparisons])
+    """The same comparisons with `p_adjusted`, and with it the verdict, after Holm over them all,
+    and the difference that is found even as the first of them."""
+    adjusted = holm([comparison.p for comparison in comparisons])
+    level = LEVEL / max(len(comparisons), 1)
     return [
-        replace(c, p_adjusted=max(p, c.p_seeds)) for c, p in zip(comparisons, adjusted, strict=True)
+        replace(c, p_adjusted=p, minimum_detectable=max(law.detectable(level) for law in c.laws))
+        for c, p in zip(comparisons, adjusted, strict=True)
     ]
 
 
@@ -378,30 +403,12 @@ def _split(drawn: Floats, rates: Floats, rng: np.random.Generator) -> tuple[Floa
     return by_units, by_seeds, (weights * drawn).sum(1) - rates.mean() - by_units - by_seeds
 
 
-@dataclass(frozen=True, slots=True)
-class _Law:
-    """Student's t of a difference with this standard error (0: nothing stands against it)."""
-
-    error: float
-    df: float
-
-    def p(self, difference: float) -> float:
-        return t_tails(difference / self.error, self.df) if self.error else 0.0
-
-    def half_width(self) -> float:
-        return t_quantile(LEVEL, self.df) * self.error
-
-    def detectable(self) -> float:
-        """The true difference that is found with a chance of POWER."""
-        return self.half_width() + t_quantile(2 * (1 - POWER), self.df) * self.error
-
-
-def _seeds_alone(rates_a: Floats, rates_b: Floats) -> _Law:
+def _seeds_alone(rates_a: Floats, rates_b: Floats) -> Law:
     """Welch's t test of the seeds' rates, (seeds,) each (Welch 1947, Biometrika 34)."""
     parts = [(float(r.var(ddof=1)) / len(r), len(r) - 1) for r in (rates_a, rates_b) if len(r) > 1]
     parts = [part for part in parts if part[0] > 0]
     variance = sum(part[0] for part in parts)
-    return _Law(math.sqrt(variance), _satterthwaite(variance, parts))
+    return Law(math.sqrt(variance), _satterthwaite(variance, parts))
 
 
 def _satterthwaite(variance: float, parts: Sequence[tuple[float, int]]) -> float:
