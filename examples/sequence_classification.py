@@ -67,7 +67,7 @@ def spoken_digits(folder: Path) -> tuple[Data, Data]:
 
 
 def fit(model: Classifier, data: Data, epochs: int, rate: float = 1e-3, batch: int = 32) -> None:
-    """Adam and cross-entropy, as the article (Keras's defaults)."""
+    """Adam and cross-entropy, as the article; gradients are clipped to norm 1."""
     optimiser = torch.optim.Adam(model.parameters(), lr=rate)
     rows, classes = data
     for epoch in range(epochs):

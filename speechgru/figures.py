@@ -154,7 +154,8 @@ def _ticks(scale: _Scale) -> list[float]:
             steps = [
                 m * 10.0**e for e in range(math.floor(low), math.ceil(high) + 1) for m in (1, 2, 5)
             ]
-            return [value for value in steps if low <= math.log10(value) <= high]
+            steps = [value for value in steps if low <= math.log10(value) <= high]
+            return steps if len(steps) > 1 else round_steps(10.0**low, 10.0**high)
         every = math.ceil((high - low) / 7)
         return [10.0**e for e in range(math.ceil(low), math.floor(high) + 1) if e % every == 0]
     return round_steps(low, high)

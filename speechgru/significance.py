@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 
 
 def rate_interval(
-    errors: Counts,
+    errors: Counts | Floats,
     words: Counts,
     speakers: Sequence[str | None] | None = None,
     draws: int = DRAWS,
@@ -52,7 +52,8 @@ def rate_interval(
     a faultless test set is not a faultless recogniser. One unit alone says nothing: 0 to 1.
 
     Args:
-        errors, words: per utterance, (utterances,); words are of the reference.
+        errors, words: per utterance, (utterances,); errors may be means over models; words are of
+            the reference.
         speakers: (utterances,); used when all are known and there are `MIN_SPEAKERS`.
         held_out: each speaker was read by a model of its own, so speakers are used however few.
     """
@@ -312,7 +313,7 @@ def resampling_units(
     return np.arange(utterances), "utterance"
 
 
-def sum_by(codes: NDArray[np.intp], values: Counts) -> Floats:
+def sum_by(codes: NDArray[np.intp], values: Counts | Floats) -> Floats:
     """Sums of values, (utterances,), over the units that `codes` names: (units,)."""
     return np.bincount(codes, weights=values).astype(np.float64)
 

@@ -36,6 +36,14 @@ def test_a_log_axis_makes_an_exponential_a_straight_line() -> None:
     assert points[-1][1] > 200  # the smallest at the bottom, further down
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.3, 0.45), (0.003, 0.004), (2.1, 4.9), (1, 900)])
+def test_a_log_axis_has_ticks_however_short(low: float, high: float) -> None:
+    series = [Series("a", [0, 1], [low, high], colour=0)]
+    svg = line_chart("t", "w", series, Axis("x"), Axis("y", log=True))
+    texts = [t.text or "" for t in parse(svg).iter("{http://www.w3.org/2000/svg}text")]
+    assert sum(low <= float(text) <= high for text in texts if re.fullmatch(r"[\d.]+", text)) >= 2
+
+
 def test_gaps_stay_gaps_and_zero_on_a_log_axis_leaves_the_plot() -> None:
     y = [1.0, math.nan, 0.1, 0.0]
     svg = line_chart("t", "w", [Series("a", [0, 1, 2, 3], y)], Axis("x"), Axis("y", True, 0.01, 1))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from speechgru.compare.cost import disturbed
 from speechgru.compare.document import Block, Section, Table, Text
 from speechgru.compare.wording import percent
 
@@ -74,13 +75,14 @@ def _shorter(costs: Values) -> list[Block]:
 
 def _busy(costs: Values) -> list[Block]:
     """A warning when other work was under way while costs were measured."""
-    load = max(cost["load"] for cost in costs.values())
-    if load <= 1.2:
+    if not disturbed(costs.values()):
         return []
+    share = min(cost["share"] for cost in costs.values())
     return [
         Text(
-            f"Others were at work meanwhile (load {load:.1f} a processor): these times are not to "
-            "be relied on. Delete cost.json and run the command again on a quiet machine."
+            f"Others were at work meanwhile (a thread got {100 * share:.0f} % of a processor): "
+            "these times are not to be relied on. Delete cost.json and run the command again on a "
+            "quiet machine."
         )
     ]
 

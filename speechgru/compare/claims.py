@@ -8,8 +8,11 @@ tested here".
 
 from typing import Any
 
+from speechgru.compare.cost import disturbed
 from speechgru.compare.question import CELL
-from speechgru.compare.wording import NO_DIFFERENCE, listed, percent
+from speechgru.compare.trainability import smallest_p
+from speechgru.compare.wording import MATCHED, NO_DIFFERENCE, listed, percent
+from speechgru.significance import LEVEL, p_text
 
 Values = dict[str, Any]
 SUPPORTED, PARTLY, AGAINST = "supported here", "supported in part", "contradicted here"
@@ -47,7 +50,7 @@ def _qualified(claim: Values, question: Values) -> Values:
     if claim["verdict"] not in (SUPPORTED, PARTLY, AGAINST):
         return claim
     limits = []
-    if question["seeds"] == 1 and not question["folds"]:
+    if question["seeds"] == 1:
         limits.append("with one training a cell, which another seed may turn")
     if not question["learning_rates"]:
         limits.append("at one learning rate for all, tuned for none of them")
@@ -110,20 +113,13 @@ def _cured(results: Values) -> Values:
     evidence = [pair["sentence"] for _, pair in pairs if pair]
     better = [cell for cell, pair in pairs if pair and pair["verdict"] == "better"]
     worse = [cell for cell, pair in pairs if pair and pair["verdict"] == "worse"]
-    if worse:
-        return _claim(
-            CURED, AGAINST, f"{listed(worse)} made more errors than rnn", evidence, "pairs"
-        )
-    if len(better) == len(gated):
-        words = (
-            f"{listed(better)} made fewer errors than rnn; that vanishing gradients are the reason "
-            "does not follow from error rates"
-        )
-        return _claim(CURED, PARTLY, words, evidence, "pairs")
-    words = f"only {listed(better)} was shown to be better than rnn" if better else (
-        "no gated cell was shown to be better than rnn, which does not make them equal"
-    )  # fmt: skip
-    return _claim(CURED, OPEN, words, evidence, "pairs")
+    told = [f"{listed(better)} made fewer errors than rnn"] * bool(better)
+    told += [f"{listed(worse)} made more"] * bool(worse)
+    if not told:
+        words = "no gated cell was shown to differ from rnn, which does not make them equal"
+        return _claim(CURED, OPEN, words, evidence, "pairs")
+    words = f"{', '.join(told)}; that gradients are the reason does not follow from error rates"
+    return _claim(CURED, OPEN if worse else PARTLY, words, evidence, "pairs")
 
 
 def _cheaper(results: Values, timings: Values) -> Values:
@@ -140,7 +136,7 @@ def _cheaper(results: Values, timings: Values) -> Values:
     costs = timings["cost"]
     match = results["question"]["match"]
     if "gru" not in costs or "lstm" not in costs:
-        words = f"counts alone, with widths matched for {match}; no times were measured"
+        words = f"counts alone, with {terms_of(match)}; no times were measured"
         ratio = gru["macs_per_second"] / lstm["macs_per_second"]
         verdict = SUPPORTED if match == "width" and ratio < 1 - NOISE else UNTESTED
         return _claim(CHEAPER, verdict, words, evidence, "cost")
@@ -150,8 +146,8 @@ def _cheaper(results: Values, timings: Values) -> Values:
             a, b = (_on(costs[name], road)[key] for name in ("gru", "lstm"))
             ratios.append(a / b)
             evidence.append(f"{what}, {kernel} kernel: gru takes {a / b:.2f} × the lstm's time")
-    busy = max(costs[name]["load"] for name in ("gru", "lstm")) > 1.2
-    terms = f"with widths matched for {match}, on this machine, one model each, medians of 5"
+    busy = disturbed(costs[name] for name in ("gru", "lstm"))
+    terms = f"with {terms_of(match)}, on this machine, one model each, medians of 5"
     if busy:
         words = f"others were at work while times were measured, {terms}"
         return _claim(CHEAPER, OPEN, words, evidence, "cost")
@@ -161,6 +157,10 @@ def _cheaper(results: Values, timings: Values) -> Values:
         return _claim(CHEAPER, AGAINST, f"slower in every measure, {terms}", evidence, "cost")
     words = f"differences of less than {100 * NOISE:.0f} % or in both directions, {terms}"
     return _claim(CHEAPER, OPEN, words, evidence, "cost")
+
+
+def terms_of(match: str) -> str:
+    return "equal widths" if match == "width" else f"widths solved for equal {MATCHED[match]}"
 
 
 def _on(cost: Values, road: str) -> Values:
@@ -174,35 +174,40 @@ def _easier(results: Values) -> Values:
     evidence = [_reached(name, training) for name in ("gru", "lstm")]
     for name in ("gru", "lstm"):
         for row in results["learning_rates"].get(name, []):
-            wer = (
-                "all runs failed"
-                if row["dev_wer"] is None
-                else (f"dev WER {percent(row['dev_wer'])} %")
-            )
-            evidence.append(f"{name} at learning rate {row['learning_rate']:g}: {wer}")
+            wer = "" if row["dev_wer"] is None else f"dev WER {percent(row['dev_wer'])} %, "
+            lost = f"{row['failed']} of {row['runs']} failed"
+            evidence.append(f"{name} at learning rate {row['learning_rate']:g}: {wer}{lost}")
     pair = _pair(training["pairs"], "gru", "lstm")
     if pair is None:
         return _claim(EASIER, UNTESTED, "no run of one seed with both cells", evidence, "curves")
     ratio = pair["ratio"] if pair["a"] == "gru" else 1 / pair["ratio"]
     p = pair["p_adjusted"]
     figures = (
-        f"gru needed {ratio:.2f} × the lstm's updates (geometric mean of {pair['runs']} pairs, "
-        f"p = {p:.3f} after Holm)"
+        f"gru needed {ratio:.2f} × the lstm's updates to dev WER "
+        f"{percent(pair['target_dev_wer'])} % (geometric mean of {pair['runs']} pairs of runs, "
+        f"{p_text(p)} after Holm)"
     )
     verdict = {"faster": SUPPORTED, "slower": AGAINST}.get(pair["verdict"], OPEN)
-    if pair["runs"] < 6:
-        figures += "; fewer than 6 pairs of runs cannot show a difference at 5 %"
+    blown = [training["systems"][name]["diverged"] for name in ("gru", "lstm")]
+    if verdict == SUPPORTED and blown[0] > blown[1]:
+        verdict, figures = PARTLY, f"{figures}, but more of its runs diverged"
+    if smallest_p(pair["runs"]) * len(training["pairs"]) >= LEVEL:
+        figures += (
+            f"; {pair['runs']} pairs of runs of {len(training['systems'])} cells cannot show a "
+            "difference at 5 %"
+        )
     return _claim(EASIER, verdict, figures, evidence, "curves")
 
 
 def _reached(name: str, training: Values) -> str:
     values, target = training["systems"][name], training["target_dev_wer"]
+    diverged = f"{values['diverged']} diverged"
+    if target is None:
+        return f"{name}: learned nothing, {diverged}"
     median = values["median_updates_to_target"]
-    after = "never" if median is None else f"after {median:,.0f} updates (median)"
-    return (
-        f"{name}: {values['reached']} runs reached dev WER {percent(target)} %, {after}; "
-        f"{values['diverged']} diverged"
-    )
+    after = "most never" if median is None else f"after {median:,.0f} updates (median)"
+    reached = f"{values['reached']} runs reached dev WER {percent(target)} %"
+    return f"{name}: {reached}, {after}; {diverged}"
 
 
 def _long(results: Values) -> Values:
@@ -215,20 +220,35 @@ def _long(results: Values) -> Values:
     low, high = cut["seconds"][-1]
     pairs = [(cell, _pair(cut["pairs_on_longest"], cell, "rnn")) for cell in gated]
     evidence = [f"utterances of {low:.1f} to {high:.1f} s: {p['sentence']}" for _, p in pairs if p]
+    lead = {
+        cell: [rnn - own for rnn, own in zip(cut["wer"]["rnn"], cut["wer"][cell], strict=True)]
+        for cell in gated
+    }
+    evidence += [
+        f"{cell} is ahead of rnn by {', '.join(f'{100 * gap:.2f}' for gap in gaps)} points on the "
+        "shortest, middle and longest third"
+        for cell, gaps in lead.items()
+    ]
     better = [cell for cell, pair in pairs if pair and pair["verdict"] == "better"]
     worse = [cell for cell, pair in pairs if pair and pair["verdict"] == "worse"]
     weak = "words are local, so this bears on memory only weakly; `speechgru probe` tests it"
     if worse:
         words = f"{listed(worse)} made more errors than rnn on the longest third; {weak}"
         return _claim(LONG, AGAINST, words, evidence, "lengths")
-    if better and len(better) == len(gated):
-        words = f"{listed(better)} made fewer errors than rnn on the longest third; {weak}"
-        return _claim(LONG, SUPPORTED, words, evidence, "lengths")
-    return _claim(LONG, OPEN, f"on the longest third; {weak}", evidence, "lengths")
+    if not better:
+        return _claim(LONG, OPEN, f"on the longest third; {weak}", evidence, "lengths")
+    grows = [cell for cell in better if lead[cell][-1] > lead[cell][0]]
+    words = f"{listed(better)} made fewer errors than rnn on the longest third"
+    if len(grows) == len(gated):
+        return _claim(
+            LONG, PARTLY, f"{words}, by more than on the shortest; {weak}", evidence, "lengths"
+        )
+    words += ", but not by more than on the shortest, so length need not be the reason"
+    return _claim(LONG, OPEN, f"{words}; {weak}", evidence, "lengths")
 
 
 def _best(results: Values) -> Values:
-    if reason := _missing(results, "gru"):
+    if reason := _missing(results, "gru", "lstm", "rnn"):
         return _claim(BEST, UNTESTED, reason, [], "")
     others = [row["name"] for row in results["systems"] if "wer" in row and row["name"] != "gru"]
     pairs = [(name, _pair(results["pairs"], "gru", name)) for name in others]
@@ -238,16 +258,23 @@ def _best(results: Values) -> Values:
     evidence = [pair["sentence"] for _, pair in found]
     lost = [name for name, pair in found if pair["verdict"] == "worse"]
     won = [name for name, pair in found if pair["verdict"] == "better"]
-    rest = [name for name, _ in found if name not in won and name not in lost]
+    alike = [name for name, pair in found if pair["verdict"] == "equivalent"]
+    rest = [name for name, _ in found if name not in (*won, *lost, *alike)]
     if lost:
         return _claim(BEST, AGAINST, f"gru made more errors than {listed(lost)}", evidence, "pairs")
-    if not rest:
+    if not rest and not alike:
         words = f"gru made fewer errors than {listed(won)}; nothing is said of cells not tried"
         return _claim(BEST, SUPPORTED, words, evidence, "pairs")
-    least = max(pair["minimum_detectable"] for name, pair in found if name in rest)
-    words = (
-        (f"better than {listed(won)}, but " if won else "")
-        + f"no difference shown from {listed(rest)}; only differences from {100 * least:.2f} "
-        "points of WER would be found 8 times in 10"
+    words = f"better than {listed(won)}, but " if won else ""
+    words += " and ".join(
+        [f"equivalent to {listed(alike)}"] * bool(alike)
+        + [f"no difference shown from {listed(rest)}"] * bool(rest)
     )
+    if rest:
+        least = max(pair["minimum_detectable"] for name, pair in found if name in rest)
+        words += (
+            f"; only differences from {100 * least:.2f} points of WER would be found 8 times in 10"
+            if least < _system(results, "gru")["wer_mean"]
+            else "; not even a gru without an error would be told from all of them 8 times in 10"
+        )
     return _claim(BEST, OPEN, words, evidence, "pairs")

@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 Cost = dict[str, Any]
 UTTERANCES, AUDIO_SECONDS = 20, 40.0  # of dev, at most, timed one by one
 BATCHES, REPEATS = 3, 5  # training steps timed, and how often everything is
+QUIET = 0.9  # share of a processor below which others were at work
 
 
 def measure_all(folders: dict[str, Path], file: Path, device: str) -> dict[str, Cost]:
@@ -63,6 +64,11 @@ def measure_all(folders: dict[str, Path], file: Path, device: str) -> dict[str, 
     return costs
 
 
+def disturbed(costs: Iterable[Cost]) -> bool:
+    """Whether others were at work while one of these was measured."""
+    return any(cost["share"] < QUIET for cost in costs)
+
+
 def read_costs(file: Path) -> dict[str, Cost]:
     """What was measured before, if anything. Raises SpeechgruError for a damaged file."""
     if not file.exists():
@@ -75,6 +81,36 @@ def read_costs(file: Path) -> dict[str, Cost]:
         ) from None
 
 
+class Stopwatch:
+    """Times calls, and notes how much of a processor one thread got meanwhile."""
+
+    def __init__(self) -> None:
+        self._wall = self._processor = 0.0
+
+    @property
+    def share(self) -> float:
+        """Of its time, that a single thread was on a processor: near 1 on a quiet machine."""
+        return self._processor / self._wall if self._wall else 1.0
+
+    def median(self, run: Callable[[], None], threads: int) -> float:
+        """Seconds: the median of REPEATS after one call that only warms up."""
+        old = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            run()
+            times = []
+            for _ in range(REPEATS):
+                wall, processor = time.perf_counter(), time.process_time()
+                run()
+                times.append(time.perf_counter() - wall)
+                if threads == 1:
+                    self._wall += times[-1]
+                    self._processor += time.process_time() - processor
+            return statistics.median(times)
+        finally:
+            torch.set_num_threads(old)
+
+
 def measure(folder: Path, device: str = "auto") -> Cost:
     """The costs of one trained run. Raises what its recipe, model or audio give rise to."""
     recipe = load_recipe(folder / "recipe.yaml")
@@ -82,11 +118,10 @@ def measure(folder: Path, device: str = "auto") -> Cost:
     layers = recognizer.bundle.model.recurrent_layers()
     batches, heard = _batches(recipe, recognizer.bundle), _heard(recipe)
     sounds = [_read(utterance, recipe) for utterance in heard]
-    hours = recognizer.bundle.about["hours"]
+    hours, watch = recognizer.bundle.about["hours"], Stopwatch()
     cost: Cost = {
         "device": _device_name(recognizer.device),
         "bytes": (folder / MODEL_FILE).stat().st_size,
-        "load": os.getloadavg()[0] / len(os.sched_getaffinity(0)),  # above 1, others were at work
         "roads": {},
     }
     for road in ("auto", "unroll"):
@@ -96,16 +131,17 @@ def measure(folder: Path, device: str = "auto") -> Cost:
         if name in cost["roads"]:
             continue
         cost["roads"][name] = {
-            "rtf_1_thread": _rtf(recognizer, sounds, 1),
-            "rtf_2_threads": _rtf(recognizer, sounds, 2),
-            "seconds_per_epoch": 3600 * hours * _training_speed(recipe, recognizer, batches),
+            "rtf_1_thread": _rtf(recognizer, sounds, 1, watch),
+            "rtf_2_threads": _rtf(recognizer, sounds, 2, watch),
+            "seconds_per_epoch": 3600 * hours * _training_speed(recipe, recognizer, batches, watch),
         }
         if road == "auto":
             cost["fastest"] = name
             cost["training_bytes"] = _training_bytes(recipe, recognizer, batches)
             recognizer.bundle.model.eval()
     said = [normalise(utterance.text, recipe.text) for utterance in heard]
-    cost["precisions"] = _precisions(folder, sounds, said, device)
+    cost["precisions"] = _precisions(folder, sounds, said, device, watch)
+    cost["share"] = watch.share
     return cost
 
 
@@ -118,7 +154,7 @@ def fastest_road(layer: RecurrentLayer, device: torch.device) -> str:
     return "fused" if type(cell).fused is not Cell.fused else "unroll"
 
 
-def _rtf(recognizer: Recognizer, sounds: Sequence[Any], threads: int) -> float:
+def _rtf(recognizer: Recognizer, sounds: Sequence[Any], threads: int, watch: Stopwatch) -> float:
     """Processing time ÷ audio time, utterance by utterance, from samples to text."""
     audio = sum(len(samples) for samples in sounds) / recognizer.sample_rate
 
@@ -126,16 +162,18 @@ def _rtf(recognizer: Recognizer, sounds: Sequence[Any], threads: int) -> float:
         for samples in sounds:
             recognizer.transcribe(samples)
 
-    return _median_seconds(run, threads) / audio
+    return watch.median(run, threads) / audio
 
 
-def _training_speed(recipe: Recipe, recognizer: Recognizer, batches: Sequence[Batch]) -> float:
+def _training_speed(
+    recipe: Recipe, recognizer: Recognizer, batches: Sequence[Batch], watch: Stopwatch
+) -> float:
     """Seconds of one thread's training a second of audio: forward, backward and update, features
     ready. The weights are put back."""
     model = recognizer.bundle.model
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     run = _training(recipe, recognizer, batches)
-    seconds = _median_seconds(run, 1) / sum(batch.seconds for batch in batches)
+    seconds = watch.median(run, 1) / sum(batch.seconds for batch in batches)
     model.load_state_dict(before)
     model.eval()
     return seconds
@@ -193,24 +231,8 @@ def _status_bytes(key: str) -> int:
     raise OSError(f"no {key} in /proc/self/status")
 
 
-def _median_seconds(run: Callable[[], None], threads: int) -> float:
-    """Median of REPEATS after one call that only warms up."""
-    old = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        run()
-        times = []
-        for _ in range(REPEATS):
-            began = time.perf_counter()
-            run()
-            times.append(time.perf_counter() - began)
-        return statistics.median(times)
-    finally:
-        torch.set_num_threads(old)
-
-
 def _precisions(
-    folder: Path, sounds: Sequence[Any], said: Sequence[str], device: str
+    folder: Path, sounds: Sequence[Any], said: Sequence[str], device: str, watch: Stopwatch
 ) -> dict[str, Any]:
     """Shorter weights, where this machine has them: their speed, how many of the timed texts they
     change, and the WER of these texts with and without them."""
@@ -226,7 +248,7 @@ def _precisions(
         short = Recognizer.load(folder, device, precision)
         others = [short.transcribe(samples).text for samples in sounds]
         table[precision] = {
-            "rtf_1_thread": _rtf(short, sounds, 1),
+            "rtf_1_thread": _rtf(short, sounds, 1, watch),
             "texts_changed": sum(a != b for a, b in zip(texts, others, strict=True)),
             "texts": len(texts),
             "wer_float32": score(said, texts).wer,

@@ -16,19 +16,27 @@ def training_section(results: Values) -> Section:
         return section
     section.blocks += [
         Text(
-            f"The target is dev WER {percent(training['target_dev_wer'])} %, which at least half "
-            "of every variant's finished runs reach. A run failed when it diverged (no finite loss "
-            "for many steps), had another fault, or learned nothing (dev WER of 90 % or more). "
-            "Gradient norms are taken before clipping: medians over an epoch's updates and over "
-            "runs, and the largest of all."
+            _target(training["target_dev_wer"])
+            + " A run failed when it diverged (no finite loss for many steps), had another fault, "
+            "or learned nothing (dev WER of 90 % or more). Gradient norms are taken before "
+            "clipping: medians over an epoch's updates and over runs, and the largest of all."
         ),
         _convergence(results, systems),
     ]
     if training["pairs"]:
-        section.blocks.append(_pairs(training["pairs"]))
+        section.blocks += _pairs(training["pairs"])
     section.blocks += _curves(results, systems)
     section.blocks += _rates(results["learning_rates"])
     return section
+
+
+def _target(wer: float | None) -> str:
+    if wer is None:
+        return "No variant learned anything."
+    return (
+        f"The target is dev WER {percent(wer)} %, which at least half of every variant's runs "
+        "reach; variants that learned nothing had no say in it."
+    )
 
 
 def _convergence(results: Values, systems: Values) -> Table:
@@ -51,16 +59,25 @@ def _convergence(results: Values, systems: Values) -> Table:
     return Table("Convergence, failures and gradients", head, rows)
 
 
-def _pairs(pairs: list[Values]) -> Table:
+def _pairs(pairs: list[Values]) -> list[Block]:
     rows = [
         [
-            f"{p['a']} ÷ {p['b']}", f"{p['ratio']:.2f}", str(p["runs"]), p_cell(p["p_adjusted"]),
-            p["verdict"] if p["verdict"] == NO_DIFFERENCE else f"{p['a']} is {p['verdict']}",
+            f"{p['a']} ÷ {p['b']}", percent(p["target_dev_wer"]), f"{p['ratio']:.2f}",
+            str(p["runs"]), "{} and {}".format(*p["never"]), p_cell(p["p_adjusted"]),
+            p["verdict"] if p["verdict"] == NO_DIFFERENCE
+            else f"{p['a']} needs {'fewer' if p['verdict'] == 'faster' else 'more'}",
         ]
         for p in pairs
     ]  # fmt: skip
-    head = ["pair", "updates to the target", "pairs of runs", "p after Holm", "verdict"]
-    return Table("Who needs more updates (geometric means of equally numbered runs)", head, rows)
+    head = ["pair", "target, dev WER %", "updates to it", "pairs of runs", "never arrived",
+            "p after Holm", "verdict"]  # fmt: skip
+    note = (
+        "A pair's target is what the worse of the two reaches in half of its runs. A run that "
+        "never arrived counts as twice the pair's most updates, so such ratios are guesses of a "
+        "lower bound."
+    )
+    title = "Who needs more updates (geometric means of equally numbered runs)"
+    return [Table(title, head, rows), *[Text(note)] * any(any(p["never"]) for p in pairs)]
 
 
 def _curves(results: Values, systems: Values) -> list[Block]:
@@ -123,9 +140,8 @@ def _rates(table: Values) -> list[Block]:
     rates = sorted({row["learning_rate"] for rows in table.values() for row in rows})
     lines, series, words = [], [], []
     for place, (name, rows) in enumerate(table.items()):
-        found = {row["learning_rate"]: row["dev_wer"] for row in rows}
-        cells = ["failed" if found.get(r) is None else percent(found[r]) for r in rates]
-        lines.append([name, *cells])
+        found = {row["learning_rate"]: row for row in rows}
+        lines.append([name, *(_tried(found.get(rate)) for rate in rates)])
         done = [row for row in rows if row["dev_wer"] is not None]
         middle, low, high = (
             [100 * row[key] for row in done] for key in ("dev_wer", "lowest", "highest")
@@ -144,6 +160,15 @@ def _rates(table: Values) -> list[Block]:
         Table(f"{title}, % (median; one seed)", head, lines),
         Figure(svg, f"{title}: the flatter, the less it matters. {told}."),
     ]
+
+
+def _tried(row: Values | None) -> str:
+    if row is None:
+        return "–"
+    if row["dev_wer"] is None:
+        return "failed"
+    lost = f" ({row['failed']} of {row['runs']} failed)" if row["failed"] else ""
+    return percent(row["dev_wer"]) + lost
 
 
 def _timed(values: Values, cost: Values) -> Values:

@@ -43,18 +43,22 @@ class Size:
         return asdict(self)
 
 
-def solve(match: Match, reference: Recipe, variant: Recipe, vocabulary: int) -> Size:
+def solve(
+    match: Match, reference: Recipe, variant: Recipe, wanted_tokens: int, vocabulary: int
+) -> Size:
     """The size of `variant` that meets the cost of `reference`; its own width for `width`.
+
+    The vocabularies are of `wanted_tokens` and `vocabulary` tokens; times are measured on a CPU.
 
     Raises RecipeError for a cell that is not in the table, or when no width can meet it.
     """
     if match == "width" or variant == reference:
         return _size(variant, variant.model.width, vocabulary, 1.0, match)
     if match in ("time", "train-time"):
-        width, ratio = _solve_time(match, reference, variant, vocabulary)
+        width, ratio = _solve_time(match, reference, variant, wanted_tokens, vocabulary)
     else:
         count = count_parameters if match == "params" else count_macs
-        wanted = count(reference, vocabulary)
+        wanted = count(reference, wanted_tokens)
         width = nearest_width(lambda w: count(at_width(variant, w), vocabulary), wanted)
         ratio = count(at_width(variant, width), vocabulary) / wanted
     size = _size(variant, width, vocabulary, ratio, match)
@@ -102,12 +106,12 @@ def nearest_width(cost: Callable[[int], float], wanted: float) -> int:
 
 
 def _solve_time(
-    match: Match, reference: Recipe, variant: Recipe, vocabulary: int
+    match: Match, reference: Recipe, variant: Recipe, wanted_tokens: int, vocabulary: int
 ) -> tuple[int, float]:
     """(width, candidate's time ÷ reference's): the best of at most TRIES widths."""
     work = _inference if match == "time" else _training_step
-    fixed = work(reference, vocabulary)
-    macs = count_macs(reference, vocabulary)
+    fixed = work(reference, wanted_tokens)
+    macs = count_macs(reference, wanted_tokens)
     width = nearest_width(lambda w: count_macs(at_width(variant, w), vocabulary), macs)
     tried: dict[int, float] = {}
     while len(tried) < TRIES and width not in tried:

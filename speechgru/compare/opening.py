@@ -2,17 +2,19 @@
 
 from typing import Any
 
-from speechgru.compare.document import Bullets, Section, Table, Text, Verdict
-from speechgru.compare.wording import NO_DIFFERENCE, listed, percent, plural, short_path, told
+from speechgru.compare.document import Block, Bullets, Section, Table, Text, Verdict
+from speechgru.compare.wording import (
+    MATCHED,
+    NO_DIFFERENCE,
+    listed,
+    percent,
+    plural,
+    short_path,
+    told,
+)
 from speechgru.compare.wording import signed as signed_percent
 
 Values = dict[str, Any]
-MATCHED = {
-    "params": "parameters",
-    "macs": "work (multiply-accumulates)",
-    "time": "time to transcribe",
-    "train-time": "time to train",
-}
 
 
 def answer(results: Values) -> Section:
@@ -33,6 +35,7 @@ def answer(results: Values) -> Section:
             )
         )
     section.blocks.append(_summary(results))
+    section.blocks += _failures(results)
     if results["pairs"]:
         section.blocks.append(Bullets(told(results["pairs"])))
     scored = sum("wer" in row for row in results["systems"])
@@ -47,6 +50,16 @@ def answer(results: Values) -> Section:
             )
         )
     return section
+
+
+def _failures(results: Values) -> list[Block]:
+    """A mean over the runs that came to something must not hide the others."""
+    lost = {row["name"]: row["failed_runs"] + row["collapsed_runs"] for row in results["systems"]}
+    told = [f"{plural(count, 'run')} of {name}" for name, count in lost.items() if count]
+    if not told:
+        return []
+    words = f"{listed(told)} failed or learned nothing: see how they train."
+    return [Verdict("Not every run came to something.", words)]
 
 
 def _trained(question: Values) -> str:
@@ -94,7 +107,7 @@ def _summary(results: Values) -> Verdict:
         parts.append(f"no difference is shown between it and {listed(found[NO_DIFFERENCE])}")
     if len(found["better"]) == len(results["question"]["variants"]) - 1:
         return Verdict(f"{best['name']} is the best of these.", f"Its WER is {rate}; {parts[0]}.")
-    words = f"{best['name']} has the lowest WER, {rate}; {'; '.join(parts)}."
+    words = f"{best['name']} has the lowest WER, {'; '.join([rate, *parts])}."
     return Verdict("No variant is shown to be the best.", words)
 
 
@@ -102,6 +115,16 @@ def terms(results: Values) -> Section:
     section = Section("The terms")
     section.blocks += [Bullets(_items(results)), _variants(results)]
     match = results["question"]["match"]
+    if not _same_data(results):
+        hours = {row["name"]: list(row["train_hours"].values()) for row in results["systems"]}
+        told = [f"{name} {sum(each) / len(each):.3f}" for name, each in hours.items() if each]
+        section.blocks.append(
+            Verdict(
+                "They did not train on the same utterances.",
+                f"Hours of sound, on average: {listed(told)}. Which utterances are too short for "
+                f"their texts depends on `{results['question']['vary']}`.",
+            )
+        )
     outside = [row["name"] for row in results["systems"] if not row["within"]]
     if outside:
         section.blocks.append(
@@ -111,6 +134,15 @@ def terms(results: Values) -> Section:
             )
         )
     return section
+
+
+def _same_data(results: Values) -> bool:
+    """Whether equally numbered runs of all variants were trained on as much sound."""
+    hours: dict[str, set[float]] = {}
+    for row in results["systems"]:
+        for run, value in row["train_hours"].items():
+            hours.setdefault(run, set()).add(value)
+    return all(len(values) == 1 for values in hours.values())
 
 
 def _items(results: Values) -> list[str]:
@@ -128,8 +160,9 @@ def _items(results: Values) -> list[str]:
     )  # fmt: skip
     each = "for each variant and held-out speaker" if question["folds"] else "for each variant"
     said = {
-        "": f"everything but `{key}` is the same for all: utterances and their order, "
-        "augmentation, schedule, decoder",
+        "": f"everything but `{key}` is the same for all: "
+        + ("utterances and their order, " if _same_data(results) else "")
+        + "augmentation, schedule, decoder",
         "training.seed": f"{plural(seeds, 'training')} {each}"
         + (f", seeds 1 to {seeds}" if seeds > 1 else ", seed 1"),
         "model": ", ".join(text for name, text in shape.items() if name != key),
@@ -146,7 +179,8 @@ def _items(results: Values) -> list[str]:
         "widths and learning rates were on disk before test was touched; every model was scored "
         "on it once"
     )
-    return [text for name, text in said.items() if name != key] + [last]
+    unseen = question["test"] is not None or question["folds"] is not None
+    return [text for name, text in said.items() if name != key] + [last] * unseen
 
 
 def _variants(results: Values) -> Table:

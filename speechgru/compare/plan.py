@@ -7,6 +7,7 @@ DIR/runs/       trainings that are compared
 DIR/results/    one compact file a training of either kind: all that the report needs
 """
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ class Plan:
     sizes: dict[str, Size]
     folds: list[Fold] = field(default_factory=list)
     rates: Rates | None = None
+    data: str = ""  # fingerprint of every utterance that takes part
 
     def trials(self, device: str, threads: int) -> Iterator[Task]:
         """Trainings with every learning rate of the grid; none of them sees test."""
@@ -83,6 +85,7 @@ class Plan:
             "sizes": {name: size.to_json() for name, size in self.sizes.items()},
             "folds": [fold.name for fold in self.folds],
             "chosen_learning_rates": self.rates,
+            "data": self.data,
         }
 
     def _folds(self) -> list[Fold | None]:
@@ -112,21 +115,26 @@ def make_plan(question: Question, folder: Path) -> Plan:
     Raises SpeechgruError when the folder holds another comparison, or a plan that cannot be read.
     """
     old = read_plan(folder) if (folder / "plan.json").exists() else None
+    data = _data(question)
     if old is not None:
         _check_same(folder, old["question"], question.to_json())
-    folds = []
-    if question.by_speaker:
-        data = question.recipe.data
-        manifests = [*data.train, data.dev, *([question.test] if question.test else [])]
-        folds = speaker_folds(manifests, folder / "folds")
+        if old.get("data", data) != data:
+            raise SpeechgruError(
+                f"{shown(folder)}: its manifests hold other utterances or texts than when it was "
+                "planned; name another folder with --out"
+            )
+    folds = speaker_folds(_manifests(question), folder / "folds") if question.by_speaker else []
     if old is not None:
         sizes = {name: Size(**size) for name, size in old["sizes"].items()}
-        return Plan(question, folder, sizes, folds, old["chosen_learning_rates"])
+        return Plan(question, folder, sizes, folds, old["chosen_learning_rates"], data)
+    tokens = _tokens(question.recipe)
     sizes = {
-        variant.name: solve(question.match, question.recipe, variant.recipe, _tokens(variant))
+        variant.name: solve(
+            question.match, question.recipe, variant.recipe, tokens, _tokens(variant.recipe)
+        )
         for variant in question.variants
     }
-    plan = Plan(question, folder, sizes, folds)
+    plan = Plan(question, folder, sizes, folds, data=data)
     if not question.rates:
         plan.rates = {
             variant.name: {
@@ -171,8 +179,24 @@ def _check_same(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
         )
 
 
-def _tokens(variant: Variant) -> int:
-    """Size of the vocabulary of the variant's training texts."""
-    recipe = variant.recipe
+def _manifests(question: Question) -> list[str]:
+    """Every manifest that some variant reads, the recipe's own first."""
+    found: list[str] = []
+    for recipe in (question.recipe, *(variant.recipe for variant in question.variants)):
+        found += [*recipe.data.train, recipe.data.dev]
+    return list(dict.fromkeys([*found, *([question.test] if question.test else [])]))
+
+
+def _data(question: Question) -> str:
+    """Changes when an utterance, its text, length or speaker does, but not with where it lies."""
+    everyone = [
+        [(u.audio.name, u.offset, u.duration, u.text, u.speaker) for u in read_manifest(manifest)]
+        for manifest in _manifests(question)
+    ]
+    return hashlib.sha256(json.dumps(everyone).encode()).hexdigest()[:16]
+
+
+def _tokens(recipe: Recipe) -> int:
+    """Size of the vocabulary of the recipe's training texts."""
     texts = (u.text for path in recipe.data.train for u in read_manifest(path))
     return len(Vocabulary.from_texts(normalise(text, recipe.text) for text in texts))

@@ -75,9 +75,20 @@ def ask(
         raise RecipeError(f"--match {match} solves model.width, which --vary sets; leave one out")
     if folds not in (None, "speaker"):
         raise RecipeError(f"--folds {folds!r}: expected speaker")
+    _refuse_overwritten(key, folds, tune)
     return Question(
         recipe, key, variants, seeds, test, folds is not None, _match(match), _rates(tune, recipe)
     )
+
+
+def _refuse_overwritten(key: str, folds: str | None, tune: str | None) -> None:
+    """A setting that the plan sets itself would differ in name alone."""
+    if key == "training.seed":
+        raise RecipeError("--vary training.seed: --seeds K trains every variant with K seeds")
+    if key == "training.learning_rate" and tune is not None:
+        raise RecipeError(f"--tune chooses {key}, which --vary sets; leave one out")
+    if key in ("data.train", "data.dev") and folds is not None:
+        raise RecipeError(f"--folds makes {key} itself, which --vary sets; leave one out")
 
 
 def split_vary(text: str) -> tuple[str, list[str]]:

@@ -16,13 +16,19 @@ from typing import Any
 from speechgru.compare.claims import quality_claims, timing_claims
 from speechgru.compare.cost import read_costs
 from speechgru.compare.lengths import by_length
-from speechgru.compare.systems import Evidence, System, gather, pair_values, same_words
-from speechgru.compare.trainability import sensitivity, trainability
+from speechgru.compare.systems import (
+    Evidence,
+    System,
+    gather,
+    other_references,
+    pair_values,
+    same_words,
+)
+from speechgru.compare.trainability import COLLAPSED, sensitivity, trainability
 from speechgru.significance import adjust, crossed_bootstrap, rate_interval
 
 FORMAT = "speechgru-comparison-1"
 SIZE = ("width", "parameters", "macs_per_second", "ratio", "within")
-COLLAPSED = 0.90  # a dev WER from here on is a model that learned nothing
 
 
 def build_results(plan: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -40,7 +46,9 @@ def build_results(plan: dict[str, Any], folder: Path) -> dict[str, Any]:
         "folds": plan["folds"],
         "systems": [_system(name, evidence) for name in question["variants"]],
         "pairs": _pairs(evidence),
-        "by_length": by_length(evidence.systems, bool(plan["folds"])),
+        "by_length": None
+        if other_references(plan)
+        else by_length(evidence.systems, bool(plan["folds"])),
         "trainability": trainability(evidence.runs, failed),
         "learning_rates": sensitivity(evidence.trials),
         "failures": {
@@ -68,7 +76,7 @@ def _system(name: str, evidence: Evidence) -> dict[str, Any]:
         "runs": len(runs),
         "failed_runs": len(failed),
         "collapsed_runs": sum(run["dev_wer"] >= COLLAPSED for run in runs),
-        "skipped_steps": sum(run["curve"][-1]["skipped_steps"] for run in runs),
+        "train_hours": {f"{run['seed']} {run['fold']}": run["train_hours"] for run in runs},
     }
     if (system := evidence.systems.get(name)) is not None:
         values |= _rates(system, bool(plan["folds"]))
@@ -82,7 +90,7 @@ def _rates(system: System, held_out: bool) -> dict[str, Any]:
     wers = [float(errors.sum() / max(words, 1)) for errors in system.errors]
     cers = [float(errors.sum() / max(characters, 1)) for errors in system.character_errors]
     interval, unit = rate_interval(
-        system.errors.sum(0), system.words * seeds, system.speakers, held_out=held_out
+        system.errors.mean(0), system.words, system.speakers, held_out=held_out
     )
     return {
         "seeds": system.seeds,
@@ -102,6 +110,8 @@ def _rates(system: System, held_out: bool) -> dict[str, Any]:
 def _pairs(evidence: Evidence) -> list[dict[str, Any]]:
     """Every pair of systems that read the same words, after Holm over all pairs."""
     pairs, comparisons = [], []
+    if other_references(evidence.plan):
+        return []
     for a, b in itertools.combinations(evidence.systems.values(), 2):
         if same_words(a, b) and len(a.ids) > 1:
             pairs.append((a.name, b.name))

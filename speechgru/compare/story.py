@@ -106,17 +106,22 @@ def _differences(pairs: list[Values], held_out: bool) -> list[Block]:
     ]  # fmt: skip
     words = "; ".join(f"{row[0]}: {row[1]} points, {row[2]}" for row in rows)
     chart = interval_chart("Differences in WER", words, drawn, "points of WER", zero=True)
+    several_seeds = min(min(pair["seeds"]) for pair in pairs) > 1
     sampled = (
         "Speakers are taken for a sample of all speakers, each with models of its own." if held_out
         else "Seeds and speakers (utterances, where speakers are few) are both taken for samples."
+        if several_seeds
+        else "Speakers (utterances, where speakers are few) are taken for a sample; other seeds "
+        "may differ."
     )  # fmt: skip
     return [
         Table("Differences in WER, in points", head, rows),
         Text(
             f"Below zero the first of a pair makes fewer errors. {sampled} The minimum detectable "
-            "difference is a true difference that such a test would find 8 times in 10: smaller "
-            "ones stay open. “Equivalent” means that the whole interval lies within a tenth of the "
-            "pair's mean WER."
+            "difference is a true difference that such a test would find 8 times in 10"
+            + (", with so many pairs" if several else "")
+            + ": smaller ones stay open. “Equivalent” means that the whole interval lies within a "
+            "tenth of the pair's mean WER."
         ),
         Figure(chart, "Differences with 95 % intervals; left of zero the first is better."),
     ]

@@ -54,8 +54,13 @@ def pair_values(a: str, b: str, comparison: Comparison) -> dict[str, Any]:
     return {"a": a, "b": b, **values, "sentence": comparison.sentence(a, b)}
 
 
+def other_references(plan: dict[str, Any]) -> bool:
+    """Whether the variants' references differ, as with text.case: their errors are of two kinds."""
+    return bool(plan["question"]["vary"].startswith("text."))
+
+
 def same_words(a: System, b: System) -> bool:
-    """Whether two systems were scored on the same references."""
+    """Whether two systems were scored on the same utterances."""
     return a.ids == b.ids and np.array_equal(a.words, b.words)
 
 

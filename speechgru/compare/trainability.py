@@ -1,13 +1,14 @@
 """Is one variant easier to train: how fast, how surely, how steadily, at which learning rates.
 
-A run reaches the target at its first scoring of dev at or below it. The target is the worst
-variant's median best dev WER, so that at least half of every variant's runs can reach it.
+A run reaches a target at its first scoring of dev at or below it. The target is the worst variant's
+median best dev WER, so that at least half of every variant's runs can reach it; variants that
+learned nothing have no say. A pair is tested at a target of its own, whatever else was trained.
 """
 
 import itertools
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from speechgru.significance import LEVEL, holm
 
 Result = dict[str, Any]
 Band = list[float]  # [lowest, median, highest] over runs
+COLLAPSED = 0.90  # a dev WER from here on is a model that learned nothing
 EXACT = 16  # pairs up to which every flip of signs is tried
 FLIPS = 20_000
 
@@ -23,29 +25,31 @@ FLIPS = 20_000
 def trainability(runs: dict[str, list[Result]], failed: dict[str, list[Result]]) -> dict[str, Any]:
     """Curves, updates to the target, gradient norms and failures of every variant.
 
-    `runs` are those that finished, `failed` those that ended without a model.
+    `runs` are those that finished, `failed` those that ended without a model. Runs that diverged
+    never reach a target; other faults say nothing of the cell.
     """
-    bests = [statistics.median(_best(run) for run in each) for each in runs.values() if each]
-    target = max(bests, default=math.nan)
+    target = _target(runs.values())
+    diverged = {
+        name: [run for run in each if run["failed"]["kind"] == "diverged"]
+        for name, each in failed.items()
+    }
     systems: dict[str, Any] = {}
     for name, each in runs.items():
-        reached = {_key(run): _updates_to(run, target) for run in each}
-        steps = [value for value in reached.values() if value is not None]
-        total = len(each) + len(failed[name])
+        tried = [*each, *diverged[name]]
+        reached = [_updates_to(run, target) for run in tried]
+        middle = statistics.median(reached) if reached else math.inf
         systems[name] = {
             "curve": curve(each),
-            "updates_to_target": list(reached.values()),
-            "median_updates_to_target": statistics.median(steps) if steps else None,
-            "reached": f"{len(steps)} of {total}",
-            "diverged": sum(
-                run.get("failed", {}).get("kind") == "diverged" for run in failed[name]
-            ),
-            "runs": total,
+            "updates_to_target": [step if math.isfinite(step) else None for step in reached],
+            "median_updates_to_target": middle if math.isfinite(middle) else None,
+            "reached": f"{sum(map(math.isfinite, reached))} of {len(tried)}",
+            "diverged": len(diverged[name]),
+            "runs": len(each) + len(failed[name]),
         }
     return {
-        "target_dev_wer": None if math.isnan(target) else target,
+        "target_dev_wer": target,
         "systems": systems,
-        "pairs": _pairs(runs, target),
+        "pairs": _pairs({name: [*each, *diverged[name]] for name, each in runs.items()}),
     }
 
 
@@ -69,8 +73,8 @@ def curve(runs: Sequence[Result]) -> list[dict[str, Any]]:
 
 
 def sensitivity(trials: dict[str, list[Result]]) -> dict[str, list[dict[str, Any]]]:
-    """Dev WER at each learning rate of the grid: median, lowest and highest over folds; None where
-    all failed."""
+    """Dev WER at each learning rate of the grid: median, lowest and highest over the folds that
+    came to something; None where all failed."""
     table: dict[str, list[dict[str, Any]]] = {}
     for name, each in trials.items():
         for rate in sorted({trial["learning_rate"] for trial in each}):
@@ -80,7 +84,7 @@ def sensitivity(trials: dict[str, list[Result]]) -> dict[str, list[dict[str, Any
             failed = len(here) - len(wers)
             ends = (min(wers, default=None), max(wers, default=None))
             row = {"learning_rate": rate, "dev_wer": median, "lowest": ends[0], "highest": ends[1],
-                   "failed": failed}  # fmt: skip
+                   "runs": len(here), "failed": failed}  # fmt: skip
             table.setdefault(name, []).append(row)
     return table
 
@@ -104,20 +108,32 @@ def flip_test(differences: Sequence[float]) -> float:
     return float(np.mean(sums >= abs(values.sum()) - 1e-12))
 
 
-def _pairs(runs: dict[str, list[Result]], target: float) -> list[dict[str, Any]]:
-    """Ratio of updates to the target, run against run of the same seed and fold.
+def smallest_p(pairs: int) -> float:
+    """The least p that `flip_test` can come to."""
+    return min(1.0, 2.0 ** (1 - pairs))
 
-    A run that never got there counts as twice its last update: late, without being infinite."""
+
+def _pairs(runs: dict[str, list[Result]]) -> list[dict[str, Any]]:
+    """Ratio of updates to the pair's target, run against run of the same seed and fold.
+
+    A run that never got there counts as twice as many updates as any of the pair's runs took: late,
+    without being infinite."""
     found: list[dict[str, Any]] = []
     for a, b in itertools.combinations([name for name in runs if runs[name]], 2):
-        steps = [
-            {_key(run): _updates_or_late(run, target) for run in runs[name]} for name in (a, b)
-        ]
-        both = [key for key in steps[0] if key in steps[1]]
-        logs = [math.log(steps[0][key] / steps[1][key]) for key in both]
-        if logs:
-            ratio = math.exp(statistics.fmean(logs))
-            found.append({"a": a, "b": b, "ratio": ratio, "runs": len(logs), "p": flip_test(logs)})
+        target = _target([runs[a], runs[b]])
+        by_key = [{_key(run): run for run in runs[name]} for name in (a, b)]
+        both = [key for key in by_key[0] if key in by_key[1]]
+        if target is None or not both:
+            continue
+        steps = np.array([[_updates_to(side[key], target) for key in both] for side in by_key])
+        late = 2.0 * max(_last_step(side[key]) for key in both for side in by_key)
+        logs = np.log(np.minimum(steps, late))
+        differences = logs[0] - logs[1]
+        found.append({
+            "a": a, "b": b, "target_dev_wer": target, "runs": len(both),
+            "never": [int(np.isinf(side).sum()) for side in steps],
+            "ratio": math.exp(differences.mean()), "p": flip_test(differences.tolist()),
+        })  # fmt: skip
     for pair, p in zip(found, holm([pair["p"] for pair in found]), strict=True):
         pair["p_adjusted"] = p
         pair["verdict"] = (
@@ -126,17 +142,27 @@ def _pairs(runs: dict[str, list[Result]], target: float) -> list[dict[str, Any]]
     return found
 
 
-def _updates_or_late(run: Result, target: float) -> float:
-    reached = _updates_to(run, target)
-    return reached if reached is not None else 2.0 * run["curve"][-1]["step"]
+def _target(variants: Iterable[Sequence[Result]]) -> float | None:
+    """What the worst variant that learned anything reaches in half of its runs."""
+    medians = [statistics.median(map(_best, runs)) for runs in variants if runs]
+    return max((median for median in medians if median < COLLAPSED), default=None)
 
 
-def _updates_to(run: Result, target: float) -> int | None:
-    hits = [row["step"] for row in run["curve"] if row.get("dev_wer", math.inf) <= target]
-    return int(hits[0]) if hits else None
+def _updates_to(run: Result, target: float | None) -> float:
+    """Infinite for a run that never got there, or has no model to show."""
+    if target is None or "failed" in run:
+        return math.inf
+    return next((r["step"] for r in run["curve"] if r.get("dev_wer", math.inf) <= target), math.inf)
+
+
+def _last_step(run: Result) -> int:
+    return int(run["curve"][-1]["step"]) if run["curve"] else 0
 
 
 def _best(run: Result) -> float:
+    """Infinite for a run that diverged, whatever it reached before."""
+    if "failed" in run:
+        return math.inf
     return float(min(row["dev_wer"] for row in run["curve"] if "dev_wer" in row))
 
 

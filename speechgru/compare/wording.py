@@ -6,6 +6,12 @@ from pathlib import Path
 from typing import Any
 
 NO_DIFFERENCE = "no difference shown"
+MATCHED = {
+    "params": "parameters",
+    "macs": "work (multiply-accumulates)",
+    "time": "time to transcribe",
+    "train-time": "time to train",
+}
 
 
 def percent(rate: float) -> str:

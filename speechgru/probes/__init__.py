@@ -6,6 +6,6 @@ memory          the adding and copy problems
 gates           how long the gates of a trained model keep what they hold
 length          errors against utterance length and against how much context is heard
 
-Each measures one model (or trains one seed) at a time, keeps the row (`rows.py`), and sums the
+Each measures one model (or trains one seed) at a time, keeps the row (`finding.py`), and sums the
 rows up as a `Finding`: numbers, figures, words and the claim.
 """

@@ -208,9 +208,10 @@ def _figures(models: Sequence[Row]) -> dict[str, Any]:
 
 
 def per_frame(lags: Sequence[int], relative: Sequence[float | None]) -> float | None:
-    """Factor from one distance to the next, between 20 frames back and the furthest known."""
-    known = [(lag, v) for lag, v in zip(lags, relative, strict=True) if v is not None and lag >= 20]
-    if len(known) < 2 or known[0][1] == 0:
+    """Factor from one distance to the next, between 20 frames back and the furthest at which the
+    gradient is known and not too small for a number."""
+    known = [(lag, v) for lag, v in zip(lags, relative, strict=True) if v and lag >= 20]
+    if len(known) < 2:
         return None
     (near, first), (far, last) = known[0], known[-1]
     return float((last / first) ** (1 / (far - near)))

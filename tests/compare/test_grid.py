@@ -14,9 +14,11 @@ import pytest
 
 from speechgru.compare import Means, Question, ask, compare, grid, place, report, work
 from speechgru.compare.grid import choose_rate
-from speechgru.compare.plan import read_plan
+from speechgru.compare.plan import make_plan, read_plan
+from speechgru.compare.question import with_value
 from speechgru.errors import AudioError, SpeechgruError
 from speechgru.manifest import read_manifest
+from speechgru.recipe import Recipe
 
 Asked = Callable[..., Question]
 MEANS = Means("cpu", cost=False)
@@ -211,6 +213,29 @@ def test_a_damaged_file_is_named(finished: Path, tmp_path: Path, name: str):
 def test_another_question_in_the_folder_is_refused(asked: Asked, finished: Path):
     with pytest.raises(SpeechgruError, match=r"another comparison.*seeds: 2 → 3"):
         compare(asked(seeds=3), finished, MEANS)
+
+
+def test_other_texts_than_were_planned_are_refused(small: Recipe, tones: Path, tmp_path: Path):
+    shutil.copytree(tones, tmp_path / "data")
+    recipe = with_value(small, "data.dev", str(tmp_path / "data/dev.jsonl"))
+    make_plan(ask(recipe, cells="rnn,gru"), tmp_path / "out")
+    make_plan(ask(recipe, cells="rnn,gru"), tmp_path / "out")
+    manifest = tmp_path / "data/dev.jsonl"
+    lines = manifest.read_text().splitlines()
+    manifest.write_text("\n".join(lines[1:]) + "\n")
+    with pytest.raises(SpeechgruError, match="other utterances or texts"):
+        make_plan(ask(recipe, cells="rnn,gru"), tmp_path / "out")
+
+
+def test_errors_against_other_references_are_not_compared(finished: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    plan = json.loads((out / "plan.json").read_text())
+    plan["question"]["vary"] = "text.case"
+    (out / "plan.json").write_text(json.dumps(plan))
+    results = report(out)
+    assert (results["pairs"], results["by_length"]) == ([], None)
+    assert "No two variants have results that can be compared." in (out / "report.md").read_text()
 
 
 def test_two_grids_in_one_folder_are_refused(asked: Asked, tmp_path: Path):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from speechgru.compare.claims import ORDER, all_claims, quality_claims
+from speechgru.compare.claims import ORDER, all_claims, quality_claims, timing_claims
 from speechgru.compare.cost import measure
 from speechgru.compare.grid import report
 from speechgru.compare.trainability import flip_test, trainability
@@ -117,7 +117,7 @@ def invented(verdicts: dict[tuple[str, str], str], runs: int = 3) -> dict[str, o
             "folds": None,
             "learning_rates": [0.001, 0.002],
         },
-        "systems": [{"name": cell, "wer": [0.1] * runs} for cell in cells],
+        "systems": [{"name": cell, "wer": [0.1] * runs, "wer_mean": 0.1} for cell in cells],
         "pairs": pairs,
         "by_length": None,
         "trainability": trainability(dict.fromkeys(cells, each), {c: [] for c in cells}),
@@ -140,6 +140,15 @@ def test_best_for_speech_is_no_surer_than_its_pairs(lstm, rnn, verdict):
     assert claims["A GRU is the best cell for speech"]["verdict"] == verdict
 
 
+def test_a_difference_larger_than_the_wer_itself_is_not_promised():
+    results = invented({("gru", "lstm"): "no difference shown", ("gru", "rnn"): "better"})
+    results["pairs"][0]["minimum_detectable"] = 1.2
+    claims = {claim["claim"]: claim for claim in quality_claims(results)}
+    words = claims["A GRU is the best cell for speech"]["words"]
+    assert "not even a gru without an error" in words
+    assert "120" not in words
+
+
 def test_a_pair_may_be_named_either_way_round():
     results = invented({("rnn", "gru"): "worse", ("rnn", "lstm"): "worse"})
     claims = {claim["claim"]: claim for claim in quality_claims(results)}
@@ -148,9 +157,125 @@ def test_a_pair_may_be_named_either_way_round():
     assert "does not follow from error rates" in claim["words"]
 
 
-def test_equal_training_shows_no_difference():
-    claims = {claim["claim"]: claim for claim in quality_claims(invented({}))}
-    assert claims[ORDER[3]]["verdict"] == "no difference shown"
+def run(seed: int, *dev_wer: float, failed: bool = False) -> dict[str, object]:
+    """A training that had these dev WER after 100, 200, … updates."""
+    curve = [{"epoch": k, "step": 100 * k, "dev_wer": wer} for k, wer in enumerate(dev_wer, 1)]
+    values = {"seed": seed, "fold": "", "curve": curve, "train_hours": 1.0}
+    return values | ({"failed": {"kind": "diverged", "reason": "NaN"}} if failed else {})
+
+
+def trained(**runs: list[dict[str, object]]) -> dict[str, object]:
+    whole = {name: [r for r in each if "failed" not in r] for name, each in runs.items()}
+    failed = {name: [r for r in each if "failed" in r] for name, each in runs.items()}
+    return trainability(whole, failed)
+
+
+EARLY = [run(seed, 0.5, 0.1, 0.1, 0.1) for seed in range(8)]
+LATE = [run(seed, 0.9, 0.5, 0.4, 0.1) for seed in range(8)]
+
+
+def test_an_earlier_target_in_every_run_is_faster():
+    (pair,) = trained(gru=EARLY, lstm=LATE)["pairs"]
+    assert (pair["ratio"], pair["verdict"], pair["never"]) == (pytest.approx(0.5), "faster", [0, 0])
+    assert pair["p"] == pytest.approx(2 / 2**8)
+
+
+def test_a_third_cell_that_learns_nothing_changes_no_pair():
+    alone = trained(gru=EARLY, lstm=LATE)
+    nothing = [run(seed, 1.0, 1.0, 1.0, 1.0) for seed in range(8)]
+    beside = trained(rnn=nothing, gru=EARLY, lstm=LATE)
+    assert beside["target_dev_wer"] == alone["target_dev_wer"] == 0.1
+    assert beside["systems"]["rnn"]["reached"] == "0 of 8"
+    pair = next(p for p in beside["pairs"] if (p["a"], p["b"]) == ("gru", "lstm"))
+    assert (pair["ratio"], pair["p"]) == (alone["pairs"][0]["ratio"], alone["pairs"][0]["p"])
+
+
+def test_runs_that_diverged_are_late_not_absent():
+    blown = [run(seed, 0.5, 0.1, 0.1, failed=seed >= 3) for seed in range(8)]
+    found = trained(gru=blown, lstm=LATE)
+    (pair,) = found["pairs"]
+    assert (pair["runs"], pair["never"], pair["verdict"]) == (8, [5, 0], "no difference shown")
+    assert found["systems"]["gru"]["reached"] == "3 of 8"
+    assert found["systems"]["gru"]["median_updates_to_target"] is None
+
+
+def test_giving_up_early_is_not_arriving_early():
+    stopped = [run(s, 0.5, 0.5) if s < 4 else run(s, 0.5, 0.5, 0.5, 0.1) for s in range(8)]
+    arrived = [run(s, 0.5, 0.5, 0.5, 0.5, 0.1) for s in range(8)]
+    (pair,) = trained(rnn=stopped, gru=arrived)["pairs"]
+    assert pair["never"] == [4, 0]
+    assert pair["ratio"] > 1  # four runs count as twice 500 updates
+
+
+def test_nothing_learned_by_anybody_is_no_target():
+    found = trained(gru=[run(1, 1.0)], lstm=[run(1, 0.95)])
+    assert (found["target_dev_wer"], found["pairs"]) == (None, [])
+
+
+@pytest.mark.parametrize(
+    ("gru", "lstm", "verdict"),
+    [
+        (EARLY, LATE, "supported here"),
+        (LATE, EARLY, "contradicted here"),
+        (EARLY, EARLY, "no difference shown"),
+    ],
+)
+def test_updates_decide_what_is_easier_to_train(gru, lstm, verdict):
+    results = invented({})
+    results["trainability"] = trained(gru=gru, lstm=lstm)
+    claim = {claim["claim"]: claim for claim in quality_claims(results)}[ORDER[3]]
+    assert claim["verdict"] == verdict
+    assert "cannot show a difference" not in claim["words"]
+
+
+def test_too_few_runs_to_show_anything_are_told():
+    results = invented({})
+    results["trainability"] = trained(gru=EARLY[:6], lstm=LATE[:6], rnn=LATE[:6])
+    claim = {claim["claim"]: claim for claim in quality_claims(results)}[ORDER[3]]
+    assert claim["verdict"] == "no difference shown"
+    assert "6 pairs of runs of 3 cells cannot show a difference" in claim["words"]
+
+
+@pytest.mark.parametrize(
+    ("rnn", "longest", "verdict"),
+    [
+        ([0.05, 0.1, 0.2], "better", "supported in part"),
+        ([0.2, 0.1, 0.05], "better", "no difference shown"),  # ahead everywhere
+        ([0.05, 0.1, 0.2], "no difference shown", "no difference shown"),
+        ([0.02, 0.02, 0.01], "worse", "contradicted here"),
+    ],
+)
+def test_length_matters_only_where_the_lead_grows_with_it(rnn, longest, verdict):
+    results = invented({})
+    results["by_length"] = {
+        "seconds": [[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]],
+        "wer": {"rnn": rnn, "gru": [0.02] * 3, "lstm": [0.02] * 3},
+        "pairs_on_longest": invented({("gru", "rnn"): longest, ("lstm", "rnn"): longest})["pairs"],
+    }
+    claim = {claim["claim"]: claim for claim in quality_claims(results)}[ORDER[4]]
+    assert claim["verdict"] == verdict
+
+
+def cost(seconds: float, share: float = 1.0) -> dict[str, object]:
+    road = {"seconds_per_epoch": seconds, "rtf_1_thread": seconds / 1000}
+    return {"roads": {"cpu": road, "unroll": road}, "fastest": "cpu", "share": share}
+
+
+@pytest.mark.parametrize(
+    ("gru", "lstm", "verdict"),
+    [
+        (cost(1.0), cost(2.0), "supported here"),
+        (cost(2.0), cost(1.0), "contradicted here"),
+        (cost(1.0), cost(1.05), "no difference shown"),
+        (cost(1.0), cost(2.0, share=0.5), "no difference shown"),  # others were at work
+    ],
+)
+def test_the_clock_decides_what_is_cheaper(gru, lstm, verdict):
+    results = invented({})
+    for row in results["systems"]:
+        row |= {"width": 10, "parameters": 1000, "macs_per_second": 1000.0}
+    (claim,) = timing_claims(results, {"cost": {"gru": gru, "lstm": lstm}})
+    assert claim["verdict"] == verdict
 
 
 @pytest.mark.parametrize(
@@ -180,7 +305,7 @@ def test_costs_and_probes_enter_the_report(finished: Path, tmp_path: Path):
     road = {"rtf_1_thread": 0.01, "rtf_2_threads": 0.006, "seconds_per_epoch": 2.0}
     one = {
         "device": "CPU",
-        "load": 0.5,
+        "share": 0.99,
         "bytes": 1000,
         "roads": {"cpu": road, "unroll": road},
         "fastest": "cpu",

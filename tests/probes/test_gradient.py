@@ -67,6 +67,11 @@ def test_summary_of_a_geometric_curve() -> None:
     assert per_frame(reach.lags, reach.relative) == pytest.approx(0.5)
 
 
+def test_what_is_too_small_for_a_number_does_not_become_the_factor() -> None:
+    assert per_frame([20, 30, 40], [1.0, 0.5**10, 0.0]) == pytest.approx(0.5)
+    assert per_frame([20, 30], [1.0, 0.0]) is None
+
+
 def test_few_labels_give_no_median_and_what_is_no_number_is_left_out() -> None:
     curves = [torch.ones(10).double()] * 5 + [torch.ones(20).double()] * 2
     curves.append(torch.full((20,), torch.nan).double())
