@@ -104,6 +104,7 @@ class Comparison:
     p_seeds: float  # of Welch's test of the seeds' rates alone; 0 where it has no say
     p_adjusted: float  # p after Holm over several pairs (`adjust`)
     laws: tuple[Law, Law]  # of the crossed bootstrap, and of the seeds alone
+    from_seeds: float  # share of the crossed bootstrap's variance that the seeds account for
     minimum_detectable: float  # the true difference that such a test finds 8 times in 10
     margin: float  # what is too small to matter: the x of "equivalent within x"
     unit: str  # "speaker" or "utterance"
@@ -268,6 +269,7 @@ def crossed_bootstrap(
         p_seeds=alone.p(difference),
         p_adjusted=p,
         laws=(crossed, alone),
+        from_seeds=min(1.0, sum(by_seeds) / variance) if variance else 0.0,
         minimum_detectable=max(law.detectable(LEVEL) for law in (crossed, alone)),
         margin=(wer_a + wer_b) / 20 if margin is None else margin,
         unit=unit,

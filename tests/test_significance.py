@@ -250,6 +250,7 @@ def test_a_seed_s_luck_with_every_held_out_speaker_counts():
     assert (alike.verdict, test.verdict) == ("worse", "no difference shown")
     assert test.reach() == "over 6 speakers, each read by 2 models trained without them"
     assert test.p_seeds == 0  # Welch's test has no say
+    assert (alike.from_seeds, test.from_seeds > 0.9) == (0, True)
 
 
 def test_systems_may_have_different_numbers_of_seeds():

@@ -3,6 +3,7 @@
 from typing import Any
 
 from speechgru.compare.document import Block, Bullets, Section, Table, Text, Verdict
+from speechgru.compare.question import CELL
 from speechgru.compare.wording import (
     MATCHED,
     NO_DIFFERENCE,
@@ -38,6 +39,10 @@ def answer(results: Values) -> Section:
     section.blocks += _failures(results)
     if results["pairs"]:
         section.blocks.append(Bullets(told(results["pairs"])))
+    if results["pairs"] and not question["learning_rates"] and question["vary"] == CELL:
+        section.blocks.append(
+            Text("All this at one learning rate, tuned for none of the cells: see the terms.")
+        )
     scored = sum("wer" in row for row in results["systems"])
     if results["pairs"] and len(results["pairs"]) < scored * (scored - 1) // 2:
         section.blocks.append(Text("Variants that read different words are not tested in pairs."))
@@ -176,8 +181,9 @@ def _items(results: Values) -> list[str]:
         "variant that wants another is at a disadvantage",
     }  # fmt: skip
     last = (
-        "widths and learning rates were on disk before test was touched; every model was scored "
-        "on it once"
+        "widths and learning rates were on disk before "
+        + ("a held-out speaker" if question["folds"] else "test")
+        + " was touched; every model was scored on it once"
     )
     unseen = question["test"] is not None or question["folds"] is not None
     return [text for name, text in said.items() if name != key] + [last] * unseen

@@ -62,7 +62,7 @@ def _cured(numbers: Values) -> tuple[str, str] | None:
     if any(gated["high"] > GROWING for _, _, gated, _ in pairs):
         return OPEN, f"with gates it may grow ({words})"
     if all(gated["low"] > rnn["high"] for _, _, gated, rnn in pairs):
-        return PARTLY, f"with gates it shrinks more slowly ({words})"
+        return PARTLY, f"with gates it shrinks more slowly, but vanishes still ({words})"
     if all(gated["high"] < rnn["low"] for _, _, gated, rnn in pairs):
         return AGAINST, f"with gates it shrinks faster ({words})"
     return OPEN, words

@@ -23,7 +23,16 @@ from speechgru.compare.intervals import Interval, interval_chart
 from speechgru.compare.opening import answer, terms
 from speechgru.compare.probed import verdicts
 from speechgru.compare.question import CELL
-from speechgru.compare.wording import capital, p_cell, percent, plural, points, signed, told
+from speechgru.compare.wording import (
+    NO_DIFFERENCE,
+    capital,
+    listed,
+    p_cell,
+    percent,
+    plural,
+    points,
+    signed,
+)
 
 Values = dict[str, Any]
 Probes = Sequence[tuple[Values, list[str]]]
@@ -66,9 +75,10 @@ def _errors(results: Values) -> Section:
         ]
         for row in scored
     ]  # fmt: skip
-    head = ["variant", "WER %", "± over seeds", "95 % interval", "CER %", "seeds", "words",
+    head = ["variant", "WER %", "SD over seeds", "95 % interval", "CER %", "seeds", "words",
             "utterances", "speakers"]  # fmt: skip
-    note = f"intervals: for other {scored[0]['ci_unit']}s of the same kind, seeds averaged"
+    unit = scored[0]["ci_unit"]
+    note = f"intervals: bootstrap over {unit}s, for others of their kind; seeds are averaged"
     section.blocks.append(Table(f"Errors ({note})", head, rows))
     dots = [
         Interval(r["name"], 100 * r["wer_ci95"][0], 100 * r["wer_mean"], 100 * r["wer_ci95"][1],
@@ -86,25 +96,14 @@ def _errors(results: Values) -> Section:
 def _differences(pairs: list[Values], held_out: bool) -> list[Block]:
     if not pairs:
         return []
-    several = len(pairs) > 1
-    rows = [
-        [
-            f"{p['a']} − {p['b']}", signed(p["difference"]),
-            f"{signed(p['ci95'][0])} to {signed(p['ci95'][1])}", p_cell(p["p"]),
-            *([p_cell(p["p_adjusted"])] if several else []),
-            f"{100 * p['minimum_detectable']:.2f}",
-            _verdict(p),
-        ]
-        for p in pairs
-    ]  # fmt: skip
-    head = ["pair", "points of WER", "95 % interval", "p", *(["p after Holm"] if several else []),
-            "minimum detectable", "verdict"]  # fmt: skip
     drawn = [
         Interval(f"{p['a']} − {p['b']}", 100 * p["ci95"][0], 100 * p["difference"],
                  100 * p["ci95"][1])
         for p in pairs
     ]  # fmt: skip
-    words = "; ".join(f"{row[0]}: {row[1]} points, {row[2]}" for row in rows)
+    words = "; ".join(
+        f"{p['a']} − {p['b']}: {signed(p['difference'])} points, {_ends(p)}" for p in pairs
+    )
     chart = interval_chart("Differences in WER", words, drawn, "points of WER", zero=True)
     several_seeds = min(min(pair["seeds"]) for pair in pairs) > 1
     sampled = (
@@ -114,17 +113,63 @@ def _differences(pairs: list[Values], held_out: bool) -> list[Block]:
         else "Speakers (utterances, where speakers are few) are taken for a sample; other seeds "
         "may differ."
     )  # fmt: skip
+    told = (
+        f"Below zero the first of a pair makes fewer errors. {sampled} Intervals and p come from a "
+        "paired bootstrap and Student's t. The minimum detectable difference is a true difference "
+        "that such a test finds 8 times in 10; one that was found may be smaller. “None”: not even "
+        "a system without errors would be told from the other so often."
+    )
+    if len(pairs) > 1:
+        told += (
+            " Each interval is of one pair by itself; p after Holm decides, so an interval may lie "
+            "off zero and nothing be shown."
+        )
     return [
-        Table("Differences in WER, in points", head, rows),
-        Text(
-            f"Below zero the first of a pair makes fewer errors. {sampled} The minimum detectable "
-            "difference is a true difference that such a test would find 8 times in 10"
-            + (", with so many pairs" if several else "")
-            + ": smaller ones stay open. “Equivalent” means that the whole interval lies within a "
-            "tenth of the pair's mean WER."
-        ),
+        _pair_table("Differences in WER, in points", pairs),
+        Text(told),
+        *_what_would_tell(pairs),
         Figure(chart, "Differences with 95 % intervals; left of zero the first is better."),
     ]
+
+
+def _pair_table(caption: str, pairs: list[Values]) -> Table:
+    several = len(pairs) > 1
+    rows = [
+        [
+            f"{p['a']} − {p['b']}", signed(p["difference"]), _ends(p), p_cell(p["p"]),
+            *([p_cell(p["p_adjusted"])] if several else []),
+            _detectable(p), _verdict(p),
+        ]
+        for p in pairs
+    ]  # fmt: skip
+    head = ["pair", "points of WER", "95 % interval", "p", *(["p after Holm"] if several else []),
+            "minimum detectable", "verdict"]  # fmt: skip
+    return Table(caption, head, rows)
+
+
+def _ends(pair: Values) -> str:
+    return f"{signed(pair['ci95'][0])} to {signed(pair['ci95'][1])}"
+
+
+def _detectable(pair: Values) -> str:
+    least = pair["minimum_detectable"]
+    return "none" if least >= max(pair["wer_a"], pair["wer_b"]) else f"{100 * least:.2f}"
+
+
+def _what_would_tell(pairs: list[Values]) -> list[Block]:
+    """Where trainings differ so much that other seeds would tell more than other speakers."""
+    noisy = [
+        f"{p['a']} − {p['b']}"
+        for p in pairs
+        if p["verdict"] == NO_DIFFERENCE and p["from_seeds"] > 0.5
+    ]
+    if not noisy:
+        return []
+    words = (
+        f"In {listed(noisy)} most of the doubt is between seeds: the trainings of one variant "
+        "differ so much from each other that more of them would tell most."
+    )
+    return [Text(words)]
 
 
 def _verdict(pair: Values) -> str:
@@ -139,13 +184,14 @@ def _lengths(results: Values) -> Section:
     if cut is None:
         return section
     head = ["variant"] + [
-        f"{low:.1f} to {high:.1f} s ({words:,} words)"
+        f"{low:.2f} to {high:.2f} s ({words:,} words)"
         for (low, high), words in zip(cut["seconds"], cut["words"], strict=True)
     ]
     rows = [[name, *(percent(wer) for wer in wers)] for name, wers in cut["wer"].items()]
     section.blocks.append(Table("WER % in thirds of the utterances, by length", head, rows))
     if cut["pairs_on_longest"]:
-        section.blocks += [Text("On the longest third:"), Bullets(told(cut["pairs_on_longest"]))]
+        title = "Differences on the longest third, in points of WER"
+        section.blocks.append(_pair_table(title, cut["pairs_on_longest"]))
     return section
 
 
@@ -171,7 +217,21 @@ def _figure_words(svg: str) -> str:
 
 def _claims(results: Values, probes: Probes, sections: set[str]) -> Section:
     section = Section("The article's claims, on this data")
-    for claim in all_claims(results):
+    findings = [values for values, _ in probes]
+    claims = [(claim, verdicts(claim["claim"], findings)) for claim in all_claims(results)]
+    rows = [
+        [each["claim"], each["verdict"], "; ".join(f"{v} ({p})" for p, v, _ in probed) or "–"]
+        for each, probed in claims
+    ]
+    section.blocks += [
+        Text(
+            "The article is “Difference between RNN, LSTM and GRU”, as it is told in many places. "
+            "Probes (`speechgru probe`) are experiments apart from this comparison's models and "
+            "data, unless they say otherwise."
+        ),
+        Table("The claims in short", ["claim", "on this data", "by probes"], rows),
+    ]
+    for claim, probed in claims:
         section.blocks += [
             Heading(f"“{claim['claim']}”"),
             Verdict(f"{capital(claim['verdict'])}:", f"{claim['words']}."),
@@ -180,7 +240,6 @@ def _claims(results: Values, probes: Probes, sections: set[str]) -> Section:
             section.blocks.append(Bullets(claim["evidence"]))
         if (place := PLACES.get(claim["figure"])) in sections and place is not None:
             section.blocks.append(See(place))
-        probed = verdicts(claim["claim"], [values for values, _ in probes])
         section.blocks += [
             Verdict(f"By the probe {name}, not by this data: {verdict}.", f"{capital(words)}.")
             for name, verdict, words in probed

@@ -37,7 +37,7 @@ def trainability(runs: dict[str, list[Result]], failed: dict[str, list[Result]])
     for name, each in runs.items():
         tried = [*each, *diverged[name]]
         reached = [_updates_to(run, target) for run in tried]
-        middle = statistics.median(reached) if reached else math.inf
+        middle = statistics.median_low(reached) if reached else math.inf
         systems[name] = {
             "curve": curve(each),
             "updates_to_target": [step if math.isfinite(step) else None for step in reached],

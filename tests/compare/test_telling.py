@@ -225,6 +225,18 @@ def test_a_pairs_verdict_says_within_what_it_is_equivalent(results):
     assert "| equivalent within 1.23 points |" in words_of(section)
 
 
+def test_pairs_that_cannot_be_decided_say_what_would_help(results):
+    pair = results["pairs"][0]
+    pair |= {"verdict": NONE, "from_seeds": 0.9, "minimum_detectable": 0.99 * pair["wer_b"]}
+    (section,) = [s for s in tell(results).sections if s.title == "Word error rates"]
+    assert "In rnn − gru most of the doubt is between seeds" in words_of(section)
+    assert "| none |" not in words_of(section)
+    pair |= {"from_seeds": 0.1, "minimum_detectable": 1.2}
+    (section,) = [s for s in tell(results).sections if s.title == "Word error rates"]
+    assert "most of the doubt" not in words_of(section)
+    assert "| none |" in words_of(section)
+
+
 # What the probes say ------------------------------------------------------------------------------
 
 
