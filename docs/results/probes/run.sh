@@ -7,3 +7,9 @@ speechgru probe gradient-reach --cells rnn,rnn_relu,gru,lstm,cifg,gru_ln,lstm_ln
 speechgru probe memory --tasks adding --lengths 100 --rates 0.01,0.003 --seeds 5 --updates 2500 --out adding-100
 speechgru probe memory --tasks adding --lengths 200 --rates 0.01 --seeds 5 --updates 2500 --out adding-200
 speechgru probe memory --tasks copy --lengths 30 --rates 0.01 --seeds 5 --updates 1500 --out copy-30
+# Of trained models: the runs of fsdd-speakers (../README.md), where they are.
+runs=../../../runs/fsdd-speakers/runs
+if [ -d "$runs" ]; then
+    speechgru probe gates "$runs"/gru-* "$runs"/lstm-* "$runs"/cifg-* "$runs"/ligru-* "$runs"/mingru-* \
+        --manifest ../../../data/fsdd/test.jsonl --utterances 20 --out gates-fsdd
+fi
