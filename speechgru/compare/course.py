@@ -59,7 +59,7 @@ def _convergence(results: Values, systems: Values) -> Table:
             name, f"{failed} of {runs} ({100 * failed / runs:.0f} %)", values["reached"],
             "–" if updates is None else f"{updates:,.0f}",
             "–" if updates is None else f"{updates * hours:.2f}",
-            _norm(curve[0]), _norm(curve[-1]), f"{max(largest):.3g}" if largest else "–",
+            _norm(curve[0]), _norm(curve[-1]), _figure(max(largest)) if largest else "–",
         ])  # fmt: skip
     head = ["variant", "runs that failed", "reached the target", "updates to it (median)",
             "hours of audio", "gradient norm, first epoch", "last epoch", "largest"]  # fmt: skip
@@ -186,4 +186,8 @@ def _timed(values: Values, cost: Values) -> Values:
 
 
 def _norm(row: Values) -> str:
-    return f"{row['grad_norm_median'][1]:.3g}" if "grad_norm_median" in row else "–"
+    return _figure(row["grad_norm_median"][1]) if "grad_norm_median" in row else "–"
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
