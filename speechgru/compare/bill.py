@@ -15,7 +15,9 @@ KERNELS = {
 
 
 def cost_section(results: Values) -> Section:
-    section, costs = Section("Costs"), results["timings"]["cost"]
+    section, measured = Section("Costs"), results["timings"]["cost"]
+    names = [row["name"] for row in results["systems"]]
+    costs = {name: measured[name] for name in names if name in measured}
     if not costs:
         return section
     target = results["trainability"]["target_dev_wer"]

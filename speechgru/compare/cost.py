@@ -43,11 +43,11 @@ QUIET = 0.9  # share of a processor below which others were at work
 
 
 def measure_all(folders: dict[str, Path], file: Path, device: str) -> dict[str, Cost]:
-    """Costs of every variant that has a trained run, kept in `file`; what it holds is not
-    measured again."""
+    """Costs of every variant by a run of it, kept in `file`; what that holds is not measured
+    again."""
     costs: dict[str, Cost] = read_costs(file)
     for name, folder in folders.items():
-        if name in costs or not (folder / MODEL_FILE).exists():
+        if name in costs:
             continue
         log.info("measuring what %s costs", name)
         answer = subprocess.run(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from speechgru.checkpoint import MODEL_FILE
 from speechgru.compare.cost import measure_all
 from speechgru.compare.document import to_html, to_markdown
 from speechgru.compare.place import Here, Place, Workers
@@ -78,11 +79,14 @@ def report(folder: str | Path) -> dict[str, Any]:
 
 
 def _measure(plan: Plan, means: Means) -> None:
-    """What each variant costs, from its first whole run, one after another."""
+    """What each variant costs, from its first whole run whose model is here, one after another."""
     folders: dict[str, Path] = {}
     for task in plan.runs(means.device, means.threads):
-        if "scored" in (task.finished() or {}):
-            folders.setdefault(task.variant, Path(task.folder))
+        model = Path(task.folder) / MODEL_FILE
+        if "scored" in (task.finished() or {}) and model.exists():
+            folders.setdefault(task.variant, model.parent)
+    for name in plan.sizes.keys() - folders.keys():
+        log.warning("the cost of %s is not measured: no trained model of it is here", name)
     measure_all(folders, plan.folder / "cost.json", means.device)
 
 
