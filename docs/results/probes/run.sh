@@ -13,3 +13,9 @@ if [ -d "$runs" ]; then
     speechgru probe gates "$runs"/gru-* "$runs"/lstm-* "$runs"/cifg-* "$runs"/ligru-* "$runs"/mingru-* \
         --manifest ../../../data/fsdd/test.jsonl --utterances 20 --out gates-fsdd
 fi
+# And those of an4-cells: what does context give?
+runs=../../../runs/an4-cells/runs
+if [ -d "$runs" ]; then
+    speechgru probe length "$runs"/rnn-* "$runs"/gru-* "$runs"/lstm-* --utterances 60 \
+        --contexts 0,5,10,20,50 --manifest ../../../data/an4/dev.jsonl --out length-an4
+fi
