@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 560, 360  # user units; the drawing scales to the page
-LEFT, RIGHT, BOTTOM = 66, 12, 48  # margins of the plot; the top depends on the legend
+LEFT, RIGHT, BOTTOM = 66, 22, 48  # margins of the plot; the top depends on the legend
 FONT = 15  # text height; a character takes about 0.56 of it
 PAPER = "color: #1a1a1a; background: #ffffff; "  # of a drawing by itself
 COLOURS = ("#0072b2", "#d55e00", "#00895f", "#b0589a", "#7c6a1a", "#7a5cc0", "#787878")

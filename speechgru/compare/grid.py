@@ -101,6 +101,7 @@ def _findings(folder: Path) -> list[tuple[dict[str, Any], list[str]]]:
         if isinstance(values, dict) and values.keys() >= FINDING:
             files = [file.with_name(Path(name).name) for name in values.get("figures", [])]
             drawings = [drawing for drawing in files if drawing.is_file()]
+            values["folder"] = "" if file.parent == folder else file.parent.name
             found.append((values, [inline(d.read_text(encoding="utf-8")) for d in drawings]))
     return found
 

@@ -198,8 +198,9 @@ def _lengths(results: Values) -> Section:
 def _probes(probes: Probes) -> Section:
     section = Section("Probes")
     for values, drawings in probes:
+        spaced = values["probe"].replace("-", " ")
         section.blocks += [
-            Heading(capital(values["probe"].replace("-", " "))),
+            Heading(" · ".join(filter(None, [capital(spaced), values.get("folder")]))),
             Text(f"The claim: {values['claim']}"),
             Text(values["method"]),
             Details("What was measured", values["words"]),

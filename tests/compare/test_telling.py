@@ -344,3 +344,4 @@ def test_findings_in_folders_enter_the_report(finished: Path, tmp_path: Path):
     for name in ("a", "b"):
         assert f"said by {name}" in text
         assert f"Drawing {name}: line, the median" in text
+        assert f"### Memory · {name}" in text

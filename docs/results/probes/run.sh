@@ -1,5 +1,5 @@
 #!/bin/sh
-# Every figure in this folder, with one thread; a killed run goes on where it was. About 15 minutes.
+# Every figure in this folder, with one thread; a killed run goes on where it was. Half an hour.
 set -e
 cd "$(dirname "$0")"
 speechgru probe gradient-reach --cells rnn,rnn_relu,gru,lstm,cifg,gru_ln,lstm_ln,ligru,mingru,minlstm,indrnn \
