@@ -52,15 +52,20 @@ def rows(lengths: tuple[int, ...] | list[int]) -> list[Tensor]:
     return [torch.randn(length, SIZE) for length in lengths]
 
 
-def check_alone_equals_batched(model: RecurrentCTC, lengths: tuple[int, ...] | list[int]) -> None:
-    utterances = rows(lengths)
+def check_alone_equals_batched(
+    model: RecurrentCTC,
+    lengths: tuple[int, ...] | list[int],
+    dtype: torch.dtype = torch.float32,
+    near: float = 1e-5,
+) -> None:
+    utterances = [row.to(dtype) for row in rows(lengths)]
     with torch.inference_mode():
         together, counts = model(*pad(utterances))
         for row, utterance in enumerate(utterances):
             alone, (count,) = model(*pad([utterance]))
             assert counts[row] == count == alone.shape[1]
             batched = together[row, :count]
-            torch.testing.assert_close(batched, alone[0], atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(batched, alone[0], atol=near, rtol=10 * near)
             assert greedy(batched.numpy()) == greedy(alone[0].numpy())
 
 
@@ -101,8 +106,9 @@ def test_alone_equals_in_any_batch(lengths, cell, bidirectional, subsampling, op
     model = make(
         cell=cell, bidirectional=bidirectional, subsampling=kind, factor=factor, layers=layers,
         **options,
-    )  # fmt: skip
-    check_alone_equals_batched(model, lengths)
+    ).double()  # fmt: skip
+    # A layer that normalises a nearly constant cell magnifies float32's rounding a thousand times.
+    check_alone_equals_batched(model, lengths, torch.float64, near=1e-10)
 
 
 @pytest.mark.parametrize(("subsampling", "factor"), SUBSAMPLINGS)
