@@ -85,9 +85,9 @@ def _measure(plan: Plan, means: Means) -> None:
         model = Path(task.folder) / MODEL_FILE
         if "scored" in (task.finished() or {}) and model.exists():
             folders.setdefault(task.variant, model.parent)
-    for name in plan.sizes.keys() - folders.keys():
+    known = measure_all(folders, plan.folder / "cost.json", means.device)
+    for name in plan.sizes.keys() - folders.keys() - known.keys():
         log.warning("the cost of %s is not measured: no trained model of it is here", name)
-    measure_all(folders, plan.folder / "cost.json", means.device)
 
 
 def _findings(folder: Path) -> list[tuple[dict[str, Any], list[str]]]:
