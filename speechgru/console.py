@@ -187,7 +187,7 @@ def show_comparison(results: dict[str, Any], folder: Path) -> None:
     """What results.json holds, as two tables and a line for each verdict."""
     table = Table(
         "variant", "width", "parameters", "s an epoch", f"{results['scored_on']} WER %",
-        "± over seeds", "95 % interval", "seeds",
+        "SD over seeds", "95 % interval", "seeds",
         title=f"{results['question']['vary']}: equal recipe, data order and augmentation; "
         f"matched {results['question']['match']}",
     )  # fmt: skip

@@ -99,9 +99,7 @@ class Comparison:
     wer_b: float
     difference: float  # wer_a - wer_b: negative when A makes fewer errors
     ci95: tuple[float, float]  # of the difference; never adjusted for other pairs
-    p: float  # two-sided, for "no difference": the larger of the next two
-    p_crossed: float  # of the crossed bootstrap
-    p_seeds: float  # of Welch's test of the seeds' rates alone; 0 where it has no say
+    p: float  # two-sided, for "no difference": the larger of p_crossed and p_seeds
     p_adjusted: float  # p after Holm over several pairs (`adjust`)
     laws: tuple[Law, Law]  # of the crossed bootstrap, and of the seeds alone
     from_seeds: float  # share of the crossed bootstrap's variance that the seeds account for
@@ -111,6 +109,16 @@ class Comparison:
     units: int
     seeds: tuple[int, int]  # trained models of A and of B
     held_out: bool = False  # so many for each speaker, who was held out of their training
+
+    @property
+    def p_crossed(self) -> float:
+        """Of the crossed bootstrap."""
+        return self.laws[0].p(self.difference)
+
+    @property
+    def p_seeds(self) -> float:
+        """Of Welch's test of the seeds' rates alone; 0 where it has no say."""
+        return self.laws[1].p(self.difference)
 
     @property
     def verdict(self) -> str:
@@ -156,6 +164,8 @@ class Comparison:
         """Every field, and the verdict, as plain JSON values."""
         values = {name: value for name, value in asdict(self).items() if name != "laws"}
         return values | {
+            "p_crossed": self.p_crossed,
+            "p_seeds": self.p_seeds,
             "standard_error": self.laws[0].error,
             "degrees_of_freedom": self.laws[0].df,
             "ci95": list(self.ci95),
@@ -265,8 +275,6 @@ def crossed_bootstrap(
         difference=difference,
         ci95=(difference - half, difference + half),
         p=p,
-        p_crossed=crossed.p(difference),
-        p_seeds=alone.p(difference),
         p_adjusted=p,
         laws=(crossed, alone),
         from_seeds=min(1.0, sum(by_seeds) / variance) if variance else 0.0,

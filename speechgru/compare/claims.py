@@ -127,7 +127,7 @@ def _cheaper(results: Values, timings: Values) -> Values:
     costs = timings["cost"]
     match = results["question"]["match"]
     if "gru" not in costs or "lstm" not in costs:
-        words = f"counts alone, with {terms_of(match)}; no times were measured"
+        words = f"counts alone, with {_terms_of(match)}; no times were measured"
         ratio = gru["macs_per_second"] / lstm["macs_per_second"]
         verdict = SUPPORTED if match == "width" and ratio < 1 - NOISE else UNTESTED
         return _claim(CHEAPER, verdict, words, evidence, "cost")
@@ -138,7 +138,7 @@ def _cheaper(results: Values, timings: Values) -> Values:
             ratios.append(a / b)
             evidence.append(f"{what}, {kernel} kernel: gru takes {a / b:.2f} × the lstm's time")
     busy = disturbed(costs[name] for name in ("gru", "lstm"))
-    terms = f"with {terms_of(match)}, on this machine, one model each, medians of 5"
+    terms = f"with {_terms_of(match)}, on this machine, one model each, medians of 5"
     if busy:
         words = f"others were at work while times were measured, {terms}"
         return _claim(CHEAPER, OPEN, words, evidence, "cost")
@@ -150,7 +150,7 @@ def _cheaper(results: Values, timings: Values) -> Values:
     return _claim(CHEAPER, OPEN, words, evidence, "cost")
 
 
-def terms_of(match: str) -> str:
+def _terms_of(match: str) -> str:
     return "equal widths" if match == "width" else f"widths solved for equal {MATCHED[match]}"
 
 

@@ -60,10 +60,10 @@ def answer(results: Values) -> Section:
 def _failures(results: Values) -> list[Block]:
     """A mean over the runs that came to something must not hide the others."""
     lost = {row["name"]: row["failed_runs"] + row["collapsed_runs"] for row in results["systems"]}
-    told = [f"{plural(count, 'run')} of {name}" for name, count in lost.items() if count]
-    if not told:
+    counts = [f"{plural(count, 'run')} of {name}" for name, count in lost.items() if count]
+    if not counts:
         return []
-    words = f"{listed(told)} failed or learned nothing: see how they train."
+    words = f"{listed(counts)} failed or learned nothing: see how they train."
     return [Verdict("Not every run came to something.", words)]
 
 
@@ -122,11 +122,11 @@ def terms(results: Values) -> Section:
     match = results["question"]["match"]
     if not _same_data(results):
         hours = {row["name"]: list(row["train_hours"].values()) for row in results["systems"]}
-        told = [f"{name} {sum(each) / len(each):.3f}" for name, each in hours.items() if each]
+        means = [f"{name} {sum(each) / len(each):.3f}" for name, each in hours.items() if each]
         section.blocks.append(
             Verdict(
                 "They did not train on the same utterances.",
-                f"Hours of sound, on average: {listed(told)}. Which utterances are too short for "
+                f"Hours of sound, on average: {listed(means)}. Which utterances are too short for "
                 f"their texts depends on `{results['question']['vary']}`.",
             )
         )
