@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 out = Console(highlight=False, soft_wrap=True, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-WIDE = 132  # columns of a table that no line may be broken in
+WIDE = 200  # columns of a table that no line may be broken in
 
 
 class LogHandler(logging.Handler):
@@ -241,8 +241,11 @@ def counting_progress() -> Iterator[Callable[[int, int, str], None]]:
 def show_finding(finding: "Finding", files: Sequence[Path]) -> None:
     out.print(f"The claim: {finding.claim}", markup=False)
     out.print(finding.method, markup=False)
-    for line in finding.words:
-        out.print(f"- {line}", markup=False)
+    for found in finding.tables:
+        table = Table(*found.head, box=SIMPLE, title=found.caption, title_justify="left")
+        for row in found.rows:
+            table.add_row(*row)
+        _print_wide(table)
     show_written(files)
 
 
@@ -258,7 +261,6 @@ def show_bench(report: "Report") -> None:
         title=f"milliseconds, medians of {report.rounds} rounds; ×: how many times faster ours is",
     )  # fmt: skip
     for column in table.columns:
-        column.no_wrap = True
         column.justify = "left" if column is table.columns[0] else "right"
     for result in report.results:
         table.add_row(str(result.case))
@@ -272,10 +274,17 @@ def show_bench(report: "Report") -> None:
                 _ms(row.floor), f"{row.floor / ours:.2f}", f"{row.error:.0e}",
             )  # fmt: skip
         table.add_section()
-    table.width = out.measure(table, options=out.options.update(max_width=WIDE)).maximum
-    out.print(table)
+    _print_wide(table)
     for fault in report.faults:
         err.print(f"speechgru: {fault}", style="red", markup=False)
+
+
+def _print_wide(table: Table) -> None:
+    """With no line broken: a narrow terminal breaks it, a file keeps it whole."""
+    for column in table.columns:
+        column.no_wrap = True
+    table.width = out.measure(table, options=out.options.update(max_width=WIDE)).maximum
+    out.print(table)
 
 
 def _ms(seconds: float) -> str:

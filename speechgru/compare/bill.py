@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from speechgru.compare.cost import disturbed
+from speechgru.compare.cost import disturbed, on_road
 from speechgru.compare.document import Block, Section, Table, Text
 from speechgru.compare.wording import percent
 
@@ -63,7 +63,7 @@ def _shorter(costs: Values) -> list[Block]:
     rows = [
         [
             name, kind, f"{v['rtf_1_thread']:.4f}",
-            f"{v['rtf_1_thread'] / cost['roads'][cost['fastest']]['rtf_1_thread']:.2f}",
+            f"{v['rtf_1_thread'] / on_road(cost)['rtf_1_thread']:.2f}",
             f"{v['texts_changed']} of {v['texts']}",
             f"{percent(v['wer_float32'])} → {percent(v['wer'])}" if "wer" in v else "–",
         ]

@@ -8,7 +8,7 @@ tested here".
 
 from typing import Any
 
-from speechgru.compare.cost import disturbed
+from speechgru.compare.cost import NOISE, disturbed, on_road
 from speechgru.compare.question import CELL
 from speechgru.compare.trainability import smallest_p
 from speechgru.compare.wording import MATCHED, NO_DIFFERENCE, listed, percent
@@ -17,7 +17,6 @@ from speechgru.significance import LEVEL, p_text
 Values = dict[str, Any]
 SUPPORTED, PARTLY, AGAINST = "supported here", "supported in part", "contradicted here"
 OPEN, UNTESTED = NO_DIFFERENCE, "not tested here"
-NOISE = 0.10  # two measured costs nearer than this are not told apart
 
 VANISHING = "A plain RNN suffers from vanishing gradients"
 CURED = "Gates (LSTM, GRU) cure it"
@@ -134,7 +133,7 @@ def _cheaper(results: Values, timings: Values) -> Values:
     ratios = []
     for road, kernel in (("unroll", "generic"), ("fastest", "fastest")):
         for what, key in (("training", "seconds_per_epoch"), ("transcribing", "rtf_1_thread")):
-            a, b = (_on(costs[name], road)[key] for name in ("gru", "lstm"))
+            a, b = (on_road(costs[name], road)[key] for name in ("gru", "lstm"))
             ratios.append(a / b)
             evidence.append(f"{what}, {kernel} kernel: gru takes {a / b:.2f} × the lstm's time")
     busy = disturbed(costs[name] for name in ("gru", "lstm"))
@@ -152,10 +151,6 @@ def _cheaper(results: Values, timings: Values) -> Values:
 
 def _terms_of(match: str) -> str:
     return "equal widths" if match == "width" else f"widths solved for equal {MATCHED[match]}"
-
-
-def _on(cost: Values, road: str) -> Values:
-    return dict(cost["roads"][cost["fastest"] if road == "fastest" else road])
 
 
 def _easier(results: Values) -> Values:

@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 Cost = dict[str, Any]
 UTTERANCES, AUDIO_SECONDS = 20, 40.0  # of dev, at most, timed one by one
 BATCHES, REPEATS = 3, 5  # training steps timed, and how often everything is
+NOISE = 0.10  # two measured costs nearer than this are not told apart
 QUIET = 0.9  # share of a processor below which others were at work
 
 
@@ -67,6 +68,11 @@ def measure_all(folders: dict[str, Path], file: Path, device: str) -> dict[str, 
 def disturbed(costs: Iterable[Cost]) -> bool:
     """Whether others were at work while one of these was measured."""
     return any(cost["share"] < QUIET for cost in costs)
+
+
+def on_road(cost: Cost, road: str = "fastest") -> Cost:
+    """The times of one road: by its name, or of the fastest."""
+    return dict(cost["roads"][cost["fastest"] if road == "fastest" else road])
 
 
 def read_costs(file: Path) -> dict[str, Cost]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from speechgru.compare.cost import on_road
 from speechgru.compare.document import Block, Figure, Section, Table, Text
 from speechgru.compare.folds import MANY
 from speechgru.compare.trainability import smallest_p
@@ -181,7 +182,7 @@ def _tried(row: Values | None) -> str:
 
 def _timed(values: Values, cost: Values) -> Values:
     """The curve with serial seconds on the fastest road."""
-    per_epoch = cost["roads"][cost["fastest"]]["seconds_per_epoch"]
+    per_epoch = on_road(cost)["seconds_per_epoch"]
     return {"curve": [row | {"seconds": row["epoch"] * per_epoch} for row in values["curve"]]}
 
 

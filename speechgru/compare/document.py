@@ -83,14 +83,6 @@ class Bullets:
 
 
 @dataclass(frozen=True)
-class Details:
-    """A list that opens when asked to."""
-
-    title: str
-    items: Sequence[str]
-
-
-@dataclass(frozen=True)
 class See:
     """Where the evidence stands: the title of a section of this document."""
 
@@ -110,7 +102,7 @@ class Figure:
     caption: str  # says in words what the figure shows
 
 
-Block = Text | Heading | Verdict | Bullets | Details | See | Table | Figure
+Block = Text | Heading | Verdict | Bullets | See | Table | Figure
 
 
 @dataclass
@@ -156,8 +148,6 @@ def _html(block: Block) -> str:
             return f'<p class="verdict"><strong>{_inline(lead)}</strong> {_inline(words)}</p>'
         case Bullets(items):
             return "<ul>" + "".join(f"<li>{_inline(item)}</li>" for item in items) + "</ul>"
-        case Details(title, items):
-            return f"<details><summary>{_inline(title)}</summary>{_html(Bullets(items))}</details>"
         case See(title):
             return f"<p>Figure and table: {_link(title)}.</p>"
         case Figure(svg, caption):
@@ -233,8 +223,6 @@ def _markdown(block: Block) -> str:
             return f"> **{lead}** {words}".rstrip()
         case Bullets(items):
             return "\n".join(f"- {item}" for item in items)
-        case Details(title, items):
-            return f"{title}:\n\n{_markdown(Bullets(items))}"
         case See(title):
             return f"Figure and table: {title}."
         case Figure(_, caption):

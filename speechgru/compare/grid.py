@@ -28,7 +28,7 @@ from speechgru.figures import inline
 from speechgru.files import atomic_write, shown, write_json
 
 log = logging.getLogger(__name__)
-FINDING = {"probe", "claim", "method", "words", "numbers"}  # what a probe's JSON file holds
+FINDING = {"probe", "claim", "method", "tables", "numbers"}  # what a probe's JSON file holds
 
 
 @dataclass(frozen=True)

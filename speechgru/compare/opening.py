@@ -2,18 +2,20 @@
 
 from typing import Any
 
+from speechgru.compare.cost import NOISE, disturbed, on_road
 from speechgru.compare.document import Block, Bullets, Section, Table, Text, Verdict
 from speechgru.compare.question import CELL
 from speechgru.compare.wording import (
     MATCHED,
     NO_DIFFERENCE,
+    capital,
     listed,
     percent,
     plural,
     short_path,
+    signed,
     told,
 )
-from speechgru.compare.wording import signed as signed_percent
 
 Values = dict[str, Any]
 
@@ -38,7 +40,7 @@ def answer(results: Values) -> Section:
     section.blocks.append(_summary(results))
     section.blocks += _failures(results)
     if results["pairs"]:
-        section.blocks.append(Bullets(told(results["pairs"])))
+        section.blocks += [Bullets(told(results["pairs"])), *_choice(results)]
     if results["pairs"] and not question["learning_rates"] and question["vary"] == CELL:
         section.blocks.append(
             Text("All this at one learning rate, tuned for none of the cells: see the terms.")
@@ -94,14 +96,11 @@ def _summary(results: Values) -> Verdict:
     """Who has the lowest WER, and from whom that is shown to differ."""
     if not results["pairs"]:
         return Verdict("No two variants have results that can be compared.")
-    scored = [row for row in results["systems"] if "wer" in row]
-    best = min(scored, key=lambda row: row["wer_mean"])
+    best = _lowest(results)
     found: dict[str, list[str]] = {"better": [], "equivalent": [], NO_DIFFERENCE: []}
-    for pair in results["pairs"]:
-        if best["name"] in (pair["a"], pair["b"]):
-            other = pair["b"] if pair["a"] == best["name"] else pair["a"]
-            verdict = "better" if pair["verdict"] in ("better", "worse") else pair["verdict"]
-            found[verdict].append(other)
+    for other, pair in _others(results, best["name"]).items():
+        shown = "better" if pair["verdict"] in ("better", "worse") else pair["verdict"]
+        found[shown].append(other)
     rate = f"{percent(best['wer_mean'])} %"
     parts = []
     if found["better"]:
@@ -114,6 +113,49 @@ def _summary(results: Values) -> Verdict:
         return Verdict(f"{best['name']} is the best of these.", f"Its WER is {rate}; {parts[0]}.")
     words = f"{best['name']} has the lowest WER, {'; '.join([rate, *parts])}."
     return Verdict("No variant is shown to be the best.", words)
+
+
+def _choice(results: Values) -> list[Block]:
+    """For who must choose before more is known: whose estimate is lowest, and what any other that
+    is not shown to be worse may cost, in errors and in time."""
+    best = _lowest(results)["name"]
+    worse = {p["a"] if p["verdict"] == "worse" else p["b"] for p in results["pairs"]
+             if p["verdict"] in ("better", "worse")}  # fmt: skip
+    open_ = {
+        other: sorted(pair["ci95"] if pair["a"] == other else (-end for end in pair["ci95"]))
+        for other, pair in _others(results, best).items()
+        if other not in worse
+    }
+    if not open_:
+        return []
+    ends = [f"{other} {signed(low)} to {signed(high)}" for other, (low, high) in open_.items()]
+    words = (
+        "Its WER is the lowest found. Others that are not shown to be worse would cost, in points "
+        f"of WER (95 % intervals): {listed(ends)}."
+    )
+    costs = results["timings"]["cost"]
+    if costs.keys() >= {best, *open_} and not disturbed(costs[name] for name in (best, *open_)):
+        rtf = {name: on_road(costs[name])["rtf_1_thread"] for name in (best, *open_)}
+        words += "".join(
+            f" {capital(other)} transcribes in {rtf[other] / rtf[best]:.2f} × its time."
+            for other in open_
+            if rtf[other] < (1 - NOISE) * rtf[best]
+        )
+    return [Verdict(f"If you must choose now, take {best}.", words)]
+
+
+def _lowest(results: Values) -> Values:
+    scored = [row for row in results["systems"] if "wer" in row]
+    return min(scored, key=lambda row: float(row["wer_mean"]))
+
+
+def _others(results: Values, name: str) -> dict[str, Values]:
+    """Whom `name` was compared with → the pair."""
+    return {
+        pair["b"] if pair["a"] == name else pair["a"]: pair
+        for pair in results["pairs"]
+        if name in (pair["a"], pair["b"])
+    }
 
 
 def terms(results: Values) -> Section:
@@ -196,7 +238,7 @@ def _variants(results: Values) -> Table:
         [
             row["name"], str(row["width"]), f"{row['parameters']:,}",
             f"{row['macs_per_second'] / 1e6:.2f}",
-            *([f"{signed_percent(row['ratio'] - 1, 1)} %"] if matched else []),
+            *([f"{signed(row['ratio'] - 1, 1)} %"] if matched else []),
             ", ".join(f"{rate:g}" for rate in row["learning_rates"]) or "not chosen yet",
         ]
         for row in results["systems"]

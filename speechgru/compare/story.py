@@ -9,7 +9,6 @@ from speechgru.compare.course import training_section
 from speechgru.compare.document import (
     Block,
     Bullets,
-    Details,
     Document,
     Figure,
     Heading,
@@ -203,14 +202,14 @@ def _probes(probes: Probes) -> Section:
             Heading(" · ".join(filter(None, [capital(spaced), values.get("folder")]))),
             Text(f"The claim: {values['claim']}"),
             Text(values["method"]),
-            Details("What was measured", values["words"]),
+            *(Table(**table) for table in values["tables"]),
         ]
         section.blocks += [Figure(svg, _figure_words(svg)) for svg in drawings]
     return section
 
 
 def _figure_words(svg: str) -> str:
-    """A drawing's own title; what it shows stands in the list above it."""
+    """A drawing's own title; what it shows stands in the tables above it."""
     _, _, rest = svg.partition("<title>")
     title, found, _ = rest.partition("</title>")
     return f"{title}: line, the median over models; band, lowest to highest." if found else "Figure"

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,14 +17,30 @@ Row = dict[str, Any]  # plain JSON values
 Show = Callable[[int, int, str], None]  # jobs done, jobs in all, what is under way
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What was found, to be read: the first column says of whom."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def lines(self) -> list[str]:
+        """Each row as a sentence, for who cannot see a chart."""
+        return [
+            f"{name}: {'; '.join(map(' '.join, zip(self.head[1:], cells, strict=True)))}"
+            for name, *cells in self.rows
+        ]
+
+
 @dataclass(frozen=True)
 class Finding:
-    """Numbers, figures, what they say in words, and the claim they bear on."""
+    """Numbers, figures, tables of what they say, and the claim they bear on."""
 
     name: str
     claim: str  # of the article, in our words
     method: str  # what was measured, and how
-    words: tuple[str, ...]
+    tables: tuple[Table, ...]
     numbers: dict[str, Any]  # plain JSON values
     figures: dict[str, str]  # name → one <svg> element
 
@@ -33,7 +49,7 @@ class Finding:
             "probe": self.name,
             "claim": self.claim,
             "method": self.method,
-            "words": list(self.words),
+            "tables": [asdict(table) for table in self.tables],
             "numbers": self.numbers,
             "figures": [f"{name}.svg" for name in self.figures],
         }
@@ -121,8 +137,10 @@ class Spread:
     low: float
     high: float
 
-    def __str__(self) -> str:
-        return f"{self.median:.3g} ({self.low:.3g} to {self.high:.3g})"
+    def told(self, digits: int = 3) -> str:
+        if self.low == self.high:
+            return f"{self.median:.{digits}g}"
+        return f"{self.median:.{digits}g} ({self.low:.{digits}g} to {self.high:.{digits}g})"
 
 
 def spread(values: Sequence[float]) -> Spread:

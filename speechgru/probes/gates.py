@@ -24,7 +24,18 @@ from speechgru.cells import Cell, State
 from speechgru.checkpoint import Bundle
 from speechgru.errors import SpeechgruError
 from speechgru.figures import Axis, Series
-from speechgru.probes.finding import Finding, Job, Row, Rows, Show, banded, chart, complete, spread
+from speechgru.probes.finding import (
+    Finding,
+    Job,
+    Row,
+    Rows,
+    Show,
+    Table,
+    banded,
+    chart,
+    complete,
+    spread,
+)
 from speechgru.probes.subjects import (
     CLAIMS,
     WHEN,
@@ -193,35 +204,30 @@ def _measure(subject: Subject, state: str, manifest: Path, utterances: int) -> R
 
 
 def summarise(rows: Sequence[Row]) -> Finding:
-    words: list[str] = []
     numbers: dict[str, Any] = {}
     lines: dict[int, list[Series]] = {}
+    told: dict[int, list[tuple[str, ...]]] = {}
     for cell, state in dict.fromkeys((row["cell"], row["state"]) for row in rows):
         models = [row for row in rows if (row["cell"], row["state"]) == (cell, state)]
         label = f"{cell}, {WHEN[state]}"
         numbers[label] = []
         for place in range(max(len(row["layers_ms"]) for row in models)):
             curves = [row["layers_ms"][place] for row in models if place < len(row["layers_ms"])]
-            found = {f"p{share}": asdict(spread([c[share // 2] for c in curves])) for share in TOLD}
+            spreads = {f"p{share}": spread([c[share // 2] for c in curves]) for share in TOLD}
+            found = {share: asdict(each) for share, each in spreads.items()}
             numbers[label].append({"layer": place + 1, "models": len(curves), "ms": found})
-            words.append(f"{label}, layer {place + 1}: {_in_words(found)}")
+            cells = (spreads["p50"].told(), spreads["p90"].told(), str(len(curves)))
+            told.setdefault(place, []).append((label, *cells))
             line = banded(label, SHARES, curves, colour(cell), dashed=state == "initial")
             lines.setdefault(place, []).append(line)
+    head = ("models of", "half of the units forget within, ms", "a tenth keep for, ms", "how many")
+    title = "Time constants of the gates, layer {}"
+    tables = {place: Table(title.format(place + 1), head, tuple(told[place])) for place in told}
     figures = {
         f"gates-layer-{place + 1}": chart(
-            f"Time constants of the gates, layer {place + 1}", each, Axis("share of units"),
-            Axis("time constant, ms", log=True), "models of a cell",
-            [text for text in words if f"layer {place + 1}:" in text],
+            table.caption, lines[place], Axis("share of units"),
+            Axis("time constant, ms", log=True), "models of a cell", table.lines(),
         )
-        for place, each in lines.items()
+        for place, table in tables.items()
     }  # fmt: skip
-    return Finding("gates", CLAIMS["gates"], METHOD, tuple(words), numbers, figures)
-
-
-def _in_words(found: dict[str, dict[str, float]]) -> str:
-    middle, high = found["p50"], found["p90"]
-    return (
-        f"half of the units forget within {middle['median']:.3g} ms "
-        f"({middle['low']:.3g} to {middle['high']:.3g} over models), a tenth keep for "
-        f"{high['median']:.3g} ms ({high['low']:.3g} to {high['high']:.3g}) or more"
-    )
+    return Finding("gates", CLAIMS["gates"], METHOD, tuple(tables.values()), numbers, figures)

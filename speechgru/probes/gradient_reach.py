@@ -11,7 +11,19 @@ import torch
 from speechgru.errors import SpeechgruError
 from speechgru.figures import Axis, Series
 from speechgru.model import RecurrentCTC
-from speechgru.probes.finding import Finding, Job, Row, Rows, Show, banded, chart, complete, spread
+from speechgru.probes.finding import (
+    Finding,
+    Job,
+    Row,
+    Rows,
+    Show,
+    Spread,
+    Table,
+    banded,
+    chart,
+    complete,
+    spread,
+)
 from speechgru.probes.gradient import Reach, exact, noise_reach, speech_reach
 from speechgru.probes.subjects import (
     CLAIMS,
@@ -144,30 +156,45 @@ def _on_speech(
 
 def summarise(rows: Sequence[Row]) -> Finding:
     """Rows of several models → curves with bands, one chart an input and gain."""
-    words: list[str] = []
+    tables: list[Table] = []
     numbers: dict[str, Any] = {}
     figures: dict[str, str] = {}
     for kind, gain in dict.fromkeys((row["input"], row["gain"]) for row in rows):
         group = [row for row in rows if (row["input"], row["gain"]) == (kind, gain)]
         where = INPUTS[kind] + ("" if gain == 1 else f", recurrent weights × {gain:g}")
         name = f"gradient-reach-{kind}" + ("" if gain == 1 else f"-gain-{gain:g}")
-        numbers[name] = {}
+        labels = _by_label(group)
+        numbers[name] = {label: _figures(models) for label, models in labels.items()}
         lines: list[Series] = []
-        for label, models in _by_label(group).items():
-            numbers[name][label] = found = _figures(models)
-            words.append(f"{label}, on {where}: {_in_words(found)}")
+        for label, models in labels.items():
             dashed = models[0]["state"] == "initial" and any(r["state"] == "trained" for r in group)
             lags, curves = _aligned(models)
             lines.append(banded(label, lags, curves, colour(models[0]["cell"]), dashed))
-        models_each = sorted({len(models) for models in _by_label(group).values()})
+        title = f"Gradient of an emitted label by distance, on {where}"
+        tables.append(_table(f"{title}: norm / its largest", numbers[name]))
         figures[name] = chart(
-            f"Gradient of an emitted label by distance, on {where}", lines,
-            Axis("model frames back"), Axis("gradient norm / its largest", True, 1e-12, 1),
-            f"{' or '.join(map(str, models_each))} models", words[-len(lines) :],
+            title, lines, Axis("model frames back"),
+            Axis("gradient norm / its largest", True, 1e-12, 1),
+            f"{' or '.join(sorted({str(len(models)) for models in labels.values()}))} models",
+            tables[-1].lines(),
         )  # fmt: skip
     return Finding(
-        "gradient-reach", CLAIMS["gradient-reach"], METHOD, tuple(words), numbers, figures
+        "gradient-reach", CLAIMS["gradient-reach"], METHOD, tuple(tables), numbers, figures
     )
+
+
+def _table(caption: str, numbers: dict[str, Any]) -> Table:
+    far = [lag for lag in map(str, TOLD) if any(lag in found["at"] for found in numbers.values())]
+    head = ("models of", *(f"{lag} frames back" for lag in far), "nine tenths within, frames",
+            "× a frame, beyond 20", "how many")  # fmt: skip
+    rows = []
+    for label, found in numbers.items():
+        lost = f" ({found['overflowed']} overflow float32)" if found["overflowed"] else ""
+        cells = [Spread(**found["at"][lag]).told(2) if lag in found["at"] else "–" for lag in far]
+        cells += [Spread(**found[key]).told() if key in found else "–"
+                  for key in ("ninety", "per_frame")]  # fmt: skip
+        rows.append((label, *cells, f"{found['models']}{lost}"))
+    return Table(caption, head, tuple(rows))
 
 
 def _by_label(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -215,19 +242,3 @@ def per_frame(lags: Sequence[int], relative: Sequence[float | None]) -> float | 
         return None
     (near, first), (far, last) = known[0], known[-1]
     return float((last / first) ** (1 / (far - near)))
-
-
-def _in_words(found: dict[str, Any]) -> str:
-    def told(values: dict[str, float], digits: int) -> str:
-        return "{median:.{0}g} ({low:.{0}g} to {high:.{0}g})".format(digits, **values)
-
-    parts = [
-        f"{lag} frames back {told(each, 2)} of the largest" for lag, each in found["at"].items()
-    ]
-    if "ninety" in found:
-        parts.append(f"nine tenths lie within {told(found['ninety'], 3)} frames")
-    if "per_frame" in found:
-        parts.append(f"beyond 20 frames × {told(found['per_frame'], 3)} a frame")
-    if found["overflowed"]:
-        parts.append(f"{found['overflowed']} of {found['models']} models overflow float32")
-    return "; ".join(parts)

@@ -22,7 +22,18 @@ from speechgru.evaluation import evaluate_utterances
 from speechgru.figures import Axis, Series
 from speechgru.manifest import Utterance
 from speechgru.model import RecurrentCTC
-from speechgru.probes.finding import Finding, Job, Row, Rows, Show, banded, chart, complete, spread
+from speechgru.probes.finding import (
+    Finding,
+    Job,
+    Row,
+    Rows,
+    Show,
+    Table,
+    banded,
+    chart,
+    complete,
+    spread,
+)
 from speechgru.probes.subjects import CLAIMS, Subject, colour, digest, some_utterances
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import Score
@@ -147,18 +158,17 @@ def summarise(rows: Sequence[Row], bins: int) -> Finding:
     mine = {cell: [row for row in rows if row["cell"] == cell] for cell in cells}
     lengths = {cell: _by_length(models) for cell, models in mine.items()}
     contexts = {cell: _by_context(models) for cell, models in mine.items()}
-    words = [f"{cell}: {_words('length', found)}" for cell, found in lengths.items()]
-    words += [f"{cell}: {_words('context', found)}" for cell, found in contexts.items()]
+    tables = (_table("length of utterance", lengths), _table("context heard", contexts))
     figures = {
-        "wer-by-length": _chart("length of utterance", "seconds", lengths, words[: len(cells)]),
-        "wer-by-context": _chart("context heard", "context, s", contexts, words[len(cells) :]),
+        "wer-by-length": _chart("length of utterance", "seconds", lengths, tables[0]),
+        "wer-by-context": _chart("context heard", "context, s", contexts, tables[1]),
     }
     numbers = {
         name: {cell: [asdict(point) for point in points] for cell, points in found.items()}
         for name, found in (("length", lengths), ("context", contexts))
     }
     method = METHOD.format(bins=bins)
-    return Finding("length", CLAIMS["length"], method, tuple(words), numbers, figures)
+    return Finding("length", CLAIMS["length"], method, tables, numbers, figures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +195,7 @@ def _by_context(models: Sequence[Row]) -> list[Point]:
     return [Point(context, wers) for context, wers in found.items()]
 
 
-def _chart(by: str, unit: str, found: dict[str, list[Point]], words: Sequence[str]) -> str:
+def _chart(by: str, unit: str, found: dict[str, list[Point]], table: Table) -> str:
     lines: list[Series] = []
     for cell, points in found.items():
         placed = [point for point in points if point.seconds is not None]
@@ -194,14 +204,18 @@ def _chart(by: str, unit: str, found: dict[str, list[Point]], words: Sequence[st
         lines.append(banded(cell, seconds, list(curves), colour(cell)))
     return chart(
         f"Word error rate by {by}", lines, Axis(unit, low=0), Axis("WER, %", low=0),
-        "models of a cell", words,
+        "models of a cell", table.lines(),
     )  # fmt: skip
 
 
-def _words(by: str, points: Sequence[Point]) -> str:
-    parts = []
-    for point in points:
-        wer = spread([100 * each for each in point.wers])
-        where = "with everything" if point.seconds is None else f"at {point.seconds:.3g} s"
-        parts.append(f"{wer.median:.1f} % ({wer.low:.1f} to {wer.high:.1f}) {where}")
-    return f"WER by {by}: " + ", ".join(parts)
+def _table(by: str, found: dict[str, list[Point]]) -> Table:
+    places = dict.fromkeys(point.seconds for points in found.values() for point in points)
+    head = ("cell", *("everything" if at is None else f"{at:.3g} s" for at in places))
+    rows = []
+    for cell, points in found.items():
+        told = {
+            point.seconds: spread([round(100 * each, 1) for each in point.wers]).told()
+            for point in points
+        }
+        rows.append((cell, *(told.get(at, "–") for at in places)))
+    return Table(f"WER % by {by}", head, tuple(rows))

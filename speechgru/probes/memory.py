@@ -19,7 +19,19 @@ from torch import Tensor, nn
 from speechgru.cells import CELLS, RecurrentLayer
 from speechgru.errors import SpeechgruError
 from speechgru.figures import Axis, Series
-from speechgru.probes.finding import Finding, Job, Row, Rows, Show, banded, chart, complete, spread
+from speechgru.probes.finding import (
+    Finding,
+    Job,
+    Row,
+    Rows,
+    Show,
+    Spread,
+    Table,
+    banded,
+    chart,
+    complete,
+    spread,
+)
 from speechgru.probes.subjects import CLAIMS, check_cells, colour
 from speechgru.probes.tasks import TASKS, Task
 
@@ -127,7 +139,7 @@ def _row(errors: list[float], solved: int | None, largest: float, failed: bool =
 
 
 def summarise(plan: Plan, rows: Sequence[Row]) -> Finding:
-    words: list[str] = []
+    tables: list[Table] = []
     numbers: dict[str, Any] = {}
     figures: dict[str, str] = {}
     looks = [plan.every * n for n in range(1, plan.updates // plan.every + 1)]
@@ -140,24 +152,37 @@ def summarise(plan: Plan, rows: Sequence[Row]) -> Finding:
             wanted = {"task": name, "length": length, "rate": rate, "cell": cell}
             runs = [row for row in rows if wanted.items() <= row.items()]
             numbers[title][cell] = _figures(task, runs)
-            about = f"{name}, {length} frames, learning rate {rate:g}, {cell}"
-            words.append(f"{about}: {_in_words(task, runs)}")
             curves = [_carried_on(row["errors"], len(looks), task) for row in runs]
             lines.append(banded(cell, looks, curves, colour(cell)))
         lines.append(
             Series("chance", [looks[0], looks[-1]], [task.chance] * 2, colour=6, dashed=True)
         )
+        caption = f"The {name} problem over {length} frames, learning rate {rate:g}"
+        tables.append(_table(f"{caption} (chance {task.chance:.3g})", task, numbers[title]))
         figures[f"memory-{title}"] = chart(
-            f"The {name} problem over {length} frames, learning rate {rate:g}", lines,
-            Axis("updates"), Axis(f"held-out {task.unit}", low=0), f"{plan.seeds} seeds",
-            words[-len(plan.cells) :],
+            caption, lines, Axis("updates"), Axis(f"held-out {task.unit}", low=0),
+            f"{plan.seeds} seeds", tables[-1].lines(),
         )  # fmt: skip
     criteria = "; ".join(
         f"{name}: {TASKS[name].unit} below {TASKS[name].solved:g}, chance {TASKS[name].chance:.4g}"
         for name in plan.tasks
     )
     method = METHOD.format(**asdict(plan), held_out=HELD_OUT, criteria=criteria)
-    return Finding("memory", CLAIMS["memory"], method, tuple(words), numbers, figures)
+    return Finding("memory", CLAIMS["memory"], method, tuple(tables), numbers, figures)
+
+
+def _table(caption: str, task: Task, numbers: dict[str, Any]) -> Table:
+    head = ("cell", "runs that solved it", "updates to solve", f"last {task.unit}",
+            "largest gradient norm", "runs that left the numbers")  # fmt: skip
+    rows = []
+    for cell, found in numbers.items():
+        updates = found["updates_to_solve"]
+        rows.append((
+            cell, f"{found['solved']} of {found['runs']}",
+            Spread(**updates).told(4) if updates else "–", Spread(**found["error"]).told(),
+            Spread(**found["largest_gradient"]).told(), str(found["failed"]),
+        ))  # fmt: skip
+    return Table(caption, head, tuple(rows))
 
 
 def _carried_on(errors: Sequence[float], looks: int, task: Task) -> list[float]:
@@ -176,13 +201,3 @@ def _figures(task: Task, runs: Sequence[Row]) -> dict[str, Any]:
         "error": asdict(spread([_carried_on(row["errors"], 1, task)[-1] for row in runs])),
         "largest_gradient": asdict(spread([row["largest_gradient"] for row in runs])),
     }
-
-
-def _in_words(task: Task, runs: Sequence[Row]) -> str:
-    found = _figures(task, runs)
-    text = f"{found['solved']} of {found['runs']} runs solved it"
-    if updates := found["updates_to_solve"]:
-        text += ", after {median:.0f} ({low:.0f} to {high:.0f}) updates".format(**updates)
-    text += "; last error {median:.3g} ({low:.3g} to {high:.3g})".format(**found["error"])
-    text += f", chance {task.chance:.3g}"
-    return text + (f"; {found['failed']} runs left the numbers" if found["failed"] else "")

@@ -320,7 +320,9 @@ def test_costs_and_probes_enter_the_report(finished: Path, tmp_path: Path):
         "probe": "gradient-reach",
         "claim": "RNNs forget.",
         "method": "By gradients.",
-        "words": ["rnn halves every 3 frames"],
+        "tables": [
+            {"caption": "Reach", "head": ["cell", "halves"], "rows": [["rnn", "in 3 frames"]]}
+        ],
         "numbers": {},
         "figures": ["gradient-reach.svg"],
     }
@@ -329,6 +331,6 @@ def test_costs_and_probes_enter_the_report(finished: Path, tmp_path: Path):
     page = Page((out / "report.html").read_text())
     assert (page.faults, page.open) == ([], [])
     assert results["timings"]["cost"]["gru"]["fastest"] == "cpu"
-    assert "rnn halves every 3 frames" in page.text
+    assert "in 3 frames" in page.text
     assert "compiled (cpu), fastest" in page.text
     assert "dev WER, % against seconds" in (out / "report.html").read_text().replace("Dev", "dev")

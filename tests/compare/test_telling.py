@@ -65,6 +65,36 @@ def test_the_answer_is_what_the_pairs_show(results, found, lead, words):
     assert "WER is 10.00 %" in text or "lowest WER, 10.00 %" in text
 
 
+def test_who_must_choose_is_told_what_it_may_cost(results):
+    wers = {"rnn": 0.3, "gru": 0.1, "lstm": 0.2, "cifg": 0.15}
+    found = {("rnn", "gru"): NONE, ("lstm", "gru"): NONE, ("gru", "cifg"): NONE,
+             ("rnn", "cifg"): "worse"}  # fmt: skip
+    results = cells(results, wers, found)
+    for pair, ci95 in zip(
+        results["pairs"], [[0, 1], [-0.02, 0.12], [-0.15, 0.05], [0, 1]], strict=True
+    ):
+        pair["ci95"] = ci95
+    text = words_of(answer(results))
+    assert "If you must choose now, take gru." in text
+    assert "lstm −2.00 to +12.00 and cifg −5.00 to +15.00." in text  # the rnn is worse than a cifg
+
+    cost = {"fastest": "cpu", "share": 1.0, "roads": {"cpu": {"rtf_1_thread": 0.01}}}
+    quick = cost | {"roads": {"cpu": {"rtf_1_thread": 0.008}}}
+    results["timings"]["cost"] = {"rnn": cost, "gru": cost, "lstm": cost, "cifg": quick}
+    assert "Cifg transcribes in 0.80 × its time." in words_of(answer(results))
+    results["timings"]["cost"]["cifg"] = quick | {"share": 0.5}
+    assert "transcribes in" not in words_of(answer(results))
+
+
+@pytest.mark.parametrize("verdict", ["better", "worse"])
+def test_where_one_is_shown_to_be_the_best_there_is_nothing_to_choose(results, verdict):
+    pair = ("gru", "rnn") if verdict == "better" else ("rnn", "gru")
+    results = cells(results, {"rnn": 0.3, "gru": 0.1}, {pair: verdict})
+    text = words_of(answer(results))
+    assert "gru is the best of these." in text
+    assert "must choose" not in text
+
+
 def test_many_pairs_are_told_by_what_they_show():
     pairs = [{"verdict": NONE, "sentence": "no difference shown"} for _ in range(5)]
     assert told(pairs) == ["No difference is shown in any of 5 pairs: see their intervals."]
@@ -336,7 +366,8 @@ def test_findings_in_folders_enter_the_report(finished: Path, tmp_path: Path):
         (folder / "memory.svg").write_text(
             f"<svg role='img' aria-label='it'><title>Drawing {name}</title></svg>"
         )
-        finding = {"probe": "memory", "claim": "c", "method": "m", "words": [f"said by {name}"],
+        table = {"caption": f"said by {name}", "head": ["cell"], "rows": [["gru"]]}
+        finding = {"probe": "memory", "claim": "c", "method": "m", "tables": [table],
                    "numbers": {}, "figures": ["memory.svg"]}  # fmt: skip
         (folder / "memory.json").write_text(json.dumps(finding))
     report(out)

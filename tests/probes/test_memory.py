@@ -33,7 +33,10 @@ def test_a_run_that_leaves_the_numbers_is_reported() -> None:
     wild = replace(SHORT, rates=(1e30,), cells=("rnn_relu",))
     finding = probe_memory(wild, Rows(None), lambda *_: None)
     assert finding.numbers["adding-4"]["rnn_relu"]["failed"] == 1
-    assert "1 runs left the numbers" in finding.words[0]
+    (table,) = finding.tables
+    assert table.rows[0][:4] == ("rnn_relu", "0 of 1", "–", "0.167")
+    assert table.lines()[0].startswith("rnn_relu: runs that solved it 0 of 1; updates to solve –;")
+    assert table.lines()[0].endswith("; runs that left the numbers 1")
 
 
 def test_finished_runs_are_kept_and_others_added(

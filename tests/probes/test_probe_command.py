@@ -27,9 +27,9 @@ def test_figures_numbers_and_rows_are_written_and_kept(tmp_path: Path) -> None:
     order = ("gradient-reach", "--cells", "rnn,gru", "--seeds", 2, "--width", 8, "--steps", 30)
     said = probe(*order, "--out", tmp_path)
     assert "vanishing" in said
-    assert "gru, on noise" in said
+    assert "distance, on noise" in said
     values = json.loads((tmp_path / "gradient-reach.json").read_text())
-    assert {"probe", "claim", "method", "words", "numbers", "figures"} == set(values)
+    assert {"probe", "claim", "method", "tables", "numbers", "figures"} == set(values)
     assert (tmp_path / values["figures"][0]).read_text().startswith("<svg")
     rows = (tmp_path / "gradient-reach.jsonl").read_text()
     assert len(rows.splitlines()) == 4
@@ -48,7 +48,7 @@ def test_runs_are_probed_on_a_manifest(name: str, tones: Path, tmp_path: Path) -
 
 def test_memory_from_the_command_line(tmp_path: Path) -> None:
     order = ["--lengths", "4", "--cells", "rnn", "--seeds", 1, "--updates", 100, "--width", 4]
-    assert "runs solved it" in probe("memory", *order, "--out", tmp_path)
+    assert "runs that solved it" in probe("memory", *order, "--out", tmp_path)
     assert (tmp_path / "memory-adding-4.svg").exists()
 
 
