@@ -28,12 +28,12 @@ from speechgru.cells import Cell, RecurrentLayer, cpu
 from speechgru.checkpoint import MODEL_FILE, Bundle
 from speechgru.errors import SpeechgruError
 from speechgru.files import shown, write_json
-from speechgru.manifest import Utterance, read_manifest
+from speechgru.manifest import Utterance
 from speechgru.recipe import Recipe, load_recipe
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import score
-from speechgru.text import normalise
-from speechgru.training.loop import make_optimiser
+from speechgru.training.data import TrainingData, read_training_data
+from speechgru.training.loop import ctc_losses, make_optimiser
 
 log = logging.getLogger(__name__)
 Cost = dict[str, Any]
@@ -122,7 +122,8 @@ def measure(folder: Path, device: str = "auto") -> Cost:
     recipe = load_recipe(folder / "recipe.yaml")
     recognizer = Recognizer.load(folder, device)
     layers = recognizer.bundle.model.recurrent_layers()
-    batches, heard = _batches(recipe, recognizer.bundle), _heard(recipe)
+    data = read_training_data(recipe, recognizer.bundle.vocabulary)
+    batches, heard = _batches(recipe, recognizer.bundle, data), _heard(data.dev)
     sounds = [_read(utterance, recipe) for utterance in heard]
     hours, watch = recognizer.bundle.about["hours"], Stopwatch()
     cost: Cost = {
@@ -145,7 +146,7 @@ def measure(folder: Path, device: str = "auto") -> Cost:
             cost["fastest"] = name
             cost["training_bytes"] = _training_bytes(recipe, recognizer, batches)
             recognizer.bundle.model.eval()
-    said = [normalise(utterance.text, recipe.text) for utterance in heard]
+    said = [utterance.text for utterance in heard]
     cost["precisions"] = _precisions(folder, sounds, said, device, watch)
     cost["share"] = watch.share
     return cost
@@ -195,12 +196,8 @@ def _training(
     def run() -> None:
         for batch in batches:
             optimiser.zero_grad(set_to_none=True)
-            log_probs, lengths = model(batch.features.to(device), batch.lengths.to(device))
-            loss = nn.functional.ctc_loss(
-                log_probs.transpose(0, 1), batch.targets.to(device), lengths,
-                batch.target_lengths.to(device), zero_infinity=True,
-            )  # fmt: skip
-            loss.backward()  # type: ignore[no-untyped-call]
+            losses = ctc_losses(model, batch, device)
+            (losses.sum() / batch.target_lengths.sum()).backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), recipe.training.clip_norm)
             optimiser.step()
         if device.type == "cuda":
@@ -263,11 +260,11 @@ def _precisions(
     return table
 
 
-def _heard(recipe: Recipe) -> list[Utterance]:
+def _heard(dev: Sequence[Utterance]) -> list[Utterance]:
     """The first dev utterances."""
     heard: list[Utterance] = []
     seconds = 0.0
-    for utterance in read_manifest(recipe.data.dev)[:UTTERANCES]:
+    for utterance in dev[:UTTERANCES]:
         if heard and seconds + utterance.duration > AUDIO_SECONDS:
             break
         heard.append(utterance)
@@ -275,23 +272,15 @@ def _heard(recipe: Recipe) -> list[Utterance]:
     return heard
 
 
-def _batches(recipe: Recipe, bundle: Bundle) -> list[Batch]:
+def _batches(recipe: Recipe, bundle: Bundle, data: TrainingData) -> list[Batch]:
     """The first epoch's first batches, without augmentation."""
-    everyone = [
-        utterance
-        for utterance in read_manifest(recipe.data.train[0])
-        if utterance.duration <= recipe.data.max_seconds and utterance.text
-    ]
-    durations = [utterance.duration for utterance in everyone]
+    durations = [utterance.duration for utterance in data.train]
     plans = plan_batches(durations, recipe.training.batch_seconds, recipe.training.seed, 0)
     batches = []
     for plan in plans[:BATCHES]:
-        members = [everyone[i] for i in plan]
-        texts = [normalise(u.text, recipe.text) for u in members]
-        known = [[c for c in text if not bundle.vocabulary.unknown(c)] for text in texts]
-        tokens = [bundle.vocabulary.encode("".join(chars)) for chars in known]
-        rows = [bundle.extract(_read(u, recipe)) for u in members]
-        batches.append(collate(members, rows, tokens))
+        members = [data.train[i] for i in plan]
+        rows = [bundle.extract(_read(utterance, recipe)) for utterance in members]
+        batches.append(collate(members, rows, [data.tokens[i] for i in plan]))
     return batches
 
 

@@ -41,6 +41,7 @@ from speechgru.checkpoint import (
 from speechgru.errors import AudioError, Diverged, TrainingError
 from speechgru.evaluation import evaluate_utterances
 from speechgru.manifest import Utterance
+from speechgru.model import RecurrentCTC
 from speechgru.recipe import Recipe, TrainingRecipe
 from speechgru.recognizer import Recognizer, choose_device
 from speechgru.scoring import Score
@@ -236,7 +237,7 @@ class Trainer:
         tokens = int(sum(int(batch.target_lengths.sum()) for batch in members))
         total, culprits = 0.0, []
         for batch in members:
-            losses = self._losses(batch)
+            losses = ctc_losses(self.model, batch, self.device)
             culprits += [i for i, ok in zip(batch.ids, losses.isfinite().tolist(), strict=True)
                          if not ok]  # fmt: skip
             loss = losses.sum() / tokens
@@ -251,21 +252,6 @@ class Trainer:
             position.gradient_norms.append(float(norm))
         else:
             self._bad_step(culprits or [i for batch in members for i in batch.ids])
-
-    def _losses(self, batch: Batch) -> Tensor:
-        """CTC loss (negative log-likelihood) of each row, (batch,)."""
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
-            log_probs, lengths = self.model(
-                batch.features.to(self.device), batch.lengths.to(self.device)
-            )
-        return nn.functional.ctc_loss(
-            log_probs.transpose(0, 1),
-            batch.targets.to(self.device),
-            lengths,
-            batch.target_lengths.to(self.device),
-            blank=self.data.vocabulary.blank,
-            reduction="none",
-        )
 
     def _bad_step(self, ids: list[str]) -> None:
         self.position.skipped_steps += 1
@@ -417,6 +403,20 @@ class Trainer:
             time.monotonic() - self.began,
             interrupted,
         )
+
+
+def ctc_losses(model: RecurrentCTC, batch: Batch, device: torch.device) -> Tensor:
+    """CTC loss (negative log-likelihood) of each row, (batch,)."""
+    with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
+        log_probs, lengths = model(batch.features.to(device), batch.lengths.to(device))
+    return nn.functional.ctc_loss(
+        log_probs.transpose(0, 1),
+        batch.targets.to(device),
+        lengths,
+        batch.target_lengths.to(device),
+        blank=Vocabulary.blank,
+        reduction="none",
+    )
 
 
 def make_optimiser(model: nn.Module, options: TrainingRecipe) -> torch.optim.Optimizer:
