@@ -146,7 +146,7 @@ def show_significance(report: "PairReport") -> None:
     low, high = (signed(100 * end) for end in test.ci95)
     rows = {
         name: f"WER {100 * wer:.2f} %  {', '.join(files)}"
-        for name, files, wer in zip("AB", report.names, (test.wer_a, test.wer_b), strict=True)
+        for name, files, wer in zip("AB", report.names, (test.rate_a, test.rate_b), strict=True)
     }
     rows["A − B"] = f"{signed(100 * test.difference)} points of WER"
     rows["bootstrap"] = f"95 % interval {low} to {high}, {p_text(test.p)}"

@@ -95,9 +95,9 @@ class Law:
 class Comparison:
     """System A against system B: the figures of `crossed_bootstrap`."""
 
-    wer_a: float  # mean over A's seeds
-    wer_b: float
-    difference: float  # wer_a - wer_b: negative when A makes fewer errors
+    rate_a: float  # WER (or CER), mean over A's seeds
+    rate_b: float
+    difference: float  # rate_a - rate_b: negative when A makes fewer errors
     ci95: tuple[float, float]  # of the difference; never adjusted for other pairs
     p: float  # two-sided, for "no difference": the larger of p_crossed and p_seeds
     p_adjusted: float  # p after Holm over several pairs (`adjust`)
@@ -130,8 +130,9 @@ class Comparison:
             return "equivalent"
         return "no difference shown"
 
-    def sentence(self, a: str = "A", b: str = "B") -> str:
-        """The verdict in words, with its figures and how far it reaches."""
+    def sentence(self, a: str = "A", b: str = "B", measure: str = "WER") -> str:
+        """The verdict in words, with its figures and how far it reaches. `measure`: what the rates
+        are."""
         low, high = (_points(end) for end in self.ci95)
         verdict = {
             "better": f"{a} is better than {b}",
@@ -141,7 +142,7 @@ class Comparison:
         }[self.verdict]
         adjusted = "" if self.p_adjusted == self.p else f" ({p_text(self.p_adjusted)} after Holm)"
         return (
-            f"{verdict}: WER {100 * self.wer_a:.2f} % against {100 * self.wer_b:.2f} %, "
+            f"{verdict}: {measure} {100 * self.rate_a:.2f} % against {100 * self.rate_b:.2f} %, "
             f"{_points(self.difference)} points, 95 % interval {low} to {high}, "
             f"{p_text(self.p)}{adjusted}; {self.reach()}"
         )
@@ -213,7 +214,7 @@ def crossed_bootstrap(
 
     Args:
         errors_a, errors_b: word errors, (seeds, utterances), or (utterances,) for one model.
-        words: of the reference, (utterances,).
+        words: of the reference, (utterances,); or both of characters, for CER.
         speakers: (utterances,); units are whole speakers when all are known and there are
             `MIN_SPEAKERS`.
         margin: the difference too small to matter; a tenth of the two systems' mean WER if None.
@@ -263,15 +264,15 @@ def crossed_bootstrap(
     t = t_quantile(LEVEL, df := _satterthwaite(variance, [part for part in parts if part[0] > 0]))
     error = max(math.sqrt(variance), _unseen(all_words) / t)
 
-    wer_a, wer_b = float(rates[side_a].mean()), float(rates[side_b].mean())
-    difference = wer_a - wer_b
+    rate_a, rate_b = float(rates[side_a].mean()), float(rates[side_b].mean())
+    difference = rate_a - rate_b
     crossed = Law(error, df)
     alone = Law(0.0, math.inf) if apart else _seeds_alone(rates[side_a], rates[side_b])
     half = max(law.half_width() for law in (crossed, alone))
     p = max(law.p(difference) for law in (crossed, alone))
     return Comparison(
-        wer_a=wer_a,
-        wer_b=wer_b,
+        rate_a=rate_a,
+        rate_b=rate_b,
         difference=difference,
         ci95=(difference - half, difference + half),
         p=p,
@@ -279,7 +280,7 @@ def crossed_bootstrap(
         laws=(crossed, alone),
         from_seeds=min(1.0, sum(by_seeds) / variance) if variance else 0.0,
         minimum_detectable=max(law.detectable(LEVEL) for law in (crossed, alone)),
-        margin=(wer_a + wer_b) / 20 if margin is None else margin,
+        margin=(rate_a + rate_b) / 20 if margin is None else margin,
         unit=unit,
         units=units,
         seeds=(len(a), len(b)),

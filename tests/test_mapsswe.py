@@ -165,8 +165,8 @@ def folder(tmp_path):
 def test_compare_files_reports_both_tests(folder):
     report = compare_files(*(folder / f"{name}.trn" for name in ("ref", "good1", "bad1")))
     assert (report.utterances, report.words) == (120, 720)
-    assert report.bootstrap.wer_a == pytest.approx(14 / 720)
-    assert report.bootstrap.wer_b == pytest.approx(60 / 720)
+    assert report.bootstrap.rate_a == pytest.approx(14 / 720)
+    assert report.bootstrap.rate_b == pytest.approx(60 / 720)
     assert report.bootstrap.verdict == "better"
     (pairs,) = report.matched_pairs
     assert pairs.z < -5
@@ -179,8 +179,8 @@ def test_several_files_are_a_systems_seeds(folder):
     sides = [",".join(str(folder / f"{name}{k}.trn") for k in (1, 2)) for name in ("good", "bad")]
     report = compare_files(folder / "ref.trn", *sides)
     assert report.bootstrap.seeds == (2, 2)
-    assert report.bootstrap.wer_a == pytest.approx((14 + 13) / 1440)
-    assert report.bootstrap.wer_b == pytest.approx((60 + 60) / 1440)
+    assert report.bootstrap.rate_a == pytest.approx((14 + 13) / 1440)
+    assert report.bootstrap.rate_b == pytest.approx((60 + 60) / 1440)
     alone = [
         compare_files(*(folder / f"{name}.trn" for name in ("ref", f"good{k}", f"bad{k}")))
         for k in (1, 2)

@@ -40,7 +40,9 @@ def answer(results: Values) -> Section:
     section.blocks.append(_summary(results))
     section.blocks += _failures(results)
     if results["pairs"]:
-        section.blocks += [Bullets(told(results["pairs"])), *_choice(results)]
+        section.blocks += [
+            Bullets(told(results["pairs"])), *_by_characters(results), *_choice(results)
+        ]  # fmt: skip
     if results["pairs"] and not question["learning_rates"] and question["vary"] == CELL:
         section.blocks.append(
             Text("All this at one learning rate, tuned for none of the cells: see the terms.")
@@ -113,6 +115,13 @@ def _summary(results: Values) -> Verdict:
         return Verdict(f"{best['name']} is the best of these.", f"Its WER is {rate}; {parts[0]}.")
     words = f"{best['name']} has the lowest WER, {'; '.join([rate, *parts])}."
     return Verdict("No variant is shown to be the best.", words)
+
+
+def _by_characters(results: Values) -> list[Block]:
+    words, characters = results["pairs"], results["character_pairs"]
+    if [pair["verdict"] for pair in words] == [pair["verdict"] for pair in characters]:
+        return [Text("Character error rates (CER) show the same.")]
+    return [Text("By character error rates (CER):"), Bullets(told(characters))]
 
 
 def _choice(results: Values) -> list[Block]:

@@ -45,7 +45,8 @@ def build_results(plan: dict[str, Any], folder: Path) -> dict[str, Any]:
         "scored_on": "test" if question["test"] or question["folds"] else "dev",
         "folds": plan["folds"],
         "systems": [_system(name, evidence) for name in question["variants"]],
-        "pairs": _pairs(evidence),
+        "pairs": _pairs(evidence, "WER"),
+        "character_pairs": _pairs(evidence, "CER"),
         "by_length": None
         if other_references(plan)
         else by_length(evidence.systems, bool(plan["folds"])),
@@ -107,20 +108,21 @@ def _rates(system: System, held_out: bool) -> dict[str, Any]:
     }
 
 
-def _pairs(evidence: Evidence) -> list[dict[str, Any]]:
-    """Every pair of systems that read the same words, after Holm over all pairs."""
-    pairs, comparisons = [], []
+def _pairs(evidence: Evidence, measure: str) -> list[dict[str, Any]]:
+    """Every pair of systems that read the same words, by WER or CER, after Holm over all pairs."""
     if other_references(evidence.plan):
         return []
+    pairs, comparisons = [], []
     for a, b in itertools.combinations(evidence.systems.values(), 2):
         if same_words(a, b) and len(a.ids) > 1:
             pairs.append((a.name, b.name))
+            errors = (a.errors, b.errors, a.words)
+            if measure == "CER":
+                errors = (a.character_errors, b.character_errors, a.characters)
             held_out = bool(evidence.plan["folds"])
-            comparisons.append(
-                crossed_bootstrap(a.errors, b.errors, a.words, a.speakers, held_out=held_out)
-            )
+            comparisons.append(crossed_bootstrap(*errors, a.speakers, held_out=held_out))
     return [
-        pair_values(a, b, comparison)
+        pair_values(a, b, comparison, measure)
         for (a, b), comparison in zip(pairs, adjust(comparisons), strict=True)
     ]
 

@@ -36,7 +36,7 @@ from speechgru.compare.wording import (
 Values = dict[str, Any]
 Probes = Sequence[tuple[Values, list[str]]]
 PLACES = {  # where a claim's figure stands
-    "pairs": "Word error rates",
+    "pairs": "Error rates",
     "lengths": "Errors and the length of what is said",
     "cost": "Costs",
     "curves": "How they train",
@@ -62,7 +62,7 @@ def tell(results: Values, probes: Probes = ()) -> Document:
 
 
 def _errors(results: Values) -> Section:
-    section, scored = Section("Word error rates"), [r for r in results["systems"] if "wer" in r]
+    section, scored = Section("Error rates"), [r for r in results["systems"] if "wer" in r]
     if not scored:
         return section
     rows = [
@@ -89,6 +89,11 @@ def _errors(results: Values) -> Section:
     chart = interval_chart("Word error rates", words, dots, "WER, %")
     section.blocks.append(Figure(chart, caption))
     section.blocks += _differences(results["pairs"], bool(results["folds"]))
+    if results["character_pairs"]:
+        section.blocks += [
+            _pair_table("Differences in CER, in points", results["character_pairs"]),
+            Text("Word errors decide; p of these is adjusted for the number of these pairs alone."),
+        ]
     return section
 
 
@@ -141,7 +146,7 @@ def _pair_table(caption: str, pairs: list[Values]) -> Table:
         ]
         for p in pairs
     ]  # fmt: skip
-    head = ["pair", "points of WER", "95 % interval", "p", *(["p after Holm"] if several else []),
+    head = ["pair", "points", "95 % interval", "p", *(["p after Holm"] if several else []),
             "minimum detectable", "verdict"]  # fmt: skip
     return Table(caption, head, rows)
 
@@ -152,7 +157,7 @@ def _ends(pair: Values) -> str:
 
 def _detectable(pair: Values) -> str:
     least = pair["minimum_detectable"]
-    return "none" if least >= max(pair["wer_a"], pair["wer_b"]) else f"{100 * least:.2f}"
+    return "none" if least >= max(pair["rate_a"], pair["rate_b"]) else f"{100 * least:.2f}"
 
 
 def _what_would_tell(pairs: list[Values]) -> list[Block]:

@@ -45,13 +45,13 @@ class Evidence:
     trials: dict[str, list[Result]]
 
 
-def pair_values(a: str, b: str, comparison: Comparison) -> dict[str, Any]:
+def pair_values(a: str, b: str, comparison: Comparison, measure: str = "WER") -> dict[str, Any]:
     """A comparison of two systems as JSON holds it, and its verdict in words."""
     values = {
         key: None if isinstance(value, float) and not math.isfinite(value) else value
         for key, value in comparison.to_json().items()
     }
-    return {"a": a, "b": b, **values, "sentence": comparison.sentence(a, b)}
+    return {"a": a, "b": b, **values, "sentence": comparison.sentence(a, b, measure)}
 
 
 def other_references(plan: dict[str, Any]) -> bool:

@@ -45,11 +45,15 @@ def test_results_are_the_runs_own_scores(finished: Path, tones: Path):
         assert row["wer_std"] == pytest.approx(np.std(row["wer"], ddof=1))
         assert row["utterances"] == len(test)
         assert row["words"] == sum(len(u.text.split()) for u in test)
-    (pair,) = results["pairs"]
-    assert (pair["a"], pair["b"], pair["seeds"]) == ("rnn", "gru", [2, 2])
-    assert pair["difference"] == pytest.approx(
-        results["systems"][0]["wer_mean"] - results["systems"][1]["wer_mean"]
-    )
+    rnn, gru = results["systems"]
+    for pairs, measure in (("pairs", "wer"), ("character_pairs", "cer")):
+        (pair,) = results[pairs]
+        assert (pair["a"], pair["b"], pair["seeds"]) == ("rnn", "gru", [2, 2])
+        rates = [pair["rate_a"], pair["rate_b"]]
+        assert rates == pytest.approx([rnn[f"{measure}_mean"], gru[f"{measure}_mean"]])
+        assert pair["difference"] == pytest.approx(rates[0] - rates[1])
+        assert f"{measure.upper()} {100 * rates[0]:.2f} % against" in pair["sentence"]
+    assert rnn["wer_mean"] != rnn["cer_mean"]
 
 
 def test_the_course_of_training_is_kept(finished: Path):

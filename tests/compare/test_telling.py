@@ -40,6 +40,7 @@ def cells(results: Values, wers: dict[str, float], verdicts: dict[tuple[str, str
         pair | {"a": a, "b": b, "verdict": v, "sentence": f"{v}: {a}, {b}"}
         for (a, b), v in verdicts.items()
     ]
+    results["character_pairs"] = copy.deepcopy(results["pairs"])
     return results
 
 
@@ -63,6 +64,15 @@ def test_the_answer_is_what_the_pairs_show(results, found, lead, words):
     assert f"> **{lead}** " in text
     assert words in text
     assert "WER is 10.00 %" in text or "lowest WER, 10.00 %" in text
+
+
+def test_characters_are_told_where_they_show_something_else(results):
+    results = cells(results, {"rnn": 0.3, "gru": 0.1}, {("rnn", "gru"): NONE})
+    assert "(CER) show the same." in words_of(answer(results))
+    results["character_pairs"][0] |= {"verdict": "worse", "sentence": "rnn is worse than gru: CER"}
+    text = words_of(answer(results))
+    assert "By character error rates (CER):\n\n- rnn is worse than gru: CER." in text
+    assert "No variant is shown to be the best." in text  # words decide
 
 
 def test_who_must_choose_is_told_what_it_may_cost(results):
@@ -251,18 +261,18 @@ def test_time_to_the_target_is_serial_seconds_by_epochs(results):
 
 def test_a_pairs_verdict_says_within_what_it_is_equivalent(results):
     results["pairs"][0] |= {"verdict": "equivalent", "margin": 0.0123}
-    (section,) = [s for s in tell(results).sections if s.title == "Word error rates"]
+    (section,) = [s for s in tell(results).sections if s.title == "Error rates"]
     assert "| equivalent within 1.23 points |" in words_of(section)
 
 
 def test_pairs_that_cannot_be_decided_say_what_would_help(results):
-    pair = results["pairs"][0]
-    pair |= {"verdict": NONE, "from_seeds": 0.9, "minimum_detectable": 0.99 * pair["wer_b"]}
-    (section,) = [s for s in tell(results).sections if s.title == "Word error rates"]
+    pair, results["character_pairs"] = results["pairs"][0], []
+    pair |= {"verdict": NONE, "from_seeds": 0.9, "minimum_detectable": 0.99 * pair["rate_b"]}
+    (section,) = [s for s in tell(results).sections if s.title == "Error rates"]
     assert "In rnn − gru most of the doubt is between seeds" in words_of(section)
     assert "| none |" not in words_of(section)
     pair |= {"from_seeds": 0.1, "minimum_detectable": 1.2}
-    (section,) = [s for s in tell(results).sections if s.title == "Word error rates"]
+    (section,) = [s for s in tell(results).sections if s.title == "Error rates"]
     assert "most of the doubt" not in words_of(section)
     assert "| none |" in words_of(section)
 
