@@ -146,7 +146,8 @@ class RecurrentCTC(nn.Module):
         for block in self.blocks:
             x = block(x, lengths)
         logits = self.head(self.dropout(self.norm(x)))
-        return nn.functional.log_softmax(logits.float(), dim=-1), lengths
+        precision = torch.promote_types(logits.dtype, torch.float32)  # never half
+        return nn.functional.log_softmax(logits.to(precision), dim=-1), lengths
 
     def recurrent_layers(self) -> list[RecurrentLayer]:
         return [module for module in self.modules() if isinstance(module, RecurrentLayer)]

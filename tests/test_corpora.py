@@ -1,5 +1,6 @@
 """Readers of corpora: small look-alikes here, the real ones under SPEECHGRU_DATA."""
 
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -210,6 +211,14 @@ def test_librispeech_by_speaker_and_sex(librispeech: Path) -> None:
         assert speakers(result.splits["train"]) == {"104", "1005", "1006", "1007", "1008"}
         assert ids(result)["dev"][0] == "103-100-0000"
         assert result.splits["dev"][1].text == "IT'S NUMBER 1"
+
+
+def test_librispeech_is_split_alike_from_further_up(
+    librispeech: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    above = tmp_path_factory.mktemp("above")
+    shutil.copytree(librispeech, above / "corpora/LibriSpeech")
+    assert ids(prepare("librispeech", above)) == ids(prepare("librispeech", librispeech))
 
 
 def test_librispeech_without_sexes(librispeech: Path) -> None:

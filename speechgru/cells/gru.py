@@ -8,8 +8,8 @@ from speechgru.cells.base import Cell, State
 
 class GRU(Cell):
     """Gated recurrent unit (Cho et al. 2014, arXiv 1406.1078), reset *after* the matrix product,
-    as torch.nn.GRU and cuDNN. Not to be confused with the paper's first version, which resets h
-    before the product.
+    as torch.nn.GRU and cuDNN. Not to be confused with the paper's later version (v3), which resets
+    h before the product.
 
     r  = σ(W_ir x + b_ir + W_hr h + b_hr)            reset gate
     z  = σ(W_iz x + b_iz + W_hz h + b_hz)            update gate

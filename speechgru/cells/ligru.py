@@ -16,11 +16,12 @@ class LiGRU(Cell):
     h' = (1 − z) ⊙ n + z ⊙ h
 
     Gate order z, n. Parameters: 2·H·(I + H + 2); the running mean and variance beside them (4·H)
-    are measured, not trained.
+    are measured, not trained. γ starts at 1.
 
     BN takes mean and variance of each unit over the frames of a batch, in training; padding does
     not count. Otherwise it takes the running ones, so that a row never depends on its batch mates
-    or on a stream's future. Two batches accumulated are normalised one by one.
+    or on a stream's future. Two batches accumulated are normalised one by one; where weights of
+    several epochs are averaged, so are the running statistics, which is not quite their own.
     """
 
     gates = 2
@@ -37,7 +38,9 @@ class LiGRU(Cell):
         self.register_buffer("running_var", torch.ones(2 * hidden_size))
 
     def project(self, x: Tensor, valid: Tensor) -> Tensor:
-        frames = linear(x[valid], self.weight_ih)  # (frames that are not padding, 2·H)
+        # (frames that are not padding, 2·H), under autocast too in the precision of the weights:
+        # in bfloat16 a z above 0.998 would be 1, and never forget.
+        frames = linear(x[valid], self.weight_ih).to(self.weight_ih.dtype)
         # A single frame has no variance; a NaN would stay in the running statistics for good.
         batch_statistics = self.training and len(frames) > 1 and bool(frames.isfinite().all())
         frames = batch_norm(

@@ -36,7 +36,7 @@ def run_fused(cell: Cell, x: Tensor, lengths: Tensor, state: State) -> tuple[Ten
     the library's final state is the one after the padding. For ragged rows h is read off the
     outputs; a second state (the LSTM's c) cannot be, so such rows are left to `unroll`.
     """
-    ragged = x.shape[1] == 0 or int(lengths.min()) < x.shape[1]
+    ragged = int(lengths.min()) < x.shape[1]
     if ragged and cell.states > 1:
         return None
     result = cell.fused(x, state)

@@ -15,7 +15,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -144,8 +145,8 @@ def measure(folder: Path, device: str = "auto") -> Cost:
         }
         if road == "auto":
             cost["fastest"] = name
-            cost["training_bytes"] = _training_bytes(recipe, recognizer, batches)
-            recognizer.bundle.model.eval()
+            with _weights_kept(recognizer.bundle.model):
+                cost["training_bytes"] = _training_bytes(recipe, recognizer, batches)
     said = [utterance.text for utterance in heard]
     cost["precisions"] = _precisions(folder, sounds, said, device, watch)
     cost["share"] = watch.share
@@ -176,14 +177,19 @@ def _training_speed(
     recipe: Recipe, recognizer: Recognizer, batches: Sequence[Batch], watch: Stopwatch
 ) -> float:
     """Seconds of one thread's training a second of audio: forward, backward and update, features
-    ready. The weights are put back."""
-    model = recognizer.bundle.model
+    ready."""
+    with _weights_kept(recognizer.bundle.model):
+        run = _training(recipe, recognizer, batches)
+        return watch.median(run, 1) / sum(batch.seconds for batch in batches)
+
+
+@contextmanager
+def _weights_kept(model: nn.Module) -> Iterator[None]:
+    """What is trained meanwhile is undone."""
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    run = _training(recipe, recognizer, batches)
-    seconds = watch.median(run, 1) / sum(batch.seconds for batch in batches)
+    yield
     model.load_state_dict(before)
     model.eval()
-    return seconds
 
 
 def _training(

@@ -8,7 +8,6 @@ from speechgru.compare.question import CELL
 from speechgru.compare.wording import (
     MATCHED,
     NO_DIFFERENCE,
-    capital,
     listed,
     percent,
     plural,
@@ -103,7 +102,7 @@ def _summary(results: Values) -> Verdict:
     for other, pair in _others(results, best["name"]).items():
         shown = "better" if pair["verdict"] in ("better", "worse") else pair["verdict"]
         found[shown].append(other)
-    rate = f"{percent(best['wer_mean'])} %"
+    rate = f"{percent(best['wer_mean'])} %{_without(best)}"
     parts = []
     if found["better"]:
         parts.append(f"it is shown to be better than {listed(found['better'])}")
@@ -127,7 +126,8 @@ def _by_characters(results: Values) -> list[Block]:
 def _choice(results: Values) -> list[Block]:
     """For who must choose before more is known: whose estimate is lowest, and what any other that
     is not shown to be worse may cost, in errors and in time."""
-    best = _lowest(results)["name"]
+    lowest = _lowest(results)
+    best = lowest["name"]
     worse = {p["a"] if p["verdict"] == "worse" else p["b"] for p in results["pairs"]
              if p["verdict"] in ("better", "worse")}  # fmt: skip
     open_ = {
@@ -139,14 +139,14 @@ def _choice(results: Values) -> list[Block]:
         return []
     ends = [f"{other} {signed(low)} to {signed(high)}" for other, (low, high) in open_.items()]
     words = (
-        "Its WER is the lowest found. Others that are not shown to be worse would cost, in points "
-        f"of WER (95 % intervals): {listed(ends)}."
+        f"Its WER is the lowest found{_without(lowest)}. Others that are not shown to be worse "
+        f"would cost, in points of WER (95 % intervals): {listed(ends)}."
     )
     costs = results["timings"]["cost"]
     if costs.keys() >= {best, *open_} and not disturbed(costs[name] for name in (best, *open_)):
         rtf = {name: on_road(costs[name])["rtf_1_thread"] for name in (best, *open_)}
         words += "".join(
-            f" {capital(other)} transcribes in {rtf[other] / rtf[best]:.2f} × its time."
+            f" With {other} transcribing takes {rtf[other] / rtf[best]:.2f} × its time."
             for other in open_
             if rtf[other] < (1 - NOISE) * rtf[best]
         )
@@ -156,6 +156,12 @@ def _choice(results: Values) -> list[Block]:
 def _lowest(results: Values) -> Values:
     scored = [row for row in results["systems"] if "wer" in row]
     return min(scored, key=lambda row: float(row["wer_mean"]))
+
+
+def _without(system: Values) -> str:
+    """Which of its runs are not in a variant's WER."""
+    lost = system["failed_runs"]
+    return f" (without {lost} of {lost + system['runs']} runs, which failed)" if lost else ""
 
 
 def _others(results: Values, name: str) -> dict[str, Values]:

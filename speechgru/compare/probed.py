@@ -4,12 +4,15 @@ Spreads are lowest to highest over models; where they touch, nothing is said.
 """
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 from speechgru.compare.claims import AGAINST, CURED, LONG, OPEN, PARTLY, SUPPORTED, VANISHING
+from speechgru.compare.wording import listed
 from speechgru.significance import LEVEL, holm
 
 Values = dict[str, Any]
+GATED = ("gru", "lstm")  # of whom the article speaks
 STEADY = 0.99  # a gradient that keeps this share a frame still has a third of itself after 100
 GROWING = 1 / STEADY  # and one that grows by this triples in as many
 
@@ -35,9 +38,9 @@ def _vanishing(numbers: Values) -> tuple[str, str] | None:
     words = "; ".join(f"{_spread(values)} on {where}" for where, values in spreads.items())
     words = f"with every frame further back the gradient is multiplied by {words}"
     if all(values["high"] < STEADY for values in spreads.values()):
-        return SUPPORTED, words
+        return _by_first_weights(SUPPORTED, words, spreads)
     if all(values["low"] > GROWING for values in spreads.values()):
-        return AGAINST, f"{words}: it explodes"
+        return _by_first_weights(AGAINST, f"{words}: it explodes", spreads)
     return OPEN, words
 
 
@@ -45,7 +48,7 @@ def _cured(numbers: Values) -> tuple[str, str] | None:
     plain = _per_frame(numbers, "rnn")
     pairs = [
         (cell, where, values, plain[where])
-        for cell in ("gru", "lstm")
+        for cell in GATED
         for where, values in _per_frame(numbers, cell).items()
         if where in plain
     ]
@@ -55,38 +58,60 @@ def _cured(numbers: Values) -> tuple[str, str] | None:
         f"{cell} × {_spread(gated)} a frame, rnn × {_spread(rnn)}, on {where}"
         for cell, where, gated, rnn in pairs
     )
+    verdict = OPEN
     if any(rnn["high"] >= STEADY for _, _, _, rnn in pairs):
-        return OPEN, f"the rnn's does not surely vanish ({words})"
-    if all(gated["low"] >= STEADY and gated["high"] <= GROWING for _, _, gated, _ in pairs):
-        return SUPPORTED, words
-    if any(gated["high"] > GROWING for _, _, gated, _ in pairs):
-        return OPEN, f"with gates it may grow ({words})"
-    if all(gated["low"] > rnn["high"] for _, _, gated, rnn in pairs):
-        return PARTLY, f"with gates it shrinks more slowly, but vanishes still ({words})"
-    if all(gated["high"] < rnn["low"] for _, _, gated, rnn in pairs):
-        return AGAINST, f"with gates it shrinks faster ({words})"
-    return OPEN, words
+        words = f"the rnn's does not surely vanish ({words})"
+    elif all(gated["low"] >= STEADY and gated["high"] <= GROWING for _, _, gated, _ in pairs):
+        verdict = SUPPORTED
+    elif any(gated["high"] > GROWING for _, _, gated, _ in pairs):
+        words = f"with gates it may grow ({words})"
+    elif all(gated["low"] > rnn["high"] for _, _, gated, rnn in pairs):
+        verdict, words = PARTLY, f"with gates it shrinks more slowly, but vanishes still ({words})"
+    elif all(gated["high"] < rnn["low"] for _, _, gated, rnn in pairs):
+        verdict, words = AGAINST, f"with gates it shrinks faster ({words})"
+    verdict, words = _of_both(verdict, words, {cell for cell, _, _, _ in pairs})
+    return _by_first_weights(verdict, words, [where for _, where, _, _ in pairs])
+
+
+def _by_first_weights(verdict: str, words: str, measured: Collection[str]) -> tuple[str, str]:
+    """Less sure where no trained model was measured: first weights tell of their draw."""
+    if any(not where.endswith("untrained") for where in measured):
+        return verdict, words
+    words += (
+        "; so it is with first weights, which tell of how they are drawn; trained models were not "
+        "measured"
+    )
+    return {SUPPORTED: PARTLY, AGAINST: OPEN}.get(verdict, verdict), words
+
+
+def _of_both(verdict: str, words: str, cells: Collection[str]) -> tuple[str, str]:
+    """Less sure where one gated cell stands for both."""
+    missing = [cell for cell in GATED if cell not in cells]
+    if verdict != SUPPORTED or not missing:
+        return verdict, words
+    return PARTLY, f"{words}; {listed(missing)} was not measured"
 
 
 def _long(numbers: Values) -> tuple[str, str] | None:
     """Fisher's exact test of every problem and gated cell against the rnn. All of them together
     need no adjustment, one among them does: Holm's."""
-    pairs, words = [], []
+    pairs, words, measured = [], [], set()
     for problem, cells in numbers.items():
-        gated = [cell for cell in ("gru", "lstm") if cell in cells]
+        gated = [cell for cell in GATED if cell in cells]
         if "rnn" not in cells or not gated:
             continue
         rnn = cells["rnn"]
         told = [f"{cell} {cells[cell]['solved']} of {cells[cell]['runs']}" for cell in gated]
         words.append(f"{problem}: rnn solved {rnn['solved']} of {rnn['runs']}, {', '.join(told)}")
         pairs += [(cells[cell], rnn) for cell in gated]
+        measured |= set(gated)
     if not words:
         return None
     more = [_more(gated, rnn) for gated, rnn in pairs]
     fewer = [_more(rnn, gated) for gated, rnn in pairs]
     told_all = "; ".join(words)
     if max(more) < LEVEL:
-        return SUPPORTED, told_all
+        return _of_both(SUPPORTED, told_all, measured)
     ahead, behind = min(holm(more)) < LEVEL, min(holm(fewer)) < LEVEL
     if ahead and behind:
         return OPEN, f"it depends on the problem ({told_all})"

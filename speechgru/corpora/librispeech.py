@@ -98,10 +98,12 @@ def _carve(source: Path, speakers: set[str]) -> dict[str, str]:
 
 
 def _sexes(source: Path) -> dict[str, str]:
-    """Speaker → "F" or "M", from SPEAKERS.TXT in the folder or the one above it."""
-    for file in (source / "SPEAKERS.TXT", source.parent / "SPEAKERS.TXT"):
-        if file.is_file():
-            lines = [line for line in read_lines(file) if not line.startswith(";")]
-            fields = [[field.strip() for field in line.split("|")] for line in lines]
-            return {field[0]: field[1] for field in fields if len(field) > 2}
-    return {}
+    """Speaker → "F" or "M", from every SPEAKERS.TXT in the folder, below it or just above it."""
+    name = "SPEAKERS.TXT"
+    sexes: dict[str, str] = {}
+    above = source.parent / name
+    for file in [above] * above.is_file() + sorted(p for p in files_of(source) if p.name == name):
+        lines = [line for line in read_lines(file) if not line.startswith(";")]
+        fields = [[field.strip() for field in line.split("|")] for line in lines]
+        sexes |= {field[0]: field[1] for field in fields if len(field) > 2}
+    return sexes

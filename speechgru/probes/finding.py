@@ -118,6 +118,19 @@ def complete(rows: Rows, jobs: Sequence[Job], show: Show) -> list[Row]:
     return found
 
 
+def grouped(rows: Sequence[Row], label: Callable[[Row], str]) -> dict[str, list[Row]]:
+    """Rows that may be summed up together: of one label and of models of one shape, which the
+    label names where it has several."""
+    shapes: dict[str, set[str]] = {}
+    for row in rows:
+        shapes.setdefault(label(row), set()).add(row.get("shape", ""))
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        name, shape = label(row), row.get("shape", "")
+        found.setdefault(f"{name} ({shape})" if len(shapes[name]) > 1 else name, []).append(row)
+    return found
+
+
 def rounded(value: Any) -> Any:
     """Floats to four digits, in lists and mappings too; NaN and infinity to None."""
     if isinstance(value, float):

@@ -34,6 +34,7 @@ from speechgru.probes.finding import (
     banded,
     chart,
     complete,
+    grouped,
     spread,
 )
 from speechgru.probes.subjects import (
@@ -200,20 +201,23 @@ def _measure(subject: Subject, state: str, manifest: Path, utterances: int) -> R
     bundle = subject.bundle if state == "trained" else untrained(subject)
     sounds = utterance_features(bundle, some_utterances(manifest, utterances))
     layers = [[tau * subject.frame_ms for tau in layer] for layer in time_constants(bundle, sounds)]
-    return {"layers_ms": [np.quantile(layer, SHARES).tolist() for layer in layers]}
+    quantiles = [np.quantile(layer, SHARES).tolist() for layer in layers]
+    return {"layers_ms": quantiles, "shape": subject.shape}
 
 
 def summarise(rows: Sequence[Row]) -> Finding:
     numbers: dict[str, Any] = {}
     lines: dict[int, list[Series]] = {}
     told: dict[int, list[tuple[str, ...]]] = {}
-    for cell, state in dict.fromkeys((row["cell"], row["state"]) for row in rows):
-        models = [row for row in rows if (row["cell"], row["state"]) == (cell, state)]
-        label = f"{cell}, {WHEN[state]}"
+    for label, models in grouped(rows, lambda row: f"{row['cell']}, {WHEN[row['state']]}").items():
+        cell, state = models[0]["cell"], models[0]["state"]
         numbers[label] = []
         for place in range(max(len(row["layers_ms"]) for row in models)):
             curves = [row["layers_ms"][place] for row in models if place < len(row["layers_ms"])]
-            spreads = {f"p{share}": spread([c[share // 2] for c in curves]) for share in TOLD}
+            spreads = {
+                f"p{share}": spread([c[SHARES.index(share / 100)] for c in curves])
+                for share in TOLD
+            }
             found = {share: asdict(each) for share, each in spreads.items()}
             numbers[label].append({"layer": place + 1, "models": len(curves), "ms": found})
             cells = (spreads["p50"].told(), spreads["p90"].told(), str(len(curves)))

@@ -1,16 +1,19 @@
-"""How far back the gradient of an emitted label reaches.
+"""How far back the gradient of a label's log-probability reaches.
 
-g[k] = ‖∂ log p_t(y_t) / ∂ x_{t−k}‖₂,   y_t = argmax p_t
+g[k] = ‖∂ log p_t(y_t) / ∂ x_{t−k}‖₂
 
-for the labels a one-way model emits, where x_{t−k} is what the model frame k before t reads
-(`factor` frames of features). Through h' = φ(W x + U h) it is a product of k Jacobians diag(φ')·U,
-which shrinks or grows as a power of k (Bengio, Simard & Frasconi 1994, "Learning long-term
-dependencies with gradient descent is difficult"; Pascanu, Mikolov & Bengio 2013, arXiv 1211.5063).
+for labels of a one-way model, where x_{t−k} is what the model frame k before t reads (`factor`
+frames of features). On speech y_t is a label that the trained model emits at t, whichever model is
+looked at; on noise the most probable token, which may be the blank. Through h' = φ(W x + U h) it is
+a product of k Jacobians diag(φ')·U, which shrinks or grows as a power of k (Bengio, Simard &
+Frasconi 1994, "Learning long-term dependencies with gradient descent is difficult"; Pascanu,
+Mikolov & Bengio 2013, arXiv 1211.5063).
 
 Design choices:
 - Each label's curve is divided by its own largest value, so that a confident model, whose every
   gradient is small, compares with a doubtful one. Then the median over labels.
-- Float64 throughout: 500 factors of 0.5 are 3e-151, which float32 calls zero.
+- Float64 throughout: a confident model's 1 − p is lost in float32, and 500 factors of 0.5 are
+  3e-151, which float32 calls zero.
 """
 
 import copy
@@ -36,15 +39,15 @@ class Reach:
 
     lags: list[int]  # k, in model frames
     relative: list[float | None]  # g[k] over its largest value; None: fewer than FEWEST labels
-    largest: float | None  # of g
-    half: float | None  # frames back within which half of the sum of g lies
-    ninety: float | None  # the same for nine tenths
+    ninety: float | None  # frames back within which nine tenths of the sum of g lie
     labels: int
-    overflowed: int  # labels left out: the model's outputs or gradients are no longer numbers
+    overflowed: int  # labels left out: outputs or gradients are no longer numbers, or all zero
 
 
-def gradient_norms(model: RecurrentCTC, features: Tensor, frames: Sequence[int]) -> Tensor:
-    """g of the most probable label at each of `frames` (model frames) of one utterance.
+def gradient_norms(
+    model: RecurrentCTC, features: Tensor, frames: Sequence[int], tokens: Tensor | None = None
+) -> Tensor:
+    """g of `tokens` (the most probable ones if None) at `frames` (model frames) of one utterance.
 
     features (feature frames, size) → (len(frames), model frames) float64; [i, k] is g[k] of label
     i, and zero where k reaches before the beginning. The model must be float64 and one-way. (What
@@ -53,7 +56,8 @@ def gradient_norms(model: RecurrentCTC, features: Tensor, frames: Sequence[int])
     count, factor = len(frames), model.recipe.factor
     x = features.double().repeat(count, 1, 1).requires_grad_()
     log_probs, _ = model(x, torch.full((count,), len(features)))
-    chosen = log_probs[torch.arange(count), torch.tensor(frames)].amax(-1)
+    asked = log_probs[torch.arange(count), torch.tensor(frames)]
+    chosen = asked.amax(-1) if tokens is None else asked.gather(1, tokens[:, None])
     (gradient,) = torch.autograd.grad(chosen.sum(), x)
     blocks = torch.nn.functional.pad(gradient, (0, 0, 0, -len(features) % factor))
     blocks = blocks.reshape(count, -1, factor * features.shape[1])
@@ -65,29 +69,20 @@ def gradient_norms(model: RecurrentCTC, features: Tensor, frames: Sequence[int])
 
 def summarise(curves: Sequence[Tensor], steps: int) -> Reach:
     """Medians over labels. Each curve holds one label's g[0], …, g[t]."""
-    finite = [curve for curve in curves if bool(curve.isfinite().all())]
-    scaled = [curve / curve.max().clamp(min=TINY) for curve in finite]
+    told = [curve for curve in curves if bool(curve.isfinite().all()) and bool(curve.any())]
+    scaled = [curve / curve.max() for curve in told]
     lags = lag_grid(steps)
     relative: list[float | None] = []
     for lag in lags:
         values = [float(curve[lag]) for curve in scaled if lag < len(curve)]
         relative.append(float(np.median(values)) if len(values) >= FEWEST else None)
-    if not finite:
-        return Reach(lags, relative, None, None, None, 0, len(curves))
-    return Reach(
-        lags,
-        relative,
-        float(np.median([float(curve.max()) for curve in finite])),
-        float(np.median([within(curve, 0.5) for curve in finite])),
-        float(np.median([within(curve, 0.9) for curve in finite])),
-        len(finite),
-        len(curves) - len(finite),
-    )
+    ninety = float(np.median([within(curve, 0.9) for curve in told])) if told else None
+    return Reach(lags, relative, ninety, len(told), len(curves) - len(told))
 
 
 def within(curve: Tensor, share: float) -> int:
     """The smallest k with g[0] + … + g[k] ≥ `share` of the whole sum."""
-    parts = curve.double() / curve.max().clamp(min=TINY)
+    parts = curve.double() / curve.max()
     return int((parts.cumsum(0) < share * parts.sum()).sum())
 
 
@@ -136,7 +131,8 @@ def speech_reach(
             log_probs, _ = trained.model(features[None], torch.tensor([len(features)]))
         frames = emissions(log_probs[0], trained.vocabulary.blank)[-LABELS:]
         if frames:
-            norms = gradient_norms(twin, features, frames)
+            tokens = log_probs[0, frames].argmax(-1)
+            norms = gradient_norms(twin, features, frames, tokens)
             curves += [row[: t + 1] for row, t in zip(norms, frames, strict=True)]
     if not curves:
         raise SpeechgruError("the model emits no label on any of these utterances: train it longer")

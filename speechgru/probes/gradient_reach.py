@@ -22,6 +22,7 @@ from speechgru.probes.finding import (
     banded,
     chart,
     complete,
+    grouped,
     spread,
 )
 from speechgru.probes.gradient import Reach, exact, noise_reach, speech_reach
@@ -39,15 +40,20 @@ from speechgru.probes.subjects import (
 )
 from speechgru.recipe import ModelRecipe
 
+NO_GAIN = ("mingru", "minlstm", "indrnn")
 FEATURES, TOKENS = 40, 30  # of models that are not read from a run
 TOLD = (10, 100, 400)  # distances that the words and numbers give
 INPUTS = {"noise": "noise", "utterances": "utterances", "joined": "joined utterances"}
 METHOD = (
-    "Norm of the gradient of the log-probability of the label that a one-way model emits at frame "
-    "t, with respect to what model frame t − k reads, divided by the largest over k; median over "
-    "labels. Noise: white, unit variance, at the last frames. Utterances: at the frames where the "
-    "trained model emits a label. `per_frame` is the factor by which the norm changes from one "
-    "frame to the next further back, beyond 20 frames: below 1 it vanishes, above 1 it explodes."
+    "Norm of the gradient of a label's log-probability at frame t of a one-way model, with respect "
+    "to what model frame t − k reads, divided by the largest over k; median over labels. Noise: "
+    "white, unit variance; the most probable token (blank included) at the last 16 frames. "
+    "Utterances: the labels that the trained model emits, in both states; how many frames hold "
+    "nine tenths is not told, since a label cannot reach back beyond the beginning. “× a frame” is "
+    "the factor by which the norm changes from one frame to the next further back, beyond 20 "
+    "frames: below 1 it vanishes, above 1 it explodes. Labels whose gradient is nothing but zeros "
+    "(the model is as sure as a number can be), or no number, are left out. An untrained Li-GRU "
+    "has no statistics yet and normalises nothing."
 )
 
 
@@ -56,7 +62,8 @@ class Fresh:
     """Untrained one-way models to be made for each cell, gain and seed (1, 2, …): the cell and a
     linear head, nothing else.
 
-    A gain multiplies the recurrent weights after the usual draw.
+    A gain multiplies the recurrent weights after the usual draw, of cells that have any which
+    they do not clip (NO_GAIN names the others; they are made without gain alone).
     """
 
     cells: tuple[str, ...] = ()
@@ -101,13 +108,15 @@ def probe_gradient_reach(
 
 def _fresh_jobs(fresh: Fresh, steps: int) -> Iterator[Job]:
     for gain in fresh.gains:
-        for cell in fresh.cells:
+        for cell in [name for name in fresh.cells if gain == 1 or name not in NO_GAIN]:
             for seed in range(1, fresh.seeds + 1):
                 key = {
                     "input": "noise", "state": "initial", "cell": cell, "seed": seed, "gain": gain,
                     "layers": fresh.layers, "width": fresh.width, "steps": steps,
                 }  # fmt: skip
-                yield Job(key, partial(_on_noise, partial(fresh.make, cell, seed, gain), steps))
+                make = partial(fresh.make, cell, seed, gain)
+                shape = f"{fresh.layers} × {fresh.width}, only to be probed"
+                yield Job(key, partial(_on_noise, make, steps, shape))
 
 
 def _subject_jobs(
@@ -122,7 +131,7 @@ def _subject_jobs(
                 "model": subject.digest, "frame_ms": subject.frame_ms, "steps": steps,
             }  # fmt: skip
             make = partial(_model, subject, state)
-            yield Job(key | {"input": "noise"}, partial(_on_noise, make, steps))
+            yield Job(key | {"input": "noise"}, partial(_on_noise, make, steps, subject.shape))
             if manifest is None:
                 continue
             key |= {"manifest": digest(manifest), "utterances": utterances}
@@ -135,8 +144,8 @@ def _model(subject: Subject, state: str) -> RecurrentCTC:
     return subject.bundle.model if state == "trained" else untrained(subject).model
 
 
-def _on_noise(make: partial[RecurrentCTC], steps: int) -> Row:
-    return asdict(noise_reach(make(), steps))
+def _on_noise(make: partial[RecurrentCTC], steps: int, shape: str) -> Row:
+    return asdict(noise_reach(make(), steps)) | {"shape": shape}
 
 
 def _on_speech(
@@ -148,7 +157,7 @@ def _on_speech(
     else:
         sounds = utterance_features(bundle, chosen)
     reach: Reach = speech_reach(_model(subject, state), bundle, sounds, steps)
-    return asdict(reach)
+    return asdict(reach) | {"shape": subject.shape}
 
 
 # Summing up --------------------------------------------------------------------------------------
@@ -163,7 +172,8 @@ def summarise(rows: Sequence[Row]) -> Finding:
         group = [row for row in rows if (row["input"], row["gain"]) == (kind, gain)]
         where = INPUTS[kind] + ("" if gain == 1 else f", recurrent weights × {gain:g}")
         name = f"gradient-reach-{kind}" + ("" if gain == 1 else f"-gain-{gain:g}")
-        labels = _by_label(group)
+        named = any(row["state"] == "trained" for row in rows)
+        labels = grouped(group, partial(_label, named))
         numbers[name] = {label: _figures(models) for label, models in labels.items()}
         lines: list[Series] = []
         for label, models in labels.items():
@@ -171,7 +181,8 @@ def summarise(rows: Sequence[Row]) -> Finding:
             lags, curves = _aligned(models)
             lines.append(banded(label, lags, curves, colour(models[0]["cell"]), dashed))
         title = f"Gradient of an emitted label by distance, on {where}"
-        tables.append(_table(f"{title}: norm / its largest", numbers[name]))
+        whole = kind != "utterances"
+        tables.append(_table(f"{title}: norm / its largest", numbers[name], whole))
         figures[name] = chart(
             title, lines, Axis("model frames back"),
             Axis("gradient norm / its largest", True, 1e-12, 1),
@@ -183,28 +194,26 @@ def summarise(rows: Sequence[Row]) -> Finding:
     )
 
 
-def _table(caption: str, numbers: dict[str, Any]) -> Table:
+def _label(named: bool, row: Row) -> str:
+    """ "gru", or "gru, trained" and "gru, untrained" where there are trained ones."""
+    return f"{row['cell']}, {WHEN[row['state']]}" if named else str(row["cell"])
+
+
+def _table(caption: str, numbers: dict[str, Any], whole: bool) -> Table:
+    """`whole`: labels stand far enough behind the beginning for all of their reach to be seen."""
     far = [lag for lag in map(str, TOLD) if any(lag in found["at"] for found in numbers.values())]
     head = ("models of", *(f"{lag} frames back" for lag in far), "nine tenths within, frames",
             "× a frame, beyond 20", "how many")  # fmt: skip
     rows = []
     for label, found in numbers.items():
-        lost = f" ({found['overflowed']} overflow float32)" if found["overflowed"] else ""
         cells = [Spread(**found["at"][lag]).told(2) if lag in found["at"] else "–" for lag in far]
         cells += [Spread(**found[key]).told() if key in found else "–"
                   for key in ("ninety", "per_frame")]  # fmt: skip
+        if not whole:
+            cells[-2] = "–"
+        lost = f" ({found['left_out']} labels left out)" if found["left_out"] else ""
         rows.append((label, *cells, f"{found['models']}{lost}"))
     return Table(caption, head, tuple(rows))
-
-
-def _by_label(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """ "gru", or "gru, trained" and "gru, untrained" where there are trained ones."""
-    found: dict[str, list[Row]] = {}
-    named = any(row["state"] == "trained" for row in rows)
-    for row in rows:
-        label = f"{row['cell']}, {WHEN[row['state']]}" if named else row["cell"]
-        found.setdefault(label, []).append(row)
-    return found
 
 
 def _aligned(models: Sequence[Row]) -> tuple[list[int], list[list[float | None]]]:
@@ -224,7 +233,7 @@ def _figures(models: Sequence[Row]) -> dict[str, Any]:
         if known and len(known) == len(values):
             at[str(lag)] = asdict(spread(known))
     found: dict[str, Any] = {"models": len(models), "at": at}
-    found["overflowed"] = sum(row["ninety"] is None for row in models)
+    found["left_out"] = sum(row["overflowed"] for row in models)
     for name, values in {
         "ninety": [row["ninety"] for row in models],
         "per_frame": [per_frame(row["lags"], row["relative"]) for row in models],

@@ -32,6 +32,7 @@ from speechgru.probes.finding import (
     banded,
     chart,
     complete,
+    grouped,
     spread,
 )
 from speechgru.probes.subjects import CLAIMS, Subject, colour, digest, some_utterances
@@ -118,8 +119,14 @@ def probe_length(
                 "frame_ms": subject.frame_ms, "manifest": digest(manifest),
                 "utterances": len(chosen), "context": context, "bins": bins,
             }  # fmt: skip
-            jobs.append(Job(key, partial(measure, subject.bundle, chosen, context, bins)))
+            jobs.append(Job(key, partial(_measure, subject, chosen, context, bins)))
     return summarise(complete(rows, jobs, show), bins)
+
+
+def _measure(
+    subject: Subject, utterances: Sequence[Utterance], context: int | None, bins: int
+) -> Row:
+    return measure(subject.bundle, utterances, context, bins) | {"shape": subject.shape}
 
 
 def measure(bundle: Bundle, utterances: Sequence[Utterance], context: int | None, bins: int) -> Row:
@@ -154,14 +161,18 @@ def by_length(score: Score, seconds: dict[str, float], bins: int) -> list[Row]:
 
 
 def summarise(rows: Sequence[Row], bins: int) -> Finding:
-    cells = dict.fromkeys(row["cell"] for row in rows)
-    mine = {cell: [row for row in rows if row["cell"] == cell] for cell in cells}
-    lengths = {cell: _by_length(models) for cell, models in mine.items()}
-    contexts = {cell: _by_context(models) for cell, models in mine.items()}
-    tables = (_table("length of utterance", lengths), _table("context heard", contexts))
+    mine = grouped(rows, lambda row: str(row["cell"]))
+    colours = {label: colour(models[0]["cell"]) for label, models in mine.items()}
+    lengths = {label: _by_length(models) for label, models in mine.items()}
+    contexts = {label: _by_context(models) for label, models in mine.items()}
+    unread = max(row.get("failed", 0) for row in rows)
+    lost = f" ({unread} of them cannot be read)" if unread else ""
+    tables = (
+        _table(f"length of utterance{lost}", lengths), _table(f"context heard{lost}", contexts)
+    )  # fmt: skip
     figures = {
-        "wer-by-length": _chart("length of utterance", "seconds", lengths, tables[0]),
-        "wer-by-context": _chart("context heard", "context, s", contexts, tables[1]),
+        "wer-by-length": _chart("length of utterance", "seconds", lengths, colours, tables[0]),
+        "wer-by-context": _chart("context heard", "context, s", contexts, colours, tables[1]),
     }
     numbers = {
         name: {cell: [asdict(point) for point in points] for cell, points in found.items()}
@@ -177,12 +188,13 @@ class Point:
 
     seconds: float | None  # None: everything heard
     wers: list[float]  # one a model
+    words: int | None = None  # of the reference; None: of all utterances
 
 
 def _by_length(models: Sequence[Row]) -> list[Point]:
     whole = [row["by_length"] for row in models if row["context"] is None]
     return [
-        Point(groups[0]["seconds"], [group["wer"] for group in groups])
+        Point(groups[0]["seconds"], [group["wer"] for group in groups], groups[0]["words"])
         for groups in zip(*whole, strict=True)
     ]
 
@@ -195,13 +207,15 @@ def _by_context(models: Sequence[Row]) -> list[Point]:
     return [Point(context, wers) for context, wers in found.items()]
 
 
-def _chart(by: str, unit: str, found: dict[str, list[Point]], table: Table) -> str:
+def _chart(
+    by: str, unit: str, found: dict[str, list[Point]], colours: dict[str, int], table: Table
+) -> str:
     lines: list[Series] = []
-    for cell, points in found.items():
+    for label, points in found.items():
         placed = [point for point in points if point.seconds is not None]
         curves = zip(*([100 * wer for wer in point.wers] for point in placed), strict=True)
         seconds = [point.seconds or 0.0 for point in placed]
-        lines.append(banded(cell, seconds, list(curves), colour(cell)))
+        lines.append(banded(label, seconds, list(curves), colours[label]))
     return chart(
         f"Word error rate by {by}", lines, Axis(unit, low=0), Axis("WER, %", low=0),
         "models of a cell", table.lines(),
@@ -209,8 +223,11 @@ def _chart(by: str, unit: str, found: dict[str, list[Point]], table: Table) -> s
 
 
 def _table(by: str, found: dict[str, list[Point]]) -> Table:
-    places = dict.fromkeys(point.seconds for points in found.values() for point in points)
-    head = ("cell", *("everything" if at is None else f"{at:.3g} s" for at in places))
+    places = {point.seconds: point.words for points in found.values() for point in points}
+    head = ["cell"]
+    for at, words in places.items():
+        of = "" if words is None else f" ({words} words)"
+        head.append("everything" if at is None else f"{at:.3g} s{of}")
     rows = []
     for cell, points in found.items():
         told = {
@@ -218,4 +235,4 @@ def _table(by: str, found: dict[str, list[Point]]) -> Table:
             for point in points
         }
         rows.append((cell, *(told.get(at, "–") for at in places)))
-    return Table(f"WER % by {by}", head, tuple(rows))
+    return Table(f"WER % by {by}", tuple(head), tuple(rows))

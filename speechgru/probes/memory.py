@@ -40,8 +40,9 @@ SETTINGS = ("updates", "every", "width", "batch", "clip")
 METHOD = (
     "One layer of {width} units, Adam with gradients clipped to norm "
     "{clip:g}, {batch} new sequences an update, at most {updates} updates; a run ends when its "
-    "error on {held_out} held-out sequences falls below the criterion, and its curve goes on with "
-    "that value. Criterion and chance: {criteria}."
+    "error on {held_out} held-out sequences falls below the criterion, or when it leaves the "
+    "numbers, and its curve goes on with its last error (chance, if it had none). Criterion "
+    "and chance: {criteria}."
 )
 
 
@@ -50,7 +51,7 @@ class Plan:
     """Every task × length × learning rate × cell × seed (1, 2, …) is one run."""
 
     tasks: tuple[str, ...] = ("adding",)
-    lengths: tuple[int, ...] = (100,)  # frames, at most 400 or so: see the module's docstring
+    lengths: tuple[int, ...] = (100,)  # frames
     cells: tuple[str, ...] = ("rnn", "rnn_relu", "gru", "lstm")
     seeds: int = 5
     updates: int = 2000
@@ -104,7 +105,7 @@ def probe_memory(plan: Plan, rows: Rows, show: Show) -> Finding:
 
 def run(plan: Plan, task: Task, length: int, rate: float, cell: str, seed: int) -> Row:
     """One training: held-out errors, the update that solved the task (None: never), the largest
-    gradient norm before clipping, and whether the loss left the numbers."""
+    gradient norm before clipping, and whether a gradient or an error left the numbers."""
     torch.manual_seed(seed)
     model = Reader(cell, task, plan.width)
     optimiser = torch.optim.Adam(model.parameters(), lr=rate)
@@ -126,6 +127,8 @@ def run(plan: Plan, task: Task, length: int, rate: float, cell: str, seed: int) 
             with torch.inference_mode():
                 errors.append(task.error(model(x_held), y_held))
             model.train()
+            if not np.isfinite(errors[-1]):
+                return _row(errors[:-1], None, largest, failed=True)
             if errors[-1] < task.solved:
                 return _row(errors, update, largest)
     return _row(errors, None, largest)

@@ -43,6 +43,13 @@ class Subject:
         """Milliseconds a model frame."""
         return self.bundle.blueprint.features.hop_ms * self.bundle.blueprint.model.factor
 
+    @property
+    def shape(self) -> str:
+        """What tells models of one cell apart, beside their weights."""
+        model = self.bundle.blueprint.model
+        ways = "two-way" if model.bidirectional else "one-way"
+        return f"{model.layers} × {model.width} {ways}, {self.frame_ms:g} ms frames"
+
 
 def load_subjects(runs: Sequence[Path]) -> list[Subject]:
     """Read runs or model files. Raises CheckpointError for what is none."""

@@ -48,7 +48,7 @@ def draw_adding(batch: int, frames: int, rng: np.random.Generator) -> tuple[Tens
 def draw_copy(batch: int, frames: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Ten letters out of eight, blanks, a mark ten frames before the end; from the mark on the ten
     letters are to be said again. One-hot inputs; targets (batch, frames) int64 are blank before
-    (Arjovsky et al. 2016, §4.1, whose T is frames − 20)."""
+    (Arjovsky et al. 2016, §4.1, whose T is frames − 20 and whose mark comes one frame earlier)."""
     letters = rng.integers(0, LETTERS, (batch, RECALLED))
     symbols = np.full((batch, frames), BLANK)
     targets = symbols.copy()

@@ -325,12 +325,39 @@ def test_scan_stays_exact_over_long_sequences() -> None:
     assert (scan(1 - gate, b).double() - exact).abs().max() < 2e-6
 
 
-def test_minimal_cells_forget_in_full_precision_under_autocast() -> None:
-    layer = make_layer("mingru", False, "fused").float()
-    x, lengths = padded_batch([40])
+@pytest.mark.parametrize(
+    ("name", "road", "biases"),  # a candidate of zero, and gates that keep σ(7) of the memory
+    [("mingru", "fused", (-7, -30)), ("minlstm", "fused", (20, -7, -30)),
+     ("ligru", "unroll", (7, -30))],
+)  # fmt: skip
+def test_gates_near_one_forget_under_autocast(name: str, road: str, biases: tuple[int]) -> None:
+    """σ(7) = 0.9991 is 1 in bfloat16."""
+    layer = make_layer(name, False, road).float().eval()
+    for parameter in layer.parameters():
+        parameter.data.zero_()
+    cell = layer.directions[0]
+    cell.bias_ih.data = torch.tensor(biases).repeat_interleave(4).float()
+    if name == "ligru":
+        cell.running_mean.zero_()
     with torch.autocast("cpu", torch.bfloat16):
-        y, (h,) = layer(x.float(), lengths, layer.initial_state(1))
+        y, (h,) = layer(torch.zeros(1, 40, 5), torch.tensor([40]), (torch.ones(1, 1, 4),))
     assert y.dtype == h.dtype == torch.float32
+    assert h[0, 0].tolist() == pytest.approx([0.99909**40] * 4, abs=2e-3)
+
+
+def test_first_values() -> None:
+    """Weights are drawn by one rule, U(−1/√H, 1/√H); what other papers fix stands apart."""
+    torch.manual_seed(1)
+    fixed = {"gain": 1, "gain_ih": 1, "gain_hh": 1, "gain_c": 1, "bias_c": 0}
+    for name, make in CELLS.items():
+        for tensor_name, tensor in make(9, 64).named_parameters():
+            if tensor_name in fixed:
+                assert (tensor == fixed[tensor_name]).all(), name
+            else:
+                low = 0 if (name, tensor_name) == ("indrnn", "weight_hh") else -1 / 8
+                high = 1 if low == 0 else 1 / 8
+                assert low <= tensor.min() < 0.2 * high, (name, tensor_name)
+                assert 0.8 * high < tensor.max() <= high, (name, tensor_name)
 
 
 @WAYS

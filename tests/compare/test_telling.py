@@ -88,12 +88,17 @@ def test_who_must_choose_is_told_what_it_may_cost(results):
     assert "If you must choose now, take gru." in text
     assert "lstm −2.00 to +12.00 and cifg −5.00 to +15.00." in text  # the rnn is worse than a cifg
 
+    results["systems"][1]["failed_runs"] = 2
+    text = words_of(answer(results))
+    assert "lowest WER, 10.00 % (without 2 of 4 runs, which failed);" in text
+    assert "Its WER is the lowest found (without 2 of 4 runs, which failed)." in text
+
     cost = {"fastest": "cpu", "share": 1.0, "roads": {"cpu": {"rtf_1_thread": 0.01}}}
     quick = cost | {"roads": {"cpu": {"rtf_1_thread": 0.008}}}
     results["timings"]["cost"] = {"rnn": cost, "gru": cost, "lstm": cost, "cifg": quick}
-    assert "Cifg transcribes in 0.80 × its time." in words_of(answer(results))
+    assert "With cifg transcribing takes 0.80 × its time." in words_of(answer(results))
     results["timings"]["cost"]["cifg"] = quick | {"share": 0.5}
-    assert "transcribes in" not in words_of(answer(results))
+    assert "transcribing takes" not in words_of(answer(results))
 
 
 @pytest.mark.parametrize("verdict", ["better", "worse"])
@@ -305,9 +310,26 @@ def reach(**per_frame: tuple[float, float]) -> Values:
     ],
 )
 def test_gradient_reach_judges_vanishing_and_its_cure(rnn, gru, vanishing, cured):
-    finding = reach(rnn=rnn, gru=gru)
+    finding = reach(rnn_trained=rnn, gru_trained=gru, lstm_trained=gru)
     assert [v[:2] for v in verdicts(VANISHING, [finding])] == [("gradient-reach", vanishing)]
     assert [v[:2] for v in verdicts(CURED, [finding])] == [("gradient-reach", cured)]
+
+
+def test_first_weights_and_one_gated_cell_support_a_claim_in_part():
+    gone, steady = (0.5, 0.6), (0.99, 1.0)
+    ((_, verdict, words),) = verdicts(VANISHING, [reach(rnn=gone)])
+    assert (verdict, "trained models were not measured" in words) == ("supported in part", True)
+    ((_, verdict, _),) = verdicts(VANISHING, [reach(rnn=(1.1, 1.2))])
+    assert verdict == NONE
+    ((_, verdict, _),) = verdicts(CURED, [reach(rnn=gone, gru=steady, lstm=steady)])
+    assert verdict == "supported in part"
+    ((_, verdict, words),) = verdicts(CURED, [reach(rnn_trained=gone, gru_trained=steady)])
+    assert (verdict, "lstm was not measured" in words) == ("supported in part", True)
+    numbers = {
+        "adding-100": {cell: {"runs": 5, "solved": n} for cell, n in (("rnn", 0), ("gru", 5))}
+    }
+    ((_, verdict, words),) = verdicts(LONG, [{"probe": "memory", "numbers": numbers}])
+    assert (verdict, "lstm was not measured" in words) == ("supported in part", True)
 
 
 def test_trained_models_say_more_than_untrained_ones_and_odd_weights_nothing():

@@ -20,10 +20,12 @@ def test_every_cell_is_known_to_have_gates_or_not() -> None:
 
 @pytest.mark.parametrize("name", LOG_KEEP)
 def test_f_is_what_the_memory_is_multiplied_by(name: str) -> None:
-    """With no recurrent weights, the memory's Jacobian is diag(f)."""
+    """The memory's Jacobian is diag(f): c's at any weights, h's without recurrent ones."""
     torch.manual_seed(3)
     cell = CELLS[name](5, 4).double().eval()
-    if "weight_hh" in dict(cell.named_parameters()):
+    for parameter in cell.parameters():
+        parameter.data.normal_()
+    if cell.states == 1 and "weight_hh" in dict(cell.named_parameters()):
         cell.weight_hh.data.zero_()
     gates_x = cell.project(torch.randn(1, 1, 5).double(), torch.ones(1, 1, dtype=torch.bool))[:, 0]
     before = tuple(torch.rand(1, 4).double() for _ in range(cell.states))
@@ -49,13 +51,17 @@ def test_recurrent_weights_move_the_gate(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["gru", "lstm"])
-def test_the_gate_is_the_one_the_step_uses(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "candidate"),  # its rows: n in r, z, n; g in i, f, g, o; n in z, n
+    [("gru", slice(8, 12)), ("gru_ln", slice(8, 12)), ("lstm", slice(8, 12)),
+     ("ligru", slice(4, 8))],
+)  # fmt: skip
+def test_the_gate_is_the_one_the_step_uses(name: str, candidate: slice) -> None:
     """A candidate of zero leaves m' = f ⊙ m, recurrent weights or not."""
     torch.manual_seed(5)
-    cell = CELLS[name](3, 4).double()
-    candidate = slice(8, 12)  # rows of n in GRU (r, z, n) and of g in LSTM (i, f, g, o)
+    cell = CELLS[name](3, 4).double().eval()
     for parameter in cell.parameters():
+        parameter.data.normal_()
         parameter.data[candidate] = 0
     gates_x = cell.project(torch.randn(2, 1, 3).double(), torch.ones(2, 1, dtype=torch.bool))[:, 0]
     state = tuple(torch.rand(2, 4).double() for _ in range(cell.states))
@@ -75,6 +81,23 @@ def test_time_constants_of_fixed_gates(tmp_path: Path) -> None:
     (taus,) = time_constants(subject.bundle, sounds)
     expected = [-1 / math.log(1 / (1 + math.exp(-b))) for b in biases.tolist()]
     assert taus == pytest.approx(expected * 2, rel=1e-4)
+
+
+def test_the_state_moves_on_and_the_other_direction_hears_the_end_first(tmp_path: Path) -> None:
+    (subject,) = load_subjects([write_subject(tmp_path / "m.safetensors", two_way=True)])
+    features = torch.randn(30, 20)
+    (taus,) = time_constants(subject.bundle, [features])
+    expected: list[float] = []
+    x = features.reshape(1, 15, 40)
+    for cell, heard in zip(
+        subject.bundle.model.recurrent_layers()[0].directions, (x, x.flip(1)), strict=True
+    ):
+        state, total = cell.initial_state(1), torch.zeros(8)
+        for frame in cell.project(heard, torch.ones(1, 15, dtype=torch.bool))[0]:
+            total += LOG_KEEP["gru"](cell, frame[None], state)[0].detach()
+            state = cell.step(frame[None], state)
+        expected += (-15 / total).tolist()
+    assert taus == pytest.approx(expected, rel=1e-4)
 
 
 def test_frames_not_utterances_are_averaged(tmp_path: Path) -> None:

@@ -11,7 +11,12 @@ from speechgru.errors import SpeechgruError
 from speechgru.model import RecurrentCTC
 from speechgru.probes import gradient
 from speechgru.probes.finding import Rows
-from speechgru.probes.gradient_reach import Fresh, per_frame, probe_gradient_reach
+from speechgru.probes.gradient_reach import (
+    Fresh,
+    per_frame,
+    probe_gradient_reach,
+    summarise,
+)
 from speechgru.probes.subjects import joined_features, load_subjects, some_utterances
 from speechgru.recipe import ModelRecipe
 
@@ -60,8 +65,6 @@ def test_frames_that_make_one_model_frame_count_as_one() -> None:
 def test_summary_of_a_geometric_curve() -> None:
     curves = [scale * 0.5 ** torch.arange(200.0).double() for scale in (1, 2, 4, 8, 16)]
     reach = gradient.summarise(curves, 200)
-    assert reach.largest == 4
-    assert reach.half == 0
     assert reach.ninety == 3  # 1 − 0.5⁴ = 0.9375 is the first past 0.9
     assert dict(zip(reach.lags, reach.relative, strict=True))[100] == pytest.approx(0.5**100)
     assert per_frame(reach.lags, reach.relative) == pytest.approx(0.5)
@@ -70,6 +73,26 @@ def test_summary_of_a_geometric_curve() -> None:
 def test_what_is_too_small_for_a_number_does_not_become_the_factor() -> None:
     assert per_frame([20, 30, 40], [1.0, 0.5**10, 0.0]) == pytest.approx(0.5)
     assert per_frame([20, 30], [1.0, 0.0]) is None
+
+
+def test_a_confident_label_has_a_gradient_too() -> None:
+    """1 − p = 3e-9 is nothing beside 1 in float32; curves of nothing but zeros are left out."""
+    model = linear_model(0.5)
+    model.head.bias.data = torch.tensor([0.0, 20.0]).double()
+    norms = gradient.gradient_norms(model, torch.full((3, 1), 0.1), [0])
+    assert norms[0, 0].item() == pytest.approx(2 * np.exp(-(20 - 2 * 0.1)), rel=1e-6, abs=0)
+    nothing = gradient.summarise([torch.zeros(9).double()] * 6, 9)
+    assert (nothing.ninety, nothing.labels, nothing.overflowed) == (None, 0, 6)
+
+
+def test_the_token_that_is_asked_for_is_looked_at() -> None:
+    """d log p(a)/dh and d log p(b)/dh of two labels are as their other's probabilities."""
+    model, x = linear_model(0.5), torch.full((3, 1), 0.1)
+    norms = [gradient.gradient_norms(model, x, [0], torch.tensor([k]))[0, 0] for k in (0, 1)]
+    p = 1 / (1 + np.exp(-(2 - 2 * 0.1)))  # of the second
+    assert norms[0] / norms[1] == pytest.approx(p / (1 - p), rel=1e-6)
+    likeliest = gradient.gradient_norms(model, x, [0])[0, 0]
+    assert likeliest == norms[1]
 
 
 def test_few_labels_give_no_median_and_what_is_no_number_is_left_out() -> None:
@@ -132,6 +155,31 @@ def test_joined_utterances_are_long_enough(tones: Path, tmp_path: Path) -> None:
     assert all(len(features) >= 120 for features in sounds)  # two feature frames a model frame
     with pytest.raises(SpeechgruError, match=r"shorter than 6000 model frames"):
         joined_features(subject.bundle, utterances, 6000)
+
+
+def test_fresh_models_and_others_are_not_summed_up_together(tones: Path, tmp_path: Path) -> None:
+    subjects = load_subjects([write_subject(tmp_path / "m.safetensors")])
+    fresh = Fresh(("gru",), seeds=2, width=6)
+    finding = probe_gradient_reach(fresh, subjects, None, Rows(None), lambda *_: None, 50)
+    (found,) = finding.numbers.values()
+    assert {label: values["models"] for label, values in found.items()} == {
+        "gru, untrained (1 × 6, only to be probed)": 2,
+        "gru, untrained (1 × 8 one-way, 20 ms frames)": 1,
+        "gru, trained": 1,
+    }
+
+
+def test_a_gain_is_for_recurrent_weights_that_take_it() -> None:
+    fresh = Fresh(("rnn", "mingru", "indrnn"), seeds=1, gains=(1.0, 3.0), width=6)
+    finding = probe_gradient_reach(fresh, [], None, Rows(None), lambda *_: None, 30)
+    assert set(finding.numbers["gradient-reach-noise"]) == {"rnn", "mingru", "indrnn"}
+    assert set(finding.numbers["gradient-reach-noise-gain-3"]) == {"rnn"}
+
+
+def test_labels_that_are_left_out_are_told() -> None:
+    row = {"input": "noise", "gain": 1.0, "state": "initial", "cell": "rnn", "lags": [0, 30],
+           "relative": [1.0, 0.1], "ninety": 1.0, "overflowed": 11}  # fmt: skip
+    assert summarise([row]).tables[0].rows[0][-1] == "1 (11 labels left out)"
 
 
 def test_two_way_models_and_empty_orders_are_refused(tmp_path: Path) -> None:

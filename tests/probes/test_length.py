@@ -9,7 +9,7 @@ from subject import write_subject
 from speechgru.batches import pad
 from speechgru.model import RecurrentCTC
 from speechgru.probes.finding import Rows
-from speechgru.probes.length import Truncated, by_length, measure, probe_length
+from speechgru.probes.length import Truncated, by_length, measure, probe_length, summarise
 from speechgru.probes.subjects import load_subjects, some_utterances
 from speechgru.scoring import score
 
@@ -96,3 +96,24 @@ def test_the_probe_sums_models_up(tones: Path, tmp_path: Path) -> None:
     assert all(len(point["wers"]) == 2 for point in points)
     assert len(finding.numbers["length"]["gru"]) == 2
     assert set(finding.figures) == {"wer-by-length", "wer-by-context"}
+
+
+def test_models_of_two_shapes_are_two_rows(tones: Path, tmp_path: Path) -> None:
+    one, two = (
+        write_subject(tmp_path / f"{ways}.safetensors", two_way=ways == 2) for ways in (1, 2)
+    )
+    finding = probe_length(
+        load_subjects([one, two]), tones / "test.jsonl", Rows(None), lambda *_: None,
+        contexts=(0, 4), bins=2, utterances=4,
+    )  # fmt: skip
+    for table in finding.tables:
+        shapes = [row[0] for row in table.rows]
+        assert shapes == [f"gru (1 × 8 {ways}-way, 20 ms frames)" for ways in ("one", "two")]
+    assert "words)" in finding.tables[0].head[1]
+
+
+def test_utterances_that_cannot_be_read_are_told() -> None:
+    group = {"seconds": 1.0, "words": 3, "wer": 0.5}
+    row = {"cell": "gru", "frame_ms": 20.0, "context": None, "wer": 0.5, "failed": 2,
+           "by_length": [group]}  # fmt: skip
+    assert "(2 of them cannot be read)" in summarise([row], 1).tables[0].caption

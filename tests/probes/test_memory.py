@@ -39,6 +39,18 @@ def test_a_run_that_leaves_the_numbers_is_reported() -> None:
     assert table.lines()[0].endswith("; runs that left the numbers 1")
 
 
+def test_an_error_that_is_no_number_ends_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = iter([0.2, math.inf])
+    broken = replace(TASKS["adding"], error=lambda *_: next(errors))
+    monkeypatch.setitem(TASKS, "adding", broken)
+    finding = probe_memory(SHORT, Rows(tmp_path / "rows.jsonl"), lambda *_: None)
+    found = finding.numbers["adding-4"]["gru"]
+    assert (found["failed"], found["error"]["median"]) == (1, 0.2)
+    assert probe_memory(SHORT, Rows(tmp_path / "rows.jsonl"), lambda *_: None) == finding
+
+
 def test_finished_runs_are_kept_and_others_added(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
