@@ -24,12 +24,11 @@ def cost_section(results: Values) -> Section:
     section.blocks += [
         Text(
             "Measured one variant after another on 1 or 2 threads, after all training; medians of "
-            "5. Not every cell has a `compiled` or `library` kernel: compare cells on the "
-            "`generic` one, which runs each cell's equations frame by frame, and kernels on the "
-            "fastest. RTF is processing time ÷ audio time; memory is what training steps take "
-            "beyond program and weights."
+            "5. Compare cells on the `generic` kernel, which runs each cell's equations frame by "
+            "frame: not every cell has a `compiled` or `library` one. RTF is processing time ÷ "
+            "audio time; memory is what training steps take beyond program and weights."
             + ("" if target is None else f" The target is dev WER {percent(target)} %: seconds an "
-               "epoch × median epochs to reach it.")
+               "epoch × epochs in which half of the runs reached it.")
             + f" Device: {', '.join(sorted({cost['device'] for cost in costs.values()}))}. "
             "Parameters and work stand in the terms."
         ),
@@ -94,9 +93,10 @@ def _megabytes(count: int | None) -> str:
 
 
 def _time_to_target(results: Values, name: str, per_epoch: float) -> str:
-    """Serial seconds an epoch × the median epochs to the target."""
+    """Serial seconds an epoch × epochs in which half of the runs reached the target."""
     values = results["trainability"]["systems"][name]
     updates, rows = values["median_updates_to_target"], values["curve"]
     if updates is None or not rows:
         return "not reached"
-    return f"{per_epoch * updates / rows[0]['updates']:.1f}"
+    epoch = min(rows, key=lambda row: abs(row["updates"] - updates))["epoch"]
+    return f"{per_epoch * epoch:.1f}"

@@ -24,8 +24,9 @@ def answer(results: Values) -> Section:
     section.blocks.append(
         Text(
             f"{len(question['variants'])} variants of one recipe differ in `{question['vary']}`. "
-            f"They are trained on {_trained(question)}. Word error rates (WER: words wrong, left "
-            f"out and added, in 100 words said) are measured on {_heard(results)}."
+            f"They are trained on {_trained(question)}{_hours(results)}. Word error rates (WER: "
+            "words wrong, left out and added, in 100 words said) are measured on "
+            f"{_heard(results)}."
         )
     )
     if results["pending"]:
@@ -44,7 +45,10 @@ def answer(results: Values) -> Section:
         ]  # fmt: skip
     if results["pairs"] and not question["learning_rates"] and question["vary"] == CELL:
         section.blocks.append(
-            Text("All this at one learning rate, tuned for none of the cells: see the terms.")
+            Text(
+                "One learning rate served all cells and was tuned for none of them: tuning "
+                "(`--tune lr`) may change their order."
+            )
         )
     scored = sum("wer" in row for row in results["systems"])
     if results["pairs"] and len(results["pairs"]) < scored * (scored - 1) // 2:
@@ -52,9 +56,9 @@ def answer(results: Values) -> Section:
     if len(results["pairs"]) > 1:
         section.blocks.append(
             Text(
-                "Of pairs that do not differ, one in twenty would seem to, so p is adjusted for "
-                "the number of pairs (Holm's method) before anything is said; intervals are not. "
-                "“No difference shown” does not mean equal: this much data cannot tell."
+                "Several tests raise more false alarms than one, so verdicts use p adjusted for "
+                "the number of pairs (Holm's method); intervals are of one pair by itself. “No "
+                "difference shown” does not mean equal: this much data cannot tell."
             )
         )
     return section
@@ -78,6 +82,12 @@ def _trained(question: Values) -> str:
     return f"{listed([short_path(path) for path in dict.fromkeys(everyone)])} together"
 
 
+def _hours(results: Values) -> str:
+    """Of the first variant: where others trained on other sound, the terms say so."""
+    hours = list(results["systems"][0]["train_hours"].values())
+    return f" ({sum(hours) / len(hours):.2g} hours of sound)" if hours else ""
+
+
 def _heard(results: Values) -> str:
     question = results["question"]
     if question["folds"]:
@@ -86,7 +96,7 @@ def _heard(results: Values) -> str:
             "without that speaker; the words of all are pooled"
         )
     if question["test"]:
-        return f"{short_path(question['test'])}, which no choice was made on"
+        return f"{short_path(question['test'])}, which was used for no choice"
     return (
         f"{short_path(question['recipe']['data']['dev'])}, on which the best epoch was chosen too, "
         "since no test was given: rates on new speech will be higher"
@@ -97,7 +107,7 @@ def _summary(results: Values) -> Verdict:
     """Who has the lowest WER, and from whom that is shown to differ."""
     if not results["pairs"]:
         return Verdict("No two variants have results that can be compared.")
-    best = _lowest(results)
+    best, worse = _lowest(results), _worse(results)
     found: dict[str, list[str]] = {"better": [], "equivalent": [], NO_DIFFERENCE: []}
     for other, pair in _others(results, best["name"]).items():
         shown = "better" if pair["verdict"] in ("better", "worse") else pair["verdict"]
@@ -108,12 +118,19 @@ def _summary(results: Values) -> Verdict:
         parts.append(f"it is shown to be better than {listed(found['better'])}")
     if found["equivalent"]:
         parts.append(f"it is equivalent to {listed(found['equivalent'])}")
-    if found[NO_DIFFERENCE]:
-        parts.append(f"no difference is shown between it and {listed(found[NO_DIFFERENCE])}")
     if len(found["better"]) == len(results["question"]["variants"]) - 1:
         return Verdict(f"{best['name']} is the best of these.", f"Its WER is {rate}; {parts[0]}.")
+    if found[NO_DIFFERENCE]:
+        rates = {row["name"]: row["wer_mean"] for row in results["systems"] if "wer" in row}
+        others = [f"{name} ({percent(rates[name])} %)" for name in found[NO_DIFFERENCE]]
+        parts.append(f"that it is lower than {listed(others)} may be chance")
+    equal = [best["name"], *found["equivalent"]]
+    open_ = [*equal, *(name for name in found[NO_DIFFERENCE] if name not in worse)]
     words = f"{best['name']} has the lowest WER, {'; '.join([rate, *parts])}."
-    return Verdict("No variant is shown to be the best.", words)
+    lead = "Undecided between" if len(open_) > len(equal) else "Equivalent:"
+    if len(open_) == 1:
+        return Verdict("No variant is shown to be the best.", words)
+    return Verdict(f"{lead} {listed(open_)}.", words)
 
 
 def _by_characters(results: Values) -> list[Block]:
@@ -126,31 +143,37 @@ def _by_characters(results: Values) -> list[Block]:
 def _choice(results: Values) -> list[Block]:
     """For who must choose before more is known: whose estimate is lowest, and what any other that
     is not shown to be worse may cost, in errors and in time."""
-    lowest = _lowest(results)
+    lowest, worse = _lowest(results), _worse(results)
     best = lowest["name"]
-    worse = {p["a"] if p["verdict"] == "worse" else p["b"] for p in results["pairs"]
-             if p["verdict"] in ("better", "worse")}  # fmt: skip
-    open_ = {
-        other: sorted(pair["ci95"] if pair["a"] == other else (-end for end in pair["ci95"]))
-        for other, pair in _others(results, best).items()
-        if other not in worse
-    }
-    if not open_:
+    others = {o: pair for o, pair in _others(results, best).items() if o not in worse}
+    if not others:
         return []
-    ends = [f"{other} {signed(low)} to {signed(high)}" for other, (low, high) in open_.items()]
-    words = (
-        f"Its WER is the lowest found{_without(lowest)}. Others that are not shown to be worse "
-        f"would cost, in points of WER (95 % intervals): {listed(ends)}."
-    )
-    costs = results["timings"]["cost"]
-    if costs.keys() >= {best, *open_} and not disturbed(costs[name] for name in (best, *open_)):
-        rtf = {name: on_road(costs[name])["rtf_1_thread"] for name in (best, *open_)}
-        words += "".join(
-            f" With {other} transcribing takes {rtf[other] / rtf[best]:.2f} × its time."
-            for other in open_
-            if rtf[other] < (1 - NOISE) * rtf[best]
+    words = [f"Its WER is the lowest found{_without(lowest)}."]
+    for other, pair in others.items():
+        sign = 1 if pair["a"] == other else -1
+        low, high = sorted(sign * end for end in pair["ci95"])
+        words.append(
+            f"With {other} expect {signed(sign * pair['difference'])} points of WER (95 % interval "
+            f"{signed(low)} to {signed(high)})."
         )
-    return [Verdict(f"If you must choose now, take {best}.", words)]
+    costs = results["timings"]["cost"]
+    if costs.keys() >= {best, *others} and not disturbed(costs[name] for name in (best, *others)):
+        rtf = {name: on_road(costs[name])["rtf_1_thread"] for name in (best, *others)}
+        words += [
+            f"With {other} transcribing takes {rtf[other] / rtf[best]:.2f} × its time."
+            for other in others
+            if rtf[other] < (1 - NOISE) * rtf[best]
+        ]
+    return [Verdict(f"If you must choose now, take {best}.", " ".join(words))]
+
+
+def _worse(results: Values) -> set[str]:
+    """Who is shown to be worse than somebody."""
+    return {
+        pair["a"] if pair["verdict"] == "worse" else pair["b"]
+        for pair in results["pairs"]
+        if pair["verdict"] in ("better", "worse")
+    }
 
 
 def _lowest(results: Values) -> Values:
@@ -214,7 +237,7 @@ def _items(results: Values) -> list[str]:
     model, training, seeds = recipe["model"], recipe["training"], question["seeds"]
     shape = {
         "model.layers": plural(model["layers"], "recurrent layer"),
-        "model.bidirectional": "both ways" if model["bidirectional"] else "one way",
+        "model.bidirectional": "two-way" if model["bidirectional"] else "one-way",
     }
     average = (
         f", or the mean of {training['average']} epochs' weights where dev prefers it"
@@ -230,8 +253,8 @@ def _items(results: Values) -> list[str]:
         "model": ", ".join(text for name, text in shape.items() if name != key),
         "training.epochs": f"{training['epochs']} epochs; the best one by dev WER{average}",
         "model.width": "equal width: parameters and work differ" if match == "width"
-        else f"the width of each variant is solved for equal {MATCHED[match]}; the recipe's own "
-        f"{model['cell']} of width {model['width']} is the measure",
+        else f"the width of each variant gives it as much {MATCHED[match]} as the recipe's own "
+        f"{model['cell']} of width {model['width']}",
         "training.learning_rate": "the learning rate of each variant was chosen on dev among "
         f"{', '.join(f'{rate:g}' for rate in rates)}" if rates
         else f"learning rate {training['learning_rate']:g} for all, tuned for none of them: a "
@@ -248,16 +271,17 @@ def _items(results: Values) -> list[str]:
 
 def _variants(results: Values) -> Table:
     question = results["question"]
-    matched = question["match"] != "width"
+    matched, tuned = question["match"] != "width", bool(question["learning_rates"])
     rows = [
         [
             row["name"], str(row["width"]), f"{row['parameters']:,}",
             f"{row['macs_per_second'] / 1e6:.2f}",
             *([f"{signed(row['ratio'] - 1, 1)} %"] if matched else []),
-            ", ".join(f"{rate:g}" for rate in row["learning_rates"]) or "not chosen yet",
+            *([", ".join(f"{r:g}" for r in row["learning_rates"]) or "not chosen yet"] * tuned),
         ]
         for row in results["systems"]
     ]  # fmt: skip
     head = ["variant", "width", "parameters", "million MACs a second of audio",
-            *([f"off equal {question['match']}"] if matched else []), "learning rate"]  # fmt: skip
+            *([f"off equal {question['match']}"] if matched else []),
+            *(["learning rate"] * tuned)]  # fmt: skip
     return Table("The variants (MACs: multiply-accumulates)", head, rows)

@@ -24,7 +24,7 @@ from speechgru.compare.systems import (
     pair_values,
     same_words,
 )
-from speechgru.compare.trainability import COLLAPSED, sensitivity, trainability
+from speechgru.compare.trainability import collapsed, sensitivity, trainability
 from speechgru.significance import adjust, crossed_bootstrap, rate_interval
 
 FORMAT = "speechgru-comparison-1"
@@ -76,7 +76,7 @@ def _system(name: str, evidence: Evidence) -> dict[str, Any]:
         "learning_rates": sorted(set(rates.values())),
         "runs": len(runs),
         "failed_runs": len(failed),
-        "collapsed_runs": sum(run["dev_wer"] >= COLLAPSED for run in runs),
+        "collapsed_runs": sum(map(collapsed, runs)),
         "train_hours": {f"{run['seed']} {run['fold']}": run["train_hours"] for run in runs},
     }
     if (system := evidence.systems.get(name)) is not None:

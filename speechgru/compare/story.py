@@ -51,12 +51,12 @@ def tell(results: Values, probes: Probes = ()) -> Document:
     what = "Which cell" if question["vary"] == CELL else f"Which {question['vary']}"
     sections = [
         answer(results), terms(results), _errors(results), _lengths(results),
-        cost_section(results), training_section(results), _probes(probes),
+        cost_section(results), training_section(results),
     ]  # fmt: skip
     if question["vary"] == CELL:
         told_so_far = {section.title for section in sections if section.blocks}
         sections.append(_claims(results, probes, told_so_far))
-    sections.append(_without_result(results))
+    sections += [_probes(probes), _without_result(results)]
     title = f"{what} is better: {', '.join(question['variants'])}"
     return Document(title, [section for section in sections if section.blocks])
 
@@ -69,15 +69,19 @@ def _errors(results: Values) -> Section:
         [
             row["name"], percent(row["wer_mean"]), points(row["wer_std"]),
             f"{percent(row['wer_ci95'][0])} to {percent(row['wer_ci95'][1])}",
-            percent(row["cer_mean"]), str(len(row["wer"])), f"{row['words']:,}",
+            ", ".join(f"{100 * wer:.1f}" for wer in row["wer"]), percent(row["cer_mean"]),
+            f"{row['words']:,}",
             f"{row['utterances']:,}", str(row["speakers"]),
         ]
         for row in scored
     ]  # fmt: skip
-    head = ["variant", "WER %", "SD over seeds", "95 % interval", "CER %", "seeds", "words",
+    head = ["variant", "WER %", "SD over seeds", "95 % interval", "WER % by seed", "CER %", "words",
             "utterances", "speakers"]  # fmt: skip
     unit = scored[0]["ci_unit"]
-    note = f"intervals: bootstrap over {unit}s, for others of their kind; seeds are averaged"
+    note = (
+        f"intervals: for other such {unit}s, by bootstrap, seeds averaged; variants are compared "
+        "in the next table"
+    )
     section.blocks.append(Table(f"Errors ({note})", head, rows))
     dots = [
         Interval(r["name"], 100 * r["wer_ci95"][0], 100 * r["wer_mean"], 100 * r["wer_ci95"][1],
@@ -120,14 +124,12 @@ def _differences(pairs: list[Values], held_out: bool) -> list[Block]:
     told = (
         f"Below zero the first of a pair makes fewer errors. {sampled} Intervals and p come from a "
         "paired bootstrap and Student's t. The minimum detectable difference is a true difference "
-        "that such a test finds 8 times in 10; one that was found may be smaller. “None”: not even "
-        "a system without errors would be told from the other so often."
+        "that such a test finds 8 times in 10; smaller ones are found less often."
     )
+    if any(_detectable(pair) == "none" for pair in pairs):
+        told += " “None”: not even a system without errors would be told from the other so often."
     if len(pairs) > 1:
-        told += (
-            " Each interval is of one pair by itself; p after Holm decides, so an interval may lie "
-            "off zero and nothing be shown."
-        )
+        told += " P after Holm decides, so an interval may lie off zero and nothing be shown."
     return [
         _pair_table("Differences in WER, in points", pairs),
         Text(told),
@@ -170,8 +172,8 @@ def _what_would_tell(pairs: list[Values]) -> list[Block]:
     if not noisy:
         return []
     words = (
-        f"In {listed(noisy)} most of the doubt is between seeds: the trainings of one variant "
-        "differ so much from each other that more of them would tell most."
+        f"In {listed(noisy)} most of the doubt comes from the trainings' seeds: more seeds would "
+        "tell more than more speakers."
     )
     return [Text(words)]
 
@@ -201,6 +203,9 @@ def _lengths(results: Values) -> Section:
 
 def _probes(probes: Probes) -> Section:
     section = Section("Probes")
+    if probes:
+        words = "Figures are medians over models, with the lowest and the highest in brackets."
+        section.blocks.append(Text(words))
     for values, drawings in probes:
         spaced = values["probe"].replace("-", " ")
         section.blocks += [

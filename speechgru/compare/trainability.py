@@ -17,7 +17,7 @@ from speechgru.significance import LEVEL, holm
 
 Result = dict[str, Any]
 Band = list[float]  # [lowest, median, highest] over runs
-COLLAPSED = 0.90  # a dev WER from here on is a model that learned nothing
+COLLAPSED = 0.75  # a dev CER from here on is a model that learned nothing
 EXACT = 16  # pairs up to which every flip of signs is tried
 FLIPS = 20_000
 
@@ -144,8 +144,15 @@ def _pairs(runs: dict[str, list[Result]]) -> list[dict[str, Any]]:
 
 def _target(variants: Iterable[Sequence[Result]]) -> float | None:
     """What the worst variant that learned anything reaches in half of its runs."""
-    medians = [statistics.median(map(_best, runs)) for runs in variants if runs]
-    return max((median for median in medians if median < COLLAPSED), default=None)
+    learned = [runs for runs in variants if runs and not all(map(collapsed, runs))]
+    medians = [statistics.median(map(_best, runs)) for runs in learned]
+    return max((median for median in medians if math.isfinite(median)), default=None)
+
+
+def collapsed(run: Result) -> bool:
+    """Whether a training learned nothing. Words may all be wrong where letters are not."""
+    scores = [row["dev_cer"] for row in run["curve"] if "dev_cer" in row]
+    return min(scores, default=math.inf) >= COLLAPSED
 
 
 def _updates_to(run: Result, target: float | None) -> float:

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from speechgru.compare.claims import ORDER, all_claims, quality_claims, timing_claims
+from speechgru.compare.claims import (
+    EASIER,
+    LONG,
+    LOSES,
+    ORDER,
+    all_claims,
+    quality_claims,
+    timing_claims,
+)
 from speechgru.compare.cost import measure
 from speechgru.compare.grid import report
 from speechgru.compare.trainability import flip_test, trainability
@@ -129,8 +137,8 @@ def invented(verdicts: dict[tuple[str, str], str], runs: int = 3) -> dict[str, o
     ("lstm", "rnn", "verdict"),
     [
         ("better", "better", "supported here"),
-        ("better", "no difference shown", "no difference shown"),
-        ("equivalent", "better", "no difference shown"),
+        ("better", "no difference shown", "undecided here"),
+        ("equivalent", "better", "undecided here"),
         ("worse", "better", "contradicted here"),
     ],
 )
@@ -160,7 +168,10 @@ def test_a_pair_may_be_named_either_way_round():
 
 def run(seed: int, *dev_wer: float, failed: bool = False) -> dict[str, object]:
     """A training that had these dev WER after 100, 200, … updates."""
-    curve = [{"epoch": k, "step": 100 * k, "dev_wer": wer} for k, wer in enumerate(dev_wer, 1)]
+    curve = [
+        {"epoch": k, "step": 100 * k, "dev_wer": wer, "dev_cer": 0.8 * wer}
+        for k, wer in enumerate(dev_wer, 1)
+    ]
     values = {"seed": seed, "fold": "", "curve": curve, "train_hours": 1.0}
     return values | ({"failed": {"kind": "diverged", "reason": "NaN"}} if failed else {})
 
@@ -208,6 +219,14 @@ def test_giving_up_early_is_not_arriving_early():
     assert pair["ratio"] > 1  # four runs count as twice 500 updates
 
 
+def test_words_may_all_be_wrong_where_letters_are_not():
+    poor = run(1, 1.05, 0.92)
+    found = trained(rnn=[poor], gru=[run(1, 0.5, 0.4)])
+    assert found["target_dev_wer"] == 0.92
+    poor["curve"][1]["dev_cer"] = poor["curve"][0]["dev_cer"] = 0.8
+    assert trained(rnn=[poor], gru=[run(1, 0.5, 0.4)])["target_dev_wer"] == 0.4
+
+
 def test_nothing_learned_by_anybody_is_no_target():
     found = trained(gru=[run(1, 1.0)], lstm=[run(1, 0.95)])
     assert (found["target_dev_wer"], found["pairs"]) == (None, [])
@@ -218,31 +237,31 @@ def test_nothing_learned_by_anybody_is_no_target():
     [
         (EARLY, LATE, "supported here"),
         (LATE, EARLY, "contradicted here"),
-        (EARLY, EARLY, "no difference shown"),
+        (EARLY, EARLY, "undecided here"),
     ],
 )
 def test_updates_decide_what_is_easier_to_train(gru, lstm, verdict):
     results = invented({})
     results["trainability"] = trained(gru=gru, lstm=lstm)
-    claim = {claim["claim"]: claim for claim in quality_claims(results)}[ORDER[3]]
+    claim = {claim["claim"]: claim for claim in quality_claims(results)}[EASIER]
     assert claim["verdict"] == verdict
-    assert "cannot show a difference" not in claim["words"]
+    assert "too few" not in claim["words"]
 
 
 def test_too_few_runs_to_show_anything_are_told():
     results = invented({})
     results["trainability"] = trained(gru=EARLY[:6], lstm=LATE[:6], rnn=LATE[:6])
-    claim = {claim["claim"]: claim for claim in quality_claims(results)}[ORDER[3]]
-    assert claim["verdict"] == "no difference shown"
-    assert "6 pairs of runs of 3 cells cannot show a difference" in claim["words"]
+    claim = {claim["claim"]: claim for claim in quality_claims(results)}[EASIER]
+    assert claim["verdict"] == "not tested here"
+    assert "6 pairs of runs of 3 cells are too few" in claim["words"]
 
 
 @pytest.mark.parametrize(
     ("rnn", "longest", "verdict"),
     [
         ([0.05, 0.1, 0.2], "better", "supported in part"),
-        ([0.2, 0.1, 0.05], "better", "no difference shown"),  # ahead everywhere
-        ([0.05, 0.1, 0.2], "no difference shown", "no difference shown"),
+        ([0.2, 0.1, 0.05], "better", "undecided here"),  # ahead everywhere
+        ([0.05, 0.1, 0.2], "no difference shown", "undecided here"),
         ([0.02, 0.02, 0.01], "worse", "contradicted here"),
     ],
 )
@@ -253,12 +272,31 @@ def test_length_matters_only_where_the_lead_grows_with_it(rnn, longest, verdict)
         "wer": {"rnn": rnn, "gru": [0.02] * 3, "lstm": [0.02] * 3},
         "pairs_on_longest": invented({("gru", "rnn"): longest, ("lstm", "rnn"): longest})["pairs"],
     }
-    claim = {claim["claim"]: claim for claim in quality_claims(results)}[ORDER[4]]
+    claim = {claim["claim"]: claim for claim in quality_claims(results)}[LONG]
     assert claim["verdict"] == verdict
 
 
+@pytest.mark.parametrize(
+    ("longest", "verdict"),
+    [("worse", "supported in part"), ("better", "contradicted here"),
+     ("no difference shown", "undecided here")],
+)  # fmt: skip
+def test_who_loses_on_long_utterances_is_told_with_care(longest, verdict):
+    results = invented({})
+    pairs = invented({("gru", "lstm"): longest})["pairs"]
+    results["by_length"] = {
+        "seconds": [[0.0, 1.0], [2.0, 3.0]],
+        "pairs_on_longest": pairs,
+        "wer": {cell: [0.1, 0.1] for cell in ("rnn", "gru", "lstm")},
+    }
+    claim = {claim["claim"]: claim for claim in quality_claims(results)}[LOSES]
+    assert claim["verdict"] == verdict
+    assert "utterances of 2.0 to 3.0 s" in claim["words"]
+
+
 def cost(seconds: float, share: float = 1.0) -> dict[str, object]:
-    road = {"seconds_per_epoch": seconds, "rtf_1_thread": seconds / 1000}
+    rtf = seconds / 1000
+    road = {"seconds_per_epoch": seconds, "rtf_1_thread": rtf, "rtf_2_threads": rtf}
     return {"roads": {"cpu": road, "unroll": road}, "fastest": "cpu", "share": share}
 
 
@@ -267,8 +305,8 @@ def cost(seconds: float, share: float = 1.0) -> dict[str, object]:
     [
         (cost(1.0), cost(2.0), "supported here"),
         (cost(2.0), cost(1.0), "contradicted here"),
-        (cost(1.0), cost(1.05), "no difference shown"),
-        (cost(1.0), cost(2.0, share=0.5), "no difference shown"),  # others were at work
+        (cost(1.0), cost(1.05), "undecided here"),
+        (cost(1.0), cost(2.0, share=0.5), "undecided here"),  # others were at work
     ],
 )
 def test_the_clock_decides_what_is_cheaper(gru, lstm, verdict):
