@@ -134,6 +134,9 @@ def _cheaper(results: Values, timings: Values) -> Values:
     ]  # fmt: skip
     costs = timings["cost"]
     match = results["question"]["match"]
+    if match in ("time", "train-time"):
+        words = f"their widths were solved for equal {MATCHED[match]}"
+        return _claim(CHEAPER, UNTESTED, words, evidence, "cost")
     if "gru" not in costs or "lstm" not in costs:
         words = f"counts alone, with {_terms_of(match)}; no times were measured"
         ratio = gru["macs_per_second"] / lstm["macs_per_second"]
@@ -156,7 +159,7 @@ def _cheaper(results: Values, timings: Values) -> Values:
         return _claim(CHEAPER, AGAINST, f"slower in every measure, {terms}", evidence, "cost")
     words = f"neither is {100 * NOISE:.0f} % faster in every measure, {terms}"
     if match == "params":
-        words += " (of equal widths, which the claim may mean, a GRU has three quarters)"
+        words += "; at equal widths, which the claim may mean, a GRU has fewer parameters"
     return _claim(CHEAPER, OPEN, words, evidence, "cost")
 
 
@@ -252,7 +255,7 @@ def _loses(results: Values) -> Values:
     if pair is None:
         return _claim(LOSES, UNTESTED, "too little to cut by length", [], "")
     low, high = cut["seconds"][-1]
-    verdict = {"worse": PARTLY, "better": AGAINST}.get(pair["verdict"], OPEN)
+    verdict = PARTLY if pair["verdict"] == "worse" else OPEN  # who wins here may lose elsewhere
     words = f"on the longest third, utterances of {low:.1f} to {high:.1f} s; {WEAK}"
     return _claim(LOSES, verdict, words, [pair["sentence"]], "lengths")
 
@@ -284,7 +287,7 @@ def _best(results: Values) -> Values:
     hidden = [
         name
         for name, pair in found
-        if name in rest and pair["minimum_detectable"] >= _system(results, "gru")["wer_mean"]
+        if name in rest and pair["minimum_detectable"] >= _system(results, name)["wer_mean"]
     ]
     if hidden:
         words += f"; even a gru without errors would hardly be told from {listed(hidden)}"

@@ -123,6 +123,8 @@ def measure(folder: Path, device: str = "auto") -> Cost:
     recipe = load_recipe(folder / "recipe.yaml")
     recognizer = Recognizer.load(folder, device)
     layers = recognizer.bundle.model.recurrent_layers()
+    plain = recipe.augment.model_copy(update={"noise_manifest": None})  # nothing is augmented here
+    recipe = recipe.model_copy(update={"augment": plain})
     data = read_training_data(recipe, recognizer.bundle.vocabulary)
     batches, heard = _batches(recipe, recognizer.bundle, data), _heard(data.dev)
     sounds = [_read(utterance, recipe) for utterance in heard]
@@ -187,9 +189,11 @@ def _training_speed(
 def _weights_kept(model: nn.Module) -> Iterator[None]:
     """What is trained meanwhile is undone."""
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    yield
-    model.load_state_dict(before)
-    model.eval()
+    try:
+        yield
+    finally:
+        model.load_state_dict(before)
+        model.eval()
 
 
 def _training(

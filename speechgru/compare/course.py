@@ -6,7 +6,7 @@ from speechgru.compare.cost import on_road
 from speechgru.compare.document import Block, Figure, Section, Table, Text
 from speechgru.compare.folds import MANY
 from speechgru.compare.trainability import smallest_p
-from speechgru.compare.wording import NO_DIFFERENCE, capital, p_cell, percent
+from speechgru.compare.wording import NO_DIFFERENCE, capital, p_cell, percent, plural
 from speechgru.figures import Axis, Series, line_chart
 
 Values = dict[str, Any]
@@ -41,7 +41,10 @@ def training_section(results: Values) -> Section:
 def _target(wer: float | None) -> str:
     if wer is None:
         return "No variant learned anything."
-    return f"The target is dev WER {percent(wer)} %, which half of the worst variant's runs reach."
+    return (
+        f"The target is dev WER {percent(wer)} %, which half of the worst variant's runs reach; "
+        "variants of which all runs learned nothing, or half diverged, have no say."
+    )
 
 
 def _convergence(results: Values, systems: Values) -> Table:
@@ -80,7 +83,8 @@ def _pairs(pairs: list[Values]) -> list[Block]:
     note = (
         "A pair's target is what the worse of the two reaches in half of its runs. A run that "
         "never arrived (of the first, and of the second) counts as twice the pair's most updates. "
-        f"By this test of {len(pairs)} pairs p after Holm cannot fall below {min(1.0, least):.2g}."
+        "Pairs without such a target are left out. By this test of "
+        f"{plural(len(pairs), 'pair')} p after Holm cannot fall below {min(1.0, least):.2g}."
     )
     title = "Who needs more updates (geometric means of equally numbered runs)"
     return [Table(title, head, rows), Text(note)]

@@ -103,6 +103,10 @@ def _findings(folder: Path) -> list[tuple[dict[str, Any], list[str]]]:
             drawings = [drawing for drawing in files if drawing.is_file()]
             values["folder"] = "" if file.parent == folder else file.parent.name
             found.append((values, [inline(d.read_text(encoding="utf-8")) for d in drawings]))
+        elif isinstance(values, dict) and "probe" in values:
+            log.warning(
+                "%s: a finding in another form is left out; run its probe again", shown(file)
+            )
     return found
 
 

@@ -85,7 +85,7 @@ def _trained(question: Values) -> str:
 def _hours(results: Values) -> str:
     """Of the first variant: where others trained on other sound, the terms say so."""
     hours = list(results["systems"][0]["train_hours"].values())
-    return f" ({sum(hours) / len(hours):.2g} hours of sound)" if hours else ""
+    return f" ({sum(hours) / len(hours):.2g} hours of sound a training)" if hours else ""
 
 
 def _heard(results: Values) -> str:
@@ -112,7 +112,7 @@ def _summary(results: Values) -> Verdict:
     for other, pair in _others(results, best["name"]).items():
         shown = "better" if pair["verdict"] in ("better", "worse") else pair["verdict"]
         found[shown].append(other)
-    rate = f"{percent(best['wer_mean'])} %{_without(best)}"
+    rate = f"{percent(best['wer_mean'])} %{_without(results, best)}"
     parts = []
     if found["better"]:
         parts.append(f"it is shown to be better than {listed(found['better'])}")
@@ -124,13 +124,15 @@ def _summary(results: Values) -> Verdict:
         rates = {row["name"]: row["wer_mean"] for row in results["systems"] if "wer" in row}
         others = [f"{name} ({percent(rates[name])} %)" for name in found[NO_DIFFERENCE]]
         parts.append(f"that it is lower than {listed(others)} may be chance")
-    equal = [best["name"], *found["equivalent"]]
-    open_ = [*equal, *(name for name in found[NO_DIFFERENCE] if name not in worse)]
     words = f"{best['name']} has the lowest WER, {'; '.join([rate, *parts])}."
-    lead = "Undecided between" if len(open_) > len(equal) else "Equivalent:"
+    open_ = [best["name"], *(o for o in _others(results, best["name"]) if o not in worse)]
     if len(open_) == 1:
         return Verdict("No variant is shown to be the best.", words)
-    return Verdict(f"{lead} {listed(open_)}.", words)
+    among = [p for p in results["pairs"] if p["a"] in open_ and p["b"] in open_]
+    if all(pair["verdict"] == "equivalent" for pair in among):
+        margin = max(pair["margin"] for pair in among)
+        return Verdict(f"Equivalent within {100 * margin:.1f} points: {listed(open_)}.", words)
+    return Verdict(f"Undecided between {listed(open_)}.", words)
 
 
 def _by_characters(results: Values) -> list[Block]:
@@ -148,22 +150,29 @@ def _choice(results: Values) -> list[Block]:
     others = {o: pair for o, pair in _others(results, best).items() if o not in worse}
     if not others:
         return []
-    words = [f"Its WER is the lowest found{_without(lowest)}."]
+    words = [
+        f"Its WER is the lowest found{_without(results, lowest)}; to be the lowest is partly luck."
+    ]
     for other, pair in others.items():
         sign = 1 if pair["a"] == other else -1
         low, high = sorted(sign * end for end in pair["ci95"])
         words.append(
-            f"With {other} expect {signed(sign * pair['difference'])} points of WER (95 % interval "
+            f"With {other} WER was {signed(sign * pair['difference'])} points (95 % interval "
             f"{signed(low)} to {signed(high)})."
         )
     costs = results["timings"]["cost"]
     if costs.keys() >= {best, *others} and not disturbed(costs[name] for name in (best, *others)):
         rtf = {name: on_road(costs[name])["rtf_1_thread"] for name in (best, *others)}
-        words += [
-            f"With {other} transcribing takes {rtf[other] / rtf[best]:.2f} × its time."
+        quicker = [
+            f"{other} {rtf[other] / rtf[best]:.2f}"
             for other in others
             if rtf[other] < (1 - NOISE) * rtf[best]
         ]
+        if quicker:
+            words.append(
+                "Transcribing with this machine's fastest kernels and one thread takes, × "
+                f"{best}'s time: {listed(quicker)}."
+            )
     return [Verdict(f"If you must choose now, take {best}.", " ".join(words))]
 
 
@@ -181,10 +190,11 @@ def _lowest(results: Values) -> Values:
     return min(scored, key=lambda row: float(row["wer_mean"]))
 
 
-def _without(system: Values) -> str:
-    """Which of its runs are not in a variant's WER."""
-    lost = system["failed_runs"]
-    return f" (without {lost} of {lost + system['runs']} runs, which failed)" if lost else ""
+def _without(results: Values, system: Values) -> str:
+    """Which seeds are not in a variant's WER, since a run of theirs failed."""
+    if not system["failed_runs"]:
+        return ""
+    return f" (over {len(system['wer'])} of {results['question']['seeds']} seeds: runs failed)"
 
 
 def _others(results: Values, name: str) -> dict[str, Values]:
@@ -253,7 +263,7 @@ def _items(results: Values) -> list[str]:
         "model": ", ".join(text for name, text in shape.items() if name != key),
         "training.epochs": f"{training['epochs']} epochs; the best one by dev WER{average}",
         "model.width": "equal width: parameters and work differ" if match == "width"
-        else f"the width of each variant gives it as much {MATCHED[match]} as the recipe's own "
+        else f"the width of each variant is solved for the {MATCHED[match]} of the recipe's own "
         f"{model['cell']} of width {model['width']}",
         "training.learning_rate": "the learning rate of each variant was chosen on dev among "
         f"{', '.join(f'{rate:g}' for rate in rates)}" if rates

@@ -1,6 +1,7 @@
 """What the probes say of the article's claims: never about the comparison's own data.
 
-Spreads are lowest to highest over models; where they touch, nothing is said.
+Gradients are judged by spreads, lowest to highest over models; where they touch, nothing is said.
+Memory is judged by races of two cells at one problem (a task, a length, a learning rate).
 """
 
 import math
@@ -17,16 +18,28 @@ from speechgru.compare.claims import (
     OPEN,
     PARTLY,
     SUPPORTED,
+    UNTESTED,
     VANISHING,
 )
 from speechgru.compare.wording import listed
-from speechgru.significance import LEVEL, holm
+from speechgru.significance import LEVEL, holm, p_text
 
 Values = dict[str, Any]
 GATED = ("gru", "lstm")  # of whom the article speaks
 STEADY = 0.99  # a gradient that keeps this share a frame still has a third of itself after 100
-FARTHER = 2.0  # times as far: what helps without curing
 GROWING = 1 / STEADY  # and one that grows by this triples in as many
+FARTHER = 2.0  # times as far: what helps without curing
+ENOUGH = 5  # models of a cell, for gradients to support or contradict
+LEARNED = 0.9  # of the error of guessing: an error above it remembers nothing worth the name
+RULES = (
+    "A probe's verdict on gradients asks whether the spreads of at least "
+    f"{ENOUGH} models a cell lie apart: from {STEADY:g} × a frame on they keep, from "
+    f"{GROWING:.2f} on they grow. On memory, two cells are compared at each problem by who solved "
+    "it in more runs (Fisher's exact test, two-sided), or whether all runs of one were done before "
+    "any of the other; where nobody solved it, whether all last errors of one lie below the "
+    "other's and below guessing. “Supported”: at every problem; “in part”: at some, p after Holm. "
+    "Learning rates were tuned for none."
+)
 
 
 def verdicts(claim: str, findings: list[Values]) -> list[tuple[str, str, str]]:
@@ -52,56 +65,84 @@ def _name(finding: Values) -> str:
     return f"{probe} in {folder}" if folder and folder != probe else probe
 
 
+# Gradients ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """By what a cell's gradient is multiplied a frame, over models."""
+
+    low: float
+    median: float
+    high: float
+    models: int
+
+    def __str__(self) -> str:
+        return f"{self.median:.3g} ({self.low:.3g} to {self.high:.3g})"
+
+
 def _vanishing(numbers: Values) -> tuple[str, str] | None:
-    spreads = _per_frame(numbers, "rnn")
-    if not spreads:
+    factors = _per_frame(numbers, "rnn")
+    if not factors:
         return None
-    words = "; ".join(f"{_spread(values)} on {where}" for where, values in spreads.items())
+    words = "; ".join(f"{factor} on {where}" for where, factor in factors.items())
     words = f"with every frame further back the gradient is multiplied by {words}"
-    if all(values["high"] < STEADY for values in spreads.values()):
-        return _by_first_weights(SUPPORTED, words, spreads)
-    if all(values["low"] > GROWING for values in spreads.values()):
-        return _by_first_weights(AGAINST, f"{words}: it explodes", spreads)
-    return OPEN, words
+    verdict = OPEN
+    if all(factor.high < STEADY for factor in factors.values()):
+        verdict = SUPPORTED
+    elif all(factor.low > GROWING for factor in factors.values()):
+        verdict, words = AGAINST, f"{words}: it explodes"
+    return _no_surer(verdict, words, factors, factors.values())
 
 
 def _cured(numbers: Values) -> tuple[str, str] | None:
     plain = _per_frame(numbers, "rnn")
     pairs = [
-        (cell, where, values, plain[where])
+        (cell, where, factor, plain[where])
         for cell in GATED
-        for where, values in _per_frame(numbers, cell).items()
+        for where, factor in _per_frame(numbers, cell).items()
         if where in plain
     ]
     if not pairs:
         return None
     words = "; ".join(
-        f"{cell} × {_spread(gated)} a frame, rnn × {_spread(rnn)}, on {where}"
-        for cell, where, gated, rnn in pairs
+        f"{cell} × {gated} a frame, rnn × {rnn}, on {where}" for cell, where, gated, rnn in pairs
     )
+    shrinking = {cell: (gated, rnn) for cell, _, gated, rnn in pairs if gated.low < STEADY}
     verdict = OPEN
-    if any(rnn["high"] >= STEADY for _, _, _, rnn in pairs):
+    if any(rnn.high >= STEADY for _, _, _, rnn in pairs):
         words = f"the rnn's does not surely vanish ({words})"
-    elif all(gated["low"] >= STEADY and gated["high"] <= GROWING for _, _, gated, _ in pairs):
-        verdict = SUPPORTED
-    elif any(gated["high"] > GROWING for _, _, gated, _ in pairs):
+    elif any(gated.high > GROWING for _, _, gated, _ in pairs):
         words = f"with gates it may grow ({words})"
-    elif all(gated["low"] > rnn["high"] for _, _, gated, rnn in pairs):
-        far = min(math.log(rnn["high"]) / math.log(gated["low"]) for _, _, gated, rnn in pairs)
+    elif not shrinking:
+        verdict = SUPPORTED
+    elif all(gated.low > rnn.high for gated, rnn in shrinking.values()):
+        far = min(math.log(rnn.high) / math.log(gated.low) for gated, rnn in shrinking.values())
         verdict = PARTLY if far >= FARTHER else AGAINST
-        words = f"with gates it reaches {far:.2g} × as far or more, but vanishes still ({words})"
-    elif all(gated["high"] < rnn["low"] for _, _, gated, rnn in pairs):
+        words = (
+            f"in {listed(list(shrinking))} it reaches {far:.2g} × as far or more, but vanishes "
+            f"still ({words})"
+        )
+    elif all(gated.high < rnn.low for _, _, gated, rnn in pairs):
         verdict, words = AGAINST, f"with gates it shrinks faster ({words})"
     verdict, words = _of_both(verdict, words, {cell for cell, _, _, _ in pairs})
-    return _by_first_weights(verdict, words, [where for _, where, _, _ in pairs])
+    everyone = [factor for _, _, gated, rnn in pairs for factor in (gated, rnn)]
+    return _no_surer(verdict, words, [where for _, where, _, _ in pairs], everyone)
 
 
-def _by_first_weights(verdict: str, words: str, measured: Collection[str]) -> tuple[str, str]:
-    """Less sure where no trained model was measured: starting weights tell of their draw."""
-    if any(not where.endswith("untrained") for where in measured):
+def _no_surer(
+    verdict: str, words: str, measured: Collection[str], factors: Collection[Factor]
+) -> tuple[str, str]:
+    """Less sure of few models, and where no trained one was measured: starting weights tell of
+    their draw."""
+    limits = []
+    if all(where.endswith("untrained") for where in measured):
+        limits.append("so it is with random starting weights; trained models were not measured")
+    if (fewest := min(factor.models for factor in factors)) < ENOUGH:
+        limits.append(f"of {fewest} model{'s' * (fewest > 1)} a cell")
+    if not limits:
         return verdict, words
-    words += "; so it is with random starting weights; trained models were not measured"
-    return {SUPPORTED: PARTLY, AGAINST: OPEN}.get(verdict, verdict), words
+    return {SUPPORTED: PARTLY, AGAINST: OPEN}.get(verdict, verdict), "; ".join([words, *limits])
 
 
 def _of_both(verdict: str, words: str, cells: Collection[str]) -> tuple[str, str]:
@@ -112,18 +153,64 @@ def _of_both(verdict: str, words: str, cells: Collection[str]) -> tuple[str, str
     return PARTLY, f"{words}; {listed(missing)} was not measured"
 
 
+def _per_frame(numbers: Values, cell: str) -> dict[str, Factor]:
+    """Input → the factor a frame of a cell as it is usually drawn; of trained models, if any.
+    Models of several shapes are taken together."""
+    for state in (", trained", "", ", untrained"):
+        found = {}
+        for name, labels in numbers.items():
+            mine = [
+                each
+                for label, each in labels.items()
+                if label.partition(" (")[0] == cell + state and "per_frame" in each
+            ]
+            if mine and "-gain-" not in name:
+                where = name.removeprefix("gradient-reach-") + (state or ", untrained")
+                found[where] = _together(mine)
+        if found:
+            return found
+    return {}
+
+
+def _together(shapes: Sequence[Values]) -> Factor:
+    spreads = [each["per_frame"] for each in shapes]
+    return Factor(
+        min(spread["low"] for spread in spreads),
+        sorted(spread["median"] for spread in spreads)[len(spreads) // 2],
+        max(spread["high"] for spread in spreads),
+        sum(each["models"] for each in shapes),
+    )
+
+
+# Memory: races of two cells -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """Two-sided p, with "a is ahead" and "b is ahead" apart, the least that so many runs can come
+    to, and what was seen."""
+
+    ahead: float
+    behind: float
+    least: float
+    words: str
+
+
 def _long(numbers: Values) -> tuple[str, str] | None:
-    races = [(gated, _races(numbers, gated, "rnn", _more)) for gated in GATED]
-    run = {gated: each for gated, each in races if each}
+    races = {gated: _races(numbers, gated, "rnn", _more) for gated in GATED}
+    run = [gated for gated, each in races.items() if each]
     if not run:
         return None
-    verdict, words = _outcome([race for each in run.values() for race in each])
-    return _of_both(verdict, words, run.keys())
+    return _of_both(*_outcome([race for each in races.values() for race in each]), run)
 
 
 def _loses(numbers: Values) -> tuple[str, str] | None:
+    """Never against: who wins at one length may lose at another."""
     races = _races(numbers, "lstm", "gru", _more)
-    return _outcome(races) if races else None
+    if not races:
+        return None
+    verdict, words = _outcome(races)
+    return (OPEN, f"not at these lengths ({words})") if verdict == AGAINST else (verdict, words)
 
 
 def _easier(numbers: Values) -> tuple[str, str] | None:
@@ -131,66 +218,55 @@ def _easier(numbers: Values) -> tuple[str, str] | None:
     return _outcome(races) if races else None
 
 
-# Races: two cells at one problem ------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Race:
-    """p for "a is no better than b", for the reverse, and what was seen."""
-
-    ahead: float
-    behind: float
-    words: str
-
-
 def _races(numbers: Values, a: str, b: str, test: Callable[[Values, Values], float]) -> list[Race]:
-    """A race a problem of the memory probe. Where neither solves it, last errors decide."""
+    """A race a problem. Where neither solves it, last errors decide: a choice by all runs
+    together, which leaves them exchangeable."""
 
     def p(one: Values, other: Values) -> float:
         solved = one["solved"] + other["solved"]
         return test(one, other) if solved else _lower(one, other)
 
-    return [
-        Race(p(cells[a], cells[b]), p(cells[b], cells[a]), f"{problem}: {_ran(cells, a, b)}")
-        for problem, cells in numbers.items()
-        if a in cells and b in cells
-    ]
+    races = []
+    for problem, cells in numbers.items():
+        if a in cells and b in cells:
+            ahead, behind = p(cells[a], cells[b]), p(cells[b], cells[a])
+            seen = f"problem {problem}: {_ran(a, cells[a])}, {_ran(b, cells[b])}"
+            words = f"{seen} ({p_text(min(ahead, behind))})"
+            races.append(Race(ahead, behind, _apart(cells[a], cells[b]), words))
+    return races
 
 
 def _outcome(races: Sequence[Race]) -> tuple[str, str]:
-    """All won needs no adjustment, one among them does: Holm's."""
+    """All won needs no adjustment, some among them do: Holm's."""
     words = "; ".join(race.words for race in races)
     ahead, behind = [race.ahead for race in races], [race.behind for race in races]
+    if min(race.least for race in races) >= LEVEL:
+        return UNTESTED, f"too few runs to show anything ({words})"
     if max(ahead) < LEVEL:
         return SUPPORTED, words
     if max(behind) < LEVEL:
         return AGAINST, words
-    won, lost = min(holm(ahead)) < LEVEL, min(holm(behind)) < LEVEL
+    won, lost = (sum(p < LEVEL for p in holm(each)) for each in (ahead, behind))
     if won and lost:
-        return OPEN, f"it depends on the problem ({words})"
+        return OPEN, f"{won} of {len(races)} for it, {lost} against it ({words})"
     if won:
-        return PARTLY, f"not in every problem, or not with each cell ({words})"
-    return OPEN, f"in some problems the other way ({words})" if lost else words
+        return PARTLY, f"{won} of {len(races)} for it, none against it ({words})"
+    return OPEN, f"{lost} of {len(races)} against it, none for it ({words})" if lost else words
 
 
-def _ran(cells: Values, a: str, b: str) -> str:
-    """How two cells did at one problem."""
-    told = []
-    for cell in (a, b):
-        each = cells[cell]
-        text = f"{cell} solved it in {each['solved']} of {each['runs']} runs"
-        if each.get("updates_to_solve"):
-            text += " after {median:.0f} ({low:.0f} to {high:.0f}) updates".format(
-                **each["updates_to_solve"]
-            )
-        elif each.get("error"):
-            text += f", error {_spread(each['error'])}"
-        told.append(text)
-    return ", ".join(told)
+def _ran(cell: str, found: Values) -> str:
+    """How a cell did at a problem."""
+    text = f"{cell} solved it in {found['solved']} of {found['runs']} runs"
+    if updates := found.get("updates_to_solve"):
+        text += " after {median:.0f} ({low:.0f} to {high:.0f}) updates".format(**updates)
+    elif error := found.get("error"):
+        text += " with errors of {median:.3g} ({low:.3g} to {high:.3g})".format(**error)
+        text += f", guessing {found['chance']:.3g}" if "chance" in found else ""
+    return text + (f", {found['failed']} left the numbers" if found.get("failed") else "")
 
 
 def _more(a: Values, b: Values) -> float:
-    """That a's runs solve the problem no more often (Fisher's exact test, 1935), doubled.
+    """p that a's runs solve the problem no more often (Fisher's exact test, 1935), doubled.
 
     >>> round(_more({"solved": 5, "runs": 5}, {"solved": 0, "runs": 5}), 4)
     0.0079
@@ -204,14 +280,16 @@ def _more(a: Values, b: Values) -> float:
 
 
 def _lower(a: Values, b: Values) -> float:
-    """That a's last errors are no lower, by ranks: told only where the ranges lie apart."""
-    if not a.get("error") or not b.get("error"):
+    """p that a's last errors are no lower, by ranks: told only where all of a's are finite, better
+    than guessing and below all of b's."""
+    if not a.get("error") or not b.get("error") or a.get("failed"):
         return 1.0
-    return _apart(a, b) if a["error"]["high"] < b["error"]["low"] else 1.0
+    best = min(b["error"]["low"], LEARNED * a.get("chance", math.inf))
+    return _apart(a, b) if a["error"]["high"] < best else 1.0
 
 
 def _sooner(a: Values, b: Values) -> float:
-    """That a needs no fewer updates, by ranks: told only where all of a's runs solve the problem
+    """p that a needs no fewer updates, by ranks: told only where all of a's runs solve the problem
     before any of b's does."""
     first = b["updates_to_solve"]["low"] if b.get("updates_to_solve") else math.inf
     whole = a["solved"] == a["runs"] and a.get("updates_to_solve")
@@ -221,24 +299,3 @@ def _sooner(a: Values, b: Values) -> float:
 def _apart(a: Values, b: Values) -> float:
     """The chance that all of one side's runs come before all of the other's, whichever that is."""
     return min(1.0, 2 / math.comb(a["runs"] + b["runs"], a["runs"]))
-
-
-# Gradients ----------------------------------------------------------------------------------------
-
-
-def _per_frame(numbers: Values, cell: str) -> dict[str, Values]:
-    """Input → the factor a frame of a cell as it is usually drawn; of trained models, if any."""
-    for state in (", trained", "", ", untrained"):
-        found = {
-            name.removeprefix("gradient-reach-") + (state or ", untrained"): labels[cell + state]
-            for name, labels in numbers.items()
-            if "-gain-" not in name and cell + state in labels
-        }
-        spreads = {where: each["per_frame"] for where, each in found.items() if "per_frame" in each}
-        if spreads:
-            return spreads
-    return {}
-
-
-def _spread(values: Values) -> str:
-    return "{median:.3g} ({low:.3g} to {high:.3g})".format(**values)

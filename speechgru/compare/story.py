@@ -20,7 +20,7 @@ from speechgru.compare.document import (
 )
 from speechgru.compare.intervals import Interval, interval_chart
 from speechgru.compare.opening import answer, terms
-from speechgru.compare.probed import verdicts
+from speechgru.compare.probed import RULES, verdicts
 from speechgru.compare.question import CELL
 from speechgru.compare.wording import (
     NO_DIFFERENCE,
@@ -96,7 +96,7 @@ def _errors(results: Values) -> Section:
     if results["character_pairs"]:
         section.blocks += [
             _pair_table("Differences in CER, in points", results["character_pairs"]),
-            Text("Word errors decide; p of these is adjusted for the number of these pairs alone."),
+            Text("Word errors decide; these stand beside them, with an adjustment of their own."),
         ]
     return section
 
@@ -173,7 +173,7 @@ def _what_would_tell(pairs: list[Values]) -> list[Block]:
         return []
     words = (
         f"In {listed(noisy)} most of the doubt comes from the trainings' seeds: more seeds would "
-        "tell more than more speakers."
+        "tell more than more test data."
     )
     return [Text(words)]
 
@@ -237,7 +237,7 @@ def _claims(results: Values, probes: Probes, sections: set[str]) -> Section:
         Text(
             "The article is “Difference between RNN, LSTM and GRU”, as it is told in many places. "
             "Probes (`speechgru probe`) are experiments apart from this comparison's models and "
-            "data, unless they say otherwise."
+            "data, unless they say otherwise." + f" {RULES}" * bool(probes)
         ),
         Table("The claims in short", ["claim", "on this data", "by probes"], rows),
     ]

@@ -152,14 +152,23 @@ def _target(variants: Iterable[Sequence[Result]]) -> float | None:
 def collapsed(run: Result) -> bool:
     """Whether a training learned nothing. Words may all be wrong where letters are not."""
     scores = [row["dev_cer"] for row in run["curve"] if "dev_cer" in row]
-    return min(scores, default=math.inf) >= COLLAPSED
+    return bool(scores) and min(scores) >= COLLAPSED
 
 
 def _updates_to(run: Result, target: float | None) -> float:
     """Infinite for a run that never got there, or has no model to show."""
     if target is None or "failed" in run:
         return math.inf
-    return next((r["step"] for r in run["curve"] if r.get("dev_wer", math.inf) <= target), math.inf)
+    return next(
+        (row["step"] for row in run["curve"] if _says_something(row) and row["dev_wer"] <= target),
+        math.inf,
+    )
+
+
+def _says_something(row: dict[str, Any]) -> bool:
+    """Whether dev was scored with a model that writes: silence leaves every word out, which may
+    be fewer errors than a poor model makes."""
+    return "dev_wer" in row and row.get("dev_cer", 0.0) < COLLAPSED
 
 
 def _last_step(run: Result) -> int:
@@ -167,10 +176,11 @@ def _last_step(run: Result) -> int:
 
 
 def _best(run: Result) -> float:
-    """Infinite for a run that diverged, whatever it reached before."""
+    """Infinite for a run that diverged, whatever it reached before, or learned nothing."""
     if "failed" in run:
         return math.inf
-    return float(min(row["dev_wer"] for row in run["curve"] if "dev_wer" in row))
+    scores = (row["dev_wer"] for row in run["curve"] if _says_something(row))
+    return float(min(scores, default=math.inf))
 
 
 def _key(run: Result) -> tuple[int, str]:

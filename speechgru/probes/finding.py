@@ -123,11 +123,12 @@ def grouped(rows: Sequence[Row], label: Callable[[Row], str]) -> dict[str, list[
     label names where it has several."""
     shapes: dict[str, set[str]] = {}
     for row in rows:
-        shapes.setdefault(label(row), set()).add(row.get("shape", ""))
+        shapes.setdefault(label(row), set()).add(row["shape"])
     found: dict[str, list[Row]] = {}
     for row in rows:
-        name, shape = label(row), row.get("shape", "")
-        found.setdefault(f"{name} ({shape})" if len(shapes[name]) > 1 else name, []).append(row)
+        name = label(row)
+        several = len(shapes[name]) > 1
+        found.setdefault(f"{name} ({row['shape']})" if several else name, []).append(row)
     return found
 
 

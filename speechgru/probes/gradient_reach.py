@@ -134,7 +134,7 @@ def _subject_jobs(
             yield Job(key | {"input": "noise"}, partial(_on_noise, make, steps, subject.shape))
             if manifest is None:
                 continue
-            key |= {"manifest": digest(manifest), "utterances": utterances}
+            key |= {"manifest": digest(manifest), "utterances": utterances, "asked": "emitted"}
             for kind in ("utterances", "joined"):
                 measure = partial(_on_speech, subject, state, kind, manifest, steps, utterances)
                 yield Job(key | {"input": kind}, measure)

@@ -200,6 +200,7 @@ def _figures(task: Task, runs: Sequence[Row]) -> dict[str, Any]:
         "runs": len(runs),
         "solved": len(solved),
         "failed": sum(row["failed"] for row in runs),
+        "chance": task.chance,
         "updates_to_solve": asdict(spread(solved)) if solved else None,
         "error": asdict(spread([_carried_on(row["errors"], 1, task)[-1] for row in runs])),
         "largest_gradient": asdict(spread([row["largest_gradient"] for row in runs])),

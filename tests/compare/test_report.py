@@ -150,7 +150,7 @@ def test_best_for_speech_is_no_surer_than_its_pairs(lstm, rnn, verdict):
 
 def test_a_difference_larger_than_the_wer_itself_is_not_promised():
     results = invented({("gru", "lstm"): "no difference shown", ("gru", "rnn"): "better"})
-    results["pairs"][0]["minimum_detectable"] = 1.2
+    results["pairs"][0]["minimum_detectable"] = 1.2  # an lstm with 120 % would be needed
     claims = {claim["claim"]: claim for claim in quality_claims(results)}
     words = claims["A GRU is the best cell for speech"]["words"]
     assert "even a gru without errors would hardly be told from lstm" in words
@@ -227,6 +227,28 @@ def test_words_may_all_be_wrong_where_letters_are_not():
     assert trained(rnn=[poor], gru=[run(1, 0.5, 0.4)])["target_dev_wer"] == 0.4
 
 
+def test_silence_does_not_reach_a_target():
+    """A model that says nothing leaves out every word; a poor one may have more errors."""
+    poor, good = run(1, 1.0, 1.05, 0.98), run(1, 1.0, 0.9, 0.8)
+    for each in (poor, good):
+        each["curve"][0]["dev_cer"] = 1.0
+        each["curve"][1]["dev_cer"] = each["curve"][2]["dev_cer"] = 0.5
+    found = trained(rnn=[poor], gru=[good])
+    assert found["target_dev_wer"] == 0.98
+    poor["curve"][2]["dev_wer"] = 1.02
+    found = trained(rnn=[poor], gru=[good])
+    assert found["target_dev_wer"] == 1.02
+    assert found["systems"]["gru"]["updates_to_target"] == [200]
+    assert found["systems"]["rnn"]["updates_to_target"] == [300]
+
+
+def test_runs_without_cer_are_not_called_silent():
+    poor = run(1, 0.9, 0.2)
+    for row in poor["curve"]:
+        del row["dev_cer"]
+    assert trained(rnn=[poor], gru=[run(1, 0.5, 0.1)])["target_dev_wer"] == 0.2
+
+
 def test_nothing_learned_by_anybody_is_no_target():
     found = trained(gru=[run(1, 1.0)], lstm=[run(1, 0.95)])
     assert (found["target_dev_wer"], found["pairs"]) == (None, [])
@@ -278,7 +300,7 @@ def test_length_matters_only_where_the_lead_grows_with_it(rnn, longest, verdict)
 
 @pytest.mark.parametrize(
     ("longest", "verdict"),
-    [("worse", "supported in part"), ("better", "contradicted here"),
+    [("worse", "supported in part"), ("better", "undecided here"),
      ("no difference shown", "undecided here")],
 )  # fmt: skip
 def test_who_loses_on_long_utterances_is_told_with_care(longest, verdict):

@@ -178,7 +178,7 @@ def test_a_gain_is_for_recurrent_weights_that_take_it() -> None:
 
 def test_labels_that_are_left_out_are_told() -> None:
     row = {"input": "noise", "gain": 1.0, "state": "initial", "cell": "rnn", "lags": [0, 30],
-           "relative": [1.0, 0.1], "ninety": 1.0, "overflowed": 11}  # fmt: skip
+           "relative": [1.0, 0.1], "ninety": 1.0, "overflowed": 11, "shape": ""}  # fmt: skip
     assert summarise([row]).tables[0].rows[0][-1] == "1 (11 labels left out)"
 
 

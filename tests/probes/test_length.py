@@ -115,5 +115,5 @@ def test_models_of_two_shapes_are_two_rows(tones: Path, tmp_path: Path) -> None:
 def test_utterances_that_cannot_be_read_are_told() -> None:
     group = {"seconds": 1.0, "words": 3, "wer": 0.5}
     row = {"cell": "gru", "frame_ms": 20.0, "context": None, "wer": 0.5, "failed": 2,
-           "by_length": [group]}  # fmt: skip
+           "by_length": [group], "shape": ""}  # fmt: skip
     assert "(2 of them cannot be read)" in summarise([row], 1).tables[0].caption
