@@ -111,6 +111,14 @@ def test_who_must_choose_is_told_what_it_may_cost(results):
     assert "one thread takes" not in words_of(answer(results))
 
 
+def test_a_variant_that_read_other_words_is_not_the_lowest(results):
+    results = cells(results, {"rnn": 0.3, "gru": 0.2, "lstm": 0.1}, {("rnn", "gru"): NONE})
+    text = words_of(answer(results))
+    assert "Undecided between gru and rnn." in text
+    assert "take gru" in text
+    assert "Variants that read different words are not tested in pairs." in text
+
+
 @pytest.mark.parametrize("verdict", ["better", "worse"])
 def test_where_one_is_shown_to_be_the_best_there_is_nothing_to_choose(results, verdict):
     pair = ("gru", "rnn") if verdict == "better" else ("rnn", "gru")
