@@ -150,16 +150,16 @@ def _choice(results: Values) -> list[Block]:
     others = {o: pair for o, pair in _others(results, best).items() if o not in worse}
     if not others:
         return []
-    words = [
-        f"Its WER is the lowest found{_without(results, lowest)}; to be the lowest is partly luck."
-    ]
+    gaps = []
     for other, pair in others.items():
         sign = 1 if pair["a"] == other else -1
         low, high = sorted(sign * end for end in pair["ci95"])
-        words.append(
-            f"With {other} WER was {signed(sign * pair['difference'])} points (95 % interval "
-            f"{signed(low)} to {signed(high)})."
-        )
+        gap = signed(sign * pair["difference"])
+        gaps.append(f"{other} {gap} ({signed(low)} to {signed(high)})")
+    words = [
+        f"Its WER is the lowest found{_without(results, lowest)}; to be the lowest is partly luck.",
+        f"The others' WER minus its own, in points (95 % intervals): {listed(gaps)}.",
+    ]
     costs = results["timings"]["cost"]
     if costs.keys() >= {best, *others} and not disturbed(costs[name] for name in (best, *others)):
         rtf = {name: on_road(costs[name])["rtf_1_thread"] for name in (best, *others)}
