@@ -427,6 +427,19 @@ def test_sound_that_cannot_be_read_is_found_before_the_training(few, tmp_path, c
         assert not (tmp_path / "run").exists()
 
 
+def test_every_sound_is_told_with_its_own_fault(few, tmp_path):
+    utterances = read_manifest(few / "train.jsonl")
+    utterances[1] = spoil(utterances[1], "missing", tmp_path)
+    utterances[2] = spoil(utterances[2], "beyond the end", tmp_path)
+    write_manifest(tmp_path / "train.jsonl", utterances)
+    recipe = quick(few, data={"train": [str(tmp_path / "train.jsonl")]})
+    first, second = read_training_data(recipe).left_out["whose sound cannot be read"]
+    assert first.startswith("bad (")
+    assert "bad.wav: no such file" in first
+    assert "002@0.1 (" in second
+    assert "asked for, but it has" in second
+
+
 def test_a_file_of_many_utterances_is_looked_at_once(few, tmp_path, monkeypatch):
     looked_at = []
 

@@ -30,7 +30,7 @@ class TrainingData:
     tokens: list[list[int]]
     dev: list[Utterance]
     vocabulary: Vocabulary
-    left_out: dict[str, list[str]]  # reason → ids
+    left_out: dict[str, list[str]]  # reason → ids, with what each sound's fault is
 
     @property
     def hours(self) -> float:
@@ -102,7 +102,7 @@ def _sort_out(
         else:
             left_out.setdefault(reason, []).append(utterance.id)
     if silent := _unreadable(kept):
-        left_out[f"whose sound cannot be read ({next(iter(silent.values()))})"] = list(silent)
+        left_out["whose sound cannot be read"] = [f"{id_} ({why})" for id_, why in silent.items()]
         kept = [utterance for utterance in kept if utterance.id not in silent]
     return kept, left_out
 
