@@ -83,8 +83,8 @@ def _trained(question: Values) -> str:
 
 
 def _hours(results: Values) -> str:
-    """Of the first variant: where others trained on other sound, the terms say so."""
-    hours = list(results["systems"][0]["train_hours"].values())
+    """On average over all: where variants trained on other sound, the terms say so."""
+    hours = [hours for row in results["systems"] for hours in row["train_hours"].values()]
     return f" ({sum(hours) / len(hours):.2g} hours of sound a training)" if hours else ""
 
 
