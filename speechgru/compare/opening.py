@@ -38,6 +38,10 @@ def answer(results: Values) -> Section:
             )
         )
     section.blocks.append(_summary(results))
+    if results["pairs"] and min(min(pair["seeds"]) for pair in results["pairs"]) == 1:
+        section.blocks.append(
+            Text("One training stands for a variant here: another seed may turn the answer.")
+        )
     section.blocks += _failures(results)
     if results["pairs"]:
         section.blocks += [

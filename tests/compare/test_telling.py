@@ -108,6 +108,13 @@ def test_who_must_choose_is_told_what_it_may_cost(results):
     assert "one thread takes" not in words_of(answer(results))
 
 
+def test_an_answer_by_single_trainings_says_so(results):
+    results = cells(results, {"rnn": 0.3, "gru": 0.1}, {("rnn", "gru"): "worse"})
+    assert "another seed may turn the answer" not in words_of(answer(results))
+    results["pairs"][0]["seeds"] = [2, 1]
+    assert "another seed may turn the answer" in words_of(answer(results))
+
+
 def test_a_variant_that_read_other_words_is_not_the_lowest(results):
     results = cells(results, {"rnn": 0.3, "gru": 0.2, "lstm": 0.1}, {("rnn", "gru"): NONE})
     text = words_of(answer(results))
