@@ -180,7 +180,7 @@ def summarise(rows: Sequence[Row]) -> Finding:
             dashed = models[0]["state"] == "initial" and any(r["state"] == "trained" for r in group)
             lags, curves = _aligned(models)
             lines.append(banded(label, lags, curves, colour(models[0]["cell"]), dashed))
-        title = f"Gradient of an emitted label by distance, on {where}"
+        title = f"Gradient of a label by distance, on {where}"
         whole = kind != "utterances"
         tables.append(_table(f"{title}: norm / its largest", numbers[name], whole))
         figures[name] = chart(
