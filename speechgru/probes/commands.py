@@ -47,7 +47,7 @@ def gradient_reach(
     steps: Annotated[int, typer.Option(min=2, help="model frames of noise, or joined")] = 500,
     threads: Threads = 1,
 ) -> None:
-    """How far back the gradient of an emitted label reaches, before and after training (one-way
+    """How far back the gradient of a label reaches, before and after training (one-way
     models)."""
 
     def probe(rows: "Rows", show: "Show") -> "Finding":
