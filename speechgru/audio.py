@@ -4,7 +4,8 @@ Design choices:
 - libsndfile first (WAV, FLAC, Ogg, SPHERE); FFmpeg, through PyAV, for MP3, for what libsndfile
   cannot open (m4a, webm, mp4, aac) and where it does not know a length. See `readers.py`.
 - A file that holds less than it promises is an error, never a silently shorter sound.
-- Headers are not trusted with memory: sound is read in blocks, up to MAX_HOURS.
+- Headers are not trusted with memory: sound is read, checked and resampled in blocks, up to
+  MAX_HOURS, so that a high rate in the file costs time alone.
 - Names may hold anything: the readers get open files, never names, and no other program is started.
 """
 
@@ -66,6 +67,18 @@ def headers(paths: Iterable[Path]) -> list[AudioInfo | AudioError]:
         return list(pool.map(_header, paths))
 
 
+def part_seconds(path: str | Path, header: AudioInfo, offset: float, duration: float) -> float:
+    """How many seconds of a part `read_audio` returns: fewer than `duration` where the file ends up
+    to SLACK earlier. Raises AudioError for a part beyond the end."""
+    end = offset + duration
+    if offset >= header.duration or end > header.duration + SLACK:
+        raise AudioError(
+            f"{shown(path)}: asked for seconds {offset:.6g} to {end:.6g}, "
+            f"but it has {header.duration:.6g}"
+        )
+    return min(duration, header.duration - offset)
+
+
 def read_audio(
     path: str | Path,
     sample_rate: int | None = None,
@@ -83,9 +96,10 @@ def read_audio(
     """
     with _open(path) as sound:
         start, stop = _span(sound, offset, duration, shown(path))
-        samples = _collect(sound, start, stop, shown(path))
-        rate = sound.rate
-    return samples if sample_rate is None else resample(samples, rate, sample_rate)
+        blocks = _blocks(sound, start, stop, shown(path))
+        if sample_rate is not None and sample_rate != sound.rate:
+            blocks = _resampled(blocks, sound.rate, sample_rate)
+        return np.ascontiguousarray(np.concatenate(list(blocks)), dtype=np.float32)
 
 
 def resample(samples: Samples, rate_from: int, rate_to: int) -> Samples:
@@ -149,11 +163,8 @@ def _span(sound: Sound, offset: float, duration: float | None, name: str) -> tup
     start = round(offset * sound.rate)
     stop = None if duration is None else start + round(duration * sound.rate)
     last = sound.frames if stop is None else stop
-    if start >= sound.frames or last > sound.frames + SLACK * sound.rate:
-        raise AudioError(
-            f"{name}: asked for seconds {offset:.6g} to {last / sound.rate:.6g}, "
-            f"but it has {sound.frames / sound.rate:.6g}"
-        )
+    header = AudioInfo(sound.frames / sound.rate, sound.rate, sound.channels)
+    part_seconds(name, header, start / sound.rate, (last - start) / sound.rate)
     if (hours := (last - start) / sound.rate / 3600) > MAX_HOURS:
         raise AudioError(
             f"{name}: {hours:.1f} hours; at most {MAX_HOURS:.0f} are read at once: split the file"
@@ -161,17 +172,27 @@ def _span(sound: Sound, offset: float, duration: float | None, name: str) -> tup
     return start, stop
 
 
-def _collect(sound: Sound, start: int, stop: int | None, name: str) -> Samples:
-    """(samples,) of frames `start` to `stop`, checked for length and for numbers."""
+def _blocks(sound: Sound, start: int, stop: int | None, name: str) -> Iterator[Samples]:
+    """Frames `start` to `stop` as mono blocks (samples,), checked for length and for numbers."""
     expected = (sound.frames if stop is None else min(stop, sound.frames)) - start
-    parts: list[Samples] = []
+    late: list[Samples] = []  # a codec's padding, unless the sound goes on
     found = 0
     try:
         for block in sound.blocks(start, stop):
-            parts.append(block[:, 0] if block.shape[1] == 1 else block.mean(axis=1))
-            found += len(block)
+            mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+            _refuse_nonsense(name, mono, start + found, sound.rate)
+            found += len(mono)
             if found > MAX_HOURS * 3600 * sound.rate:
                 raise AudioError(f"{name}: more than {MAX_HOURS:.0f} hours; split the file")
+            beyond = found - expected if stop is None else 0
+            if 0 < beyond <= sound.slack * sound.rate:
+                within = max(0, len(mono) - beyond)
+                yield mono[:within]
+                late.append(mono[within:])
+            else:
+                yield from late
+                late.clear()
+                yield mono
     except FAULTS as fault:
         reason = getattr(fault, "strerror", None) or str(fault)
         raise AudioError(
@@ -181,11 +202,14 @@ def _collect(sound: Sound, start: int, stop: int | None, name: str) -> Samples:
     _refuse_short(name, sound, start + found, start + expected)
     if not found:
         raise AudioError(f"{name}: a header without samples; record or copy it again")
-    samples = np.concatenate(parts)
-    if stop is None and expected < found <= expected + sound.slack * sound.rate:
-        samples = samples[:expected]  # a codec's padding
-    _refuse_nonsense(name, samples, start, sound.rate)
-    return np.ascontiguousarray(samples, dtype=np.float32)
+
+
+def _resampled(blocks: Iterable[Samples], rate_from: int, rate_to: int) -> Iterator[Samples]:
+    """What `resample` makes of all blocks together, to the bit."""
+    stream = soxr.ResampleStream(rate_from, rate_to, 1, dtype="float32", quality="HQ")
+    for block in blocks:
+        yield stream.resample_chunk(np.ascontiguousarray(block, dtype=np.float32))
+    yield stream.resample_chunk(np.empty(0, np.float32), last=True)
 
 
 def _refuse_short(name: str, sound: Sound, found: int, promised: int) -> None:
@@ -201,8 +225,8 @@ def _refuse_nonsense(name: str, samples: Samples, start: int, rate: int) -> None
     if not finite.all():
         first = int(np.argmin(finite))
         raise AudioError(
-            f"{name}: {len(samples) - np.count_nonzero(finite)} samples are not numbers "
-            f"({samples[first]} at {(start + first) / rate:.3f} s); export it again"
+            f"{name}: the sample at {(start + first) / rate:.3f} s is {samples[first]}, not a "
+            "number; export it again"
         )
 
 

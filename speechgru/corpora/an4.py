@@ -7,6 +7,7 @@ evenly spread over the sorted ids of each; an id's first letter tells the sex. "
 the training utterances again, for a last training once everything is chosen.
 """
 
+import os
 import re
 from pathlib import Path, PurePosixPath
 
@@ -36,7 +37,7 @@ def prepare(source: Path | None, holdout: str | None = None) -> Prepared:
     """
     refuse_holdout("an4", holdout)
     source = need_source(source, "an4", "the folder that holds etc/ and wav/", ORIGIN)
-    if not (source / "etc").is_dir() and (source / "an4" / "etc").is_dir():
+    if not os.path.isdir(source / "etc") and os.path.isdir(source / "an4" / "etc"):
         source = source / "an4"
     files = audio_below(source)
     train, test = (_listed(source, part, files) for part in ("train", "test"))

@@ -84,8 +84,8 @@ def need_source(source: Path | None, name: str, expected: str, origin: str) -> P
         raise CorpusError(
             f"{name}: where is it? Give --source DIR, {expected}; the corpus comes from {origin}"
         )
-    if not source.is_dir():
-        found = "a file" if source.exists() else "nothing"
+    if not os.path.isdir(source):
+        found = "a file" if os.path.exists(source) else "nothing"
         raise CorpusError(f"{shown(source)}: expected {expected}, found {found} there")
     return Path(os.path.abspath(source))
 

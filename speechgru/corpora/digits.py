@@ -1,8 +1,9 @@
 """Connected digits of synthetic voices, part of the repository: manifests that stand ready."""
 
+import os
 from pathlib import Path
 
-from speechgru.audio import SLACK, AudioInfo, headers
+from speechgru.audio import AudioInfo, headers, part_seconds
 from speechgru.corpora.common import Prepared, not_the_corpus, refuse_holdout
 from speechgru.errors import AudioError, CorpusError
 from speechgru.files import shown
@@ -37,9 +38,9 @@ def _find(source: Path | None) -> Path:
     beside_package = Path(__file__).parents[2] / "data" / "digits"
     homes = [source] if source else [beside_package, Path("data/digits")]
     for home in homes:
-        if all((home / f"{split}.jsonl").is_file() for split in SPLITS):
+        if all(os.path.isfile(home / f"{split}.jsonl") for split in SPLITS):
             return home
-    if source and source.is_dir():
+    if source and os.path.isdir(source):
         not_the_corpus(source, "digits", "train.jsonl, dev.jsonl and test.jsonl")
     looked = " or ".join(shown(home) for home in homes)
     raise CorpusError(
@@ -48,11 +49,11 @@ def _find(source: Path | None) -> Path:
     )
 
 
-def _fault(utterance: Utterance, info: AudioInfo | AudioError) -> str:
-    if isinstance(info, AudioError):
-        return str(info)
-    end = utterance.offset + utterance.duration
-    if end > info.duration + SLACK:
-        audio = shown(utterance.audio)
-        return f"{audio}: its manifest says {end:.2f} s, the file holds {info.duration:.2f} s"
+def _fault(utterance: Utterance, header: AudioInfo | AudioError) -> str:
+    try:
+        if isinstance(header, AudioError):
+            raise header
+        part_seconds(utterance.audio, header, utterance.offset, utterance.duration)
+    except AudioError as fault:
+        return str(fault)
     return ""

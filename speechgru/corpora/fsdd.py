@@ -6,6 +6,7 @@ is better on dev is likely better on test. With a speaker held out, all of that 
 dev is index 5–9 of the others, and their index 0–4 joins the training.
 """
 
+import os
 import re
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def prepare(source: Path | None, holdout: str | None = None) -> Prepared:
     """
     source = need_source(source, "fsdd", "the folder that holds recordings/", ORIGIN)
     folder = source / "recordings"
-    files = audio_below(folder if folder.is_dir() else source)
+    files = audio_below(folder if os.path.isdir(folder) else source)
     matches = [match for name in sorted(files) if (match := NAME.fullmatch(name))]
     if not matches:
         not_the_corpus(source, "fsdd", "recordings/DIGIT_SPEAKER_INDEX.wav")

@@ -7,6 +7,7 @@ test, the next two women and the next man dev. Where SPEAKERS.TXT does not tell 
 first four are test and the next three dev.
 """
 
+import os
 from pathlib import Path
 
 from speechgru.corpora.common import (
@@ -39,7 +40,7 @@ def prepare(source: Path | None, holdout: str | None = None) -> Prepared:
     subsets: dict[str, list[Recording]] = {}
     transcripts = (p for p in files_of(source) if p.name.endswith(".trans.txt"))
     for transcript in sorted(transcripts):
-        subset = transcript.parents[2].name
+        subset = transcript.parent.parent.parent.name
         subsets.setdefault(subset, []).extend(_chapter(transcript, files))
     if not subsets:
         not_the_corpus(source, "librispeech", "SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt")
@@ -102,7 +103,9 @@ def _sexes(source: Path) -> dict[str, str]:
     name = "SPEAKERS.TXT"
     sexes: dict[str, str] = {}
     above = source.parent / name
-    for file in [above] * above.is_file() + sorted(p for p in files_of(source) if p.name == name):
+    for file in [above] * os.path.isfile(above) + sorted(
+        p for p in files_of(source) if p.name == name
+    ):
         lines = [line for line in read_lines(file) if not line.startswith(";")]
         fields = [[field.strip() for field in line.split("|")] for line in lines]
         sexes |= {field[0]: field[1] for field in fields if len(field) > 2}
