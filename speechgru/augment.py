@@ -4,7 +4,9 @@ Every draw comes from a generator keyed by (seed, epoch, utterance): it never de
 count, batch, cell, or what ran before, so two cells compared with one seed see the same data.
 """
 
+import logging
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,19 +14,28 @@ import torch
 from torch import Tensor
 
 from speechgru.audio import read_audio, resample
+from speechgru.errors import AudioError
 from speechgru.features import FeatureExtractor
-from speechgru.manifest import Utterance, read_manifest
+from speechgru.manifest import Utterance
 from speechgru.recipe import AugmentRecipe, FeatureRecipe
 
 Samples = npt.NDArray[np.float32]
+log = logging.getLogger(__name__)
 
 
 class Augment:
-    """Utterance's samples → normalised, augmented features, for one seed."""
+    """Utterance's samples → normalised, augmented features, for one seed. `noises`: recordings to
+    mix in; one that cannot be decoded is named, once, and the utterance stays as it is."""
 
-    def __init__(self, recipe: AugmentRecipe, extract: FeatureExtractor, seed: int) -> None:
-        self.recipe, self.extract, self.seed = recipe, extract, seed
-        self.noises = read_manifest(recipe.noise_manifest) if recipe.noise_manifest else []
+    def __init__(
+        self,
+        recipe: AugmentRecipe,
+        extract: FeatureExtractor,
+        seed: int,
+        noises: Sequence[Utterance] = (),
+    ) -> None:
+        self.recipe, self.extract, self.seed, self.noises = recipe, extract, seed, noises
+        self._damaged: set[str] = set()
 
     def __call__(self, samples: Samples, utterance_id: str, epoch: int) -> Tensor:
         """(samples,) → (frames, size)."""
@@ -34,18 +45,26 @@ class Augment:
             samples = change_speed(samples, factor)
         if self.noises and rng.random() < recipe.noise_probability:
             noise = self._noise(rng, len(samples))
-            samples = mix(samples, noise, rng.uniform(*recipe.noise_snr_db))
+            snr_db = rng.uniform(*recipe.noise_snr_db)
+            samples = samples if noise is None else mix(samples, noise, snr_db)
         warp = 1.0 + recipe.frequency_warp * rng.uniform(-1, 1)
         features = self.extract(samples, warp if recipe.frequency_warp else 1.0)
         return spec_augment(features, recipe, self.extract.recipe, rng)
 
-    def _noise(self, rng: np.random.Generator, length: int) -> Samples:
-        """A stretch of a noise recording of `length` samples, repeated if it is shorter."""
-        noise: Utterance = self.noises[rng.integers(len(self.noises))]
+    def _noise(self, rng: np.random.Generator, length: int) -> Samples | None:
+        """A stretch of a noise recording of `length` samples, repeated if it is shorter; None of
+        a damaged one."""
+        noise: Utterance = self.noises[int(rng.integers(len(self.noises)))]
         rate = self.extract.recipe.sample_rate
         seconds = min(noise.duration, length / rate)
         start = noise.offset + rng.uniform(0, noise.duration - seconds)
-        return np.resize(read_audio(noise.audio, rate, start, seconds), length)
+        try:
+            return np.resize(read_audio(noise.audio, rate, start, seconds), length)
+        except AudioError as fault:
+            if noise.id not in self._damaged:
+                self._damaged.add(noise.id)
+                log.warning("noise %s is not mixed in: %s", noise.id, fault)
+            return None
 
 
 def generator(seed: int, epoch: int, utterance_id: str) -> np.random.Generator:
@@ -85,7 +104,7 @@ def spec_augment(
     for _ in range(recipe.frequency_masks):
         start, width = _span(rng, bands, widest)
         blocks[:, :, start : start + width] = mean[:, start : start + width]
-    per_ten_seconds = frames * kind.hop_ms / 10_000
+    per_ten_seconds = frames / kind.frames_per_second / 10
     for _ in range(max(1, round(recipe.time_masks * per_ten_seconds)) if recipe.time_masks else 0):
         start, width = _span(rng, frames, min(recipe.time_mask_frames, frames // 5))
         blocks[start : start + width] = mean

@@ -8,6 +8,7 @@ Design choices:
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def load_model(path: str | Path) -> Bundle:
     Raises CheckpointError: not there, cut short, not ours, or tensors that do not fit its recipe.
     """
     path = Path(path)
-    file = path / MODEL_FILE if path.is_dir() else path
+    file = path / MODEL_FILE if os.path.isdir(path) else path
     tensors, details = read_tensors(file, FORMAT)
     try:
         blueprint = Blueprint.model_validate(details["blueprint"])
@@ -124,7 +125,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], kind: str, details: ob
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and details of a file of this `kind`. Raises CheckpointError with the reason."""
     name = shown(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise CheckpointError(f"{name}: no such file; expected a run folder or a {MODEL_FILE}")
     try:
         with safe_open(str(path), framework="pt") as file:

@@ -1,13 +1,17 @@
 """Writing files whole or not at all, finding them, and naming any file in one line."""
 
 import contextlib
+import fcntl
 import json
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from speechgru.errors import SpeechgruError
+
+LOCK_PATIENCE = 5.0  # seconds; a killed process may take some to be gone
 
 
 def atomic_write(path: str | Path, data: bytes | str) -> None:
@@ -19,7 +23,7 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
     to a file. Raises OSError.
     """
     data = data.encode("utf-8") if isinstance(data, str) else data
-    if os.path.exists(path) and (Path("/dev") in Path(path).parents or not os.path.isfile(path)):
+    if os.path.exists(path) and (not os.path.isfile(path) or _is_own_output(path)):
         with open(path, "ab") as stream:  # "ab": what the program printed before stays
             stream.write(data)
         return
@@ -39,12 +43,57 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
     _sync_folder(target.parent)
 
 
+def _is_own_output(path: str | Path) -> bool:
+    """Whether this is the very file that our standard output or error goes to."""
+    there = os.stat(path)
+    for descriptor in (1, 2):
+        with contextlib.suppress(OSError):  # closed
+            if os.path.samestat(there, os.fstat(descriptor)):
+                return True
+    return False
+
+
 def write_json(path: str | Path, values: object) -> None:
     """`values` as indented JSON, atomically. Raises SpeechgruError when it cannot be written."""
     try:
         atomic_write(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
     except OSError as fault:
         raise SpeechgruError(f"{shown(path)}: cannot be written: {fault.strerror}") from None
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # there are no locks here
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path, command: str) -> Iterator[None]:
+    """While open, no other process that asks for the same is at work in the folder, which is made.
+
+    Raises SpeechgruError when one is (`command` tells which) and stays there for LOCK_PATIENCE, and
+    when the folder cannot be written. A file system without locks is trusted.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as fault:
+        raise SpeechgruError(f"{shown(folder)}: cannot be written: {fault.strerror}") from None
+    try:
+        deadline = time.monotonic() + LOCK_PATIENCE
+        while not _locked(descriptor):
+            if time.monotonic() > deadline:
+                raise SpeechgruError(
+                    f"{shown(folder)}: another `{command}` is at work there; wait for it"
+                )
+            time.sleep(0.1)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def shown(path: str | Path) -> str:

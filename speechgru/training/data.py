@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from speechgru.audio import SLACK, AudioInfo, headers
+from speechgru.audio import headers, part_seconds
 from speechgru.errors import AudioError, ManifestError, TrainingError
 from speechgru.features import FeatureExtractor
 from speechgru.files import shown
@@ -20,6 +20,7 @@ from speechgru.text import Vocabulary, normalise
 
 log = logging.getLogger(__name__)
 NAMED = 5  # ids shown of those left out
+TOO_SHORT = "too short for its text (CTC needs a frame a character; see model.factor)"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class TrainingData:
     train: list[Utterance]
     tokens: list[list[int]]
     dev: list[Utterance]
+    noises: list[Utterance]
     vocabulary: Vocabulary
     left_out: dict[str, list[str]]  # reason → ids, with what each sound's fault is
 
@@ -37,8 +39,10 @@ class TrainingData:
         return sum(utterance.duration for utterance in self.train) / 3600
 
     def fingerprint(self) -> str:
-        """Changes when an utterance, its text, its length or its place in the order does."""
-        parts = [[(u.id, u.duration, u.text) for u in each] for each in (self.train, self.dev)]
+        """Changes when an utterance or a noise, its text, its length or its place in the order
+        does."""
+        all_of_them = (self.train, self.dev, self.noises)
+        parts = [[(u.id, u.duration, u.text) for u in each] for each in all_of_them]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
@@ -61,8 +65,10 @@ def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> 
     known = vocabulary or Vocabulary.from_texts(u.text for u in everyone)
     kept, left_out = _sort_out(everyone, recipe, known)
     _refuse_unreadable(recipe.data.dev, dev)
-    if noises := recipe.augment.noise_manifest:
-        _refuse_unreadable(noises, _read("augment.noise_manifest", noises))
+    noises: list[Utterance] = []
+    if manifest := recipe.augment.noise_manifest:
+        noises = _read("augment.noise_manifest", manifest)
+        _refuse_unreadable(manifest, noises)
     vocabulary = vocabulary or Vocabulary.from_texts(u.text for u in kept)
     _tell(left_out, kept, dev, vocabulary)
     if not kept:
@@ -71,7 +77,7 @@ def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> 
             f"on ({'; '.join(f'{len(ids)} {reason}' for reason, ids in left_out.items())})"
         )
     tokens = [vocabulary.encode(utterance.text) for utterance in kept]
-    return TrainingData(kept, tokens, dev, vocabulary, left_out)
+    return TrainingData(kept, tokens, dev, noises, vocabulary, left_out)
 
 
 def _read(key: str, path: str) -> list[Utterance]:
@@ -92,63 +98,64 @@ def _sort_out(
     everyone: Sequence[Utterance], recipe: Recipe, vocabulary: Vocabulary
 ) -> tuple[list[Utterance], dict[str, list[str]]]:
     """Who can be trained on, and the ids of who cannot, by reason."""
-    extract = FeatureExtractor(recipe.features)
-    kept: list[Utterance] = []
     left_out: dict[str, list[str]] = {}
+    written: list[Utterance] = []
     for utterance in everyone:
-        reason = _unfit(utterance, recipe, vocabulary, extract)
-        if reason is None:
-            kept.append(utterance)
-        else:
+        if reason := _unfit(utterance, recipe, vocabulary):
             left_out.setdefault(reason, []).append(utterance.id)
-    if silent := _unreadable(kept):
-        left_out["whose sound cannot be read"] = [f"{id_} ({why})" for id_, why in silent.items()]
-        kept = [utterance for utterance in kept if utterance.id not in silent]
+        else:
+            written.append(utterance)
+    kept: list[Utterance] = []
+    extract = FeatureExtractor(recipe.features)
+    fastest = max(recipe.augment.speed)
+    for utterance, seconds in zip(written, _seconds(written), strict=True):
+        if isinstance(seconds, AudioError):
+            named = f"{utterance.id} ({seconds})"
+            left_out.setdefault("whose sound cannot be read", []).append(named)
+            continue
+        samples = int(seconds / fastest * recipe.features.sample_rate)
+        frames = model_frames(extract.frames(samples), recipe.model.factor)
+        if frames < frames_needed(vocabulary.encode(utterance.text)):
+            left_out.setdefault(TOO_SHORT, []).append(utterance.id)
+        else:
+            kept.append(utterance)
     return kept, left_out
 
 
-def _unfit(
-    utterance: Utterance, recipe: Recipe, vocabulary: Vocabulary, extract: FeatureExtractor
-) -> str | None:
+def _unfit(utterance: Utterance, recipe: Recipe, vocabulary: Vocabulary) -> str | None:
+    """Why an utterance cannot be trained on, as far as its line tells."""
     if utterance.duration > recipe.data.max_seconds:
         return f"longer than data.max_seconds ({recipe.data.max_seconds:g} s)"
     if not utterance.text:
         return "without text"
     if vocabulary.unknown(utterance.text):
         return "with characters the vocabulary lacks"
-    fastest = max(recipe.augment.speed)
-    samples = int(utterance.duration / fastest * recipe.features.sample_rate)
-    frames = model_frames(extract.frames(samples), recipe.model.factor)
-    if frames < frames_needed(vocabulary.encode(utterance.text)):
-        return "too short for its text (CTC needs a frame a character; see model.factor)"
     return None
 
 
-def _unreadable(utterances: Sequence[Utterance]) -> dict[str, str]:
-    """Whose sound cannot be read, and why; only headers are read, each file's once."""
+def _seconds(utterances: Sequence[Utterance]) -> list[float | AudioError]:
+    """How much sound of each can be read, or why none can; only headers are read, each file's
+    once."""
     files = list(dict.fromkeys(utterance.audio for utterance in utterances))
     found = dict(zip(files, headers(files), strict=True))
-    faults = {utterance.id: _fault(utterance, found[utterance.audio]) for utterance in utterances}
-    return {id_: fault for id_, fault in faults.items() if fault is not None}
-
-
-def _fault(utterance: Utterance, header: AudioInfo | AudioError) -> str | None:
-    if isinstance(header, AudioError):
-        return str(header)
-    begin, end = utterance.offset, utterance.offset + utterance.duration
-    if begin < header.duration and end <= header.duration + SLACK:
-        return None
-    return (
-        f"{shown(utterance.audio)}: seconds {begin:.6g} to {end:.6g} asked for, "
-        f"but it has {header.duration:.6g}"
-    )
+    seconds: list[float | AudioError] = []
+    for utterance in utterances:
+        header = found[utterance.audio]
+        try:
+            if isinstance(header, AudioError):
+                raise header
+            part = part_seconds(utterance.audio, header, utterance.offset, utterance.duration)
+            seconds.append(part)
+        except AudioError as fault:
+            seconds.append(fault)
+    return seconds
 
 
 def _refuse_unreadable(manifest: str, utterances: Sequence[Utterance]) -> None:
-    if faults := _unreadable(utterances):
+    if faults := [found for found in _seconds(utterances) if isinstance(found, AudioError)]:
         raise TrainingError(
             f"{shown(manifest)}: {len(faults)} of {len(utterances)} utterances cannot be read "
-            f"({next(iter(faults.values()))}): mend the files or remove these lines"
+            f"({faults[0]}): mend the files or remove these lines"
         )
 
 

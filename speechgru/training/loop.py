@@ -11,12 +11,13 @@ Design choices:
 
 import logging
 import math
+import os
 import signal
 import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -40,6 +41,7 @@ from speechgru.checkpoint import (
 )
 from speechgru.errors import AudioError, Diverged, TrainingError
 from speechgru.evaluation import evaluate_utterances
+from speechgru.files import alone_in, shown
 from speechgru.manifest import Utterance
 from speechgru.model import RecurrentCTC
 from speechgru.recipe import Recipe, TrainingRecipe
@@ -50,6 +52,7 @@ from speechgru.training.data import TrainingData, read_training_data
 from speechgru.training.run import Position, Run, optimiser_tensors, restore_optimiser
 
 log = logging.getLogger(__name__)
+TRAINING = "speechgru train"
 
 
 @dataclass(frozen=True)
@@ -89,29 +92,33 @@ def train(
 ) -> Result:
     """Train by recipe into the folder `out`; with `resume`, go on where it stopped.
 
-    Raises TrainingError (folder in use, nothing to train on, steps that keep failing), and what
-    the manifests, audio files and recipe give rise to.
+    Raises TrainingError (folder in use, nothing to train on, sound of dev that cannot be decoded,
+    steps that keep failing), and what the manifests, audio files and recipe give rise to.
     """
     run = Run(Path(out))
     chosen = choose_device(device)
-    if resume:
-        run.check_same(recipe)
-    position, tensors = Position(), None
-    if resume and run.last.exists():
-        position, tensors = run.load_state()
-    known = Vocabulary.from_json(position.vocabulary) if tensors is not None else None
-    data = read_training_data(recipe, known)
-    if tensors is not None:
-        run.check_same_data(position, data.fingerprint())
-    position.data = data.fingerprint()
-    trainer = Trainer(recipe, data, run, chosen, position, on_progress)
-    if not resume:
-        run.create(
-            recipe, data.left_out
-        )  # last: what cannot be trained leaves no folder that seems in use
-    if tensors is not None:
-        trainer.restore(tensors)
-    return trainer.run_to_end()
+    with ExitStack() as stack:
+        if resume:
+            run.check_same(recipe)
+            stack.enter_context(alone_in(run.folder, TRAINING))
+        else:
+            run.check_free()
+        position, tensors = Position(), None
+        if resume and os.path.exists(run.last):
+            position, tensors = run.load_state()
+        known = Vocabulary.from_json(position.vocabulary) if tensors is not None else None
+        data = read_training_data(recipe, known)
+        if tensors is not None:
+            run.check_same_data(position, data.fingerprint())
+        position.data = data.fingerprint()
+        trainer = Trainer(recipe, data, run, chosen, position, on_progress)
+        trainer.check_dev()
+        if not resume:  # last: what cannot be trained leaves no folder that seems in use
+            stack.enter_context(alone_in(run.folder, TRAINING))
+            run.create(recipe, data.left_out)
+        if tensors is not None:
+            trainer.restore(tensors)
+        return trainer.run_to_end()
 
 
 class Trainer:
@@ -136,7 +143,7 @@ class Trainer:
         position.vocabulary = data.vocabulary.to_json()
         self.cache = AudioCache(recipe.features.sample_rate, self.options.cache_mb * 1_000_000)
         self.damaged: set[str] = set()  # ids of those found out while training
-        self.augment = Augment(recipe.augment, self.bundle.extract, self.options.seed)
+        self.augment = Augment(recipe.augment, self.bundle.extract, self.options.seed, data.noises)
         self.optimiser = make_optimiser(self.model, self.options)
         self.plans = [
             plan_batches(
@@ -156,13 +163,14 @@ class Trainer:
         if self.recipe.features.normalise == "global" and self.bundle.extract.mean is None:
             heard = (self._read(utterance) for utterance in self.data.train)
             self.bundle.extract.fit(samples for samples in heard if samples is not None)
+            self._refuse_silence()
         self._drop_unkept()  # a kill may have left some
         log.info(
             "%d utterances, %.1f minutes; about %d steps an epoch, %d in all",
             len(self.data.train), 60 * self.data.hours,
             self.total_steps // options.epochs, self.total_steps,
         )  # fmt: skip
-        events = SummaryWriter(str(self.run.folder / "events"), purge_step=position.step)
+        events = SummaryWriter(str(self.run.folder / "events"), purge_step=position.step + 1)
         try:
             with stop_request() as stop:
                 while position.epoch < options.epochs and not self._out_of_patience():
@@ -197,6 +205,8 @@ class Trainer:
             members = [batch for _ in group if (batch := next(batches)) is not None]
             if members:
                 self._step(members)
+            else:
+                self._refuse_silence()
             position.skipped_utterances += sum(map(len, group)) - sum(len(b.ids) for b in members)
             took = time.monotonic() - began
             position.batch += len(group)
@@ -227,6 +237,13 @@ class Trainer:
                 log.warning("utterance %s is skipped: %s", utterance.id, fault)
             return None
 
+    def _refuse_silence(self) -> None:
+        if len(self.damaged) == len(self.data.train):
+            raise TrainingError(
+                f"{', '.join(map(shown, self.recipe.data.train))}: the sound of none of "
+                f"{len(self.damaged)} utterances can be decoded"
+            )
+
     def _step(self, members: list[Batch]) -> None:
         """One optimiser step over one or more batches; a step with NaN or Inf changes nothing."""
         options, position = self.options, self.position
@@ -234,6 +251,7 @@ class Trainer:
         for parameters in self.optimiser.param_groups:
             parameters["lr"] = learning_rate(options, position.step, self.total_steps)
         self.optimiser.zero_grad(set_to_none=True)
+        statistics_before = [buffer.clone() for buffer in self.model.buffers()]  # of batch norm
         tokens = int(sum(int(batch.target_lengths.sum()) for batch in members))
         total, culprits = 0.0, []
         for batch in members:
@@ -251,6 +269,8 @@ class Trainer:
             position.token_count += tokens
             position.gradient_norms.append(float(norm))
         else:
+            for buffer, before in zip(self.model.buffers(), statistics_before, strict=True):
+                buffer.copy_(before)
             self._bad_step(culprits or [i for batch in members for i in batch.ids])
 
     def _bad_step(self, ids: list[str]) -> None:
@@ -288,11 +308,12 @@ class Trainer:
             row |= {"dev_wer": score.wer, "dev_cer": score.cer}
             self._keep_if_good(score)
         self.run.write_metrics(row)  # before the commit: a line too many is written over
-        self.save_state()
-        self._drop_unkept()
         for name in ("loss", "dev_wer", "dev_cer", "learning_rate"):
             if name in row:
                 events.add_scalar(name, row[name], position.step)
+        events.flush()
+        self.save_state()
+        self._drop_unkept()
         log.info(_epoch_line(row, options.epochs, position.elapsed))
 
     def _keep_if_good(self, score: Score) -> None:
@@ -300,7 +321,7 @@ class Trainer:
         self.silent = not any(utterance.hypothesis for utterance in score.utterances)
         if position.best_wer is None or wer <= position.best_wer:
             improved = position.best_wer is None or wer < position.best_wer
-            position.best_wer, position.best_epoch = wer, position.epoch
+            position.best_wer = wer
             self._save_model(None, score, f"epoch {position.epoch}")
         else:
             improved = False
@@ -334,6 +355,15 @@ class Trainer:
             self._save_model(mean, averaged, f"mean of {len(epochs)} epochs")
 
     # Helpers ------------------------------------------------------------------------------------
+
+    def check_dev(self) -> None:
+        """Decode every sound of dev, which fills the cache too. Raises TrainingError at the first
+        that cannot be decoded, rather than after an epoch."""
+        for utterance in self.data.dev:
+            try:
+                self.cache.read(utterance)
+            except AudioError as fault:
+                raise TrainingError(f"dev utterance {utterance.id}: {fault}") from None
 
     def score_dev(self) -> Score:
         """Dev, through the road that users take."""
@@ -372,6 +402,7 @@ class Trainer:
             "speechgru": __version__, "torch": torch.__version__,
             "recipe": self.recipe.fingerprint(), "seed": self.options.seed, "weights": which,
             "dev_wer": dev.wer, "dev_cer": dev.cer, "hours": round(self.data.hours, 3),
+            "utterances": len(self.data.train),
         }  # fmt: skip
         save_model(self.run.model, self.bundle, weights)
 
@@ -393,7 +424,7 @@ class Trainer:
 
     def _result(self, interrupted: bool) -> Result:
         about = self.bundle.about
-        if not about and self.run.model.exists():  # the best was found in an earlier sitting
+        if not about and os.path.exists(self.run.model):  # the best was found in an earlier sitting
             about = load_model(self.run.model).about
         return Result(
             self.run.folder,

@@ -5,11 +5,13 @@ RUN/left_out.json      ids of who could not be trained on, by reason; no file if
 RUN/model.safetensors  the best model so far
 RUN/last.safetensors   weights, optimiser and position: the one file `--resume` believes
 RUN/kept/              weights of the best epochs, to be averaged; named by last.safetensors
+RUN/.lock              held while a training is at work in the folder
 RUN/metrics.jsonl      a line an epoch (`seconds`: of optimiser steps so far; no `loss`: all were
                        skipped); the same as TensorBoard events in RUN/events/
 """
 
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,6 @@ class Position:
     scoring_seconds: float = 0.0  # of scoring dev
     elapsed: float = 0.0  # seconds of everything, up to the last save
     best_wer: float | None = None
-    best_epoch: int = 0
     scorings_without_gain: int = 0
     skipped_steps: int = 0
     skipped_utterances: int = 0  # times that one could not be decoded
@@ -59,14 +60,21 @@ class Run:
         self.last = folder / "last.safetensors"
         self.metrics = folder / "metrics.jsonl"
 
-    def create(self, recipe: Recipe, left_out: dict[str, list[str]]) -> None:
-        """Start afresh; `left_out`: ids by reason. Raises TrainingError when the folder holds a
-        run already, or cannot be written."""
-        if (self.folder / "recipe.yaml").exists() or self.model.exists():
+    def started(self) -> bool:
+        return os.path.exists(self.folder / "recipe.yaml")
+
+    def check_free(self) -> None:
+        """Raises TrainingError when the folder holds a run already."""
+        if self.started() or os.path.exists(self.model):
             raise TrainingError(
                 f"{shown(self.folder)} holds a run already: --resume goes on with it; "
                 "or name another folder with --out"
             )
+
+    def create(self, recipe: Recipe, left_out: dict[str, list[str]]) -> None:
+        """Start afresh; `left_out`: ids by reason. Raises TrainingError when the folder holds a
+        run already, or cannot be written."""
+        self.check_free()
         if left_out:
             text = json.dumps(left_out, indent=2, ensure_ascii=False) + "\n"
             _write(self.folder / "left_out.json", text)
@@ -74,7 +82,7 @@ class Run:
 
     def check_same(self, recipe: Recipe) -> None:
         """Raises TrainingError when `recipe` is not the one this run was started with."""
-        if not (self.folder / "recipe.yaml").exists():
+        if not self.started():
             raise TrainingError(f"{shown(self.folder)} holds no run to resume; leave --resume out")
         old = load_recipe(self.folder / "recipe.yaml").model_dump(mode="json")
         new = recipe.model_dump(mode="json")
@@ -136,7 +144,7 @@ class Run:
         _write(self.metrics, "".join(json.dumps(line) + "\n" for line in [*rows, row]))
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        if not self.metrics.exists():
+        if not os.path.exists(self.metrics):
             return []
         return [json.loads(line) for line in self.metrics.read_text().splitlines()]
 
