@@ -7,7 +7,7 @@ Design choices:
 """
 
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from torch import Tensor
 from speechgru.audio import read_audio
 from speechgru.manifest import Utterance
 
+P = TypeVar("P")
 T = TypeVar("T")
 
 
@@ -117,7 +118,7 @@ def _expanded(held: npt.NDArray[np.int16 | np.float32]) -> npt.NDArray[np.float3
 
 
 def load_ahead(
-    plans: Sequence[list[int]], load: Callable[[list[int]], T], workers: int
+    plans: Iterable[P], load: Callable[[P], T], workers: int
 ) -> Generator[T, None, None]:
     """`load(plan)` for each plan in order, up to two a worker under way beside the caller."""
     if workers == 0:

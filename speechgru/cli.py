@@ -150,7 +150,7 @@ def evaluate(
     with console.counting_progress() as show:
         evaluation = run_evaluation(recognizer, manifest, show)
     console.show_evaluation(evaluation, worst)
-    folder = out or results_folder(model if model.is_dir() else model.parent, manifest)
+    folder = out or results_folder(model if os.path.isdir(model) else model.parent, manifest)
     console.show_written(write_results(evaluation, folder, json))
     if evaluation.failed:
         raise typer.Exit(1)
@@ -231,7 +231,7 @@ def transcribe(
     recognizer = Recognizer.load(model, device, precision)
     failed = 0
     for outcome in transcribe_files(recognizer, sounds, output_format, output_dir, force):
-        console.show_transcript(outcome)
+        console.show_transcript(outcome, output_format)
         failed += outcome.fault is not None
     if failed:
         console.warn(f"{failed} of {len(sounds)} without a new text: the lines above say why")

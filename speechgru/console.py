@@ -157,6 +157,8 @@ def show_significance(report: "PairReport") -> None:
             f"z = {signed(pairs.z)}, {p_text(pairs.p)}, {pairs.segments} segments{few}: "
             f"{_of_a(pairs)}"
         )
+    if alone := report.unmatched:
+        rows["no MAPSSWE"] = f"of {', '.join(alone)}: no file of the other system stands against it"
     out.print(f"{report.utterances:,} utterances, {report.words:,} words")
     show_information(rows)
     out.print(
@@ -171,13 +173,13 @@ def _of_a(pairs: "MatchedPairs") -> str:
     return f"A is {verdict} than B" if verdict in ("better", "worse") else verdict
 
 
-def show_transcript(outcome: "Outcome") -> None:
-    """Text to standard output, faults to standard error."""
+def show_transcript(outcome: "Outcome", output_format: str = "txt") -> None:
+    """Text to standard output, faults to standard error. JSON names its file itself."""
     if outcome.fault is not None:
         err.print(f"speechgru: {outcome.fault}", style="red", markup=False)
     elif outcome.written is not None:
         out.print(f"{shown(outcome.source)} → {shown(outcome.written)}", markup=False)
-    elif outcome.output.startswith("{"):
+    elif output_format == "json":
         sys.stdout.write(outcome.output + "\n")
     else:
         out.print(f"{shown(outcome.source)}: {outcome.output}", markup=False)

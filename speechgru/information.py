@@ -1,5 +1,6 @@
 """What a model is, in figures: size, work, frame rate, latency."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ EXAMPLE = "abcdefghijklmnopqrstuvwxyz '"
 def describe(source: str, overrides: Iterable[str] = ()) -> dict[str, str]:
     """Rows (name → value in words) for a run folder, a model file or a recipe."""
     path = Path(source)
-    trained = path.suffix == ".safetensors" or (path / MODEL_FILE).exists()
+    trained = path.suffix == ".safetensors" or os.path.exists(path / MODEL_FILE)
     if trained:
         if refused := list(overrides):
             raise RecipeError(
@@ -30,7 +31,7 @@ def describe(source: str, overrides: Iterable[str] = ()) -> dict[str, str]:
         bundle = new_bundle(blueprint, Vocabulary.from_texts([EXAMPLE]), {})
         vocabulary = f"{bundle.vocabulary} assumed; training takes the data's own"
     features, model = bundle.blueprint.features, bundle.blueprint.model
-    frames_per_second = 1000 / features.hop_ms
+    frames_per_second = features.frames_per_second
     count = parameter_count(bundle.model)
     ways = "two-way" if model.bidirectional else "one-way"
     rows = {
@@ -44,7 +45,7 @@ def describe(source: str, overrides: Iterable[str] = ()) -> dict[str, str]:
         "work": f"{macs_per_second(bundle.model, frames_per_second) / 1e6:,.1f} million "
         "multiply-accumulates a second of audio",
         "frame rate": f"{frames_per_second / model.factor:.1f} model frames a second "
-        f"({features.hop_ms * model.factor:g} ms each)",
+        f"({1000 * model.factor / frames_per_second:g} ms each)",
         "latency": _latency(bundle),
     }
     if trained:

@@ -73,13 +73,22 @@ class FeatureRecipe(Section):
     deltas: Literal[0, 1, 2] = Field(0, description="append first (and second) differences")
     normalise: Literal["utterance", "global", "none"] = "utterance"
 
+    @property
+    def hop(self) -> int:
+        """`hop_ms` in whole samples."""
+        return round(self.hop_ms * self.sample_rate / 1000)
+
+    @property
+    def frames_per_second(self) -> float:
+        return self.sample_rate / self.hop
+
     @model_validator(mode="after")
     def _consistent(self) -> "FeatureRecipe":
         if self.hop_ms > self.window_ms:
             raise ValueError(f"hop_ms {self.hop_ms} is longer than window_ms {self.window_ms}")
         if self.kind == "mfcc" and self.cepstra > self.mels:
             raise ValueError(f"cepstra {self.cepstra} exceeds mels {self.mels}")
-        if round(self.hop_ms * self.sample_rate / 1000) < 1:
+        if self.hop < 1:
             raise ValueError(f"hop_ms {self.hop_ms} is less than a sample at {self.sample_rate} Hz")
         if self.high_hz is None and self.low_hz >= self.sample_rate / 2:
             raise ValueError(

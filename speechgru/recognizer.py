@@ -5,7 +5,6 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,10 @@ from speechgru.errors import AudioError, SpeechgruError
 from speechgru.manifest import Utterance
 
 Source = str | Path | Utterance | npt.NDArray[Any]
+Loaded = tuple[Tensor, float]  # features (frames, size), seconds
 MAX_CHANNELS = 32  # of an array; more are samples, laid the other way
-WINDOW = 64  # sources sorted by length before they are cut into batches
+WINDOW = 64  # sources at most, sorted by length before they are cut into batches
+WINDOW_SECONDS = 3600.0  # of sound, beyond which a window takes no other: a bound on memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,35 +96,37 @@ class Recognizer:
         Sources are read a window at a time, sorted by length and decoded in batches, which never
         changes a text: a row's output does not depend on its batch mates.
         """
-        remaining = iter(sources)
-        while window := list(islice(remaining, WINDOW)):
-            yield from self._window(window, cache)
+        alone = torch.get_num_threads() == 1 or (isinstance(sources, list) and len(sources) == 1)
+        workers = 0 if alone else torch.get_num_threads()
+        window: list[Loaded | SpeechgruError] = []
+        seconds = 0.0
+        for loaded in load_ahead(sources, lambda source: self._load(source, cache), workers):
+            window.append(loaded)
+            seconds += 0.0 if isinstance(loaded, SpeechgruError) else loaded[1]
+            if len(window) == WINDOW or seconds >= WINDOW_SECONDS:
+                yield from self._window(window)
+                window, seconds = [], 0.0
+        yield from self._window(window)
 
     def _window(
-        self, sources: list[Source], cache: AudioCache | None
-    ) -> list[Transcript | SpeechgruError]:
-        results: dict[int, Transcript | SpeechgruError] = {}
+        self, window: list[Loaded | SpeechgruError]
+    ) -> Iterator[Transcript | SpeechgruError]:
         rows: dict[int, Tensor] = {}
         seconds: dict[int, float] = {}
-        workers = torch.get_num_threads() if len(sources) > 1 else 1
-        plans = [[index] for index in range(len(sources))]
-        loaded = load_ahead(
-            plans, lambda plan: self._load(sources[plan[0]], cache), workers if workers > 1 else 0
-        )
-        for index, outcome in enumerate(loaded):
-            if isinstance(outcome, SpeechgruError):
-                results[index] = outcome
-            else:
-                rows[index], seconds[index] = outcome
+        for index, loaded in enumerate(window):
+            if not isinstance(loaded, SpeechgruError):
+                rows[index], seconds[index] = loaded
+        texts: dict[int, str] = {}
         for group in self._group(seconds):
-            for index, text in zip(group, self._decode([rows[i] for i in group]), strict=True):
-                results[index] = Transcript(text, round(seconds[index], 3))
-        return [results[index] for index in range(len(sources))]
+            texts |= zip(group, self._decode([rows[index] for index in group]), strict=True)
+        for index, loaded in enumerate(window):
+            if isinstance(loaded, SpeechgruError):
+                yield loaded
+            else:
+                yield Transcript(texts[index], round(loaded[1], 3))
 
-    def _load(
-        self, source: Source, cache: AudioCache | None
-    ) -> tuple[Tensor, float] | SpeechgruError:
-        """Features (frames, size) and seconds of one source, or what keeps us from them."""
+    def _load(self, source: Source, cache: AudioCache | None) -> Loaded | SpeechgruError:
+        """One source's features, or what keeps us from them."""
         try:
             samples = self._samples(source, cache)
             return self.bundle.extract(samples), len(samples) / self.sample_rate
@@ -162,7 +165,7 @@ class Recognizer:
         table = log_probs.cpu().numpy()
         vocabulary = self.bundle.vocabulary
         return [
-            vocabulary.decode(greedy(row[:length], vocabulary.blank)).strip()
+            " ".join(vocabulary.decode(greedy(row[:length], vocabulary.blank)).split())
             for row, length in zip(table, lengths.tolist(), strict=True)
         ]
 

@@ -20,7 +20,7 @@ MAX_TOKENS = 100_000
 
 # ’ ‛ ʼ ＇: typists' and fonts' ways to write the apostrophe
 APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u201b\u02bc\uff07", "'"))
-# Kept between two letters only: apostrophe, and the (non-)joiners of Persian and Indic scripts
+# Kept inside a word only: apostrophe, and the (non-)joiners of Persian and Indic scripts
 JOINERS = "'\u200c\u200d"
 
 
@@ -54,25 +54,29 @@ def describe(recipe: TextRecipe) -> str:
 
 
 def _invisible(char: str) -> bool:
-    """Format characters (soft hyphen, byte order mark, …) and variation selectors."""
-    return unicodedata.category(char) == "Cf" or "\ufe00" <= char <= "\ufe0f"
+    """Format characters (soft hyphen, byte order mark, …), variation selectors, and controls but
+    for white space: what acts on a terminal is no text."""
+    category = unicodedata.category(char)
+    control = category == "Cc" and not char.isspace()
+    return control or category == "Cf" or "\ufe00" <= char <= "\ufe0f"
 
 
 def _is_mark(char: str) -> bool:
-    return unicodedata.category(char).startswith("M")
+    return char != "" and unicodedata.category(char).startswith("M")
 
 
 def _without_punctuation(text: str) -> str:
     kept: list[str] = []
     for i, char in enumerate(text):
-        follows_letter = bool(kept) and kept[-1] not in JOINERS + " "
-        next_is_letter = text[i + 1 : i + 2].isalnum()
+        before, after = kept[-1] if kept else " ", text[i + 1 : i + 2]
+        joiner = char in JOINERS[1:]
+        goes_on = after.isalnum() or (joiner and _is_mark(after))  # a virama follows some joiners
         keep = (
             char.isalnum()
-            or (_is_mark(char) and follows_letter)
-            or (char in JOINERS and follows_letter and next_is_letter)
+            or (_is_mark(char) and before not in "' ")
+            or (char in JOINERS and before not in JOINERS + " " and goes_on)
         )
-        if not keep and char in JOINERS[1:]:
+        if not keep and joiner:
             continue
         kept.append(char if keep else " ")
     return "".join(kept)
@@ -138,8 +142,8 @@ class Vocabulary:
             raise CheckpointError(f"vocabulary: token 0 must be {BLANK!r}, found {tokens[0]!r:.60}")
         seen: set[str] = {BLANK}
         for number, token in enumerate(tokens[1:], start=1):
-            one = isinstance(token, str) and len(token) == 1 and unicodedata.category(token) != "Cs"
-            if not one or token in seen:
+            one = isinstance(token, str) and len(token) == 1
+            if not one or unicodedata.category(token) in ("Cc", "Cs") or token in seen:
                 raise CheckpointError(
                     f"vocabulary: token {number} must be one character that occurs once, "
                     f"found {token!r:.60}"

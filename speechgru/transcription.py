@@ -86,7 +86,7 @@ def transcribe_files(
         faults |= {
             source: _is_there(target)
             for source, target in targets.items()
-            if source not in faults and target.exists()
+            if source not in faults and os.path.exists(target)
         }
     results = recognizer.transcribe_all([s.source for s in sounds if s.source not in faults])
     for source in [sound.source for sound in sounds]:
