@@ -274,7 +274,10 @@ def main() -> None:
     arguments = parser.parse_args()
 
     started, out = time.perf_counter(), Path(arguments.out)
-    rows = json.loads(out.read_text())["scenarios"] if arguments.only else []
+    kept = json.loads(out.read_text()) if arguments.only else {}
+    if kept and kept["simulations"] != arguments.simulations:
+        parser.error(f"the rows that stay are of --simulations {kept['simulations']}")
+    rows = kept.get("scenarios", [])
     print("shares in %; widths and differences in points of WER")
     print(
         f"{'scenario':36}{'seeds':>6}{'false +':>9}{'coverage':>10}{'power':>7}{'at':>6}"

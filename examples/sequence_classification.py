@@ -122,6 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=30, help="over the random sequences")
     parser.add_argument("--digit-epochs", type=int, default=8, help="over the spoken digits")
     options = parser.parse_args(arguments)
+    if options.fsdd is not None and not (options.fsdd / "recordings").is_dir():
+        parser.error(f"--fsdd {options.fsdd}: no recordings/ in it")
 
     print("Random sequences with random labels (800 to train, 200 held out):")
     rows, classes = random_sequences(1000, seed=1)
@@ -131,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "Accuracy on the training sequences rises by learning them by heart; nothing carries over."
     )
 
-    if options.fsdd is None or not (options.fsdd / "recordings").is_dir():
+    if options.fsdd is None:
         print("\nSpoken digits: skipped; --fsdd names the folder that holds recordings/.")
         return
     train, test = spoken_digits(options.fsdd)

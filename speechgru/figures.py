@@ -7,6 +7,7 @@ Design choices:
 - A nested <svg> clips the curves to the axes, so no ids are needed and charts share a page freely.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -234,11 +235,15 @@ def _band(series: Series, across: _Scale, up: _Scale) -> str:
         (across(x), _bounded(up, low), _bounded(up, high))
         for x, low, high in zip(series.x, series.low, series.high, strict=True)
     ]
-    kept = [edge for edge in edges if not any(map(math.isnan, edge))]
-    outline = [(x, high) for x, _, high in kept] + [(x, low) for x, low, _ in reversed(kept)]
-    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in outline)
     colour = COLOURS[series.colour % len(COLOURS)]
-    return f'<polygon points="{points}" fill="{colour}" fill-opacity="0.18"/>'
+    polygons = []
+    for known, stretch in itertools.groupby(edges, lambda edge: not any(map(math.isnan, edge))):
+        if known:
+            kept = list(stretch)
+            outline = [(x, high) for x, _, high in kept] + [(x, low) for x, low, _ in kept[::-1]]
+            points = " ".join(f"{x:.1f},{y:.1f}" for x, y in outline)
+            polygons.append(f'<polygon points="{points}" fill="{colour}" fill-opacity="0.18"/>')
+    return "".join(polygons)
 
 
 def _bounded(scale: _Scale, value: float) -> float:

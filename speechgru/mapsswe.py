@@ -5,6 +5,7 @@ other speech like this; the bootstrap (`significance`) takes the models, too, fo
 """
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -91,6 +92,11 @@ class PairReport:
     bootstrap: Comparison
     matched_pairs: tuple[MatchedPairs, ...]  # of A's and B's first files, second files, …
 
+    @property
+    def unmatched(self) -> list[str]:
+        """Files of the system that has more of them, with which none of the other is paired."""
+        return [file for names in self.names for file in names[len(self.matched_pairs) :]]
+
     def to_json(self) -> dict[str, Any]:
         """Every figure as plain JSON values."""
         return {
@@ -138,7 +144,7 @@ def compare_files(
 
 def _files(names: str | Path) -> list[Path]:
     """A file, whatever is in its name, or several separated by commas."""
-    if isinstance(names, Path) or Path(names).exists():
+    if isinstance(names, Path) or os.path.exists(names):
         return [Path(names)]
     return [Path(name) for name in names.split(",") if name]
 

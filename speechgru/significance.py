@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtr, stdtrit
 
 from speechgru.errors import ScoringError
 
@@ -156,8 +157,13 @@ class Comparison:
             return f"over {units}, each read by {models} trained without them{alone}"
         if self.unit == "utterance":
             units += " (of these speakers)"
-        if min(self.seeds) == 1:
+        if self.seeds == (1, 1):
             return f"over {units} only: with one trained model a side, other seeds may differ"
+        if min(self.seeds) == 1:
+            return (
+                f"over {units} and, on one side, {max(self.seeds)} seeds: the other side is one "
+                "trained model, and how others of it would differ is in no figure"
+            )
         few = " (too few to know much of other seeds)" if min(self.seeds) == 2 else ""
         return f"over {units} and {_seeds(self.seeds)} seeds{few}"
 
@@ -176,8 +182,8 @@ class Comparison:
 
 
 def crossed_bootstrap(
-    errors_a: Counts,
-    errors_b: Counts,
+    errors_a: Counts | Floats,
+    errors_b: Counts | Floats,
     words: Counts,
     speakers: Sequence[str | None] | None = None,
     margin: float | None = None,
@@ -213,7 +219,8 @@ def crossed_bootstrap(
     `rate_interval`: identical output on a small test set does not prove two systems equal.
 
     Args:
-        errors_a, errors_b: word errors, (seeds, utterances), or (utterances,) for one model.
+        errors_a, errors_b: word errors, (seeds, utterances), or (utterances,) for one model; may
+            be weighted, so that the rate is a contrast between some utterances and others.
         words: of the reference, (utterances,); or both of characters, for CER.
         speakers: (utterances,); units are whole speakers when all are known and there are
             `MIN_SPEAKERS`.
@@ -343,60 +350,14 @@ def resampled_sums(table: Floats, size: int, draws: int, rng: np.random.Generato
 
 
 def t_tails(t: float, df: float) -> float:
-    """P(|T| > t) for Student's t with df degrees of freedom; df = inf is the normal law.
-
-    P = I(df / (df + t²); df/2, 1/2), the regularised incomplete beta function (DLMF 8.17), here
-    by its continued fraction 8.17.22, evaluated with Lentz's method.
-    """
-    t = abs(t)
-    if df > 1e6:
-        return math.erfc(t / math.sqrt(2))
-    if t == 0:
-        return 1.0
-    return _incomplete_beta(df / (df + t * t), df / 2, 0.5)
+    """P(|T| > t) for Student's t with df degrees of freedom; df = inf is the normal law."""
+    return float(2 * stdtr(df, -abs(t)))
 
 
 @lru_cache(maxsize=1024)
 def t_quantile(p: float, df: float) -> float:
-    """The t with P(|T| > t) = p, 0 < p < 1: by Newton's method from below, where the tail is
-    convex, so that no step goes too far."""
-    t, high = 0.0, 1.0
-    while t_tails(high, df) > p:
-        t, high = high, 2 * high
-    step = math.inf
-    while step > 1e-9 * t:
-        step = (t_tails(t, df) - p) / (2 * _density(t, df))
-        t += step
-    return t
-
-
-def _density(t: float, df: float) -> float:
-    """Student's; the normal law's for many degrees of freedom, as in `t_tails`."""
-    if df > 1e6:
-        return math.exp(-t * t / 2) / math.sqrt(2 * math.pi)
-    scale = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - math.log(df * math.pi) / 2
-    return math.exp(scale - (df + 1) / 2 * math.log1p(t * t / df))
-
-
-def _incomplete_beta(x: float, a: float, b: float) -> float:
-    if x <= 0:
-        return 0.0
-    if x > (a + 1) / (a + b + 2):  # the fraction converges fast only below
-        return 1 - _incomplete_beta(1 - x, b, a)
-    log_front = a * math.log(x) + b * math.log1p(-x) - math.log(a)
-    log_front += math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
-    # 1 / (1 + d1/(1 + d2/(1 + …))), d_{2m} and d_{2m+1} as in DLMF 8.17.23
-    c, d, fraction = 1.0, 1.0 / (1 - (a + b) / (a + 1) * x), 1.0 / (1 - (a + b) / (a + 1) * x)
-    for m in range(1, 10_000):
-        even = m * (b - m) / ((a + 2 * m - 1) * (a + 2 * m)) * x
-        d, c = 1 / (1 + even * d), 1 + even / c
-        fraction *= c * d
-        odd = -(a + m) * (a + b + m) / ((a + 2 * m) * (a + 2 * m + 1)) * x
-        d, c = 1 / (1 + odd * d), 1 + odd / c
-        fraction *= c * d
-        if abs(c * d - 1) < 1e-14:
-            break
-    return math.exp(log_front) * fraction
+    """The t with P(|T| > t) = p, 0 < p < 1."""
+    return float(-stdtrit(df, p / 2))
 
 
 def _split(drawn: Floats, rates: Floats, rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
@@ -416,7 +377,8 @@ def _split(drawn: Floats, rates: Floats, rng: np.random.Generator) -> tuple[Floa
 
 
 def _seeds_alone(rates_a: Floats, rates_b: Floats) -> Law:
-    """Welch's t test of the seeds' rates, (seeds,) each (Welch 1947, Biometrika 34)."""
+    """Welch's t test of the seeds' rates, (seeds,) each (Welch 1947, Biometrika 34). A side whose
+    seeds agree to the last error adds nothing, so that of two such sides it has no say."""
     parts = [(float(r.var(ddof=1)) / len(r), len(r) - 1) for r in (rates_a, rates_b) if len(r) > 1]
     parts = [part for part in parts if part[0] > 0]
     variance = sum(part[0] for part in parts)

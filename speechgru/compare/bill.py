@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from speechgru.compare.cost import disturbed, on_road
+from speechgru.compare.cost import doubtful, on_road
 from speechgru.compare.document import Block, Section, Table, Text
 from speechgru.compare.wording import percent
 
@@ -32,7 +32,7 @@ def cost_section(results: Values) -> Section:
             + f" Device: {', '.join(sorted({cost['device'] for cost in costs.values()}))}. "
             "Parameters and work stand in the terms."
         ),
-        *_busy(costs),
+        *_doubt(costs),
         _table(results, costs),
         *_shorter(costs),
     ]  # fmt: skip
@@ -74,16 +74,15 @@ def _shorter(costs: Values) -> list[Block]:
     return [Table("Shorter recurrent weights, against float32", head, rows)] if rows else []
 
 
-def _busy(costs: Values) -> list[Block]:
-    """A warning when other work was under way while costs were measured."""
-    if not disturbed(costs.values()):
+def _doubt(costs: Values) -> list[Block]:
+    """A warning where these times do not tell who is faster."""
+    doubt = doubtful(costs.values())
+    if not doubt:
         return []
-    share = min(cost["share"] for cost in costs.values())
     return [
         Text(
-            f"Others were at work meanwhile (a thread got {100 * share:.0f} % of a processor): "
-            "these times are not to be relied on. Delete cost.json and run the command again on a "
-            "quiet machine."
+            f"These times are not to be relied on: {doubt}. Delete cost.json and run the command "
+            "again on one quiet machine."
         )
     ]
 

@@ -1,4 +1,5 @@
-"""The article's claims, on this data: each with its evidence and a verdict no surer than that.
+"""The article's claims where cells are compared: each with its evidence, and a verdict no surer
+than that.
 
 The article is the common "Difference between RNN, LSTM and GRU": plain networks forget because
 gradients vanish, gates cure it, and a GRU is the cheaper, easier and, for speech, better choice.
@@ -8,10 +9,9 @@ here".
 
 from typing import Any
 
-from speechgru.compare.cost import NOISE, disturbed, on_road
-from speechgru.compare.question import CELL
+from speechgru.compare.cost import NOISE, doubtful, on_road
 from speechgru.compare.trainability import smallest_p
-from speechgru.compare.wording import MATCHED, listed, percent
+from speechgru.compare.wording import MATCHED, listed, percent, plural, signed
 from speechgru.significance import LEVEL, p_text
 
 Values = dict[str, Any]
@@ -39,7 +39,7 @@ ORDER = (VANISHING, CURED, CHEAPER, EASIER, LONG, LOSES, BEST)
 def quality_claims(results: Values) -> list[Values]:
     """The claims that errors and updates decide; they repeat exactly."""
     claims = [_vanishing, _cured, _easier, _long, _loses, _best]
-    return [_qualified(claim(results), results["question"]) for claim in claims]
+    return [_qualified(claim(results), results) for claim in claims]
 
 
 def timing_claims(results: Values, timings: Values) -> list[Values]:
@@ -53,14 +53,15 @@ def all_claims(results: Values) -> list[Values]:
     return [found[name] for name in ORDER]
 
 
-def _qualified(claim: Values, question: Values) -> Values:
+def _qualified(claim: Values, results: Values) -> Values:
     """A verdict for or against, with the terms that it does not reach beyond."""
     if claim["verdict"] not in (SUPPORTED, PARTLY, AGAINST):
         return claim
     limits = []
-    if question["seeds"] == 1:
-        limits.append("with one training a cell, which another seed may turn")
-    if not question["learning_rates"]:
+    once = [row["name"] for row in results["systems"] if len(row.get("seeds", [])) == 1]
+    if told := [cell for cell in once if cell in ("rnn", "gru", "lstm")]:
+        limits.append(f"with one training of {listed(told)}, which another seed may turn")
+    if not results["question"]["learning_rates"]:
         limits.append("at one learning rate for all, tuned for none of them")
     return claim | {"words": "; ".join([claim["words"], *limits])}
 
@@ -73,8 +74,6 @@ def _claim(claim: str, verdict: str, words: str, evidence: list[str], figure: st
 
 def _missing(results: Values, *cells: str) -> str | None:
     """Why a claim about these cells cannot be looked at, if it cannot."""
-    if results["question"]["vary"] != CELL:
-        return f"this comparison varies {results['question']['vary']}, not the cell"
     scored = [row["name"] for row in results["systems"] if "wer" in row]
     lost = [cell for cell in cells if cell not in scored]
     return f"this comparison has no complete result for {' or '.join(lost)}" if lost else None
@@ -148,11 +147,9 @@ def _cheaper(results: Values, timings: Values) -> Values:
             a, b = (on_road(costs[name], road)[key] for name in ("gru", "lstm"))
             ratios.append(a / b)
             evidence.append(f"{what}, {kernel} kernel: gru takes {a / b:.2f} × the lstm's time")
-    busy = disturbed(costs[name] for name in ("gru", "lstm"))
     terms = f"with {_terms_of(match)}, on this machine, one model each, medians of 5"
-    if busy:
-        words = f"others were at work while times were measured, {terms}"
-        return _claim(CHEAPER, OPEN, words, evidence, "cost")
+    if doubt := doubtful(costs[name] for name in ("gru", "lstm")):
+        return _claim(CHEAPER, OPEN, f"{doubt}, {terms}", evidence, "cost")
     if max(ratios) < 1 - NOISE:
         return _claim(CHEAPER, SUPPORTED, f"faster in every measure, {terms}", evidence, "cost")
     if min(ratios) > 1 + NOISE:
@@ -184,18 +181,18 @@ def _easier(results: Values) -> Values:
     p = pair["p_adjusted"]
     figures = (
         f"gru needed {ratio:.2f} × the lstm's updates to dev WER "
-        f"{percent(pair['target_dev_wer'])} % (geometric mean of {pair['runs']} pairs of runs, "
-        f"{p_text(p)} after Holm)"
+        f"{percent(pair['target_dev_wer'])} % (geometric mean of "
+        f"{plural(pair['runs'], 'pair')} of runs, {p_text(p)} after Holm)"
     )
     verdict = {"faster": SUPPORTED, "slower": AGAINST}.get(pair["verdict"], OPEN)
     blown = [training["systems"][name]["diverged"] for name in ("gru", "lstm")]
     if verdict == SUPPORTED and blown[0] > blown[1]:
         verdict, figures = PARTLY, f"{figures}, but more of its runs diverged"
-    if verdict == OPEN and smallest_p(pair["runs"]) * len(training["pairs"]) >= LEVEL:
+    if verdict == OPEN and smallest_p(pair["seeds"]) * len(training["pairs"]) >= LEVEL:
         verdict = UNTESTED
         figures += (
-            f"; {pair['runs']} pairs of runs of {len(training['systems'])} cells are too few to "
-            "show a difference at 5 %"
+            f"; with {plural(pair['seeds'], 'seed')} of {len(training['systems'])} cells this test "
+            "can show no difference at 5 %"
         )
     return _claim(EASIER, verdict, figures, evidence, "curves")
 
@@ -214,50 +211,56 @@ def _reached(name: str, training: Values) -> str:
 def _long(results: Values) -> Values:
     if reason := _missing(results, "rnn"):
         return _claim(LONG, UNTESTED, reason, [], "")
-    cut = results["by_length"]
     gated = [cell for cell in ("gru", "lstm") if not _missing(results, cell)]
-    if cut is None or not gated:
+    if results["by_length"] is None or not gated:
         return _claim(LONG, UNTESTED, "too little to cut by length", [], "")
-    low, high = cut["seconds"][-1]
-    pairs = [(cell, _pair(cut["pairs_on_longest"], cell, "rnn")) for cell in gated]
-    evidence = [f"utterances of {low:.1f} to {high:.1f} s: {p['sentence']}" for _, p in pairs if p]
-    lead = {
-        cell: [rnn - own for rnn, own in zip(cut["wer"]["rnn"], cut["wer"][cell], strict=True)]
-        for cell in gated
-    }
-    evidence += [
-        f"{cell} is ahead of rnn by {', '.join(f'{100 * gap:.2f}' for gap in gaps)} points on the "
-        "shortest, middle and longest third"
-        for cell, gaps in lead.items()
-    ]
-    better = [cell for cell, pair in pairs if pair and pair["verdict"] == "better"]
-    worse = [cell for cell, pair in pairs if pair and pair["verdict"] == "worse"]
-    if worse:
-        words = f"{listed(worse)} made more errors than rnn on the longest third; {WEAK}"
-        return _claim(LONG, AGAINST, words, evidence, "lengths")
-    if not better:
-        return _claim(LONG, OPEN, f"on the longest third; {WEAK}", evidence, "lengths")
-    grows = [cell for cell in better if lead[cell] == sorted(set(lead[cell]))]
-    words = f"{listed(better)} made fewer errors than rnn on the longest third"
-    if len(grows) == len(gated):
-        return _claim(
-            LONG, PARTLY, f"{words}, and the longer the more; {WEAK}", evidence, "lengths"
-        )
-    words += ", but the lead does not grow with the length, so memory need not be the reason"
-    return _claim(LONG, OPEN, f"{words}; {WEAK}", evidence, "lengths")
+    found = [_by_length(results["by_length"], cell, "rnn") for cell in gated]
+    verdicts, words, evidence = zip(*found, strict=True)
+    agreed = PARTLY if set(verdicts) == {SUPPORTED} else OPEN
+    verdict = AGAINST if AGAINST in verdicts else agreed
+    told = f"{_longest(results)}{'; '.join(words)}; {WEAK}"
+    return _claim(LONG, verdict, told, [line for lines in evidence for line in lines], "lengths")
 
 
 def _loses(results: Values) -> Values:
     if reason := _missing(results, "gru", "lstm"):
         return _claim(LOSES, UNTESTED, reason, [], "")
-    cut = results["by_length"]
-    pair = _pair(cut["pairs_on_longest"], "gru", "lstm") if cut else None
-    if pair is None:
+    if results["by_length"] is None:
         return _claim(LOSES, UNTESTED, "too little to cut by length", [], "")
-    low, high = cut["seconds"][-1]
-    verdict = PARTLY if pair["verdict"] == "worse" else OPEN  # who wins here may lose elsewhere
-    words = f"on the longest third, utterances of {low:.1f} to {high:.1f} s; {WEAK}"
-    return _claim(LOSES, verdict, words, [pair["sentence"]], "lengths")
+    found, words, evidence = _by_length(results["by_length"], "lstm", "gru")
+    verdict = PARTLY if found == SUPPORTED else OPEN  # who wins here may lose elsewhere
+    told = f"{_longest(results)}{words}; {WEAK}"
+    return _claim(LOSES, verdict, told, evidence, "lengths")
+
+
+def _longest(results: Values) -> str:
+    low, high = results["by_length"]["seconds"][-1]
+    return f"on the longest third ({low:.1f} to {high:.1f} s) "
+
+
+def _by_length(cut: Values, a: str, b: str) -> tuple[str, str, list[str]]:
+    """Whether `a` keeps more over long utterances than `b`: for it speaks a lead on the longest
+    third that is also larger than on the shortest, against it the opposite of both."""
+    longest = _pair(cut["pairs_on_longest"], a, b)
+    growth = _pair(cut["growth"], a, b)
+    if longest is None or growth is None:
+        return OPEN, f"{a} and {b} are not tested", []
+    lead = [other - own for own, other in zip(cut["wer"][a], cut["wer"][b], strict=True)]
+    evidence = [
+        f"longest third: {longest['sentence']}",
+        f"{a}'s lead over {b} is {', '.join(signed(gap) for gap in lead)} points on the shortest, "
+        f"middle and longest third: longest less shortest {signed(lead[-1] - lead[0])}, "
+        f"{p_text(growth['p_adjusted'])} after Holm",
+    ]
+    fewer = {"better": "fewer errors", "worse": "more errors"}.get(longest["verdict"])
+    if fewer is None:
+        return OPEN, f"no difference is shown between {a} and {b}", evidence
+    words = f"{a} made {fewer} than {b}"
+    if growth["verdict"] == longest["verdict"]:
+        verdict = SUPPORTED if longest["verdict"] == "better" else AGAINST
+        return verdict, f"{words}, and the difference is larger than on the shortest", evidence
+    words += ", but nothing shows that the difference grows with the length: memory need not be why"
+    return OPEN, words, evidence
 
 
 def _best(results: Values) -> Values:

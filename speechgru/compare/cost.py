@@ -66,9 +66,19 @@ def measure_all(folders: dict[str, Path], file: Path, device: str) -> dict[str, 
     return costs
 
 
-def disturbed(costs: Iterable[Cost]) -> bool:
-    """Whether others were at work while one of these was measured."""
-    return any(cost["share"] < QUIET for cost in costs)
+def doubtful(costs: Iterable[Cost]) -> str:
+    """Why these times cannot be held against each other; "" if they can."""
+    costs = list(costs)
+    devices = sorted({cost["device"] for cost in costs})
+    if len(devices) > 1:
+        return f"they were measured on different devices ({', '.join(devices)})"
+    share = min((cost["share"] for cost in costs), default=1.0)
+    if share < QUIET:
+        return (
+            "others were at work while they were measured (a thread got "
+            f"{100 * share:.0f} % of a processor)"
+        )
+    return ""
 
 
 def on_road(cost: Cost, road: str = "fastest") -> Cost:
@@ -78,7 +88,7 @@ def on_road(cost: Cost, road: str = "fastest") -> Cost:
 
 def read_costs(file: Path) -> dict[str, Cost]:
     """What was measured before, if anything. Raises SpeechgruError for a damaged file."""
-    if not file.exists():
+    if not os.path.exists(file):
         return {}
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))

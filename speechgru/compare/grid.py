@@ -3,13 +3,11 @@
 Everything that is finished stays finished: the same command after a kill goes on where it was.
 """
 
-import fcntl
 import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,7 @@ from speechgru.compare.story import tell
 from speechgru.compare.work import OnStep, Task
 from speechgru.errors import SpeechgruError
 from speechgru.figures import inline
-from speechgru.files import atomic_write, shown, write_json
+from speechgru.files import alone_in, atomic_write, shown, write_json
 
 log = logging.getLogger(__name__)
 FINDING = {"probe", "claim", "method", "tables", "numbers"}  # what a probe's JSON file holds
@@ -33,9 +31,9 @@ FINDING = {"probe", "claim", "method", "tables", "numbers"}  # what a probe's JS
 
 @dataclass(frozen=True)
 class Means:
-    """With what a comparison is carried out; none of it changes a result but timings."""
+    """With what a comparison is carried out; none of it but the device changes a result."""
 
-    device: str = "auto"
+    device: str = "auto"  # a GPU trains in bfloat16; results tell what each run was trained on
     threads: int = 1  # of each training
     jobs: int = 1  # trainings at a time
     cost: bool = True  # measure times and memory when the grid is through
@@ -52,7 +50,7 @@ def compare(question: Question, folder: str | Path, means: Means = Means()) -> d
     another process at work in it, data that cannot be read) and KeyboardInterrupt.
     """
     folder = Path(folder)
-    with _alone_in(folder):
+    with alone_in(folder, "speechgru compare"):
         plan = make_plan(question, folder)
         _tell_terms(plan)
         if plan.rates is None:
@@ -83,7 +81,7 @@ def _measure(plan: Plan, means: Means) -> None:
     folders: dict[str, Path] = {}
     for task in plan.runs(means.device, means.threads):
         model = Path(task.folder) / MODEL_FILE
-        if "scored" in (task.finished() or {}) and model.exists():
+        if "scored" in (task.finished() or {}) and os.path.exists(model):
             folders.setdefault(task.variant, model.parent)
     known = measure_all(folders, plan.folder / "cost.json", means.device)
     for name in plan.sizes.keys() - folders.keys() - known.keys():
@@ -100,7 +98,7 @@ def _findings(folder: Path) -> list[tuple[dict[str, Any], list[str]]]:
             raise SpeechgruError(f"{shown(file)}: not a probe's finding ({fault})") from None
         if isinstance(values, dict) and values.keys() >= FINDING:
             files = [file.with_name(Path(name).name) for name in values.get("figures", [])]
-            drawings = [drawing for drawing in files if drawing.is_file()]
+            drawings = [drawing for drawing in files if os.path.isfile(drawing)]
             values["folder"] = "" if file.parent == folder else file.parent.name
             found.append((values, [inline(d.read_text(encoding="utf-8")) for d in drawings]))
         elif isinstance(values, dict) and "probe" in values:
@@ -187,20 +185,3 @@ def _outcome(result: dict[str, Any]) -> str:
         return dev
     scored = result["scored"]
     return f"{dev}, WER {100 * sum(scored['errors']) / max(sum(scored['words']), 1):.2f} %"
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """While open, no other process carries out a comparison in the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise SpeechgruError(
-                f"{shown(folder)}: another `speechgru compare` is at work there; wait for it"
-            ) from None
-        yield
-    finally:
-        os.close(descriptor)

@@ -77,7 +77,7 @@ def count_parameters(recipe: Recipe, vocabulary: int) -> float:
 
 def count_macs(recipe: Recipe, vocabulary: int) -> float:
     """Multiply-accumulates a second of audio."""
-    return macs_per_second(_empty_model(recipe, vocabulary), 1000 / recipe.features.hop_ms)
+    return macs_per_second(_empty_model(recipe, vocabulary), recipe.features.frames_per_second)
 
 
 def at_width(recipe: Recipe, width: int) -> Recipe:
@@ -170,7 +170,7 @@ def _training_step(recipe: Recipe, vocabulary: int) -> Callable[[], None]:
 
 
 def _features(recipe: Recipe, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
-    frames = int(SECONDS * 1000 / recipe.features.hop_ms)
+    frames = int(SECONDS * recipe.features.frames_per_second)
     assert model_frames(frames, recipe.model.factor) > 20
     values = torch.randn(rows, frames, feature_size(recipe.features))
     return values, torch.full((rows,), frames, dtype=torch.int64)

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from speechgru.compare.cost import NOISE, disturbed, on_road
+from speechgru.compare.cost import NOISE, doubtful, on_road
 from speechgru.compare.document import Block, Bullets, Section, Table, Text, Verdict
 from speechgru.compare.question import CELL
 from speechgru.compare.wording import (
     MATCHED,
     NO_DIFFERENCE,
+    capital,
     listed,
     percent,
     plural,
@@ -88,8 +89,13 @@ def _trained(question: Values) -> str:
 
 def _hours(results: Values) -> str:
     """On average over all: where variants trained on other sound, the terms say so."""
-    hours = [hours for row in results["systems"] for hours in row["train_hours"].values()]
-    return f" ({sum(hours) / len(hours):.2g} hours of sound a training)" if hours else ""
+    rows = results["systems"]
+    hours = [hours for row in rows for hours in row["train_hours"].values()]
+    if not hours:
+        return ""
+    counts = [c for row in rows for c in row["train_utterances"].values() if c is not None]
+    count = f"{sum(counts) / len(counts):,.0f} utterances, " if counts else ""
+    return f" ({count}{sum(hours) / len(hours):.2g} hours of sound a training)"
 
 
 def _heard(results: Values) -> str:
@@ -123,11 +129,17 @@ def _summary(results: Values) -> Verdict:
     if found["equivalent"]:
         parts.append(f"it is equivalent to {listed(found['equivalent'])}")
     if len(found["better"]) == len(results["question"]["variants"]) - 1:
-        return Verdict(f"{best['name']} is the best of these.", f"Its WER is {rate}; {parts[0]}.")
-    if found[NO_DIFFERENCE]:
-        rates = {row["name"]: row["wer_mean"] for row in results["systems"] if "wer" in row}
-        others = [f"{name} ({percent(rates[name])} %)" for name in found[NO_DIFFERENCE]]
-        parts.append(f"that it is lower than {listed(others)} may be chance")
+        once = min(min(pair["seeds"]) for pair in results["pairs"]) == 1
+        as_far = ", as far as single trainings tell" * once
+        lead = f"{best['name']} is the best of these{as_far}."
+        return Verdict(lead, f"Its WER is {rate}; {parts[0]}.")
+    rates = {row["name"]: row["wer_mean"] for row in results["systems"] if "wer" in row}
+    near, far = ([f"{name} ({percent(rates[name])} %)" for name in found[NO_DIFFERENCE]
+                  if (name in worse) == out] for out in (False, True))  # fmt: skip
+    if near:
+        parts.append(f"that it is lower than {listed(near)} may be chance")
+    if far:
+        parts.append(f"{listed(far)} is shown to be worse than others, though not than it")
     words = f"{best['name']} has the lowest WER, {'; '.join([rate, *parts])}."
     open_ = [best["name"], *(o for o in _others(results, best["name"]) if o not in worse)]
     if len(open_) == 1:
@@ -165,7 +177,7 @@ def _choice(results: Values) -> list[Block]:
         f"The others' WER minus its own, in points (95 % intervals): {listed(gaps)}.",
     ]
     costs = results["timings"]["cost"]
-    if costs.keys() >= {best, *others} and not disturbed(costs[name] for name in (best, *others)):
+    if costs.keys() >= {best, *others} and not doubtful(costs[name] for name in (best, *others)):
         rtf = {name: on_road(costs[name])["rtf_1_thread"] for name in (best, *others)}
         quicker = [
             f"{other} {rtf[other] / rtf[best]:.2f}"
@@ -218,12 +230,21 @@ def terms(results: Values) -> Section:
     match = results["question"]["match"]
     if not _same_data(results):
         hours = {row["name"]: list(row["train_hours"].values()) for row in results["systems"]}
-        means = [f"{name} {sum(each) / len(each):.3f}" for name, each in hours.items() if each]
+        means = [f"{name} {sum(each) / len(each):.4g}" for name, each in hours.items() if each]
         section.blocks.append(
             Verdict(
                 "They did not train on the same utterances.",
                 f"Hours of sound, on average: {listed(means)}. Which utterances are too short for "
                 f"their texts depends on `{results['question']['vary']}`.",
+            )
+        )
+    if len(results["made_by"]) > 1:
+        made = [f"{plural(count, 'run')} by {by}" for by, count in results["made_by"].items()]
+        section.blocks.append(
+            Verdict(
+                "Not all runs were trained by the same means.",
+                f"{capital(listed(made))}: on a GPU sums are taken in bfloat16, and versions may "
+                "differ in more than speed.",
             )
         )
     outside = [row["name"] for row in results["systems"] if not row["within"]]
@@ -238,12 +259,13 @@ def terms(results: Values) -> Section:
 
 
 def _same_data(results: Values) -> bool:
-    """Whether equally numbered runs of all variants were trained on as much sound."""
-    hours: dict[str, set[float]] = {}
+    """Whether equally numbered runs of all variants were trained on as many utterances, and as
+    much sound."""
+    heard: dict[str, set[tuple[float, int | None]]] = {}
     for row in results["systems"]:
-        for run, value in row["train_hours"].items():
-            hours.setdefault(run, set()).add(value)
-    return all(len(values) == 1 for values in hours.values())
+        for run, hours in row["train_hours"].items():
+            heard.setdefault(run, set()).add((hours, row["train_utterances"][run]))
+    return all(len(values) == 1 for values in heard.values())
 
 
 def _items(results: Values) -> list[str]:

@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+
 from speechgru.compare.work import OnStep, Task, failure, perform, read_result
 
 Outcome = tuple[Task, dict[str, Any]]
@@ -29,7 +31,13 @@ class Here:
 
     def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         for task in tasks:
-            yield task, perform(task, self.on_step)
+            before = torch.get_num_threads()
+            torch.set_num_threads(task.threads)
+            try:
+                result = perform(task, self.on_step)
+            finally:
+                torch.set_num_threads(before)
+            yield task, result
 
 
 class Workers:
@@ -69,6 +77,7 @@ def _start(task: Task) -> "subprocess.Popen[bytes]":
         process = subprocess.Popen(
             [sys.executable, "-c", "from speechgru.compare.work import main; main()"],
             stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment,
+            start_new_session=True,  # Ctrl-C reaches us alone: a second one would not let it save
         )  # fmt: skip
     assert process.stdin is not None
     process.stdin.write(task.to_json().encode() + b"\n")

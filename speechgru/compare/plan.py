@@ -9,6 +9,7 @@ DIR/results/    one compact file a training of either kind: all that the report 
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,7 +115,7 @@ def make_plan(question: Question, folder: Path) -> Plan:
 
     Raises SpeechgruError when the folder holds another comparison, or a plan that cannot be read.
     """
-    old = read_plan(folder) if (folder / "plan.json").exists() else None
+    old = read_plan(folder) if os.path.exists(folder / "plan.json") else None
     data = _data(question)
     if old is not None:
         _check_same(folder, old["question"], question.to_json())

@@ -2,7 +2,8 @@
 
 Design choices:
 - Everything that repeats exactly stands outside `timings`; that section alone differs when the
-  same comparison is carried out again.
+  same comparison is carried out again on one machine. (Widths solved for equal time are measured,
+  and kept in plan.json: another plan may have others.)
 - A seed counts when all its folds finished; what failed is named, with its reason, and so is what
   has not been carried out yet.
 - Rates are fractions.
@@ -10,12 +11,14 @@ Design choices:
 
 import itertools
 import statistics
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from speechgru.compare.claims import quality_claims, timing_claims
 from speechgru.compare.cost import read_costs
 from speechgru.compare.lengths import by_length
+from speechgru.compare.question import CELL
 from speechgru.compare.systems import (
     Evidence,
     System,
@@ -56,13 +59,15 @@ def build_results(plan: dict[str, Any], folder: Path) -> dict[str, Any]:
             name: result["failed"]["reason"] for name, result in evidence.failures.items()
         },
         "pending": evidence.pending,
+        "made_by": _made_by(evidence),
     }
-    results["claims"] = quality_claims(results)
+    cells = question["vary"] == CELL
+    results["claims"] = quality_claims(results) if cells else []
     timings: dict[str, Any] = {
         "training": _training_times(evidence),
         "cost": read_costs(folder / "cost.json"),
     }
-    timings["claims"] = timing_claims(results, timings)
+    timings["claims"] = timing_claims(results, timings) if cells else []
     return results | {"timings": timings}
 
 
@@ -77,11 +82,16 @@ def _system(name: str, evidence: Evidence) -> dict[str, Any]:
         "runs": len(runs),
         "failed_runs": len(failed),
         "collapsed_runs": sum(map(collapsed, runs)),
-        "train_hours": {f"{run['seed']} {run['fold']}": run["train_hours"] for run in runs},
+        "train_hours": {_key(run): run["train_hours"] for run in runs},
+        "train_utterances": {_key(run): run.get("train_utterances") for run in runs},
     }
     if (system := evidence.systems.get(name)) is not None:
         values |= _rates(system, bool(plan["folds"]))
     return values
+
+
+def _key(run: dict[str, Any]) -> str:
+    return f"{run['seed']} {run['fold']}"
 
 
 def _rates(system: System, held_out: bool) -> dict[str, Any]:
@@ -125,6 +135,13 @@ def _pairs(evidence: Evidence, measure: str) -> list[dict[str, Any]]:
         pair_values(a, b, comparison, measure)
         for (a, b), comparison in zip(pairs, adjust(comparisons), strict=True)
     ]
+
+
+def _made_by(evidence: Evidence) -> dict[str, int]:
+    """Device and versions → how many runs were trained so."""
+    made = [run.get("made_by", "means not recorded") for runs in evidence.runs.values()
+            for run in runs]  # fmt: skip
+    return dict(sorted(Counter(made).items()))
 
 
 def _training_times(evidence: Evidence) -> dict[str, Any]:

@@ -113,13 +113,16 @@ def _differences(pairs: list[Values], held_out: bool) -> list[Block]:
         f"{p['a']} − {p['b']}: {signed(p['difference'])} points, {_ends(p)}" for p in pairs
     )
     chart = interval_chart("Differences in WER", words, drawn, "points of WER", zero=True)
-    several_seeds = min(min(pair["seeds"]) for pair in pairs) > 1
+    fewest, most = (f(f(pair["seeds"]) for pair in pairs) for f in (min, max))
     sampled = (
         "Speakers are taken for a sample of all speakers, each with models of its own." if held_out
         else "Seeds and speakers (utterances, where speakers are few) are both taken for samples."
-        if several_seeds
+        if fewest > 1
         else "Speakers (utterances, where speakers are few) are taken for a sample; other seeds "
-        "may differ."
+        "may differ." if most == 1
+        else "Speakers (utterances, where speakers are few) are taken for a sample, and so are "
+        "seeds where there are several; how other trainings of a single one would differ is in no "
+        "interval, which may be the narrower for it."
     )  # fmt: skip
     told = (
         f"Below zero the first of a pair makes fewer errors. {sampled} Intervals and p come from a "
@@ -197,8 +200,22 @@ def _lengths(results: Values) -> Section:
     section.blocks.append(Table("WER % in thirds of the utterances, by length", head, rows))
     if cut["pairs_on_longest"]:
         title = "Differences on the longest third, in points of WER"
-        section.blocks.append(_pair_table(title, cut["pairs_on_longest"]))
+        section.blocks += [_pair_table(title, cut["pairs_on_longest"]), _growth(cut["growth"])]
     return section
+
+
+def _growth(pairs: list[Values]) -> Table:
+    """Whether a lead on the longest third is larger than the one on the shortest."""
+    rows = [
+        [
+            f"{p['a']} − {p['b']}", signed(p["difference"]), _ends(p), p_cell(p["p_adjusted"]),
+            p["verdict"] if p["verdict"] == NO_DIFFERENCE
+            else f"{p['a']} {'gains' if p['verdict'] == 'better' else 'loses'} with length",
+        ]
+        for p in pairs
+    ]  # fmt: skip
+    head = ["pair", "points", "95 % interval", "p after Holm", "verdict"]
+    return Table("Growth of the difference, from the shortest third to the longest", head, rows)
 
 
 def _probes(probes: Probes) -> Section:

@@ -2,7 +2,8 @@
 
 A run reaches a target at its first scoring of dev at or below it. The target is the worst variant's
 median best dev WER, so that at least half of every variant's runs can reach it; variants that
-learned nothing have no say. A pair is tested at a target of its own, whatever else was trained.
+learned nothing, or of which half diverged, have no say. A pair is tested at a target of its own,
+whatever else was trained.
 """
 
 import itertools
@@ -117,7 +118,8 @@ def _pairs(runs: dict[str, list[Result]]) -> list[dict[str, Any]]:
     """Ratio of updates to the pair's target, run against run of the same seed and fold.
 
     A run that never got there counts as twice as many updates as any of the pair's runs took: late,
-    without being infinite."""
+    without being infinite. The folds of a seed begin with the same weights and share their luck, so
+    the test takes seeds, each with its folds' mean, for the sample."""
     found: list[dict[str, Any]] = []
     for a, b in itertools.combinations([name for name in runs if runs[name]], 2):
         target = _target([runs[a], runs[b]])
@@ -129,10 +131,12 @@ def _pairs(runs: dict[str, list[Result]]) -> list[dict[str, Any]]:
         late = 2.0 * max(_last_step(side[key]) for key in both for side in by_key)
         logs = np.log(np.minimum(steps, late))
         differences = logs[0] - logs[1]
+        seeds = np.array([seed for seed, _ in both])
+        by_seed = [float(differences[seeds == seed].mean()) for seed in np.unique(seeds)]
         found.append({
-            "a": a, "b": b, "target_dev_wer": target, "runs": len(both),
+            "a": a, "b": b, "target_dev_wer": target, "runs": len(both), "seeds": len(by_seed),
             "never": [int(np.isinf(side).sum()) for side in steps],
-            "ratio": math.exp(differences.mean()), "p": flip_test(differences.tolist()),
+            "ratio": math.exp(differences.mean()), "p": flip_test(by_seed),
         })  # fmt: skip
     for pair, p in zip(found, holm([pair["p"] for pair in found]), strict=True):
         pair["p_adjusted"] = p
@@ -143,7 +147,8 @@ def _pairs(runs: dict[str, list[Result]]) -> list[dict[str, Any]]:
 
 
 def _target(variants: Iterable[Sequence[Result]]) -> float | None:
-    """What the worst variant that learned anything reaches in half of its runs."""
+    """What the worst variant that learned anything reaches in half of its runs; one of which half
+    diverged reaches nothing, and has no say."""
     learned = [runs for runs in variants if runs and not all(map(collapsed, runs))]
     medians = [statistics.median(map(_best, runs)) for runs in learned]
     return max((median for median in medians if math.isfinite(median)), default=None)

@@ -14,6 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from speechgru import __version__
 from speechgru.checkpoint import load_model
 from speechgru.compare.folds import renamed
 from speechgru.errors import Diverged, SpeechgruError
@@ -22,7 +25,7 @@ from speechgru.files import atomic_write
 from speechgru.manifest import read_manifest
 from speechgru.model import macs_per_second, parameter_count
 from speechgru.recipe import DataRecipe, Recipe, make_recipe
-from speechgru.recognizer import Recognizer
+from speechgru.recognizer import Recognizer, choose_device
 from speechgru.training import Progress, train
 from speechgru.training.run import Run
 
@@ -121,17 +124,21 @@ def _keep(task: Task, values: dict[str, Any]) -> dict[str, Any]:
 
 def _train_and_score(task: Task, on_step: OnStep) -> dict[str, Any]:
     folder = Path(task.folder)
-    started = (folder / "recipe.yaml").exists()
+    started = Run(folder).started()
     outcome = train(task.recipe, folder, task.device, resume=started, on_progress=on_step)
     if outcome.interrupted:
         raise KeyboardInterrupt
     bundle = load_model(folder)
-    hop = bundle.blueprint.features.hop_ms
     values = {
         "parameters": parameter_count(bundle.model),
-        "macs_per_second": macs_per_second(bundle.model, 1000 / hop),
+        "macs_per_second": macs_per_second(
+            bundle.model, bundle.blueprint.features.frames_per_second
+        ),
         "width": bundle.blueprint.model.width,
         "train_hours": bundle.about["hours"],
+        "train_utterances": bundle.about["utterances"],
+        "made_by": f"speechgru {__version__}, torch {torch.__version__}, "
+        f"{choose_device(task.device).type}",
         "weights": bundle.about["weights"],
         "dev_wer": bundle.about["dev_wer"],
     }
@@ -176,8 +183,6 @@ def _score(task: Task, folder: Path) -> dict[str, Any]:
 def main() -> None:
     """A worker: a task on standard input's first line; when the input closes, the parent is gone,
     and so are we."""
-    import torch
-
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     task = Task.from_json(sys.stdin.readline())
     threading.Thread(target=_leave_with_parent, daemon=True).start()

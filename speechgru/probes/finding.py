@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -73,7 +74,7 @@ class Rows:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self.all: list[Row] = []
-        if path is not None and path.exists():
+        if path is not None and os.path.exists(path):
             try:
                 self.all = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
             except (OSError, ValueError) as fault:

@@ -238,7 +238,8 @@ def _figures(models: Sequence[Row]) -> dict[str, Any]:
         "ninety": [row["ninety"] for row in models],
         "per_frame": [per_frame(row["lags"], row["relative"]) for row in models],
     }.items():
-        if known := [value for value in values if value is not None]:
+        known = [value for value in values if value is not None]
+        if known and len(known) == len(values):  # of some alone it would pass for all models'
             found[name] = asdict(spread(known))
     return found
 

@@ -1,6 +1,7 @@
 """The models that are probed: those of trained runs, the same before training, and fresh ones."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,8 @@ class Subject:
     @property
     def frame_ms(self) -> float:
         """Milliseconds a model frame."""
-        return self.bundle.blueprint.features.hop_ms * self.bundle.blueprint.model.factor
+        blueprint = self.bundle.blueprint
+        return 1000 * blueprint.model.factor / blueprint.features.frames_per_second
 
     @property
     def shape(self) -> str:
@@ -57,7 +59,7 @@ def load_subjects(runs: Sequence[Path]) -> list[Subject]:
     for path in runs:
         bundle = load_model(path)
         bundle.model.eval()
-        file = path / MODEL_FILE if path.is_dir() else path
+        file = path / MODEL_FILE if os.path.isdir(path) else path
         seed = bundle.about.get("seed", 1)
         cell = bundle.blueprint.model.cell
         subjects.append(Subject(path, bundle, cell, int(seed), digest(file)))

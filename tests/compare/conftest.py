@@ -1,25 +1,43 @@
 """A tiny comparison of two cells, carried out once."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from asking import MEANS, Asked
 from tones import tone_recipe
 
-from speechgru.cells import RecurrentLayer
-from speechgru.compare import Means, Question, ask, compare
+from speechgru.cells import RecurrentLayer, cpu
+from speechgru.compare import Question, ask, compare
 from speechgru.recipe import Recipe
 
-Asked = Callable[..., Question]
-MEANS = Means("cpu", cost=False)
+
+@contextmanager
+def library_road() -> Iterator[None]:
+    """torch.nn's code, here and in processes of ours: our kernels would first have to be compiled.
+
+    What cpu found out about this machine is kept for a whole process, so it is forgotten before,
+    lest the switch do nothing, and after, lest other rooms' tests miss the kernels.
+    """
+    kept = (cpu.unavailable, cpu.lacking)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(RecurrentLayer, "road", "fused")
+            patch.setenv("SPEECHGRU_CPU_KERNELS", "0")
+            for answer in kept:
+                answer.cache_clear()
+            yield
+    finally:
+        for answer in kept:
+            answer.cache_clear()
 
 
 @pytest.fixture(autouse=True)
-def _library_road(monkeypatch: pytest.MonkeyPatch) -> None:
-    """torch.nn's code: our kernels would first have to be compiled."""
-    monkeypatch.setattr(RecurrentLayer, "road", "fused")
-    monkeypatch.setenv("SPEECHGRU_CPU_KERNELS", "0")
+def _library_road() -> Iterator[None]:
+    with library_road():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +59,6 @@ def asked(small: Recipe, tones: Path) -> Asked:
 def finished(asked: Asked, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a comparison with two seeds; read-only."""
     folder = tmp_path_factory.mktemp("compare") / "cells"
-    before, RecurrentLayer.road = RecurrentLayer.road, "fused"
-    compare(asked(seeds=2), folder, MEANS)
-    RecurrentLayer.road = before
+    with library_road():
+        compare(asked(seeds=2), folder, MEANS)
     return folder

@@ -19,6 +19,11 @@ from speechgru.compare.wording import listed, told
 Values = dict[str, Any]
 
 
+ROAD = {"rtf_1_thread": 0.01, "rtf_2_threads": 0.006, "seconds_per_epoch": 2.0}
+COST = {"device": "CPU", "share": 0.99, "bytes": 1000, "roads": {"cpu": ROAD, "unroll": ROAD},
+        "fastest": "cpu", "training_bytes": 5_000_000, "precisions": {}}  # fmt: skip
+
+
 @pytest.fixture
 def results(finished: Path) -> Values:
     """results.json of rnn and gru, two seeds; to be changed at will."""
@@ -56,8 +61,13 @@ NONE = "no difference shown"
         (("equivalent",) * 3, "Equivalent within 2.0 points: gru, rnn and lstm.", "equivalent to"),
         (("equivalent", "worse", NONE), "Equivalent within 2.0 points: gru and rnn.", "than lstm"),
         (("equivalent", "equivalent", "worse"), "Equivalent within 2.0 points: gru and lstm.", ""),
-        ((NONE, NONE, "worse"), "Undecided between gru and lstm.", "rnn (30.00 %) and lstm (20"),
-        ((NONE, "worse", "worse"), "No variant is shown to be the best.", "rnn (30.00 %) may be"),
+        ((NONE, NONE, "worse"), "Undecided between gru and lstm.", "than lstm (20.00 %) may be"),
+        (
+            (NONE, NONE, "worse"),
+            "Undecided between gru and lstm.",
+            "rnn (30.00 %) is shown to be worse than others, though not than it",
+        ),
+        ((NONE, "worse", "worse"), "No variant is shown to be the best.", "though not than it"),
     ],
 )
 def test_the_answer_is_what_the_pairs_show(results, found, lead, words):
@@ -98,19 +108,24 @@ def test_who_must_choose_is_told_what_it_may_cost(results):
     assert "lowest WER, 10.00 % (over 1 of 2 seeds: runs failed);" in text
     assert "the lowest found (over 1 of 2 seeds: runs failed); to be" in text
 
-    cost = {"fastest": "cpu", "share": 1.0, "roads": {"cpu": {"rtf_1_thread": 0.01}}}
-    quick = cost | {"roads": {"cpu": {"rtf_1_thread": 0.008}}}
-    results["timings"]["cost"] = {"rnn": cost, "gru": cost, "lstm": cost, "cifg": quick}
+    quick = copy.deepcopy(COST)
+    quick["roads"]["cpu"]["rtf_1_thread"] = 0.008
+    results["timings"]["cost"] = dict.fromkeys(wers, COST) | {"cifg": quick}
     assert "one thread takes, × gru's time: cifg 0.80." in words_of(answer(results))
-    results["timings"]["cost"]["cifg"] = quick | {"share": 0.5}
-    assert "one thread takes" not in words_of(answer(results))
+    for doubt in ({"share": 0.5}, {"device": "a GPU"}):
+        results["timings"]["cost"]["cifg"] = quick | doubt
+        assert "one thread takes" not in words_of(answer(results))
 
 
 def test_an_answer_by_single_trainings_says_so(results):
     results = cells(results, {"rnn": 0.3, "gru": 0.1}, {("rnn", "gru"): "worse"})
     assert "another seed may turn the answer" not in words_of(answer(results))
+    assert "gru is the best of these.**" in words_of(answer(results))
     results["pairs"][0]["seeds"] = [2, 1]
     assert "another seed may turn the answer" in words_of(answer(results))
+    assert "gru is the best of these, as far as single trainings tell.**" in words_of(
+        answer(results)
+    )
 
 
 def test_a_variant_that_read_other_words_is_not_the_lowest(results):
@@ -193,11 +208,25 @@ def test_terms_name_what_could_not_be_matched(results):
 def test_variants_that_trained_on_other_utterances_are_told(results):
     assert "utterances and their order" in words_of(terms(results))
     hours = results["systems"][1]["train_hours"]
-    results["systems"][1]["train_hours"] = dict.fromkeys(hours, 0.25)
-    text = words_of(terms(results))
-    assert "They did not train on the same utterances." in text
-    assert "gru 0.250" in text
-    assert "utterances and their order" not in text
+    counts = results["systems"][1]["train_utterances"]
+    for key, changed in (
+        ("train_hours", dict.fromkeys(hours, 0.25)),
+        ("train_utterances", {run: count - 1 for run, count in counts.items()}),  # too short to see
+    ):
+        other = copy.deepcopy(results)
+        other["systems"][1][key] = changed
+        text = words_of(terms(other))
+        assert "They did not train on the same utterances." in text
+        assert "gru 0.25" in text or key != "train_hours"
+        assert "utterances and their order" not in text
+
+
+def test_runs_made_by_different_means_are_told(results):
+    (by,) = results["made_by"]
+    assert by.endswith(", cpu")
+    assert "by the same means" not in words_of(terms(results))
+    results["made_by"] = {by: 3, "cuda": 1}
+    assert f"3 runs by {by} and 1 run by cuda" in words_of(terms(results))
 
 
 def test_without_a_test_no_test_is_spoken_of(results):
@@ -255,11 +284,6 @@ def test_learning_rates_are_told_and_drawn(results):
     assert to_html(Document("", [section])).count("Dev WER at each learning rate tried") >= 2
 
 
-ROAD = {"rtf_1_thread": 0.01, "rtf_2_threads": 0.006, "seconds_per_epoch": 2.0}
-COST = {"device": "CPU", "share": 0.99, "bytes": 1000, "roads": {"cpu": ROAD, "unroll": ROAD},
-        "fastest": "cpu", "training_bytes": 5_000_000, "precisions": {}}  # fmt: skip
-
-
 def test_shorter_weights_are_told_in_time_and_text(results):
     short = {"rtf_1_thread": 0.005, "texts_changed": 2, "texts": 20}
     rnn = copy.deepcopy(COST) | {"precisions": {"bfloat16": short}}
@@ -270,9 +294,12 @@ def test_shorter_weights_are_told_in_time_and_text(results):
     text = words_of(cost_section(results))
     assert "| rnn | bfloat16 | 0.0050 | 0.50 | 2 of 20 | – |" in text
     assert "| gru | bfloat16 | 0.0050 | 0.50 | 2 of 20 | 10.00 → 12.50 |" in text
-    assert "Others were at work" not in text
-    rnn["share"] = 0.5
-    assert "Others were at work" in words_of(cost_section(results))
+    assert "not to be relied on" not in text
+    for name, value, reason in (("share", 0.5, "got 50 % of a"), ("device", "GPU", "CPU, GPU")):
+        results["timings"]["cost"] = {"rnn": rnn | {name: value}, "gru": gru}
+        text = words_of(cost_section(results))
+        assert "not to be relied on" in text
+        assert reason in text
 
 
 def test_time_to_the_target_is_serial_seconds_by_epochs(results):
