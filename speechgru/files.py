@@ -81,6 +81,8 @@ def alone_in(folder: Path, command: str) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    except FileExistsError:
+        raise SpeechgruError(f"{shown(folder)}: expected a folder, found a file") from None
     except OSError as fault:
         raise SpeechgruError(f"{shown(folder)}: cannot be written: {fault.strerror}") from None
     try:

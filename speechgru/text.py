@@ -145,8 +145,8 @@ class Vocabulary:
             one = isinstance(token, str) and len(token) == 1
             if not one or unicodedata.category(token) in ("Cc", "Cs") or token in seen:
                 raise CheckpointError(
-                    f"vocabulary: token {number} must be one character that occurs once, "
-                    f"found {token!r:.60}"
+                    f"vocabulary: token {number} must be one character, no control, that occurs "
+                    f"once; found {token!r:.60}"
                 )
             seen.add(token)
         return cls(tuple(tokens))

@@ -60,48 +60,74 @@ def test_the_package_alone_loads_nothing_of_itself():
 
 
 def test_a_training_step_is_few_files():
-    """How much of ours a newcomer must read to have seen one; cells count as the one in use."""
+    """How much of ours a newcomer must read to have seen one.
+
+    24 files of 4,340 lines; the cells with their kernels, of which a step uses one, are 22 more of
+    2,070. The bounds are a twentieth above: raise them knowingly, or take something out.
+    """
     program = """
 import json, sys
 import speechgru.training
-print(json.dumps([m.__file__ for n, m in sys.modules.items() if n.split(".")[0] == "speechgru"
-                  and n.split(".")[1:2] != ["cells"]]))
+print(json.dumps([m.__file__ for n, m in sys.modules.items() if n.split(".")[0] == "speechgru"]))
 """
-    files = [Path(name) for name in in_a_new_process(program)]
-    assert len(files) <= 30
-    assert sum(len(file.read_text().splitlines()) for file in files) <= 4500
-
-
-def calls_and_imports(tree: ast.AST) -> set[str]:
-    """Modules imported, and functions called by name: "torch.load", "eval"."""
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found.add(node.module or "")
-        elif isinstance(node, ast.Call):
-            found.add(ast.unparse(node.func))
-            if any(word.arg == "shell" for word in node.keywords):
-                found.add("shell=")
-    return found
+    loaded = [Path(name) for name in in_a_new_process(program)]
+    cells = [file for file in loaded if ROOT / "speechgru/cells" in file.parents]
+    for files, most_files, most_lines in (
+        ([file for file in loaded if file not in cells], 25, 4560),
+        (cells, 23, 2180),
+    ):
+        assert len(files) <= most_files
+        assert sum(len(file.read_text().splitlines()) for file in files) <= most_lines
 
 
 FORBIDDEN = {
     *("pickle", "marshal", "shelve", "dill", "joblib", "torch.load", "torch.save"),
-    *("eval", "exec", "os.system", "os.popen", "shell=", "yaml.unsafe_load", "yaml.full_load"),
+    *("eval", "exec", "os.system", "os.popen", "yaml.unsafe_load", "yaml.full_load"),
+    *("yaml.Loader", "yaml.UnsafeLoader", "yaml.FullLoader"),
 }
+SAFE = {"shell": "False", "weights_only": "True", "allow_pickle": "False"}  # all that may be given
+
+
+def forbidden_in(program: str) -> set[str]:
+    """Of FORBIDDEN, what is imported or named; and keywords with another value than SAFE has."""
+    named, given = set(), set()
+    for node in ast.walk(ast.parse(program)):
+        match node:
+            case ast.Import():
+                named |= {alias.name for alias in node.names}
+            case ast.ImportFrom():
+                named |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            case ast.Name() | ast.Attribute():
+                named.add(ast.unparse(node))
+            case ast.keyword(arg=name, value=value) if name in SAFE:
+                if ast.unparse(value) != SAFE[name]:
+                    given.add(f"{name}={ast.unparse(value)}")
+    return named & FORBIDDEN | given
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_nothing_is_unpickled_evaluated_or_given_to_a_shell(file):
-    assert not FORBIDDEN & calls_and_imports(ast.parse(file.read_text()))
+    assert forbidden_in(file.read_text(encoding="utf-8")) == set()
 
 
-def test_the_search_for_forbidden_calls_finds_them():
-    program = "import pickle\nfrom shelve import open\ntorch.load(f)\nrun('x', shell=True)\neval(s)"
-    found = calls_and_imports(ast.parse(program))
-    assert found >= {"pickle", "shelve", "torch.load", "shell=", "eval"}
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("import pickle", {"pickle"}),
+        ("from shelve import open", {"shelve"}),
+        ("from torch import load", {"torch.load"}),
+        ("torch.load(f, weights_only=False)", {"torch.load", "weights_only=False"}),
+        ("partial(torch.save, f)", {"torch.save"}),
+        ("run('x', shell=True)", {"shell=True"}),
+        ("run('x', shell=wanted)", {"shell=wanted"}),
+        ("eval(s)", {"eval"}),
+        ("yaml.load(f, yaml.Loader)", {"yaml.Loader"}),
+        ("np.load(f, allow_pickle=True)", {"allow_pickle=True"}),
+        ("np.load(f, allow_pickle=False); model.eval(); re.compile(s)", set()),
+    ],
+)
+def test_the_search_for_what_is_forbidden_finds_it(line, found):
+    assert forbidden_in(line) == found
 
 
 def test_no_class_is_more_than_one_step_from_its_base():

@@ -78,9 +78,15 @@ def test_colons_make_no_pictures(capsys):
 
 def test_json_is_itself_and_what_is_written_is_told(capsys):
     line = '{"file": "a.wav", "text": "' + "one " * 40 + '"}'
-    console.show_transcript(Outcome(Path("a.wav"), Transcript("", 1.0), None, None, line))
+    console.show_transcript(Outcome(Path("a.wav"), Transcript("", 1.0), None, None, line), "json")
     console.show_transcript(Outcome(Path("a.wav"), Transcript("", 1.0), None, Path("o/a.txt"), ""))
     assert capsys.readouterr().out == f"{line}\na.wav → o/a.txt\n"
+
+
+def test_a_text_that_looks_like_json_is_a_text(capsys):
+    """A model may write braces; its text has its file's name all the same."""
+    console.show_transcript(Outcome(Path("a.wav"), Transcript("{one}", 1.0), None, None, "{one}"))
+    assert capsys.readouterr().out == "a.wav: {one}\n"
 
 
 def test_a_corpus_s_table(capsys):

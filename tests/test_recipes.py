@@ -1,5 +1,6 @@
 """The recipes that ship: every one has the same files, and its story is short and runs."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -42,9 +43,26 @@ def test_the_story_is_short_and_a_shell_reads_it(folder):
     assert f"speechgru train recipes/{folder.name} " in text
 
 
+def measured(text: str) -> list[str]:
+    """Error rates on test: below a table's head of that name, and in running text."""
+    rates = re.findall(r"\btest WER (\d+\.\d+) %", text)
+    for table in re.findall(r"(?:^ *\|.*\n)+", text, re.M):
+        head, _, *rows = [[cell.strip() for cell in row.split("|")] for row in table.splitlines()]
+        for column, name in enumerate(head):
+            if name.startswith("test WER %"):
+                rates += [row[column] for row in rows if re.match(r"\d+\.\d", row[column])]
+    return rates
+
+
 @every_recipe
 def test_the_readme_tells_a_measured_result_and_its_command(folder):
-    text = (folder / "README.md").read_text()
-    assert "WER" in text
-    assert "run.sh" in text
-    assert any(character.isdigit() for character in text)
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert measured(text)
+    assert re.search(rf"`sh recipes/{folder.name}/run\.sh|`make demo`", text)
+
+
+def test_the_search_for_a_result_sees_where_there_is_none():
+    table = "| seed | test WER % |\n|---|---|\n| 1.5 | {} |\n"
+    assert measured(table.format("7.89, 8.28")) == ["7.89, 8.28"]
+    assert measured("test WER 3.19 % (28 errors)") == ["3.19"]
+    assert measured(table.format("")) == measured("WER: `run.sh` tells it in 3 hours") == []

@@ -47,17 +47,25 @@ def write_bad(folder: Path, samples: Samples) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def spoken(desk) -> list[tuple[str, Samples]]:
-    """Three recordings with what is said in them, which the model hears as it should."""
+def spoken(desk, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Samples]]:
+    """Three recordings with what is said in them, which the model hears as it should.
+
+    From a lossy copy too: another processor trains other weights, and what they hear by a hair is
+    no test of formats. (Of 56 recordings by three seeds' models, none differed in any format.)
+    """
     from speechgru import Recognizer
 
     recognizer = Recognizer.load(desk.folder / "runs/few", "cpu")
-    heard = [
-        (utterance.text, samples)
-        for utterance in desk.utterances("test")
-        for samples in [read_audio(utterance.audio, 16000)]
-        if recognizer.transcribe(samples, 16000).text == utterance.text
-    ]
+    lossy = tmp_path_factory.mktemp("spoken") / "lossy.opus"
+
+    def is_heard(samples: Samples, text: str) -> bool:
+        soundfile.write(lossy, samples, 16000, format="OGG", subtype="OPUS")
+        found = [recognizer.transcribe(samples, 16000), recognizer.transcribe(lossy)]
+        return [transcript.text for transcript in found] == [text, text]
+
+    said = [(u.text, read_audio(u.audio, 16000)) for u in desk.utterances("test")]
+    heard = [(text, samples) for text, samples in said if is_heard(samples, text)]
+    assert len(heard) >= 9  # of 20; 18 and 19 were
     return sorted(heard, key=lambda pair: len(pair[1]))[::4][:3]
 
 
