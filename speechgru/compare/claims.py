@@ -218,8 +218,11 @@ def _long(results: Values) -> Values:
     verdicts, words, evidence = zip(*found, strict=True)
     agreed = PARTLY if set(verdicts) == {SUPPORTED} else OPEN
     verdict = AGAINST if AGAINST in verdicts else agreed
-    told = f"{_longest(results)}{'; '.join(words)}; {WEAK}"
-    return _claim(LONG, verdict, told, [line for lines in evidence for line in lines], "lengths")
+    alike = {said: [c for c, w in zip(gated, words, strict=True) if w == said] for said in words}
+    told = _longest(results) + "; ".join(said.format(listed(c)) for said, c in alike.items())
+    return _claim(
+        LONG, verdict, f"{told}; {WEAK}", [line for lines in evidence for line in lines], "lengths"
+    )
 
 
 def _loses(results: Values) -> Values:
@@ -229,8 +232,8 @@ def _loses(results: Values) -> Values:
         return _claim(LOSES, UNTESTED, "too little to cut by length", [], "")
     found, words, evidence = _by_length(results["by_length"], "lstm", "gru")
     verdict = PARTLY if found == SUPPORTED else OPEN  # who wins here may lose elsewhere
-    told = f"{_longest(results)}{words}; {WEAK}"
-    return _claim(LOSES, verdict, told, evidence, "lengths")
+    told = _longest(results) + words.format("lstm")
+    return _claim(LOSES, verdict, f"{told}; {WEAK}", evidence, "lengths")
 
 
 def _longest(results: Values) -> str:
@@ -240,11 +243,12 @@ def _longest(results: Values) -> str:
 
 def _by_length(cut: Values, a: str, b: str) -> tuple[str, str, list[str]]:
     """Whether `a` keeps more over long utterances than `b`: for it speaks a lead on the longest
-    third that is also larger than on the shortest, against it the opposite of both."""
+    third that is also larger than on the shortest, against it the opposite of both. With words, in
+    which {} stands for `a`, and evidence."""
     longest = _pair(cut["pairs_on_longest"], a, b)
     growth = _pair(cut["growth"], a, b)
     if longest is None or growth is None:
-        return OPEN, f"{a} and {b} are not tested", []
+        return OPEN, f"{{}} and {b} are not tested", []
     lead = [other - own for own, other in zip(cut["wer"][a], cut["wer"][b], strict=True)]
     evidence = [
         f"longest third: {longest['sentence']}",
@@ -254,8 +258,8 @@ def _by_length(cut: Values, a: str, b: str) -> tuple[str, str, list[str]]:
     ]
     fewer = {"better": "fewer errors", "worse": "more errors"}.get(longest["verdict"])
     if fewer is None:
-        return OPEN, f"no difference is shown between {a} and {b}", evidence
-    words = f"{a} made {fewer} than {b}"
+        return OPEN, f"no difference of {{}} from {b} is shown", evidence
+    words = f"{{}} made {fewer} than {b}"
     if growth["verdict"] == longest["verdict"]:
         verdict = SUPPORTED if longest["verdict"] == "better" else AGAINST
         return verdict, f"{words}, and the difference is larger than on the shortest", evidence
