@@ -89,6 +89,18 @@ def test_interval_of_five_speakers_is_students():
     assert (high - low) / 2 == pytest.approx(half, rel=0.06)
 
 
+def test_interval_of_three_held_out_speakers_spans_the_worst_and_the_best_of_them():
+    # Of the 27 draws one is thrice the best speaker and one thrice the worst: 1 in 27 is more than
+    # 2.5 %, so the percentiles are these two's rates, 2 points off; then comes the stretch.
+    errors, words = np.array([5, 6, 3, 4, 5, 7]), np.full(6, 50)
+    speakers = ["b", "c", "a", "b", "a", "c"]  # 8, 9 and 13 errors in 100
+    (low, high), unit = rate_interval(errors, words, speakers, held_out=True)
+    stretch = stats.t.isf(0.025, 2) / stats.norm.isf(0.025) * math.sqrt(3 / 2)
+    assert unit == "speaker"
+    assert (low, high) == pytest.approx((0.1 - 0.02 * stretch, 0.1 + 0.03 * stretch))
+    assert rate_interval(errors, words, speakers)[1] == "utterance"
+
+
 # ---- the crossed bootstrap
 
 
@@ -101,9 +113,10 @@ def table_of(rng, seeds=3, utterances=60, rate=0.15, words=6):
     )
 
 
-def two_way_clustered(errors, words):
-    """SE² and df of the difference in closed form, loop by loop, for equal words: the estimator of
-    Cameron, Gelbach & Miller with small-sample factors, written without the package's help."""
+def variances(errors, words):
+    """In closed form, loop by loop, for equal words and without the package's help: of the
+    difference by units; of each system by seeds; of each system by seeds with units. The estimator
+    of Cameron, Gelbach & Miller with small-sample factors."""
     _, seeds, units = errors.shape
     total = words.sum()
     between_units = [
@@ -112,19 +125,40 @@ def two_way_clustered(errors, words):
     ]
     centre = sum(between_units) / units
     by_units = sum((x - centre) ** 2 for x in between_units) * units / (units - 1)
-    by_seeds, by_both = [], 0.0
+    by_seeds, by_both = [], []
     for system in errors:
         rates = [sum(row) / total for row in system]
         mean = sum(rates) / seeds
         by_seeds.append(sum((r - mean) ** 2 for r in rates) / (seeds - 1) / seeds)
+        noise = 0.0
         for s in range(seeds):
             for u in range(units):
                 column = sum(system[:, u]) / seeds / total
                 rest = system[s, u] / total - column - (rates[s] - mean) / units
-                by_both += rest**2 / seeds**2 * seeds / (seeds - 1) * units / (units - 1)
-    variance = max(by_units + sum(by_seeds) - by_both, by_units, sum(by_seeds))
+                noise += rest**2 / seeds**2 * seeds / (seeds - 1) * units / (units - 1)
+        by_both.append(noise)
+    return by_units, by_seeds, by_both
+
+
+def error_and_df(variance, by_units, by_seeds, seeds, units):
     df = variance**2 / (by_units**2 / (units - 1) + sum(v**2 for v in by_seeds) / (seeds - 1))
-    return math.sqrt(variance), max(df, min(seeds, units) - 1)
+    poorest = seeds - 1 if any(by_seeds) else units - 1
+    return math.sqrt(variance), max(df, min(poorest, units - 1))
+
+
+def two_way_clustered(errors, words):
+    """Standard error and df where each model reads every unit."""
+    by_units, by_seeds, by_both = variances(errors, words)
+    variance = max(by_units + sum(by_seeds) - sum(by_both), by_units, sum(by_seeds))
+    return error_and_df(variance, by_units, by_seeds, *errors.shape[1:])
+
+
+def held_out_clustered(errors, words):
+    """The same where each unit has models of its own: the noise of seeds with units is the units'
+    own, and seeds add what they show beyond it, system by system."""
+    by_units, by_seeds, by_both = variances(errors, words)
+    shared = [max(0.0, s - b) for s, b in zip(by_seeds, by_both, strict=True)]
+    return error_and_df(by_units + sum(shared), by_units, shared, *errors.shape[1:])
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])
@@ -251,6 +285,22 @@ def test_a_seed_s_luck_with_every_held_out_speaker_counts():
     assert test.reach() == "over 6 speakers, each read by 2 models trained without them"
     assert test.p_seeds == 0  # Welch's test has no say
     assert (alike.from_seeds, test.from_seeds > 0.9) == (0, True)
+
+
+@pytest.mark.parametrize("draw", [0, 1, 6, 9])
+def test_of_a_seed_s_luck_only_what_exceeds_its_noise_counts(draw):
+    """A's seeds are 20, 24 and 28 errors in 100, B's alike; noise of seeds with speakers on top."""
+    rng = np.random.default_rng(draw)
+    errors = np.array([[[20], [24], [28]], [[15], [15], [15]]]) + rng.integers(-8, 9, (2, 3, 6))
+    words, speakers = np.full(6, 100), list("abcdef")
+    test = crossed_bootstrap(*errors, words, speakers, held_out=True)
+    error, df = held_out_clustered(errors, words)
+    assert test.laws[0].error == pytest.approx(error, rel=0.03)
+    assert test.laws[0].df == pytest.approx(df, rel=0.1)
+    by_units, by_seeds, by_both = variances(errors, words)
+    assert by_both[0] < by_seeds[0]
+    assert test.from_seeds == pytest.approx(1 - by_units / error**2, abs=0.03)
+    assert math.sqrt(by_units + sum(by_seeds)) > 1.07 * error  # had all of it been counted
 
 
 def test_systems_may_have_different_numbers_of_seeds():

@@ -80,8 +80,9 @@ def _start(task: Task) -> "subprocess.Popen[bytes]":
             start_new_session=True,  # Ctrl-C reaches us alone: a second one would not let it save
         )  # fmt: skip
     assert process.stdin is not None
-    process.stdin.write(task.to_json().encode() + b"\n")
-    process.stdin.flush()
+    with suppress(BrokenPipeError):  # it is gone already; its status will tell
+        process.stdin.write(task.to_json().encode() + b"\n")
+        process.stdin.flush()
     return process
 
 

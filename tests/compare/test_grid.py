@@ -1,34 +1,26 @@
 """The course of a comparison: choices before test, once each, failures apart, kill and go on."""
 
 import json
-import os
 import shutil
-import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from asking import MEANS, Asked
 
-from speechgru.compare import Means, Question, ask, compare, grid, place, report, work
+from speechgru.compare import Means, ask, compare, place, report, work
 from speechgru.compare.grid import choose_rate
 from speechgru.compare.plan import make_plan, read_plan
 from speechgru.compare.question import with_value
 from speechgru.errors import AudioError, SpeechgruError
+from speechgru.files import alone_in
 from speechgru.manifest import read_manifest
 from speechgru.recipe import Recipe
 
-Asked = Callable[..., Question]
-MEANS = Means("cpu", cost=False)
-
-
-def repeatable(folder: Path) -> str:
-    """results.json but for what a clock said."""
-    results = json.loads((folder / "results.json").read_text())
-    del results["timings"]
-    return json.dumps(results)
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "results"
+KEPT = sorted(plan.parent for plan in DOCUMENTED.glob("*/plan.json"))
 
 
 def test_results_are_the_runs_own_scores(finished: Path, tones: Path):
@@ -108,42 +100,6 @@ def test_ties_of_tuning_go_to_characters_then_to_the_lower_rate():
     assert choose_rate([trial(0.2, 0.3, 0.0), {"run": "y", "failed": {}}]) == 0.2
     with pytest.raises(SpeechgruError, match="every learning rate failed"):
         choose_rate([{"run": "y", "failed": {}}])
-
-
-def kill_when(reached: Callable[[], bool], run: Callable[[], object]) -> None:
-    """Run in a child process, killed as soon as `reached`."""
-    child = os.fork()
-    if child == 0:
-        run()
-        os._exit(0)
-    while not reached():
-        time.sleep(0.002)
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    assert os.WTERMSIG(status) == signal.SIGKILL, "the grid was through before it was killed"
-
-
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_grid_killed_twice_ends_with_the_same_results(
-    asked: Asked, finished: Path, tmp_path: Path
-):
-    question, out = asked(seeds=2), tmp_path / "out"
-    metrics, result = out / "runs/rnn-seed1/metrics.jsonl", out / "results/gru-seed1.json"
-    kill_when(metrics.exists, lambda: compare(question, out, MEANS))
-    kill_when(result.exists, lambda: compare(question, out, MEANS))
-    compare(question, out, MEANS)
-    assert repeatable(out) == repeatable(finished)
-
-
-def test_workers_come_to_the_same_results(asked: Asked, finished: Path, tmp_path: Path):
-    out = tmp_path / "out"
-    shutil.copytree(finished, out)
-    for name in ("rnn-seed2", "gru-seed2"):
-        (out / "results" / f"{name}.json").unlink()
-        shutil.rmtree(out / "runs" / name)
-    results = compare(asked(seeds=2), out, Means("cpu", jobs=2, cost=False))
-    assert results["failures"] == {}
-    assert repeatable(out) == repeatable(finished)
 
 
 def test_a_diverging_run_is_reported_and_the_rest_completes(small, tones: Path, tmp_path: Path):
@@ -242,8 +198,11 @@ def test_errors_against_other_references_are_not_compared(finished: Path, tmp_pa
     assert "No two variants have results that can be compared." in (out / "report.md").read_text()
 
 
-def test_two_grids_in_one_folder_are_refused(asked: Asked, tmp_path: Path):
-    with grid._alone_in(tmp_path), pytest.raises(SpeechgruError, match="at work there"):
+def test_two_grids_in_one_folder_are_refused(
+    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("speechgru.files.LOCK_PATIENCE", 0)
+    with alone_in(tmp_path, "another"), pytest.raises(SpeechgruError, match="speechgru compare"):
         compare(asked(), tmp_path, MEANS)
 
 
@@ -256,6 +215,12 @@ def test_held_out_speakers_are_pooled(asked: Asked, tones: Path, tmp_path: Path)
         assert row["words"] == sum(len(u.text.split()) for u in everyone)
         assert row["speakers"] == 4
         assert row["runs"] == 4
+        assert row["ci_unit"] == "speaker"
+    # Four are too few to stand for all speakers, but here each has models of its own.
+    by_length = results["by_length"]
+    measures = (results["pairs"], results["character_pairs"], by_length["pairs_on_longest"])
+    for (pair,) in measures:
+        assert (pair["unit"], pair["units"], pair["held_out"]) == ("speaker", 4, True)
 
 
 def test_the_report_needs_results_alone(finished: Path, tmp_path: Path):
@@ -266,6 +231,33 @@ def test_the_report_needs_results_alone(finished: Path, tmp_path: Path):
     report(tmp_path)
     for name in ("results.json", "report.html", "report.md"):
         assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
+
+
+def flat(values: Any, name: str = "") -> dict[str, Any]:
+    """Nested JSON as one table: {"systems.0.wer_mean": 0.1, …}."""
+    if not isinstance(values, dict | list):
+        return {name: values}
+    within = values.items() if isinstance(values, dict) else enumerate(values)
+    return {k: v for key, value in within for k, v in flat(value, f"{name}.{key}").items()}
+
+
+@pytest.mark.parametrize("kept", KEPT, ids=lambda folder: folder.name)
+def test_what_is_documented_is_what_its_results_come_to(kept: Path, tmp_path: Path):
+    """The probes' findings enter the reports that tell of them. Numbers may differ by a processor's
+    rounding; to build the files anew: docs/results/README.md."""
+    expected = (kept / "report.md").read_text()
+    shutil.copytree(kept, tmp_path, dirs_exist_ok=True)
+    for name in ("results.json", "report.md", "report.html"):
+        (tmp_path / name).unlink()
+    if "\n## Probes\n" in expected:
+        shutil.copytree(DOCUMENTED / "probes", tmp_path / "probes")
+    report(tmp_path)
+    ours, theirs = (flat(json.loads((f / "results.json").read_text())) for f in (tmp_path, kept))
+    assert list(ours) == list(theirs)
+    for name, value in theirs.items():
+        near = isinstance(value, float)
+        assert ours[name] == (pytest.approx(value, rel=1e-9, abs=1e-12) if near else value), name
+    assert (tmp_path / "report.md").read_text() == expected
 
 
 def test_a_folder_without_a_comparison_is_explained(tmp_path: Path):

@@ -1,5 +1,5 @@
 """A grid of real processes on the embedded digits, killed twice and started again: what it comes to
-is, byte for byte, what a grid comes to that nobody disturbed."""
+is, byte for byte, what a grid comes to that nobody disturbed. And one that gets a Ctrl-C."""
 
 import json
 import os
@@ -30,37 +30,53 @@ TINY = {
 
 
 @pytest.fixture(scope="module")
-def order(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The command's words but for --out and --jobs: two cells, two rates to try, two seeds."""
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a recipe and its manifests."""
     folder = tmp_path_factory.mktemp("digits")
     for split, count in COUNTS.items():
         utterances = read_manifest(DIGITS / f"{split}.jsonl")
         write_manifest(folder / f"{split}.jsonl", utterances[:: len(utterances) // count][:count])
     data = {"train": [str(folder / "train.jsonl")], "dev": str(folder / "dev.jsonl")}
     write_json(folder / "recipe.yaml", {"data": data, **TINY})  # JSON is YAML
-    words = ["compare", folder, "--cells", "rnn,gru", "--seeds", 2, "--tune", "lr=0.002,0.02"]
-    words += ["--test", folder / "test.jsonl", "--no-cost", "--device", "cpu", "--threads", 1]
-    return [str(SPEECHGRU), *map(str, words)]
+    return folder
+
+
+def words_for(digits: Path, *words: object) -> list[str]:
+    """A command's words but for --out and --jobs: two cells, and `words`."""
+    always = ["compare", digits, "--cells", "rnn,gru", "--test", digits / "test.jsonl"]
+    always += ["--no-cost", "--device", "cpu", "--threads", 1]
+    return [str(SPEECHGRU), *map(str, [*always, *words])]
+
+
+@pytest.fixture(scope="module")
+def order(digits: Path) -> list[str]:
+    """Two rates to try, two seeds."""
+    return words_for(digits, "--seeds", 2, "--tune", "lr=0.002,0.02")
 
 
 def start(order: list[str], out: Path, jobs: int) -> subprocess.Popen[bytes]:
+    """In a process group of its own, as a shell has it: `os.killpg` does what a terminal does."""
     out.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {"SPEECHGRU_CPU_KERNELS": "0"}  # nothing is compiled
     with (out / "log.txt").open("ab") as log:
         words = [*order, "--out", str(out), "--jobs", str(jobs)]
-        return subprocess.Popen(words, stdout=log, stderr=log, env=environment)
+        return subprocess.Popen(words, stdout=log, stderr=log, env=environment, process_group=0)
 
 
 def finish(order: list[str], out: Path, jobs: int) -> None:
     assert start(order, out, jobs).wait(300) == 0, (out / "log.txt").read_text()
 
 
-def kill_when(reached: Callable[[], bool], grid: subprocess.Popen[bytes]) -> None:
+def wait_until(reached: Callable[[], bool], grid: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 300
     while not reached():
-        assert grid.poll() is None, "the grid was through before it was killed"
+        assert grid.poll() is None, "the grid was through before it was disturbed"
         assert time.monotonic() < deadline, "nothing happened"
         time.sleep(0.002)
+
+
+def kill_when(reached: Callable[[], bool], grid: subprocess.Popen[bytes]) -> None:
+    wait_until(reached, grid)
     grid.kill()
     assert grid.wait() == -signal.SIGKILL
 
@@ -118,3 +134,37 @@ def test_killed_with_two_workers_and_resumed(
     assert not (out / "results.json").exists()
     finish(order, out, jobs=2)
     assert_the_same(out, undisturbed)
+
+
+def test_ctrl_c_lets_every_worker_save_and_they_go_on(digits: Path, tmp_path: Path) -> None:
+    """A terminal sends it to the whole group. Workers are in others (see test_place): beside the
+    SIGTERM that asks them to save, it would be a second signal, which may end them at once."""
+    out, order = tmp_path / "cells", words_for(digits, "training.epochs=3000")
+    runs = [out / "runs" / f"{cell}-seed1" for cell in ("rnn", "gru")]
+    metrics = [run / "metrics.jsonl" for run in runs]
+
+    def sitting(written: list[int]) -> list[str]:
+        """Metrics of a grid that gets its Ctrl-C when more than so many characters are there."""
+        grid = start(order, out, jobs=2)
+        wait_until(
+            lambda: all(
+                file.exists() and file.stat().st_size > size
+                for file, size in zip(metrics, written, strict=True)
+            ),
+            grid,
+        )
+        (out / "signal").touch()
+        os.killpg(grid.pid, signal.SIGINT)
+        assert grid.wait(300) == 130
+        sent = (out / "signal").stat().st_mtime_ns
+        assert all((run / "last.safetensors").stat().st_mtime_ns >= sent for run in runs)
+        return [file.read_text() for file in metrics]
+
+    first = sitting([0, 0])
+    second = sitting([len(text) for text in first])
+    for before, after in zip(first, second, strict=True):
+        assert after.startswith(before)  # its seconds never repeat, so nothing was done again
+    for run in runs:
+        assert (run / "worker.log").read_text().count("stopping after this step") == 2
+    assert "Traceback" not in (out / "log.txt").read_text()
+    assert not list(out.glob("results/*"))
