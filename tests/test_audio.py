@@ -2,7 +2,7 @@
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +207,64 @@ def test_a_part_may_end_a_rounding_after_the_file(wav: Path) -> None:
     assert len(read_audio(wav, 8000, offset=1.0, duration=2.0)) == 16000
 
 
+@pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000])
+@pytest.mark.parametrize(
+    "part", [{}, {"offset": 1.234}, {"offset": 0.5, "duration": 3.21}, {"duration": 0.01}]
+)
+def test_resampling_in_blocks_is_resampling_at_once(
+    wav: Path, rate: int, part: dict[str, float]
+) -> None:
+    found = read_audio(wav, rate, **part)
+    np.testing.assert_array_equal(found, resample(read_audio(wav, **part), RATE, rate))
+    assert found.dtype == np.float32
+    assert found.flags.c_contiguous
+
+
+@pytest.mark.parametrize("name", ["stereo48.mp3", "vorbis.ogg", "stereo44.m4a", "opus.webm"])
+def test_a_lossy_file_is_resampled_as_if_at_once(tmp_path: Path, name: str) -> None:
+    WRITERS[name](tmp_path / name, tones(5))
+    rate = audio_info(tmp_path / name).sample_rate
+    there = 8000 if rate == RATE else RATE
+    at_once = resample(read_audio(tmp_path / name), rate, there)
+    np.testing.assert_array_equal(read_audio(tmp_path / name, there), at_once)
+
+
+class Decoder:
+    """Stands for a reader of 100 samples, by its own account, that yields blocks of these sizes."""
+
+    rate, channels, frames, promised, slack = 1000, 1, 100, 100, 0.02
+
+    def __init__(self, sizes: list[int]) -> None:
+        self.sizes = sizes
+
+    def blocks(self, start: int, stop: int | None) -> Iterator[audio.Samples]:
+        everything = np.arange(sum(self.sizes), dtype=np.float32)[:, None]
+        yield from np.split(everything, np.cumsum(self.sizes)[:-1])
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("sizes", "kept"),
+    [
+        ([100], 100),
+        ([60, 40], 100),
+        ([60, 60], 100),  # up to 20 samples beyond the end are a codec's padding,
+        ([60, 45, 5, 10], 100),
+        ([100, 20], 100),
+        ([60, 61], 121),  # more are sound
+        ([60, 45, 5, 40, 7], 157),
+        ([100, 20, 1], 121),
+        ([200, 10], 210),
+        ([60, 30], 90),  # nor need it be all there
+    ],
+)
+def test_a_codec_s_padding_is_cut_and_more_than_that_is_sound(sizes: list[int], kept: int) -> None:
+    blocks = audio._blocks(Decoder(sizes), 0, None, "a.mp3")
+    assert np.concatenate(list(blocks)).tolist() == list(range(kept))
+
+
 def test_resampling_keeps_what_both_rates_can_hold() -> None:
     there = resample(tones(3), RATE, 8000)
     assert there.shape == (24000,)
@@ -309,6 +367,7 @@ def test_missing_folder_pipe_empty(tmp_path: Path) -> None:
     assert refused(tmp_path / "pipe.wav").startswith("a device or pipe")
     assert "cannot be opened" in refused(tmp_path / "empty.wav" / "x.wav")
     assert "null" in refused("a\0b.wav")
+    assert refused("n" * 300) == "cannot be opened: File name too long"
     with pytest.raises(AudioError, match="no such file"):
         audio_info(tmp_path / "none.wav")
 
@@ -474,7 +533,7 @@ def test_samples_that_are_not_numbers(tmp_path: Path, value: float) -> None:
     samples[RATE : RATE + 3] = value
     soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
     message = refused(tmp_path / "a.wav")
-    assert message.startswith(f"3 samples are not numbers ({value} at 1.000 s)")
+    assert message.startswith(f"the sample at 1.000 s is {value}, not a number")
     assert len(read_audio(tmp_path / "a.wav", duration=0.9))
 
 

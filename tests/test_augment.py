@@ -1,5 +1,8 @@
 """Augmentation: every draw keyed by (seed, epoch, utterance), and each change is what it says."""
 
+import logging
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
@@ -9,7 +12,7 @@ from hypothesis import strategies as st
 
 from speechgru.augment import Augment, change_speed, generator, mix, spec_augment
 from speechgru.features import FeatureExtractor
-from speechgru.manifest import Utterance, write_manifest
+from speechgru.manifest import Utterance, read_manifest, write_manifest
 from speechgru.recipe import AugmentRecipe, FeatureRecipe
 
 RATE = 8000
@@ -22,12 +25,15 @@ def sound(seed: int, seconds: float = 1.0) -> np.ndarray:
 
 @pytest.fixture
 def noises(tmp_path):
-    """A manifest of a second of noise, half a second, and the middle of a longer file."""
-    parts = [(1.0, 0.0, 1.0), (0.5, 0.0, 0.5), (3.0, 1.0, 0.7)]
+    """A manifest of a second of noise, half a second, and the middle of a longer file: 0.5 there
+    and nothing elsewhere."""
+    middle = np.zeros(3 * RATE)
+    middle[RATE : RATE + 7 * RATE // 10] = 0.5
+    parts = [(sound(100), 0.0, 1.0), (sound(101, 0.5), 0.0, 0.5), (middle, 1.0, 0.7)]
     listed = []
-    for number, (seconds, offset, duration) in enumerate(parts):
+    for number, (wave, offset, duration) in enumerate(parts):
         file = tmp_path / f"noise{number}.wav"
-        soundfile.write(file, sound(100 + number, seconds), RATE)
+        soundfile.write(file, wave, RATE)
         listed.append(Utterance(file, duration, "", file.stem, offset=offset))
     write_manifest(tmp_path / "noises.jsonl", listed)
     return str(tmp_path / "noises.jsonl")
@@ -42,7 +48,8 @@ def everything(noises: str, **changes: object) -> AugmentRecipe:
 
 
 def augment(recipe: AugmentRecipe, seed: int = 1) -> Augment:
-    return Augment(recipe, FeatureExtractor(FEATURES), seed)
+    noises = read_manifest(recipe.noise_manifest) if recipe.noise_manifest else []
+    return Augment(recipe, FeatureExtractor(FEATURES), seed, noises)
 
 
 def test_a_draw_depends_on_seed_epoch_and_utterance_only(noises):
@@ -98,6 +105,32 @@ def test_each_speed_is_drawn_about_equally_often():
     assert counts[0] >= 18  # of 90: the binomial's lower 0.1 %
 
 
+def test_features_are_warped_by_the_factor_drawn():
+    extract = FeatureExtractor(FEATURES)
+    change = augment(AugmentRecipe(frequency_warp=0.1))
+    for epoch in range(3):
+        draw = generator(1, epoch, "a")
+        draw.integers(1)  # the speed's
+        warp = 1 + 0.1 * draw.uniform(-1, 1)
+        assert abs(warp - 1) > 0.001
+        assert torch.equal(change(sound(0), "a", epoch), extract(sound(0), warp))
+
+
+@pytest.mark.parametrize(("masks", "axis"), [("frequency_masks", 0), ("time_masks", 1)])
+def test_features_are_masked(masks, axis):
+    """Whole bands or frames are zero, and the rest is as without."""
+    plain = FeatureExtractor(FEATURES)(sound(0))
+    change = augment(AugmentRecipe(**{masks: 2}))
+    found = 0
+    for epoch in range(5):
+        features = change(sound(0), "a", epoch)
+        blank = (features == 0).all(axis)
+        found += int(blank.sum())
+        kept = ~blank[None, :] if axis == 0 else ~blank[:, None]
+        torch.testing.assert_close(features, plain * kept)
+    assert found > 5
+
+
 # Speed ------------------------------------------------------------------------------------------
 
 
@@ -131,30 +164,58 @@ def test_silence_is_not_mixed():
     assert np.array_equal(mix(sound(1)[:100], silence, 5), sound(1)[:100])
 
 
-def test_noise_is_mixed_as_often_and_as_loud_as_asked(noises, monkeypatch):
+@pytest.fixture
+def mixed(monkeypatch):
+    """The noise and the ratio of every mixture, in turn."""
     heard = []
 
     def spy(speech, noise, snr_db):
-        assert len(noise) == len(speech)
-        heard.append(snr_db)
+        heard.append((noise, snr_db))
         return mix(speech, noise, snr_db)
 
     monkeypatch.setattr("speechgru.augment.mix", spy)
+    return heard
+
+
+def test_noise_is_mixed_as_often_and_as_loud_as_asked(noises, mixed):
     recipe = AugmentRecipe(noise_manifest=noises, noise_probability=0.3, noise_snr_db=(3, 8))
     change = augment(recipe)
     for epoch in range(200):
         change(sound(0, 0.3), "a", epoch)
-    assert 38 <= len(heard) <= 84  # 60 expected; five deviations of the binomial
-    assert all(3 <= snr <= 8 for snr in heard)
-    assert min(heard) < 4 < 7 < max(heard)
+    ratios = [snr_db for _, snr_db in mixed]
+    assert 38 <= len(ratios) <= 84  # 60 expected; five deviations of the binomial
+    assert all(3 <= ratio <= 8 for ratio in ratios)
+    assert min(ratios) < 4 < 7 < max(ratios)
 
 
-def test_noise_shorter_than_the_speech_is_repeated_and_parts_stay_inside_their_file(noises):
-    recipe = AugmentRecipe(noise_manifest=noises, noise_probability=1.0)
-    change = augment(recipe)
+@pytest.mark.parametrize("seconds", [2.0, 0.3, 0.01])  # longer than the noise, and shorter
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_noise_is_of_its_part_of_the_file_and_repeated_where_it_is_short(
+    noises, mixed, number, seconds
+):
+    recipe = AugmentRecipe(noise_probability=1.0)
+    change = Augment(recipe, FeatureExtractor(FEATURES), 1, [read_manifest(noises)[number]])
     for epoch in range(20):
-        assert change(sound(0, 2.0), "a", epoch).isfinite().all()
-        assert change(sound(0, 0.01), "a", epoch).isfinite().all()
+        change(sound(0, seconds), "a", epoch)
+    assert [len(noise) for noise, _ in mixed] == 20 * [round(RATE * seconds)]
+    assert number < 2 or all((noise == 0.5).all() for noise, _ in mixed)
+
+
+def test_damaged_noise_is_named_once_and_changes_no_other_draw(
+    noises, tmp_path, monkeypatch, caplog
+):
+    soundfile.write(tmp_path / "bad.wav", np.full(RATE, np.nan), RATE, subtype="FLOAT")
+    bad = Utterance(tmp_path / "bad.wav", 1.0, "", "bad")
+    recipe, extract = everything(noises, noise_probability=1.0), FeatureExtractor(FEATURES)
+    change = Augment(recipe, extract, 1, [bad])
+    with caplog.at_level(logging.WARNING, "speechgru"):
+        found = [change(sound(0), name, epoch) for name in "ab" for epoch in range(3)]
+    assert caplog.text.count("noise bad is not mixed in: ") == len(caplog.records) == 1
+    assert "bad.wav: the sample at" in caplog.text
+    monkeypatch.setattr("speechgru.augment.mix", lambda speech, _noise, _snr_db: speech)
+    change = Augment(recipe, extract, 1, [replace(bad, audio=tmp_path / "noise0.wav")])
+    expected = [change(sound(0), name, epoch) for name in "ab" for epoch in range(3)]
+    assert all(map(torch.equal, found, expected))
 
 
 # SpecAugment ------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -268,6 +269,19 @@ def test_librispeech_faults(librispeech: Path) -> None:
     assert "9 speakers; at least 10 are needed" in refused("librispeech", librispeech)
 
 
+@pytest.mark.parametrize("place", ["/", "/7/", "/7/100/"])
+def test_librispeech_right_below_the_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Fewer folders than a subset has, as in a container that holds little else."""
+    transcript = Path(f"{place}7-100.trans.txt")
+    monkeypatch.setattr("speechgru.corpora.librispeech.files_of", lambda _: [transcript])
+    monkeypatch.setattr(
+        "speechgru.corpora.librispeech.read_lines", lambda _: ["7-100-0000 IT'S NUMBER ZERO"]
+    )
+    assert "1 speakers; at least 10 are needed" in refused("librispeech", tmp_path)
+
+
 # Digits ------------------------------------------------------------------------------------------
 
 
@@ -296,7 +310,7 @@ def test_digits_whose_audio_is_missing_or_short(digits: Path) -> None:
     result = prepare("digits", digits)
     assert result.problems == [
         f"{digits}/audio/train/0.wav: no such file; check the path",
-        f"{digits}/audio/dev/1.wav: its manifest says 1.00 s, the file holds 0.50 s",
+        f"{digits}/audio/dev/1.wav: asked for seconds 0 to 1, but it has 0.5",
     ]
     assert [len(listed) for listed in result.splits.values()] == [1, 1, 2]
     (digits / "audio/train/1.wav").unlink()
@@ -304,6 +318,18 @@ def test_digits_whose_audio_is_missing_or_short(digits: Path) -> None:
     assert f"for train; first fault: {digits}/audio/train/0.wav: " in refused("digits", digits)
     sound(digits / "audio/train/1.wav", 1.0)
     assert f"for dev; first fault: {digits}/audio/dev/0.wav: " in refused("digits", digits)
+
+
+def test_digits_listed_beyond_the_end_of_their_file(digits: Path) -> None:
+    """Also where the end is near enough to pass for a rounding."""
+    listed = read_manifest(digits / "dev.jsonl")
+    late = replace(listed[1], offset=1.02, duration=0.1)
+    write_manifest(digits / "dev.jsonl", [listed[0], late])
+    result = prepare("digits", digits)
+    assert result.problems == [
+        f"{late.audio}: asked for seconds 1.02 to 1.12, but it has 1",
+    ]
+    assert len(result.splits["dev"]) == 1
 
 
 def test_digits_faults(digits: Path) -> None:
@@ -321,10 +347,6 @@ def test_embedded_digits_stand_ready() -> None:
     rows = summary_rows(result.splits)
     assert [row.split for row in rows] == ["train", "dev", "test"]
     assert all(row.sample_rates == (16000,) for row in rows)
-    train, dev, test = (speakers(listed) for listed in result.splits.values())
-    assert not train & dev
-    assert not train & test
-    assert len(train | dev | test) >= 40
     assert all(u.words for listed in result.splits.values() for u in listed)
 
 
@@ -334,7 +356,8 @@ def test_embedded_digits_stand_ready() -> None:
 @pytest.mark.parametrize("name", [name for name in CORPORA if name != "digits"])
 def test_a_folder_that_is_not_the_corpus(name: str, tmp_path: Path) -> None:
     assert f"{name}: where is it? Give --source DIR" in refused(name, None)
-    assert "found nothing there" in refused(name, tmp_path / "nowhere")
+    for nowhere in ("nowhere", "n" * 300):  # that many no file system allows
+        assert "found nothing there" in refused(name, tmp_path / nowhere)
     (tmp_path / "two\nlines.txt").touch()
     assert "found a file there" in refused(name, tmp_path / "two\nlines.txt")
     message = refused(name, tmp_path)

@@ -1,12 +1,21 @@
+"""Files: written whole or not at all, named in one line, a folder for one command at a time."""
+
+import errno
+import fcntl
 import os
+import signal
 import stat
 import subprocess
 import sys
+import tempfile
+import threading
 from pathlib import Path
 
 import pytest
 
-from speechgru.files import atomic_write, shown
+from speechgru import files
+from speechgru.errors import SpeechgruError
+from speechgru.files import alone_in, atomic_write, shown
 
 
 def test_write_makes_folders_and_replaces_what_was_there(tmp_path: Path) -> None:
@@ -66,6 +75,17 @@ def test_a_file_that_the_output_goes_to_keeps_what_was_printed(tmp_path: Path) -
     assert (tmp_path / "told").read_text() == "one\ntwo\n"
 
 
+def test_an_ordinary_file_below_dev_is_replaced() -> None:
+    """/dev/shm is a folder like any other."""
+    if not os.access("/dev/shm", os.W_OK):
+        pytest.skip("there is no /dev/shm here")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        for text in ("a long one\n", "new\n"):
+            atomic_write(Path(folder, "a.txt"), text)
+        assert Path(folder, "a.txt").read_text() == "new\n"
+        assert os.listdir(folder) == ["a.txt"]
+
+
 def test_a_folder_is_not_written_to(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         atomic_write(tmp_path, "")
@@ -103,3 +123,73 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(
 def test_shown_is_one_printable_line(path: str, expected: str) -> None:
     assert shown(path) == expected
     shown(path).encode("utf-8")
+
+
+# One at a time -----------------------------------------------------------------------------------
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from speechgru.files import alone_in
+with alone_in(Path(sys.argv[1]), "speechgru train"):
+    print("in", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_folder_is_for_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two processes; when the one is killed, the other may come in."""
+    monkeypatch.setattr(files, "LOCK_PATIENCE", 0.0)
+    folder = tmp_path / "new" / "run"
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, folder], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"in\n"
+        with pytest.raises(SpeechgruError) as caught, alone_in(folder, "speechgru train"):
+            pass
+        assert str(caught.value) == (
+            f"{folder}: another `speechgru train` is at work there; wait for it"
+        )
+        with alone_in(tmp_path / "other", "speechgru train"):
+            pass
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.communicate()
+    for _ in range(2):
+        with alone_in(folder, "speechgru train"):
+            pass
+
+
+def test_one_that_is_about_to_go_is_waited_for(tmp_path: Path) -> None:
+    first = alone_in(tmp_path, "speechgru train")
+    first.__enter__()
+    timer = threading.Timer(0.3, first.__exit__, (None, None, None))
+    timer.start()
+    with alone_in(tmp_path, "speechgru train"):
+        timer.join()
+
+
+def test_where_there_are_no_locks_a_folder_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with alone_in(tmp_path, "speechgru train"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("file", "expected a folder, found a file"),
+        ("file/run", "cannot be written: Not a directory"),
+        ("n" * 300, "cannot be written: File name too long"),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_a_fault(tmp_path: Path, name: str, reason: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SpeechgruError) as caught, alone_in(tmp_path / name, "speechgru train"):
+        pass
+    assert str(caught.value) == f"{tmp_path}/{name}: {reason}"

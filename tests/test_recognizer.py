@@ -152,6 +152,28 @@ def test_a_text_is_the_same_alone_in_a_batch_and_in_any_order(recognizer, uttera
     assert results == [alone[i] for i in order]
 
 
+class Speaker(torch.nn.Module):
+    """Says these tokens, a frame each."""
+
+    def __init__(self, tokens: list[int]) -> None:
+        super().__init__()
+        self.tokens = tokens
+
+    def forward(self, features, lengths):
+        log_probs = torch.full((*features.shape[:2], 1 + max(self.tokens)), -9.0)
+        log_probs[:, range(len(self.tokens)), self.tokens] = 0
+        return log_probs, lengths
+
+
+@pytest.mark.parametrize("said", ["a _ m", "  a m ", "_ _a_ _ _ m _", "aa  _   mm"])
+def test_a_text_never_holds_two_spaces_in_a_row(recognizer, said):
+    """Of tokens, "_" is blank: two spaces with one between them are two, as two letters are."""
+    vocabulary = recognizer.bundle.vocabulary
+    tokens = [vocabulary.blank if c == "_" else vocabulary.encode(f"a{c}")[1] for c in said]
+    reader = Recognizer(replace(recognizer.bundle, model=Speaker(tokens)), "cpu")
+    assert reader._decode([torch.zeros(len(tokens), 20)]) == ["a m"]
+
+
 class Babbler(torch.nn.Module):
     """Says its second token in every other frame, behind an utterance's end as well."""
 
@@ -218,6 +240,14 @@ def test_groups_hold_everyone_once_and_little_padding(recognizer, seconds, batch
         assert len(group) == 1 or len(group) * longest <= batch_seconds
 
 
+@given(st.integers(0, 40), st.integers(1, 80), st.sampled_from([0.5, 20.0, 60.0]))
+def test_groups_of_one_length_are_full(recognizer, count, quarters, batch_seconds):
+    seconds = dict.fromkeys(range(count), quarters / 4)
+    groups = list(Recognizer(recognizer.bundle, "cpu", batch_seconds)._group(seconds))
+    full = max(1, int(batch_seconds // (quarters / 4)))
+    assert [len(group) for group in groups[:-1]] == [full] * ((count - 1) // full if count else 0)
+
+
 def test_a_cache_is_used(recognizer, utterances, alone):
     cache = AudioCache(RATE, 10_000_000)
     for utterance in utterances[:3]:
@@ -246,9 +276,11 @@ def test_a_model_that_trained_is_not_left_in_training(recognizer):
     assert not recognizer.bundle.model.training
 
 
-def test_what_is_no_model(tmp_path):
-    with pytest.raises(CheckpointError, match="nowhere"):
-        Recognizer.load(tmp_path / "nowhere")
+@pytest.mark.parametrize("name", ["nowhere", "n" * 300])  # longer than a file system allows
+def test_what_is_no_model(tmp_path, name):
+    with pytest.raises(CheckpointError) as caught:
+        Recognizer.load(tmp_path / name)
+    assert str(caught.value).startswith(f"{tmp_path}/{name}: no such file; expected a run folder")
 
 
 def test_an_unknown_precision_names_the_choices(tone_run):

@@ -44,6 +44,10 @@ rules = st.builds(
         ("می\u200cخواهم\u200c", "می\u200cخواهم"),  # joiner inside a word, not after it
         ("שָׁלוֹם", unicodedata.normalize("NFC", "שָׁלוֹם")),
         ("I ❤️ you 👍🏽 #️⃣", "i you"),
+        ("র\u200d\u09cdযাব", "র\u200d\u09cdযাব"),  # Bengali: a joiner before the virama
+        ("র\u200d র\u200d!", "র র"),
+        ("a\x00b \x1b[31mred\x07\x9b", "ab 31mred"),  # what acts on a terminal is no text
+        ("tab\tnext\x85line", "tab next line"),
         ("_under_score_", "under score"),
         ("?!", ""),
     ],
@@ -69,6 +73,11 @@ def test_the_other_rules(recipe: TextRecipe, expected: str) -> None:
 def test_twice_is_once(text: str, recipe: TextRecipe) -> None:
     once = normalise(text, recipe)
     assert normalise(once, recipe) == once
+
+
+@given(texts, rules)
+def test_no_rule_leaves_a_control_character(text: str, recipe: TextRecipe) -> None:
+    assert not [c for c in normalise(text, recipe) if unicodedata.category(c) == "Cc"]
 
 
 @given(texts)
@@ -129,7 +138,7 @@ def test_numbers_beyond_the_vocabulary_are_an_error(ids: list[int]) -> None:
         Vocabulary.from_texts(["ab"]).decode(ids)
 
 
-@given(st.lists(texts, max_size=4))
+@given(st.lists(st.builds(normalise, texts, rules), max_size=4))
 def test_vocabulary_round_trips(listed: list[str]) -> None:
     vocabulary = Vocabulary.from_texts(listed)
     copy = Vocabulary.from_json(json.loads(json.dumps(vocabulary.to_json())))
@@ -153,6 +162,7 @@ def test_vocabulary_round_trips(listed: list[str]) -> None:
         ({"kind": "characters", "tokens": [BLANK, "a", "a"]}, "token 2 must be one character"),
         ({"kind": "characters", "tokens": [BLANK, "ab"]}, "token 1 must be one character"),
         ({"kind": "characters", "tokens": [BLANK, "\ud800"]}, "token 1 must be one character"),
+        ({"kind": "characters", "tokens": [BLANK, "\x1b"]}, "token 1 must be one character"),
         ({"kind": "characters", "tokens": [BLANK, 5]}, "token 1 must be one character"),
     ],
 )

@@ -157,11 +157,14 @@ def test_a_file_for_each_in_a_folder_that_is_made(tmp_path, output_format):
         assert outcome.written.read_text() == outcome.output + "\n"
 
 
-def test_a_folder_that_cannot_be_written_is_each_file_s_fault(tmp_path):
-    (file,) = touch(tmp_path, "texts")
-    outcomes = transcribed([Path("a.wav"), Path("b.wav")], "txt", file)
+@pytest.mark.parametrize(
+    ("name", "reason"), [("texts", "File exists"), ("t" * 300, "File name too long")]
+)
+def test_a_folder_that_cannot_be_written_is_each_file_s_fault(tmp_path, name, reason):
+    touch(tmp_path, "texts")
+    outcomes = transcribed([Path("a.wav"), Path("b.wav")], "txt", tmp_path / name)
     assert [str(o.fault) for o in outcomes] == [
-        f"{file}/{name}.txt: cannot be written: File exists" for name in "ab"
+        f"{tmp_path}/{name}/{file}.txt: cannot be written: {reason}" for file in "ab"
     ]
 
 

@@ -163,7 +163,6 @@ class Trainer:
         if self.recipe.features.normalise == "global" and self.bundle.extract.mean is None:
             heard = (self._read(utterance) for utterance in self.data.train)
             self.bundle.extract.fit(samples for samples in heard if samples is not None)
-            self._refuse_silence()
         self._drop_unkept()  # a kill may have left some
         log.info(
             "%d utterances, %.1f minutes; about %d steps an epoch, %d in all",

@@ -1,0 +1,26 @@
+"""Data to train on for what need not learn, and a run of them."""
+
+from pathlib import Path
+
+import pytest
+from tones import write_split
+from trainings import long_recipe
+
+from speechgru.training import train
+
+
+@pytest.fixture(scope="session")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve utterances to train on, four for dev: for what need not learn."""
+    folder = tmp_path_factory.mktemp("few")
+    write_split(folder, "train", 12, 1)
+    write_split(folder, "dev", 4, 2)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def whole(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An uninterrupted run of three epochs, the mean of two of them tried."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    train(long_recipe(few), folder, "cpu")
+    return folder

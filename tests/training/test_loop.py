@@ -1,0 +1,333 @@
+"""The course of a training: that it learns, is the same every time, and what it tells and keeps."""
+
+import json
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from tones import RATE, tone_recipe
+from trainings import (
+    Stopper,
+    check_same_run,
+    damaged,
+    long_recipe,
+    make_trainer,
+    metrics,
+    quick,
+    same_weights,
+    tensors_of,
+    train_from,
+)
+
+from speechgru.batches import AudioCache, Batch
+from speechgru.checkpoint import average_weights, load_model
+from speechgru.errors import TrainingError
+from speechgru.evaluation import evaluate, evaluate_utterances
+from speechgru.features import FeatureExtractor
+from speechgru.manifest import Utterance, read_manifest, write_manifest
+from speechgru.recipe import Recipe
+from speechgru.recognizer import Recognizer
+from speechgru.scoring import score
+from speechgru.training import Progress, Result, train
+from speechgru.training.loop import Trainer
+from speechgru.training.run import STATE_FORMAT, WEIGHTS_FORMAT
+
+# It learns --------------------------------------------------------------------------------------
+
+
+def test_a_tiny_model_learns_to_read_tones(tone_run, tones):
+    evaluation = evaluate(Recognizer.load(tone_run, "cpu"), tones / "test.jsonl")
+    assert evaluation.score.wer <= 0.1  # measured: 0
+    rows = metrics(tone_run)
+    assert [row["epoch"] for row in rows] == list(range(1, 13))
+    assert rows[-1]["loss"] < rows[0]["loss"] / 10
+    assert all(row["skipped_steps"] == 0 for row in rows)
+
+
+def test_dev_is_scored_as_users_will_and_without_augmentation(tones, tmp_path):
+    recipe = tone_recipe(
+        tones,
+        augment={"speed": [0.5], "frequency_masks": 8, "time_masks": 9},
+        training={"epochs": 3},
+    )
+    result = train(recipe, tmp_path / "run", "cpu")
+    scored = evaluate(Recognizer.load(tmp_path / "run", "cpu"), tones / "dev.jsonl").score
+    assert result.dev_wer == scored.wer
+    assert result.dev_cer == scored.cer
+
+
+def test_loud_sound_is_scored_as_users_will(tones, tone_run, tmp_path):
+    """Floats on the scale of 16-bit integers; were they clipped, their noise would be as loud as
+    their tones."""
+    dev = []
+    for utterance in read_manifest(tones / "dev.jsonl"):
+        wave, rate = soundfile.read(utterance.audio, dtype="float32")
+        file = tmp_path / utterance.audio.name
+        soundfile.write(file, 32768 * wave, rate, subtype="FLOAT")
+        dev.append(replace(utterance, audio=file))
+    recognizer = Recognizer.load(tone_run, "cpu")
+    read = evaluate_utterances(recognizer, dev).score
+    kept = evaluate_utterances(recognizer, dev, AudioCache(RATE, 10**7)).score
+    assert read.wer < 0.5
+    assert kept == read
+
+
+# The same weights -------------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_run(few, tmp_path, whole):
+    torch.manual_seed(99)
+    np.random.seed(99)
+    torch.randn(10)
+    check_same_run(train_from(tmp_path / "again", long_recipe(few)), whole)
+
+
+@pytest.mark.parametrize("changes", [{"workers": 0}, {"workers": 3}, {"cache_mb": 0}])
+def test_workers_and_cache_change_nothing(few, tmp_path, whole, changes):
+    folder = train_from(tmp_path / "run", long_recipe(few, **changes))
+    assert same_weights(folder, whole, "last.safetensors")
+    assert metrics(folder) == metrics(whole)
+
+
+def test_another_seed_gives_another_run(few, tmp_path, whole):
+    folder = train_from(tmp_path / "run", long_recipe(few, seed=2))
+    assert not same_weights(folder, whole, "last.safetensors")
+
+
+def test_cells_see_the_same_batches_and_augmentation(few, tmp_path):
+    seen = []
+    for cell in ("gru", "lstm"):
+        trainer = make_trainer(quick(few, model={"cell": cell}), tmp_path / cell)
+        seen.append((trainer.plans, trainer._load(trainer.plans[0][0])))
+    (plans, batch), (other_plans, other) = seen
+    assert plans == other_plans
+    assert torch.equal(batch.features, other.features)
+
+
+# Best, patience, mean ---------------------------------------------------------------------------
+
+
+def scores(*rates: float) -> Callable[[Trainer], object]:
+    """A stand-in for score_dev: these WERs in turn, in hundredths."""
+    remaining = iter(rates)
+
+    def fake(_: Trainer):
+        errors = round(100 * next(remaining))
+        return score(["a " * 100], ["a " * (100 - errors)])
+
+    return fake
+
+
+def run_with(monkeypatch, recipe: Recipe, folder: Path, *rates: float) -> Result:
+    monkeypatch.setattr(Trainer, "score_dev", scores(*rates))
+    return train(recipe, folder, "cpu")
+
+
+def test_the_best_epoch_is_kept_and_the_later_of_two_alike(few, tmp_path, monkeypatch):
+    recipe = quick(few, training={"epochs": 5})
+    result = run_with(monkeypatch, recipe, tmp_path / "a", 0.5, 0.2, 0.4, 0.2, 0.3)
+    about = load_model(tmp_path / "a").about
+    assert about["weights"] == "epoch 4"
+    assert result.dev_wer == about["dev_wer"] == pytest.approx(0.2)
+    assert not same_weights_as_last(tmp_path / "a")
+
+
+def same_weights_as_last(folder: Path) -> bool:
+    best = load_model(folder).model.state_dict()
+    last = tensors_of(folder / "last.safetensors", STATE_FORMAT)
+    return all(torch.equal(tensor, last[f"model.{name}"]) for name, tensor in best.items())
+
+
+def test_the_last_epoch_s_weights_are_saved_when_it_is_the_best(few, tmp_path, monkeypatch):
+    run_with(monkeypatch, quick(few), tmp_path / "a", 0.5, 0.2)
+    assert same_weights_as_last(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("patience", "rates", "epochs"),
+    [
+        (1, [0.5, 0.5], 2),
+        (2, [0.5, 0.6, 0.4, 0.4, 0.4], 5),
+        (2, [0.5, 0.4, 0.3, 0.2, 0.1, 0.05], 6),
+        (0, [0.5] * 6, 6),
+    ],
+)
+def test_patience_counts_scorings_without_gain(few, tmp_path, monkeypatch, patience, rates, epochs):
+    recipe = quick(few, training={"epochs": 6, "patience": patience})
+    assert run_with(monkeypatch, recipe, tmp_path / "run", *rates).epochs == epochs
+
+
+def test_dev_is_scored_as_often_as_asked_and_at_the_end(few, tmp_path, monkeypatch):
+    recipe = quick(few, training={"epochs": 5, "evaluate_every": 2})
+    run_with(monkeypatch, recipe, tmp_path / "run", 0.5, 0.4, 0.3)
+    scored = [row["epoch"] for row in metrics(tmp_path / "run") if "dev_wer" in row]
+    assert scored == [2, 4, 5]
+
+
+def test_a_mean_that_dev_likes_less_is_not_taken(few, tmp_path, monkeypatch):
+    recipe = quick(few, training={"epochs": 3, "average": 2})
+    result = run_with(monkeypatch, recipe, tmp_path / "run", 0.5, 0.2, 0.4, 0.21)
+    assert load_model(tmp_path / "run").about["weights"] == "epoch 2"
+    assert result.dev_wer == pytest.approx(0.2)
+
+
+def test_a_mean_that_dev_likes_is_the_mean_of_the_best_epochs(few, tmp_path, monkeypatch):
+    recipe = quick(few, training={"epochs": 4, "average": 2})
+    result = run_with(monkeypatch, recipe, tmp_path / "run", 0.5, 0.2, 0.3, 0.4, 0.1)
+    loaded = load_model(tmp_path / "run")
+    assert loaded.about["weights"] == "mean of 2 epochs"
+    assert result.dev_wer == pytest.approx(0.1)
+    kept = sorted((tmp_path / "run" / "kept").iterdir())
+    assert [file.name for file in kept] == ["epoch-0002.safetensors", "epoch-0003.safetensors"]
+    mean = average_weights([tensors_of(file, WEIGHTS_FORMAT) for file in kept])
+    for name, tensor in loaded.model.state_dict().items():
+        torch.testing.assert_close(tensor, mean[name])
+
+
+def test_progress_counts_to_the_end(few, tmp_path):
+    seen: list[Progress] = []
+    train(quick(few), tmp_path / "run", "cpu", on_progress=seen.append)
+    assert [p.step for p in seen] == list(range(1, seen[-1].steps + 1))
+    assert [p.epoch for p in seen] == sorted(p.epoch for p in seen)
+    assert seen[-1].epoch == seen[-1].epochs == 2
+    assert seen[-1].eta == 0
+    assert all(p.speed > 0 and p.eta >= 0 and math.isfinite(p.loss) for p in seen)
+
+
+class Clock:
+    """A stand-in for the time module: it stands still until somebody spends time."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def spending(self, work: Callable[..., object], seconds: float) -> Callable[..., object]:
+        def wrapped(*args: object) -> object:
+            self.now += seconds
+            return work(*args)
+
+        return wrapped
+
+
+def test_time_is_that_of_statistics_steps_and_scorings(few, tmp_path, monkeypatch, caplog):
+    clock, seen = Clock(), list[Progress]()
+    monkeypatch.setattr("speechgru.training.loop.time", clock)
+    for owner, work, seconds in (
+        (FeatureExtractor, "fit", 1000.0), (Trainer, "_step", 1.0), (Trainer, "score_dev", 100.0)
+    ):  # fmt: skip
+        monkeypatch.setattr(owner, work, clock.spending(getattr(owner, work), seconds))
+    recipe = quick(few, features={"normalise": "global"}, training={"average": 2})
+    stop = Stopper(9)
+
+    def watch(progress: Progress) -> None:
+        seen.append(progress)
+        stop(progress)
+
+    with caplog.at_level(logging.INFO, "speechgru"):
+        first = train(recipe, tmp_path / "run", "cpu", on_progress=watch)
+        clock.now += 10_000  # nobody trains
+        last = train(recipe, tmp_path / "run", "cpu", resume=True, on_progress=watch)
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    one, both = rows[0]["step"], rows[1]["step"]
+    assert first.interrupted
+    assert 1 < one < 9 < both
+    assert first.seconds == 1000 + 9 + 100
+    assert last.seconds == 1000 + both + 3 * 100  # two epochs and the mean of them
+    assert f"{1000 + one + 100} s" in caplog.text
+    assert [row["seconds"] for row in rows] == [one, both]
+    assert seen[one - 1].eta == both - one  # no scoring is known yet
+    assert seen[one].eta == pytest.approx((one + 1 + 100) / (one + 1) * (both - one - 1))
+
+
+def test_an_epoch_of_skipped_steps_has_no_loss(few, tmp_path, monkeypatch, caplog):
+    def skip(trainer: Trainer, _: list[Batch]) -> None:
+        trainer.position.skipped_steps += 1
+
+    monkeypatch.setattr(Trainer, "_step", skip)
+    seen: list[Progress] = []
+    with caplog.at_level(logging.INFO, "speechgru"):
+        train(quick(few), tmp_path / "run", "cpu", on_progress=seen.append)
+    assert all(math.isnan(progress.loss) for progress in seen)
+    assert all("loss" not in row for row in metrics(tmp_path / "run"))
+    assert "loss nan" in caplog.text
+
+
+def test_progress_tells_the_best_score_so_far(few, tmp_path, monkeypatch):
+    seen: list[Progress] = []
+    monkeypatch.setattr(Trainer, "score_dev", scores(0.5, 0.2, 0.4, 0.3))
+    train(quick(few, training={"epochs": 4}), tmp_path / "run", "cpu", on_progress=seen.append)
+    told = {p.epoch: p.best_dev_wer for p in seen}
+    assert told == {1: None, 2: 0.5, 3: 0.2, 4: 0.2}
+
+
+def test_global_statistics_are_those_of_training_and_saved(few, tmp_path):
+    recipe = quick(few, features={"normalise": "global"})
+    train(recipe, tmp_path / "run", "cpu", on_progress=Stopper(2))
+    state = tensors_of(tmp_path / "run" / "last.safetensors", STATE_FORMAT)
+    train(recipe, tmp_path / "run", "cpu", resume=True)
+    extract = FeatureExtractor(recipe.features)
+    extract.fit(
+        soundfile.read(u.audio, dtype="float32")[0] for u in read_manifest(few / "train.jsonl")
+    )
+    loaded = load_model(tmp_path / "run").extract
+    for found in (loaded.mean, state["features.mean"]):
+        torch.testing.assert_close(found, extract.mean, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(loaded.std, extract.std, atol=1e-3, rtol=1e-3)
+    assert torch.equal(loaded.mean, state["features.mean"])
+
+
+@pytest.mark.parametrize("normalise", ["utterance", "global"])
+@pytest.mark.parametrize("batch_seconds", [0.1, 1.5])  # alone in its batch, and with others
+def test_damage_found_while_training_is_named_and_the_rest_goes_on(
+    few, tmp_path, caplog, normalise, batch_seconds
+):
+    utterances = read_manifest(few / "train.jsonl")
+    utterances[3] = replace(utterances[3], audio=damaged(tmp_path), duration=0.9)
+    write_manifest(tmp_path / "train.jsonl", utterances)
+    recipe = quick(
+        few,
+        data={"train": [str(tmp_path / "train.jsonl")]},
+        features={"normalise": normalise},
+        training={"batch_seconds": batch_seconds},
+    )
+    with caplog.at_level(logging.WARNING, "speechgru"):
+        assert train(recipe, tmp_path / "run", "cpu").epochs == 2
+    assert caplog.text.count("nan is skipped: ") == 1
+    assert "nan.wav: the sample at 0.500 s is nan, not a number" in caplog.text
+    assert [row["skipped_utterances"] for row in metrics(tmp_path / "run")] == [1, 2]
+    assert all(row["skipped_steps"] == 0 for row in metrics(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("normalise", ["utterance", "global"])
+def test_where_no_sound_can_be_decoded_nothing_is_trained(few, tmp_path, normalise):
+    file = damaged(tmp_path)
+    listed = [Utterance(file, 0.8, "am", "", offset=n / 100) for n in range(7)]
+    write_manifest(tmp_path / "train.jsonl", listed)
+    recipe = quick(
+        few,
+        data={"train": [str(tmp_path / "train.jsonl")]},
+        features={"normalise": normalise},
+    )
+    with pytest.raises(TrainingError) as caught:
+        train(recipe, tmp_path / "run", "cpu")
+    assert str(caught.value) == (
+        f"{tmp_path}/train.jsonl: the sound of none of 7 utterances can be decoded"
+    )
+
+
+def test_the_work_ahead_is_told_and_a_model_that_writes_nothing_is_explained(few, tmp_path, caplog):
+    caplog.set_level("INFO", logger="speechgru")
+    train(quick(few), tmp_path / "run", "cpu")
+    steps = sum(row["step"] for row in metrics(tmp_path / "run")[-1:])
+    assert f"about {steps // len(metrics(tmp_path / 'run'))} steps an epoch, {steps} in all" in (
+        caplog.text
+    )
+    assert "still writes nothing" in caplog.text
+    assert f"training.epochs, {steps} so far" in caplog.text
