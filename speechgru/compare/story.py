@@ -209,7 +209,7 @@ def _growth(pairs: list[Values]) -> Table:
     rows = [
         [
             f"{p['a']} − {p['b']}", signed(p["difference"]), _ends(p), p_cell(p["p_adjusted"]),
-            p["verdict"] if p["verdict"] == NO_DIFFERENCE
+            "no growth shown" if p["verdict"] == NO_DIFFERENCE
             else f"{p['a']} {'gains' if p['verdict'] == 'better' else 'loses'} with length",
         ]
         for p in pairs
