@@ -184,6 +184,12 @@ def _easier(results: Values) -> Values:
         f"{percent(pair['target_dev_wer'])} % (geometric mean of "
         f"{plural(pair['runs'], 'pair')} of runs, {p_text(p)} after Holm)"
     )
+    never = dict(zip((pair["a"], pair["b"]), pair["never"], strict=True))
+    if any(never.values()):
+        figures += (
+            f"; {never['gru']} of the gru's and {never['lstm']} of the lstm's runs never arrived "
+            "and count as late"
+        )
     verdict = {"faster": SUPPORTED, "slower": AGAINST}.get(pair["verdict"], OPEN)
     blown = [training["systems"][name]["diverged"] for name in ("gru", "lstm")]
     if verdict == SUPPORTED and blown[0] > blown[1]:

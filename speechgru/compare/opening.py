@@ -43,7 +43,7 @@ def answer(results: Values) -> Section:
         section.blocks.append(
             Text("One training stands for a variant here: another seed may turn the answer.")
         )
-    section.blocks += _failures(results)
+    section.blocks += [*_failures(results), *_few_speakers(results)]
     if results["pairs"]:
         section.blocks += [
             Bullets(told(results["pairs"])), *_by_characters(results), *_choice(results)
@@ -67,6 +67,21 @@ def answer(results: Values) -> Section:
             )
         )
     return section
+
+
+def _few_speakers(results: Values) -> list[Block]:
+    """Utterances stand for others of the same people, however many there are."""
+    if not any(pair["unit"] == "utterance" for pair in results["pairs"]):
+        return []
+    counts = {row["speakers"] for row in results["systems"] if row.get("speakers")}
+    if len(counts) != 1:
+        return []
+    speakers = plural(counts.pop(), "speaker")
+    words = (
+        f"The test has {speakers}, too few to stand for others: intervals and verdicts are about "
+        "other utterances of the same people."
+    )
+    return [Text(words)]
 
 
 def _failures(results: Values) -> list[Block]:

@@ -34,7 +34,8 @@ LEARNED = 0.9  # of the error of guessing: an error above it remembers nothing w
 RULES = (
     "A probe's verdict on gradients asks whether the spreads of at least "
     f"{ENOUGH} models a cell lie apart: from {STEADY:g} × a frame on they keep, from "
-    f"{GROWING:.2f} on they grow. On memory, two cells are compared at each problem by who solved "
+    f"{GROWING:.2f} on they grow; gates cure in part what they keep at some inputs only, or carry "
+    f"{FARTHER:g} × as far. On memory, two cells are compared at each problem by who solved "
     "it in more runs (Fisher's exact test, two-sided), or whether all runs of one were done before "
     "any of the other; where nobody solved it, whether all last errors of one lie below the "
     "other's and below guessing. “Supported”: at every problem; “in part”: at some, p after Holm. "
@@ -108,7 +109,11 @@ def _cured(numbers: Values) -> tuple[str, str] | None:
     words = "; ".join(
         f"{cell} × {gated} a frame, rnn × {rnn}, on {where}" for cell, where, gated, rnn in pairs
     )
-    shrinking = {cell: (gated, rnn) for cell, _, gated, rnn in pairs if gated.low < STEADY}
+    shrinking = {
+        f"{cell} on {where}": (gated, rnn)
+        for cell, where, gated, rnn in pairs
+        if gated.low < STEADY
+    }
     verdict = OPEN
     if any(rnn.high >= STEADY for _, _, _, rnn in pairs):
         words = f"the rnn's does not surely vanish ({words})"
@@ -117,10 +122,17 @@ def _cured(numbers: Values) -> tuple[str, str] | None:
     elif not shrinking:
         verdict = SUPPORTED
     elif all(gated.low > rnn.high for gated, rnn in shrinking.values()):
-        far = min(math.log(rnn.high) / math.log(gated.low) for gated, rnn in shrinking.values())
-        verdict = PARTLY if far >= FARTHER else AGAINST
+        least = min(math.log(rnn.high) / math.log(gated.low) for gated, rnn in shrinking.values())
+        most = max(
+            math.log(rnn.low) / math.log(gated.high) if gated.high < 1 else math.inf
+            for gated, rnn in shrinking.values()
+        )
+        if least >= FARTHER or len(shrinking) < len(pairs):  # kept elsewhere
+            verdict = PARTLY
+        elif most < FARTHER:
+            verdict = AGAINST
         words = (
-            f"in {listed(list(shrinking))} it reaches {far:.2g} × as far or more, but vanishes "
+            f"in {listed(list(shrinking))} it reaches {least:.2g} × as far or more, but vanishes "
             f"still ({words})"
         )
     elif all(gated.high < rnn.low for _, _, gated, rnn in pairs):

@@ -30,7 +30,8 @@ def reach(models: int = 5, **per_frame: tuple[float, float]) -> Values:
     ("rnn", "gru", "vanishing", "cured"),
     [
         ((0.5, 0.6), (0.8, 0.9), "supported", "supported in part"),  # at least 2.3 × as far
-        ((0.5, 0.6), (0.7, 0.8), "supported", "contradicted"),  # perhaps 1.4 × as far
+        ((0.5, 0.6), (0.7, 0.8), "supported", "undecided"),  # 1.4 to 3.1 × as far
+        ((0.5, 0.6), (0.62, 0.65), "supported", "contradicted"),  # 1.6 × at most
         ((0.5, 0.6), (0.99, 1.0), "supported", "supported"),
         ((0.5, 0.6), (0.55, 0.8), "supported", "undecided"),
         ((0.5, 0.6), (0.3, 0.4), "supported", "contradicted"),
@@ -66,8 +67,8 @@ def test_first_weights_and_one_gated_cell_support_a_claim_in_part():
 @pytest.mark.parametrize(
     ("gru", "lstm", "verdict", "words"),
     [
-        ((1.001, 1.005), (0.95, 0.97), "supported in part", "in lstm it reaches"),
-        ((1.0, 1.005), (0.7, 0.8), "contradicted", "in lstm it reaches 1.4 × as far"),
+        ((1.001, 1.005), (0.95, 0.97), "supported in part", "in lstm on noise, trained it reaches"),
+        ((1.0, 1.005), (0.7, 0.8), "supported in part", "trained it reaches 1.4 × as far"),
         ((1.0, 1.005), (0.995, 1.0), "supported", "gru × 1"),
     ],
 )
@@ -75,6 +76,15 @@ def test_one_gated_cell_may_keep_what_the_other_loses(gru, lstm, verdict, words)
     finding = reach(rnn_trained=(0.5, 0.6), gru_trained=gru, lstm_trained=lstm)
     ((_, found, text),) = verdicts(CURED, [finding])
     assert (found, words in text) == (verdict, True)
+
+
+def test_what_is_kept_on_one_input_alone_is_cured_in_part():
+    finding = reach(rnn_trained=(0.5, 0.6), gru_trained=(0.995, 1.0), lstm_trained=(0.99, 1.0))
+    joined = reach(rnn_trained=(0.5, 0.6), gru_trained=(0.62, 0.65), lstm_trained=(0.62, 0.65))
+    finding["numbers"]["gradient-reach-joined"] = joined["numbers"]["gradient-reach-noise"]
+    ((_, found, text),) = verdicts(CURED, [finding])
+    assert found == "supported in part"
+    assert "in gru on joined, trained and lstm on joined, trained it reaches 1.1 ×" in text
 
 
 def test_few_models_support_nothing_and_shapes_are_taken_together():

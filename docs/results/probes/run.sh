@@ -13,6 +13,12 @@ if [ -d "$runs" ]; then
     speechgru probe gates "$runs"/gru-* "$runs"/lstm-* "$runs"/cifg-* "$runs"/ligru-* "$runs"/mingru-* \
         --manifest ../../../data/fsdd/test.jsonl --utterances 20 --out gates-fsdd
 fi
+# The one-way models of fsdd-one-way: how far do gradients reach after training?
+runs=../../../runs/fsdd-one-way/runs
+if [ -d "$runs" ]; then
+    speechgru probe gradient-reach "$runs"/rnn-* "$runs"/gru-* "$runs"/lstm-* --utterances 40 \
+        --manifest ../../../data/fsdd/test.jsonl --out gradient-reach-fsdd
+fi
 # And those of an4-cells: what does context give?
 runs=../../../runs/an4-cells/runs
 if [ -d "$runs" ]; then
