@@ -71,7 +71,8 @@ def part_seconds(path: str | Path, header: AudioInfo, offset: float, duration: f
     """How many seconds of a part `read_audio` returns: fewer than `duration` where the file ends up
     to SLACK earlier. Raises AudioError for a part beyond the end."""
     end = offset + duration
-    if offset >= header.duration or end > header.duration + SLACK:
+    begin = round(offset * header.sample_rate) / header.sample_rate  # as it is read
+    if begin >= header.duration or end > header.duration + SLACK:
         raise AudioError(
             f"{shown(path)}: asked for seconds {offset:.6g} to {end:.6g}, "
             f"but it has {header.duration:.6g}"

@@ -25,7 +25,7 @@ Source = str | Path | Utterance | npt.NDArray[Any]
 Loaded = tuple[Tensor, float]  # features (frames, size), seconds
 MAX_CHANNELS = 32  # of an array; more are samples, laid the other way
 WINDOW = 64  # sources at most, sorted by length before they are cut into batches
-WINDOW_SECONDS = 3600.0  # of sound, beyond which a window takes no other: a bound on memory
+WINDOW_SECONDS = 3600.0  # of sound, beyond which a window takes no other source
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Recognizer:
                     f"a sample rate of {sample_rate} Hz; expected {MIN_RATE} to {MAX_RATE}"
                 )
             source = resample(_mono(source), sample_rate, self.sample_rate)
-        result = next(self.transcribe_all([source]))
+        (result,) = self._window([self._load(source, None)])
         if isinstance(result, SpeechgruError):
             raise result
         return result
@@ -94,10 +94,11 @@ class Recognizer:
         """One result a source, in order: its transcript, or the fault that kept it from one.
 
         Sources are read a window at a time, sorted by length and decoded in batches, which never
-        changes a text: a row's output does not depend on its batch mates.
+        changes a text: a row's output does not depend on its batch mates. Held in memory are a
+        window, WINDOW_SECONDS and one source at most, and two sources a thread beside it.
         """
-        alone = torch.get_num_threads() == 1 or (isinstance(sources, list) and len(sources) == 1)
-        workers = 0 if alone else torch.get_num_threads()
+        threads = torch.get_num_threads()
+        workers = threads if threads > 1 else 0
         window: list[Loaded | SpeechgruError] = []
         seconds = 0.0
         for loaded in load_ahead(sources, lambda source: self._load(source, cache), workers):

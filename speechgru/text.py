@@ -27,9 +27,10 @@ JOINERS = "'\u200c\u200d"
 def normalise(text: str, recipe: TextRecipe) -> str:
     """`text` by the recipe's rule; applying it twice changes nothing more.
 
-    Unicode NFC; invisible format characters dropped; case; typographic apostrophes become ';
-    with `punctuation: remove`, whatever is not a letter, a digit, a combining mark or an
-    apostrophe inside a word becomes a space; runs of white space become one space.
+    Unicode NFC; invisible format and control characters dropped, but for joiners inside words;
+    case; typographic apostrophes become '; with `punctuation: remove`, whatever is not a letter, a
+    digit, a combining mark or an apostrophe inside a word becomes a space; runs of white space
+    become one space.
     """
     text = "".join(c for c in text if c in JOINERS or not _invisible(c))
     text = unicodedata.normalize("NFC", text)

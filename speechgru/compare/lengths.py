@@ -11,6 +11,7 @@ from speechgru.compare.systems import System, pair_values, same_words
 from speechgru.significance import Comparison, adjust, crossed_bootstrap
 
 Part = NDArray[np.intp]  # places of utterances
+ABSOLUTE = ("rate_a", "rate_b", "sentence", "margin")  # say nothing of a difference of differences
 
 
 def by_length(systems: dict[str, System], held_out: bool) -> dict[str, Any] | None:
@@ -40,10 +41,8 @@ def by_length(systems: dict[str, System], held_out: bool) -> dict[str, Any] | No
         )  # fmt: skip
 
     def growth(a: System, b: System) -> Comparison:
-        signs = _longest_less_shortest(parts, first.words)
-        return crossed_bootstrap(
-            a.errors * signs, b.errors * signs, a.words, a.speakers, margin=0.0, held_out=held_out
-        )
+        of_a, of_b = (_longest_less_shortest(system, parts) for system in (a, b))
+        return crossed_bootstrap(of_a, of_b, a.words, a.speakers, margin=0.0, held_out=held_out)
 
     return {
         "seconds": [[float(seconds[p].min()), float(seconds[p].max())] for p in parts],
@@ -53,18 +52,31 @@ def by_length(systems: dict[str, System], held_out: bool) -> dict[str, Any] | No
             for s in everyone
         },
         "pairs_on_longest": _pairs(everyone, on_longest),
-        "growth": _pairs(everyone, growth),
+        "growth": [
+            {key: value for key, value in pair.items() if key not in ABSOLUTE}
+            for pair in _pairs(everyone, growth)
+        ],
     }
 
 
-def _longest_less_shortest(parts: list[Part], words: NDArray[np.int64]) -> NDArray[np.float64]:
-    """What each utterance's errors count, (utterances,), so that the rate over all words comes out
-    as WER on the longest third minus WER on the shortest: a contrast, whose differences between
-    systems can be tested as any other rate's."""
-    signs = np.zeros(len(words))
-    signs[parts[-1]] = words.sum() / words[parts[-1]].sum()
-    signs[parts[0]] = -words.sum() / words[parts[0]].sum()
-    return signs
+def _longest_less_shortest(system: System, parts: list[Part]) -> NDArray[np.float64]:
+    """Weighted errors, (seeds, utterances), whose rate over all words is each seed's WER on the
+    longest third minus its WER on the shortest: a contrast to be tested as any other rate.
+
+    An utterance counts by how far its errors lie off what its third's WER lets expect (the ratio's
+    linear part: Cochran 1977, "Sampling Techniques", §6.3), and every one holds its share of the
+    contrast: a lead that is the same everywhere is no noise when a draw has more long utterances.
+    """
+    words, everything = system.words, float(system.words.sum())
+    counts = np.zeros(system.errors.shape)
+    contrast = np.zeros(len(system.errors))
+    for part, sign in ((parts[-1], 1.0), (parts[0], -1.0)):
+        share = float(words[part].sum())
+        rates = system.errors[:, part].sum(1) / share
+        residuals = system.errors[:, part] - rates[:, None] * words[part]
+        counts[:, part] += sign * everything / share * residuals
+        contrast += sign * rates
+    return counts + contrast[:, None] * words
 
 
 def _pairs(

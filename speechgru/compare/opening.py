@@ -274,12 +274,14 @@ def terms(results: Values) -> Section:
 
 
 def _same_data(results: Values) -> bool:
-    """Whether equally numbered runs of all variants were trained on as many utterances, and as
-    much sound."""
-    heard: dict[str, set[tuple[float, int | None]]] = {}
+    """Whether equally numbered runs of all variants were trained on as many utterances (where that
+    is known) and as much sound."""
+    heard: dict[tuple[str, str], set[float]] = {}
     for row in results["systems"]:
-        for run, hours in row["train_hours"].items():
-            heard.setdefault(run, set()).add((hours, row["train_utterances"][run]))
+        for what in ("train_hours", "train_utterances"):
+            for run, value in row[what].items():
+                if value is not None:
+                    heard.setdefault((what, run), set()).add(value)
     return all(len(values) == 1 for values in heard.values())
 
 

@@ -138,10 +138,9 @@ def _pairs(evidence: Evidence, measure: str) -> list[dict[str, Any]]:
 
 
 def _made_by(evidence: Evidence) -> dict[str, int]:
-    """Device and versions → how many runs were trained so."""
-    made = [run.get("made_by", "means not recorded") for runs in evidence.runs.values()
-            for run in runs]  # fmt: skip
-    return dict(sorted(Counter(made).items()))
+    """Versions and device → how many runs were trained so, of those that tell."""
+    everyone = [run for runs in evidence.runs.values() for run in runs]
+    return dict(sorted(Counter(run["made_by"] for run in everyone if run.get("made_by")).items()))
 
 
 def _training_times(evidence: Evidence) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 
-from speechgru import __version__
 from speechgru.checkpoint import load_model
 from speechgru.compare.folds import renamed
 from speechgru.errors import Diverged, SpeechgruError
@@ -25,7 +24,7 @@ from speechgru.files import atomic_write
 from speechgru.manifest import read_manifest
 from speechgru.model import macs_per_second, parameter_count
 from speechgru.recipe import DataRecipe, Recipe, make_recipe
-from speechgru.recognizer import Recognizer, choose_device
+from speechgru.recognizer import Recognizer
 from speechgru.training import Progress, train
 from speechgru.training.run import Run
 
@@ -136,9 +135,10 @@ def _train_and_score(task: Task, on_step: OnStep) -> dict[str, Any]:
         ),
         "width": bundle.blueprint.model.width,
         "train_hours": bundle.about["hours"],
-        "train_utterances": bundle.about["utterances"],
-        "made_by": f"speechgru {__version__}, torch {torch.__version__}, "
-        f"{choose_device(task.device).type}",
+        "train_utterances": bundle.about.get("utterances"),
+        "made_by": "speechgru {speechgru}, torch {torch}, {device}".format_map(bundle.about)
+        if "device" in bundle.about
+        else None,
         "weights": bundle.about["weights"],
         "dev_wer": bundle.about["dev_wer"],
     }

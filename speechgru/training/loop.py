@@ -92,7 +92,8 @@ def train(
 ) -> Result:
     """Train by recipe into the folder `out`; with `resume`, go on where it stopped.
 
-    Raises TrainingError (folder in use, nothing to train on, sound of dev that cannot be decoded,
+    Raises SpeechgruError (another training at work in the folder), TrainingError (folder in use,
+    nothing to train on, sound of dev that cannot be decoded,
     steps that keep failing), and what the manifests, audio files and recipe give rise to.
     """
     run = Run(Path(out))
@@ -401,7 +402,7 @@ class Trainer:
             "speechgru": __version__, "torch": torch.__version__,
             "recipe": self.recipe.fingerprint(), "seed": self.options.seed, "weights": which,
             "dev_wer": dev.wer, "dev_cer": dev.cer, "hours": round(self.data.hours, 3),
-            "utterances": len(self.data.train),
+            "utterances": len(self.data.train), "device": self.device.type,
         }  # fmt: skip
         save_model(self.run.model, self.bundle, weights)
 

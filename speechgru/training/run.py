@@ -24,7 +24,7 @@ from speechgru.errors import CheckpointError, TrainingError
 from speechgru.files import atomic_write, shown
 from speechgru.recipe import Recipe, load_recipe
 
-STATE_FORMAT = "speechgru-state-1"
+STATE_FORMAT = "speechgru-state-2"
 WEIGHTS_FORMAT = "speechgru-weights-1"
 
 
