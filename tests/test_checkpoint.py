@@ -221,7 +221,7 @@ def test_a_safetensors_file_of_another_program_is_refused(tmp_path):
     save_file({"a": torch.zeros(2)}, tmp_path / MODEL_FILE, {"format": FORMAT})
     assert "not a whole speechgru checkpoint" in fault(tmp_path)
     write_tensors(tmp_path / MODEL_FILE, {}, "speechgru-state-2", {})
-    assert "found 'speechgru-state-1'" in fault(tmp_path)
+    assert "found 'speechgru-state-2'" in fault(tmp_path)
 
 
 def test_what_is_not_there_is_named(tmp_path):

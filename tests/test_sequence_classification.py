@@ -55,12 +55,20 @@ def test_what_chance_allows(example: ModuleType) -> None:
 
 
 def test_digits_are_skipped_with_a_note(
-    example: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    example: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    example.main(["--epochs", "1", "--fsdd", str(tmp_path)])
+    example.main(["--epochs", "1"])
     said = capsys.readouterr().out
     assert "skipped; --fsdd names the folder that holds recordings/" in said
     assert said.count("no better than guessing") == 2
+
+
+def test_a_folder_without_recordings_is_named(
+    example: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        example.main(["--fsdd", str(tmp_path)])
+    assert f"--fsdd {tmp_path}: no recordings/ in it" in capsys.readouterr().err
 
 
 def test_digits_are_split_as_their_makers_say(example: ModuleType, tmp_path: Path) -> None:
