@@ -67,9 +67,13 @@ def headers(paths: Iterable[Path]) -> list[AudioInfo | AudioError]:
         return list(pool.map(_header, paths))
 
 
-def part_seconds(path: str | Path, header: AudioInfo, offset: float, duration: float) -> float:
+def part_seconds(
+    path: str | Path, header: AudioInfo | AudioError, offset: float, duration: float
+) -> float:
     """How many seconds of a part `read_audio` returns: fewer than `duration` where the file ends up
-    to SLACK earlier. Raises AudioError for a part beyond the end."""
+    to SLACK earlier. Raises AudioError for a part beyond the end, and the header's own fault."""
+    if isinstance(header, AudioError):
+        raise header
     end = offset + duration
     begin = round(offset * header.sample_rate) / header.sample_rate  # as it is read
     if begin >= header.duration or end > header.duration + SLACK:

@@ -71,11 +71,11 @@ def doubtful(costs: Iterable[Cost]) -> str:
     costs = list(costs)
     devices = sorted({cost["device"] for cost in costs})
     if len(devices) > 1:
-        return f"they were measured on different devices ({', '.join(devices)})"
+        return f"times were measured on different devices ({', '.join(devices)})"
     share = min((cost["share"] for cost in costs), default=1.0)
     if share < QUIET:
         return (
-            "others were at work while they were measured (a thread got "
+            "others were at work while times were measured (a thread got "
             f"{100 * share:.0f} % of a processor)"
         )
     return ""

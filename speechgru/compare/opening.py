@@ -39,7 +39,7 @@ def answer(results: Values) -> Section:
             )
         )
     section.blocks.append(_summary(results))
-    if results["pairs"] and min(min(pair["seeds"]) for pair in results["pairs"]) == 1:
+    if _single(results):
         section.blocks.append(
             Text("One training stands for a variant here: another seed may turn the answer.")
         )
@@ -67,6 +67,11 @@ def answer(results: Values) -> Section:
             )
         )
     return section
+
+
+def _single(results: Values) -> bool:
+    """Whether a single training stands for some variant in a pair."""
+    return any(1 in pair["seeds"] for pair in results["pairs"])
 
 
 def _few_speakers(results: Values) -> list[Block]:
@@ -144,8 +149,7 @@ def _summary(results: Values) -> Verdict:
     if found["equivalent"]:
         parts.append(f"it is equivalent to {listed(found['equivalent'])}")
     if len(found["better"]) == len(results["question"]["variants"]) - 1:
-        once = min(min(pair["seeds"]) for pair in results["pairs"]) == 1
-        as_far = ", as far as single trainings tell" * once
+        as_far = ", as far as single trainings tell" * _single(results)
         lead = f"{best['name']} is the best of these{as_far}."
         return Verdict(lead, f"Its WER is {rate}; {parts[0]}.")
     rates = {row["name"]: row["wer_mean"] for row in results["systems"] if "wer" in row}

@@ -113,13 +113,13 @@ def _differences(pairs: list[Values], held_out: bool) -> list[Block]:
         f"{p['a']} − {p['b']}: {signed(p['difference'])} points, {_ends(p)}" for p in pairs
     )
     chart = interval_chart("Differences in WER", words, drawn, "points of WER", zero=True)
-    fewest, most = (f(f(pair["seeds"]) for pair in pairs) for f in (min, max))
+    trainings = [count for pair in pairs for count in pair["seeds"]]
     sampled = (
         "Speakers are taken for a sample of all speakers, each with models of its own." if held_out
         else "Seeds and speakers (utterances, where speakers are few) are both taken for samples."
-        if fewest > 1
+        if min(trainings) > 1
         else "Speakers (utterances, where speakers are few) are taken for a sample; other seeds "
-        "may differ." if most == 1
+        "may differ." if max(trainings) == 1
         else "Speakers (utterances, where speakers are few) are taken for a sample, and so are "
         "seeds where there are several; how other trainings of a single one would differ is in no "
         "interval, which may be the narrower for it."

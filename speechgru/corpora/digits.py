@@ -51,8 +51,6 @@ def _find(source: Path | None) -> Path:
 
 def _fault(utterance: Utterance, header: AudioInfo | AudioError) -> str:
     try:
-        if isinstance(header, AudioError):
-            raise header
         part_seconds(utterance.audio, header, utterance.offset, utterance.duration)
     except AudioError as fault:
         return str(fault)

@@ -140,12 +140,9 @@ def _seconds(utterances: Sequence[Utterance]) -> list[float | AudioError]:
     found = dict(zip(files, headers(files), strict=True))
     seconds: list[float | AudioError] = []
     for utterance in utterances:
-        header = found[utterance.audio]
+        part = utterance.offset, utterance.duration
         try:
-            if isinstance(header, AudioError):
-                raise header
-            part = part_seconds(utterance.audio, header, utterance.offset, utterance.duration)
-            seconds.append(part)
+            seconds.append(part_seconds(utterance.audio, found[utterance.audio], *part))
         except AudioError as fault:
             seconds.append(fault)
     return seconds

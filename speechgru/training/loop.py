@@ -93,8 +93,8 @@ def train(
     """Train by recipe into the folder `out`; with `resume`, go on where it stopped.
 
     Raises SpeechgruError (another training at work in the folder), TrainingError (folder in use,
-    nothing to train on, sound of dev that cannot be decoded,
-    steps that keep failing), and what the manifests, audio files and recipe give rise to.
+    nothing to train on, sound of dev that cannot be decoded, steps that keep failing), and what the
+    manifests, audio files and recipe give rise to.
     """
     run = Run(Path(out))
     chosen = choose_device(device)

@@ -100,7 +100,7 @@ class Run:
 
     def check_same_data(self, position: Position, data: str) -> None:
         """Raises TrainingError when `data` is not the fingerprint of this run's utterances."""
-        if position.data not in ("", data):  # "": saved before there were fingerprints
+        if position.data != data:
             raise TrainingError(
                 f"{shown(self.folder)} was started with other utterances (the manifests changed, "
                 "or sound has gone): a resumed run keeps its data; bring it back, or name another "
