@@ -25,7 +25,7 @@ from speechgru.recipe import load_recipe
 from speechgru.recognizer import Recognizer
 from speechgru.training.data import read_training_data
 from speechgru.training.loop import Trainer
-from speechgru.training.run import Position, Run
+from speechgru.training.run import Run, TrainingState
 
 RECURRENT = ("Recurrence", "RecurrenceBackward")
 
@@ -34,7 +34,7 @@ def epoch() -> None:
     recipe = load_recipe("recipes/an4", ["training.epochs=3"])
     with tempfile.TemporaryDirectory() as folder:
         data, run = read_training_data(recipe), Run(Path(folder) / "run")
-        trainer = Trainer(recipe, data, run, torch.device("cpu"), Position(), lambda _: None)
+        trainer = Trainer(recipe, data, run, torch.device("cpu"), TrainingState(), lambda _: None)
         for number in range(2):
             trainer.position.epoch, trainer.position.batch = number, 0
             began = time.perf_counter()

@@ -9,11 +9,11 @@ no recurrent layer runs.
 
 import argparse
 
-from speechgru.bench.case import Case
-from speechgru.bench.cells import CELLS
-from speechgru.bench.grid import Grid
-from speechgru.bench.machine import this_machine
-from speechgru.bench.roofline import Rates, floor, measure_rates
+from benchmarks.layers.case import Case
+from benchmarks.layers.cells import CELLS
+from benchmarks.layers.grid import Grid
+from benchmarks.layers.machine import this_machine
+from benchmarks.layers.roofline import Rates, floor, measure_rates
 
 
 def line(case: Case, cell: str, rates: Rates) -> str:

@@ -28,7 +28,12 @@ from typing import Any
 
 import numpy as np
 
-from speechgru.significance import MIN_SPEAKERS, Comparison, crossed_bootstrap, rate_interval
+from speechgru.scoring.significance import (
+    MIN_SPEAKERS,
+    Comparison,
+    crossed_bootstrap,
+    rate_interval,
+)
 
 DRAWS = 500  # of each bootstrap here; the package takes 10,000
 OVERDISPERSION = 0.1  # correlation of the errors within one utterance of one model

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from speechgru.errors import CheckpointError, SpeechgruError
 from speechgru.features import FeatureExtractor, feature_size
-from speechgru.files import atomic_write, shown
+from speechgru.files import atomic_write, printable
 from speechgru.model import RecurrentCTC
 from speechgru.recipe import FeatureRecipe, ModelRecipe, Section, TextRecipe
 from speechgru.text import Vocabulary
@@ -29,7 +29,7 @@ MODEL_FILE = "model.safetensors"
 FORMAT = "speechgru-1"
 
 
-class Blueprint(Section):
+class ModelConfig(Section):
     """The recipe sections a model needs after training."""
 
     text: TextRecipe
@@ -38,37 +38,44 @@ class Blueprint(Section):
 
 
 @dataclass
-class Bundle:
+class Checkpoint:
     """A model and everything between sound and text that it was trained with."""
 
-    blueprint: Blueprint
+    config: ModelConfig
     vocabulary: Vocabulary
     extract: FeatureExtractor
     model: RecurrentCTC
     about: dict[str, Any]  # where it came from: versions, dev score, epoch; informative only
 
 
-def new_bundle(blueprint: Blueprint, vocabulary: Vocabulary, about: dict[str, Any]) -> Bundle:
+def new_checkpoint(
+    config: ModelConfig, vocabulary: Vocabulary, about: dict[str, Any]
+) -> Checkpoint:
     """An untrained model for a vocabulary; weights follow torch's current random state."""
-    extract = FeatureExtractor(blueprint.features)
-    model = RecurrentCTC(blueprint.model, extract.size, len(vocabulary))
-    return Bundle(blueprint, vocabulary, extract, model, about)
+    extract = FeatureExtractor(config.features)
+    model = RecurrentCTC(config.model, extract.size, len(vocabulary))
+    return Checkpoint(config, vocabulary, extract, model, about)
 
 
-def save_model(path: Path, bundle: Bundle, weights: dict[str, Tensor] | None = None) -> None:
-    """Write `bundle` to one file, with other `weights` than the model's own if given."""
-    tensors = dict(bundle.model.state_dict() if weights is None else weights)
-    if bundle.extract.mean is not None and bundle.extract.std is not None:
-        tensors["features.mean"], tensors["features.std"] = bundle.extract.mean, bundle.extract.std
+def save_model(
+    path: Path, checkpoint: Checkpoint, weights: dict[str, Tensor] | None = None
+) -> None:
+    """Write `checkpoint` to one file, with other `weights` than the model's own if given."""
+    tensors = dict(checkpoint.model.state_dict() if weights is None else weights)
+    if checkpoint.extract.mean is not None and checkpoint.extract.std is not None:
+        tensors["features.mean"], tensors["features.std"] = (
+            checkpoint.extract.mean,
+            checkpoint.extract.std,
+        )
     details = {
-        "blueprint": bundle.blueprint.model_dump(mode="json"),
-        "vocabulary": bundle.vocabulary.to_json(),
-        "about": bundle.about,
+        "config": checkpoint.config.model_dump(mode="json"),
+        "vocabulary": checkpoint.vocabulary.to_json(),
+        "about": checkpoint.about,
     }
     write_tensors(path, tensors, FORMAT, details)
 
 
-def load_model(path: str | Path) -> Bundle:
+def load_model(path: str | Path) -> Checkpoint:
     """Read a model file, or the one in a run folder, onto the CPU.
 
     Raises CheckpointError: not there, cut short, not ours, or tensors that do not fit its recipe.
@@ -77,30 +84,30 @@ def load_model(path: str | Path) -> Bundle:
     file = path / MODEL_FILE if os.path.isdir(path) else path
     tensors, details = read_tensors(file, FORMAT)
     try:
-        blueprint = Blueprint.model_validate(details["blueprint"])
+        config = ModelConfig.model_validate(details["config"])
         vocabulary = Vocabulary.from_json(details["vocabulary"])
         # Built without memory: what the metadata claims costs nothing until the tensors fit it.
         with torch.device("meta"):
-            model = RecurrentCTC(blueprint.model, feature_size(blueprint.features), len(vocabulary))
-        extract = FeatureExtractor(blueprint.features)
+            model = RecurrentCTC(config.model, feature_size(config.features), len(vocabulary))
+        extract = FeatureExtractor(config.features)
         about = dict(details["about"])
     except (KeyError, TypeError, ValueError, SpeechgruError) as fault:
         reason = " ".join(str(fault).split())
         raise CheckpointError(
-            f"{shown(file)}: its metadata cannot be used: {reason:.200}"
+            f"{printable(file)}: its metadata cannot be used: {reason:.200}"
         ) from None
     extract.mean = tensors.pop("features.mean", None)
     extract.std = tensors.pop("features.std", None)
-    if blueprint.features.normalise == "global" and not _has_statistics(extract):
-        raise CheckpointError(f"{shown(file)}: no mean and std of {extract.size} features each")
+    if config.features.normalise == "global" and not _has_statistics(extract):
+        raise CheckpointError(f"{printable(file)}: no mean and std of {extract.size} features each")
     try:
         model.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
     except RuntimeError as fault:
         reason = " ".join(str(fault).split())
         raise CheckpointError(
-            f"{shown(file)}: weights do not fit its recipe: {reason:.200}"
+            f"{printable(file)}: weights do not fit its recipe: {reason:.200}"
         ) from None
-    return Bundle(blueprint, vocabulary, extract, model, about)
+    return Checkpoint(config, vocabulary, extract, model, about)
 
 
 def _has_statistics(extract: FeatureExtractor) -> bool:
@@ -119,12 +126,12 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], kind: str, details: ob
     try:
         atomic_write(path, save(plain, metadata))
     except OSError as fault:
-        raise CheckpointError(f"{shown(path)}: cannot be written: {fault.strerror}") from None
+        raise CheckpointError(f"{printable(path)}: cannot be written: {fault.strerror}") from None
 
 
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and details of a file of this `kind`. Raises CheckpointError with the reason."""
-    name = shown(path)
+    name = printable(path)
     if not os.path.isfile(path):
         raise CheckpointError(f"{name}: no such file; expected a run folder or a {MODEL_FILE}")
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from speechgru.batches import AudioCache
 from speechgru.errors import SpeechgruError
-from speechgru.files import shown, write_json
+from speechgru.files import printable, write_json
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import Score, score, write_trn
@@ -57,7 +57,7 @@ def evaluate_utterances(
     on_progress: Callable[[int, int, str], None] = lambda done, total, id_: None,
 ) -> Evaluation:
     """The same for utterances in memory; an unreadable one is named, the rest is scored."""
-    rule = recognizer.bundle.blueprint.text
+    rule = recognizer.checkpoint.config.text
     read: list[Utterance] = []
     texts: list[str] = []
     failed: dict[str, str] = {}
@@ -73,7 +73,7 @@ def evaluate_utterances(
     if last is not None and not read:
         raise last
     scored = score([u.text for u in read], texts, [u.id for u in read], [u.speaker for u in read])
-    vocabulary = recognizer.bundle.vocabulary
+    vocabulary = recognizer.checkpoint.vocabulary
     unknown: Counter[str] = sum((vocabulary.unknown(u.text) for u in read), Counter())
     return Evaluation(scored, dict(unknown.most_common()), failed, describe(rule))
 
@@ -106,7 +106,7 @@ def write_results(
 
 
 def _identity(manifest: str | Path) -> str:
-    return shown(os.path.realpath(manifest))
+    return printable(os.path.realpath(manifest))
 
 
 def _holds(folder: Path) -> str | None:

@@ -58,7 +58,7 @@ def write_json(path: str | Path, values: object) -> None:
     try:
         atomic_write(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
     except OSError as fault:
-        raise SpeechgruError(f"{shown(path)}: cannot be written: {fault.strerror}") from None
+        raise SpeechgruError(f"{printable(path)}: cannot be written: {fault.strerror}") from None
 
 
 def _locked(descriptor: int) -> bool:
@@ -72,7 +72,7 @@ def _locked(descriptor: int) -> bool:
 
 
 @contextlib.contextmanager
-def alone_in(folder: Path, command: str) -> Iterator[None]:
+def exclusive_lock(folder: Path, command: str) -> Iterator[None]:
     """While open, no other process that asks for the same is at work in the folder, which is made.
 
     Raises SpeechgruError when one is (`command` tells which) and stays there for LOCK_PATIENCE, and
@@ -82,15 +82,15 @@ def alone_in(folder: Path, command: str) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
     except FileExistsError:
-        raise SpeechgruError(f"{shown(folder)}: expected a folder, found a file") from None
+        raise SpeechgruError(f"{printable(folder)}: expected a folder, found a file") from None
     except OSError as fault:
-        raise SpeechgruError(f"{shown(folder)}: cannot be written: {fault.strerror}") from None
+        raise SpeechgruError(f"{printable(folder)}: cannot be written: {fault.strerror}") from None
     try:
         deadline = time.monotonic() + LOCK_PATIENCE
         while not _locked(descriptor):
             if time.monotonic() > deadline:
                 raise SpeechgruError(
-                    f"{shown(folder)}: another `{command}` is at work there; wait for it"
+                    f"{printable(folder)}: another `{command}` is at work there; wait for it"
                 )
             time.sleep(0.1)
         yield
@@ -98,10 +98,10 @@ def alone_in(folder: Path, command: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def shown(path: str | Path) -> str:
+def printable(path: str | Path) -> str:
     """The path as one printable line: newlines, control and undecodable bytes come escaped.
 
-    >>> shown("a b.wav"), shown("two\\nlines.wav")
+    >>> printable("a b.wav"), printable("two\\nlines.wav")
     ('a b.wav', 'two\\\\nlines.wav')
     """
     text = str(path)

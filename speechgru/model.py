@@ -97,7 +97,7 @@ class Block(nn.Module):
         self.norm = nn.LayerNorm(input_size) if recipe.layer_norm else nn.Identity()
         self.dropout = Dropout(dropout)
         self.recurrent = RecurrentLayer(
-            CELLS[recipe.cell], input_size, recipe.width, recipe.bidirectional
+            CELLS[recipe.cell], input_size, recipe.hidden_size, recipe.bidirectional
         )
         self.output_size = recipe.projection or self.recurrent.output_size
         self.project = (

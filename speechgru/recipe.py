@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from speechgru.errors import RecipeError
-from speechgru.files import shown
+from speechgru.files import printable
 
 MAX_RECIPE_BYTES = 1_000_000
 
@@ -135,7 +135,7 @@ class ModelRecipe(Section):
 
     cell: str = Field("gru", description="a name in speechgru.cells.CELLS")
     layers: int = Field(2, ge=1, le=16)
-    width: int = Field(128, ge=1, le=4096, description="units a direction")
+    hidden_size: int = Field(128, ge=1, le=4096, description="units per direction")
     bidirectional: bool = True
     subsampling: Literal["stack", "conv"] = "conv"
     factor: Literal[1, 2, 3, 4] = Field(2, description="frames of features a model frame")
@@ -201,7 +201,7 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     values = _read_yaml(file)
     for text in texts:
         _override(values, text)
-    return make_recipe(values, shown(file), texts)
+    return make_recipe(values, printable(file), texts)
 
 
 def make_recipe(
@@ -224,7 +224,7 @@ def _find(path: Path) -> Path:
         if os.path.isfile(candidate):
             return candidate
     raise RecipeError(
-        f"no recipe at {shown(path)}: expected a YAML file, a folder with recipe.yaml, or "
+        f"no recipe at {printable(path)}: expected a YAML file, a folder with recipe.yaml, or "
         f"recipes/NAME with NAME one of {', '.join(shipped_recipes())}"
     )
 
@@ -266,7 +266,7 @@ def _parse(text: str) -> Any:
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
-    name = shown(file)
+    name = printable(file)
     try:
         if file.stat().st_size > MAX_RECIPE_BYTES:
             raise RecipeError(f"{name}: larger than {MAX_RECIPE_BYTES} bytes, not a recipe")
@@ -285,7 +285,9 @@ def _override(values: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
     section, dot, name = key.strip().partition(".")
     if not (equals and dot and section and name):
-        raise RecipeError(f"override {text!r:.80}: expected section.key=value, as model.width=256")
+        raise RecipeError(
+            f"override {text!r:.80}: expected section.key=value, as model.hidden_size=256"
+        )
     try:
         parsed = _parse(value)
     except ValueError as fault:

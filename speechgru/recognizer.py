@@ -1,4 +1,4 @@
-"""Recognizer: sound in, text out. The only road from one to the other: `transcribe`, `evaluate`,
+"""Recognizer: sound in, text out. The only backend from one to the other: `transcribe`, `evaluate`,
 dev scoring in training and `compare` all go through here."""
 
 import math
@@ -13,10 +13,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from speechgru import kernels
 from speechgru.audio import MAX_RATE, MIN_RATE, read_audio, resample
 from speechgru.batches import AudioCache, load_ahead, pad
-from speechgru.cells import cpu
-from speechgru.checkpoint import Bundle, load_model
+from speechgru.checkpoint import Checkpoint, load_model
 from speechgru.decoding import greedy
 from speechgru.errors import AudioError, SpeechgruError
 from speechgru.manifest import Utterance
@@ -46,11 +46,14 @@ class Recognizer:
     """
 
     def __init__(
-        self, bundle: Bundle, device: str | torch.device = "cpu", batch_seconds: float = 30.0
+        self,
+        checkpoint: Checkpoint,
+        device: str | torch.device = "cpu",
+        batch_seconds: float = 30.0,
     ) -> None:
-        self.bundle, self.device = bundle, torch.device(device)
+        self.checkpoint, self.device = checkpoint, torch.device(device)
         self.batch_seconds = batch_seconds
-        self.sample_rate = bundle.blueprint.features.sample_rate
+        self.sample_rate = checkpoint.config.features.sample_rate
 
     @classmethod
     def load(
@@ -59,19 +62,19 @@ class Recognizer:
         """Read a run folder or a model file.
 
         `device`: auto (a GPU when present), cpu, cuda, cuda:1, … `precision`: how the recurrent
-        weights are held on a CPU, one of `speechgru.cells.cpu.PRECISIONS`.
+        weights are held on a CPU, one of `speechgru.kernels.PRECISIONS`.
         Raises CheckpointError (no such model, damaged) and SpeechgruError (unknown device or
         precision).
         """
-        bundle = load_model(path)
+        checkpoint = load_model(path)
         chosen = choose_device(device)
-        if precision not in cpu.PRECISIONS:
-            names = ", ".join(cpu.PRECISIONS)
+        if precision not in kernels.PRECISIONS:
+            names = ", ".join(kernels.PRECISIONS)
             raise SpeechgruError(f"precision {precision!r}: expected one of {names}")
-        for layer in bundle.model.recurrent_layers():
+        for layer in checkpoint.model.recurrent_layers():
             layer.set_precision(precision)
-        bundle.model.to(chosen).eval()
-        return cls(bundle, chosen)
+        checkpoint.model.to(chosen).eval()
+        return cls(checkpoint, chosen)
 
     def transcribe(self, source: Source, sample_rate: int | None = None) -> Transcript:
         """A file, a manifest's utterance, or an array of samples, mono (n,) or (n, channels), at
@@ -130,7 +133,7 @@ class Recognizer:
         """One source's features, or what keeps us from them."""
         try:
             samples = self._samples(source, cache)
-            return self.bundle.extract(samples), len(samples) / self.sample_rate
+            return self.checkpoint.extract(samples), len(samples) / self.sample_rate
         except SpeechgruError as fault:
             return fault
 
@@ -162,9 +165,11 @@ class Recognizer:
     @torch.inference_mode()
     def _decode(self, rows: list[Tensor]) -> list[str]:
         features, lengths = pad(rows)
-        log_probs, lengths = self.bundle.model(features.to(self.device), lengths.to(self.device))
+        log_probs, lengths = self.checkpoint.model(
+            features.to(self.device), lengths.to(self.device)
+        )
         table = log_probs.cpu().numpy()
-        vocabulary = self.bundle.vocabulary
+        vocabulary = self.checkpoint.vocabulary
         return [
             " ".join(vocabulary.decode(greedy(row[:length], vocabulary.blank)).split())
             for row, length in zip(table, lengths.tolist(), strict=True)

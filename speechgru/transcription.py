@@ -9,7 +9,7 @@ from pathlib import Path
 
 from speechgru.audio import AUDIO_SUFFIXES
 from speechgru.errors import AudioError, SpeechgruError
-from speechgru.files import atomic_write, files_below, shown
+from speechgru.files import atomic_write, files_below, printable
 from speechgru.recognizer import Recognizer, Transcript
 
 FORMATS = ("txt", "json")
@@ -61,11 +61,11 @@ def _sounds_below(folder: Path) -> list[Sound]:
     )
     sounds = [Sound(file, file.relative_to(folder)) for file in files]
     for fault in faults:
-        reason = f"{shown(fault.filename)}: cannot be searched: {fault.strerror}"
+        reason = f"{printable(fault.filename)}: cannot be searched: {fault.strerror}"
         sounds.append(Sound(Path(fault.filename), Path(), AudioError(reason)))
     if not sounds:
         looked_for = " ".join(sorted(AUDIO_SUFFIXES))
-        reason = f"{shown(folder)}: no sound file in this folder (looked for {looked_for})"
+        reason = f"{printable(folder)}: no sound file in this folder (looked for {looked_for})"
         sounds.append(Sound(folder, Path(), AudioError(reason)))
     return sounds
 
@@ -100,7 +100,7 @@ def transcribe_files(
             try:
                 atomic_write(written, output + "\n")
             except OSError as fault:
-                error = SpeechgruError(f"{shown(written)}: cannot be written: {fault.strerror}")
+                error = SpeechgruError(f"{printable(written)}: cannot be written: {fault.strerror}")
                 yield Outcome(source, None, error, None, "")
                 continue
         yield Outcome(source, result, None, written, output)
@@ -108,7 +108,7 @@ def transcribe_files(
 
 def _is_there(target: Path) -> SpeechgruError:
     return SpeechgruError(
-        f"{shown(target)}: there is such a file already; --force writes over it, or take another "
+        f"{printable(target)}: there is such a file already; --force writes over it, or take another "
         "--output-dir"
     )
 
@@ -118,7 +118,7 @@ def _render(file: Path, transcript: Transcript, output_format: str) -> str:
         return transcript.text
     name = str(file)
     if not _is_text(name):  # JSON holds Unicode alone
-        name = shown(file)
+        name = printable(file)
     values = {"file": name, **transcript.to_json()}
     line = json.dumps(values, ensure_ascii=False)
     # a name's control characters would act on whoever's terminal shows the line
@@ -138,10 +138,10 @@ def _output_names(sounds: Sequence[Sound], suffix: str) -> dict[Path, str]:
     whole name stays: 1.wav.txt, then a number."""
     taken: set[str] = set()
     names: dict[Path, str] = {}
-    stems = [shown(str(sound.place).removesuffix(sound.place.suffix)) for sound in sounds]
+    stems = [printable(str(sound.place).removesuffix(sound.place.suffix)) for sound in sounds]
     uses = Counter(stems)
     for sound, stem in zip(sounds, stems, strict=True):
-        whole = shown(sound.place)
+        whole = printable(sound.place)
         name = f"{stem}.{suffix}" if uses[stem] == 1 else f"{whole}.{suffix}"
         number = 1
         while name in taken:

@@ -71,7 +71,11 @@ import speechgru.training
 print(json.dumps([m.__file__ for n, m in sys.modules.items() if n.split(".")[0] == "speechgru"]))
 """
     loaded = [Path(name) for name in in_a_new_process(program)]
-    cells = [file for file in loaded if ROOT / "speechgru/cells" in file.parents]
+    cells = [
+        file
+        for file in loaded
+        if {ROOT / "speechgru/cells", ROOT / "speechgru/kernels"} & {*file.parents}
+    ]
     for files, most_files, most_lines in (
         ([file for file in loaded if file not in cells], 25, 4560),
         (cells, 23, 2180),

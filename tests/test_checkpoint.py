@@ -17,11 +17,11 @@ from speechgru.cells import CELLS
 from speechgru.checkpoint import (
     FORMAT,
     MODEL_FILE,
-    Blueprint,
-    Bundle,
+    Checkpoint,
+    ModelConfig,
     average_weights,
     load_model,
-    new_bundle,
+    new_checkpoint,
     read_tensors,
     save_model,
     write_tensors,
@@ -33,25 +33,25 @@ from speechgru.text import Vocabulary
 WAVE = torch.randn(8000, generator=torch.Generator().manual_seed(0)).numpy()
 
 
-def make(normalise: str = "utterance", **model: object) -> Bundle:
+def make(normalise: str = "utterance", **model: object) -> Checkpoint:
     torch.manual_seed(1)
-    blueprint = Blueprint(
+    config = ModelConfig(
         text=TextRecipe(case="upper"),
         features=FeatureRecipe(sample_rate=8000, mels=12, normalise=normalise),
-        model=ModelRecipe(**({"width": 6, "layers": 1, "conv_channels": 2} | model)),
+        model=ModelRecipe(**({"hidden_size": 6, "layers": 1, "conv_channels": 2} | model)),
     )
-    made = new_bundle(blueprint, Vocabulary.from_texts(["ÄB ' ç"]), {"epoch": 3, "seed": 1})
+    made = new_checkpoint(config, Vocabulary.from_texts(["ÄB ' ç"]), {"epoch": 3, "seed": 1})
     if normalise == "global":
         made.extract.fit([WAVE])
     made.model.eval()
     return made
 
 
-def outputs(bundle: Bundle) -> torch.Tensor:
-    frames = bundle.extract(WAVE)
-    bundle.model.eval()
+def outputs(checkpoint: Checkpoint) -> torch.Tensor:
+    frames = checkpoint.extract(WAVE)
+    checkpoint.model.eval()
     with torch.inference_mode():
-        log_probs: torch.Tensor = bundle.model(frames[None], torch.tensor([len(frames)]))[0]
+        log_probs: torch.Tensor = checkpoint.model(frames[None], torch.tensor([len(frames)]))[0]
     return log_probs
 
 
@@ -91,7 +91,7 @@ def test_what_is_saved_is_loaded(tmp_path, cell, normalise, subsampling):
     save_model(tmp_path / MODEL_FILE, made)
     for source in (tmp_path, tmp_path / MODEL_FILE, str(tmp_path)):
         loaded = load_model(source)
-        assert loaded.blueprint == made.blueprint
+        assert loaded.config == made.config
         assert loaded.vocabulary == made.vocabulary
         assert loaded.about == made.about
         assert torch.equal(outputs(loaded), outputs(made))
@@ -146,7 +146,7 @@ def test_any_tensors_and_details_come_back(tmp_path_factory, tensors, details):
 def test_any_safetensors_reader_reads_it(saved):
     with safe_open(str(saved), framework="np") as file:
         details = json.loads(file.metadata()["details"])
-        assert details["blueprint"]["model"]["width"] == 6
+        assert details["config"]["model"]["hidden_size"] == 6
         assert file.get_tensor("head.weight").shape == (len(make().vocabulary), 12)
 
 
@@ -185,7 +185,7 @@ def test_a_flipped_bit_anywhere_is_noticed(tmp_path_factory, data):
         text = ""
         assert place < header
         assert torch.equal(outputs(loaded), outputs(make()))
-        assert (loaded.blueprint, loaded.about) == (make().blueprint, make().about)
+        assert (loaded.config, loaded.about) == (make().config, make().about)
         assert loaded.vocabulary == make().vocabulary
     assert "\n" not in text
 
@@ -233,9 +233,9 @@ def test_what_is_not_there_is_named(tmp_path):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"blueprint": None},
-        {"blueprint": {}},
-        {"blueprint": [1]},
+        {"config": None},
+        {"config": {}},
+        {"config": [1]},
         {"vocabulary": {"kind": "words"}},
         {"vocabulary": {"kind": "characters", "tokens": ["a", "b"]}},
         {"vocabulary": None},
@@ -262,7 +262,7 @@ def test_a_token_that_would_act_on_a_terminal_is_refused(saved, token):
     [
         ("model", {"cell": "transformer"}),
         ("model", {"cell": "__import__"}),
-        ("model", {"width": -1}),
+        ("model", {"hidden_size": -1}),
         ("model", {"secret": 1}),
         ("features", {"mels": 256}),
         ("features", {"sample_rate": 10**9}),
@@ -270,9 +270,9 @@ def test_a_token_that_would_act_on_a_terminal_is_refused(saved, token):
     ],
 )
 def test_a_blueprint_that_cannot_be_built_is_explained(saved, section, values):
-    blueprint = make().blueprint.model_dump(mode="json")
-    blueprint[section] |= values
-    assert f"{saved}: its metadata cannot be used" in fault(rewrite(saved, blueprint=blueprint))
+    config = make().config.model_dump(mode="json")
+    config[section] |= values
+    assert f"{saved}: its metadata cannot be used" in fault(rewrite(saved, config=config))
 
 
 def test_deeply_nested_metadata_is_refused(tmp_path):
@@ -310,9 +310,9 @@ def test_global_statistics_that_do_not_fit_are_explained(tmp_path, change):
 
 def test_a_model_claimed_to_be_huge_costs_no_memory(saved):
     """16 layers of 4096 units both ways would take 19 GB."""
-    blueprint = make().blueprint.model_dump(mode="json")
-    blueprint["model"] |= {"width": 4096, "layers": 16, "cell": "lstm"}
-    rewrite(saved, blueprint=blueprint)
+    config = make().config.model_dump(mode="json")
+    config["model"] |= {"hidden_size": 4096, "layers": 16, "cell": "lstm"}
+    rewrite(saved, config=config)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert "weights do not fit" in fault(saved)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
@@ -357,7 +357,7 @@ def test_a_failure_at_any_step_leaves_the_old_model(saved, monkeypatch, step, ki
     monkeypatch.undo()
     assert saved.read_bytes() == old
     assert list(saved.parent.iterdir()) == [saved]
-    assert load_model(saved).blueprint.model.cell == "gru"
+    assert load_model(saved).config.model.cell == "gru"
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):

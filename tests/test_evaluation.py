@@ -23,8 +23,8 @@ class Heard:
 
     def __init__(self, *texts: str | None, characters: str = "abcdefg ") -> None:
         self.texts = texts
-        self.bundle = SimpleNamespace(
-            blueprint=SimpleNamespace(text=TextRecipe()),
+        self.checkpoint = SimpleNamespace(
+            config=SimpleNamespace(text=TextRecipe()),
             vocabulary=Vocabulary.from_texts([characters]),
         )
 

@@ -15,7 +15,7 @@ import pytest
 
 from speechgru import files
 from speechgru.errors import SpeechgruError
-from speechgru.files import alone_in, atomic_write, shown
+from speechgru.files import atomic_write, exclusive_lock, printable
 
 
 def test_write_makes_folders_and_replaces_what_was_there(tmp_path: Path) -> None:
@@ -121,8 +121,8 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(
     ],
 )
 def test_shown_is_one_printable_line(path: str, expected: str) -> None:
-    assert shown(path) == expected
-    shown(path).encode("utf-8")
+    assert printable(path) == expected
+    printable(path).encode("utf-8")
 
 
 # One at a time -----------------------------------------------------------------------------------
@@ -130,8 +130,8 @@ def test_shown_is_one_printable_line(path: str, expected: str) -> None:
 HOLDER = """
 import sys, time
 from pathlib import Path
-from speechgru.files import alone_in
-with alone_in(Path(sys.argv[1]), "speechgru train"):
+from speechgru.files import exclusive_lock
+with exclusive_lock(Path(sys.argv[1]), "speechgru train"):
     print("in", flush=True)
     time.sleep(60)
 """
@@ -145,27 +145,27 @@ def test_a_folder_is_for_one_at_a_time(tmp_path: Path, monkeypatch: pytest.Monke
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"in\n"
-        with pytest.raises(SpeechgruError) as caught, alone_in(folder, "speechgru train"):
+        with pytest.raises(SpeechgruError) as caught, exclusive_lock(folder, "speechgru train"):
             pass
         assert str(caught.value) == (
             f"{folder}: another `speechgru train` is at work there; wait for it"
         )
-        with alone_in(tmp_path / "other", "speechgru train"):
+        with exclusive_lock(tmp_path / "other", "speechgru train"):
             pass
     finally:
         holder.send_signal(signal.SIGKILL)
         holder.communicate()
     for _ in range(2):
-        with alone_in(folder, "speechgru train"):
+        with exclusive_lock(folder, "speechgru train"):
             pass
 
 
 def test_one_that_is_about_to_go_is_waited_for(tmp_path: Path) -> None:
-    first = alone_in(tmp_path, "speechgru train")
+    first = exclusive_lock(tmp_path, "speechgru train")
     first.__enter__()
     timer = threading.Timer(0.3, first.__exit__, (None, None, None))
     timer.start()
-    with alone_in(tmp_path, "speechgru train"):
+    with exclusive_lock(tmp_path, "speechgru train"):
         timer.join()
 
 
@@ -176,7 +176,7 @@ def test_where_there_are_no_locks_a_folder_is_trusted(
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    with alone_in(tmp_path, "speechgru train"):
+    with exclusive_lock(tmp_path, "speechgru train"):
         pass
 
 
@@ -190,6 +190,9 @@ def test_where_there_are_no_locks_a_folder_is_trusted(
 )
 def test_a_folder_that_cannot_be_made_is_a_fault(tmp_path: Path, name: str, reason: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(SpeechgruError) as caught, alone_in(tmp_path / name, "speechgru train"):
+    with (
+        pytest.raises(SpeechgruError) as caught,
+        exclusive_lock(tmp_path / name, "speechgru train"),
+    ):
         pass
     assert str(caught.value) == f"{tmp_path}/{name}: {reason}"

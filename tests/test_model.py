@@ -38,7 +38,7 @@ WAYS = pytest.mark.parametrize("bidirectional", [False, True], ids=["one-way", "
 def make(**values: object) -> RecurrentCTC:
     """A small model of two layers in use, whose outputs differ clearly between frames."""
     defaults: dict[str, object] = {
-        "layers": 2, "width": 6, "conv_channels": 3, "dropout": 0.5, **PLAIN,
+        "layers": 2, "hidden_size": 6, "conv_channels": 3, "dropout": 0.5, **PLAIN,
     }  # fmt: skip
     torch.manual_seed(1)
     model = RecurrentCTC(ModelRecipe(**(defaults | values)), SIZE, TOKENS)
@@ -231,7 +231,7 @@ def test_a_residual_layer_adds_its_input_where_sizes_agree():
 def test_parameters_and_work_of_a_model_counted_by_hand():
     """80 bands stacked by 2 → two-way GRU of 32 → projection to 20 → the same again → 29 tokens."""
     recipe = ModelRecipe(
-        cell="gru", layers=2, width=32, projection=20, factor=2, subsampling="stack",
+        cell="gru", layers=2, hidden_size=32, projection=20, factor=2, subsampling="stack",
         layer_norm=False, residual=False,
     )  # fmt: skip
     model = RecurrentCTC(recipe, 80, 29)
@@ -245,7 +245,7 @@ def test_parameters_and_work_of_a_model_counted_by_hand():
 def test_work_of_a_convolution_counted_by_hand():
     """40 bands: 3 × 3 over ⌈40 / 2⌉ bands, then ⌈20 / 2⌉, at 50 and 25 frames a second."""
     recipe = ModelRecipe(
-        cell="rnn", layers=1, width=8, bidirectional=False, subsampling="conv", factor=4,
+        cell="rnn", layers=1, hidden_size=8, bidirectional=False, subsampling="conv", factor=4,
         conv_channels=16, projection=0, layer_norm=False,
     )  # fmt: skip
     model = RecurrentCTC(recipe, 40, 5)

@@ -68,7 +68,7 @@ def test_a_key_like_no_other_gets_the_list(tmp_path):
     [
         "model: !!python/object:os.system {}",
         "model: !!python/object/apply:os.system ['touch built']",
-        "model: {width: !!python/name:os.getcwd }",
+        "model: {hidden_size: !!python/name:os.getcwd }",
         "!!python/module:os",
         "model: !new:torch.nn.GRU {}",
         "model: !include other.yaml",
@@ -81,11 +81,11 @@ def test_tags_that_would_build_objects_are_refused(tmp_path, monkeypatch, text):
 
 
 WRONG = [
-    ("model: {width: wide}", "model.width"),
-    ("model: {width: 0}", "model.width"),
-    ("model: {width: 1.5}", "model.width"),
-    ("model: {width: null}", "model.width"),
-    ("model: {width: [1]}", "model.width"),
+    ("model: {hidden_size: wide}", "model.hidden_size"),
+    ("model: {hidden_size: 0}", "model.hidden_size"),
+    ("model: {hidden_size: 1.5}", "model.hidden_size"),
+    ("model: {hidden_size: null}", "model.hidden_size"),
+    ("model: {hidden_size: [1]}", "model.hidden_size"),
     ("model: {dropout: 1.0}", "model.dropout"),
     ("model: {factor: 5}", "model.factor"),
     ("model: {subsampling: pool}", "model.subsampling"),
@@ -139,8 +139,8 @@ def test_values_of_the_wrong_kind_are_named(tmp_path, text, named):
         "\x00",
         "1: 2",
         "? [1, 2]\n: 3",
-        "model: {width: 2024-99-99}",  # YAML takes it for a date
-        "model: {width: " + "9" * 5000 + "}",
+        "model: {hidden_size: 2024-99-99}",  # YAML takes it for a date
+        "model: {hidden_size: " + "9" * 5000 + "}",
         "[" * 5000,
         "model: &a [1, *a]",
     ],
@@ -152,15 +152,15 @@ def test_what_is_no_recipe_is_refused_in_one_line(tmp_path, text):
 def test_aliases_that_multiply_do_not_fill_the_memory(tmp_path):
     lines = ["a0: &a0 [x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
-    assert len(fault(tmp_path, "\n".join([*lines, "model: {width: *a11}"]))) < 1000
-    assert len(fault(tmp_path, "model: {width: &a [1, 2]}\ntext: {case: *a}")) < 1000
+    assert len(fault(tmp_path, "\n".join([*lines, "model: {hidden_size: *a11}"]))) < 1000
+    assert len(fault(tmp_path, "model: {hidden_size: &a [1, 2]}\ntext: {case: *a}")) < 1000
     nested = "".join(f"- &b{i} [{', '.join([f'*b{i - 1}'] * 9 or ['x'])}]\n" for i in range(1, 12))
     assert len(fault(tmp_path, "- &b0 [x]\n" + nested)) < 1000
 
 
 def test_a_key_given_twice_is_refused(tmp_path):
-    assert "twice" in fault(tmp_path, "model: {width: 3}\nmodel: {layers: 1}")
-    assert "twice" in fault(tmp_path, "model: {width: 3, width: 4}")
+    assert "twice" in fault(tmp_path, "model: {hidden_size: 3}\nmodel: {layers: 1}")
+    assert "twice" in fault(tmp_path, "model: {hidden_size: 3, width: 4}")
 
 
 def test_a_huge_file_is_not_read(tmp_path):
@@ -183,20 +183,28 @@ def test_a_file_that_is_not_text(tmp_path):
 
 
 def test_overrides_win_over_the_file_and_the_later_over_the_earlier(tmp_path):
-    file = write(tmp_path, "model: {width: 3, layers: 1}")
+    file = write(tmp_path, "model: {hidden_size: 3, layers: 1}")
     recipe = load_recipe(
-        file, ["model.width=4", "model.width=5", "training.epochs=7", "augment.speed=[0.9, 1.1]"]
+        file,
+        [
+            "model.hidden_size=4",
+            "model.hidden_size=5",
+            "training.epochs=7",
+            "augment.speed=[0.9, 1.1]",
+        ],
     )
-    assert (recipe.model.width, recipe.model.layers, recipe.training.epochs) == (5, 1, 7)
+    assert (recipe.model.hidden_size, recipe.model.layers, recipe.training.epochs) == (5, 1, 7)
     assert recipe.augment.speed == [0.9, 1.1]
 
 
 def test_overrides_work_where_the_file_leaves_a_section_empty(tmp_path):
-    assert load_recipe(write(tmp_path, "model:\n"), ["model.width=4"]).model.width == 4
-    assert load_recipe(write(tmp_path, ""), ["model.width=4"]).model.width == 4
+    assert load_recipe(write(tmp_path, "model:\n"), ["model.hidden_size=4"]).model.hidden_size == 4
+    assert load_recipe(write(tmp_path, ""), ["model.hidden_size=4"]).model.hidden_size == 4
 
 
-@pytest.mark.parametrize("text", ["model.width", "width=3", "=3", ".width=3", "model.=3", ""])
+@pytest.mark.parametrize(
+    "text", ["model.hidden_size", "hidden_size=3", "=3", ".width=3", "model.=3", ""]
+)
 def test_an_override_of_another_form_is_explained(tmp_path, text):
     assert "expected section.key=value" in fault(tmp_path, "", text)
 
@@ -204,15 +212,15 @@ def test_an_override_of_another_form_is_explained(tmp_path, text):
 @pytest.mark.parametrize(
     ("override", "named"),
     [
-        ("model.widht=3", "did you mean 'model.width'"),
-        ("modle.width=3", "did you mean 'model'"),
-        ("model.width=wide", "model.width"),
-        ("model.width=", "model.width"),
-        ("model.width=!!python/name:os.getcwd", "not plain YAML"),
-        ("model.width=[", "not plain YAML"),
-        ("model.width=2024-99-99", "not plain YAML"),
-        ("model.width=" + "[" * 5000, "not plain YAML"),
-        ("model.width.more=3", "model.width.more"),
+        ("model.hidden_siz=3", "did you mean 'model.hidden_size'"),
+        ("modle.hidden_size=3", "did you mean 'model'"),
+        ("model.hidden_size=wide", "model.hidden_size"),
+        ("model.hidden_size=", "model.hidden_size"),
+        ("model.hidden_size=!!python/name:os.getcwd", "not plain YAML"),
+        ("model.hidden_size=[", "not plain YAML"),
+        ("model.hidden_size=2024-99-99", "not plain YAML"),
+        ("model.hidden_size=" + "[" * 5000, "not plain YAML"),
+        ("model.hidden_size.more=3", "model.hidden_size.more"),
     ],
 )
 def test_a_wrong_override_is_named(tmp_path, override, named):
@@ -222,8 +230,8 @@ def test_a_wrong_override_is_named(tmp_path, override, named):
 @pytest.mark.parametrize(
     ("override", "blamed"),
     [
-        ("model.widht=3", True),
-        ("modle.width=3", True),
+        ("model.hidden_siz=3", True),
+        ("modle.hidden_size=3", True),
         ("augment.speed=[9]", True),
         ("features.hop_ms=90", True),  # at odds with the file's window
         ("training.epochs=3", False),
@@ -248,7 +256,7 @@ def test_one_training_manifest_needs_no_brackets(tmp_path):
 
 
 def test_overriding_a_section_that_is_no_mapping(tmp_path):
-    assert "holds no keys" in fault(tmp_path, "model: [1]", "model.width=3")
+    assert "holds no keys" in fault(tmp_path, "model: [1]", "model.hidden_size=3")
 
 
 # Round trips ------------------------------------------------------------------------------------
@@ -309,7 +317,7 @@ def test_what_is_written_is_read_back(tmp_path_factory, values):
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=80))
 def test_any_text_loads_or_is_refused_with_a_message(tmp_path_factory, text):
     file = write(tmp_path_factory.mktemp("recipe"), text)
-    for overrides in ([], [text], [f"model.width={text}"]):
+    for overrides in ([], [text], [f"model.hidden_size={text}"]):
         message = ""
         try:
             load_recipe(file, overrides)
@@ -320,13 +328,13 @@ def test_any_text_loads_or_is_refused_with_a_message(tmp_path_factory, text):
 
 def test_the_fingerprint_changes_with_every_value():
     changed = {
-        make_recipe({"model": {"width": 129}}).fingerprint(),
+        make_recipe({"model": {"hidden_size": 129}}).fingerprint(),
         make_recipe({"training": {"seed": 2}}).fingerprint(),
         make_recipe({"augment": {"speed": [1.0, 1.1]}}).fingerprint(),
         Recipe().fingerprint(),
     }
     assert len(changed) == 4
-    assert make_recipe({"model": {"width": 128}}).fingerprint() == Recipe().fingerprint()
+    assert make_recipe({"model": {"hidden_size": 128}}).fingerprint() == Recipe().fingerprint()
 
 
 # The recipes that ship --------------------------------------------------------------------------

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from tones import RATE, say
 
 import speechgru
+from speechgru import kernels
 from speechgru.audio import resample
 from speechgru.batches import AudioCache
-from speechgru.cells import RecurrentLayer, cpu
+from speechgru.cells import RecurrentLayer
 from speechgru.errors import AudioError, CheckpointError, SpeechgruError
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.recognizer import WINDOW, Recognizer, Transcript, _mono, choose_device
@@ -147,7 +148,7 @@ def alone(recognizer: Recognizer, utterances: list[Utterance]) -> list[Transcrip
 def test_a_text_is_the_same_alone_in_a_batch_and_in_any_order(recognizer, utterances, alone, data):
     order = data.draw(st.lists(st.sampled_from(range(len(utterances))), max_size=20))
     batch_seconds = data.draw(st.sampled_from([0.1, 2.0, 60.0]))
-    reader = Recognizer(recognizer.bundle, "cpu", batch_seconds)
+    reader = Recognizer(recognizer.checkpoint, "cpu", batch_seconds)
     results = list(reader.transcribe_all([utterances[i] for i in order]))
     assert results == [alone[i] for i in order]
 
@@ -168,9 +169,9 @@ class Speaker(torch.nn.Module):
 @pytest.mark.parametrize("said", ["a _ m", "  a m ", "_ _a_ _ _ m _", "aa  _   mm"])
 def test_a_text_never_holds_two_spaces_in_a_row(recognizer, said):
     """Of tokens, "_" is blank: two spaces with one between them are two, as two letters are."""
-    vocabulary = recognizer.bundle.vocabulary
+    vocabulary = recognizer.checkpoint.vocabulary
     tokens = [vocabulary.blank if c == "_" else vocabulary.encode(f"a{c}")[1] for c in said]
-    reader = Recognizer(replace(recognizer.bundle, model=Speaker(tokens)), "cpu")
+    reader = Recognizer(replace(recognizer.checkpoint, model=Speaker(tokens)), "cpu")
     assert reader._decode([torch.zeros(len(tokens), 20)]) == ["a m"]
 
 
@@ -184,10 +185,10 @@ class Babbler(torch.nn.Module):
 
 
 def test_what_the_model_says_of_padding_is_not_heard(recognizer):
-    bundle = replace(recognizer.bundle, model=Babbler())
+    checkpoint = replace(recognizer.checkpoint, model=Babbler())
     frames = [1, 2, 9, 4, 0]
-    texts = Recognizer(bundle, "cpu")._decode([torch.zeros(n, 20) for n in frames])
-    letter = bundle.vocabulary.decode([2])
+    texts = Recognizer(checkpoint, "cpu")._decode([torch.zeros(n, 20) for n in frames])
+    letter = checkpoint.vocabulary.decode([2])
     assert texts == [letter * ((n + 1) // 2) for n in frames]
 
 
@@ -233,7 +234,7 @@ def test_nothing_in_nothing_out(recognizer):
     st.sampled_from([0.5, 20.0, 60.0]),
 )
 def test_groups_hold_everyone_once_and_little_padding(recognizer, seconds, batch_seconds):
-    groups = list(Recognizer(recognizer.bundle, "cpu", batch_seconds)._group(seconds))
+    groups = list(Recognizer(recognizer.checkpoint, "cpu", batch_seconds)._group(seconds))
     assert sorted(i for group in groups for i in group) == sorted(seconds)
     for group in groups:
         longest = max(seconds[i] for i in group)
@@ -243,7 +244,7 @@ def test_groups_hold_everyone_once_and_little_padding(recognizer, seconds, batch
 @given(st.integers(0, 40), st.integers(1, 80), st.sampled_from([0.5, 20.0, 60.0]))
 def test_groups_of_one_length_are_full(recognizer, count, quarters, batch_seconds):
     seconds = dict.fromkeys(range(count), quarters / 4)
-    groups = list(Recognizer(recognizer.bundle, "cpu", batch_seconds)._group(seconds))
+    groups = list(Recognizer(recognizer.checkpoint, "cpu", batch_seconds)._group(seconds))
     full = max(1, int(batch_seconds // (quarters / 4)))
     assert [len(group) for group in groups[:-1]] == [full] * ((count - 1) // full if count else 0)
 
@@ -273,7 +274,7 @@ def test_a_model_file_and_its_folder_are_the_same(tone_run, utterances, alone):
 
 
 def test_a_model_that_trained_is_not_left_in_training(recognizer):
-    assert not recognizer.bundle.model.training
+    assert not recognizer.checkpoint.model.training
 
 
 @pytest.mark.parametrize("name", ["nowhere", "n" * 300])  # longer than a file system allows
@@ -288,12 +289,12 @@ def test_an_unknown_precision_names_the_choices(tone_run):
         Recognizer.load(tone_run, "cpu", "int3")
 
 
-@pytest.mark.parametrize("precision", cpu.PRECISIONS)
+@pytest.mark.parametrize("precision", kernels.PRECISIONS)
 def test_every_layer_takes_the_precision(monkeypatch, tone_run, precision):
     asked = []
     monkeypatch.setattr(RecurrentLayer, "set_precision", lambda _, name: asked.append(name))
     recognizer = Recognizer.load(tone_run, "cpu", precision)
-    layers = len(recognizer.bundle.model.recurrent_layers())
+    layers = len(recognizer.checkpoint.model.recurrent_layers())
     assert asked[-layers:] == [precision] * layers  # before these, each was made in float32
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechgru.errors import AudioError, SpeechgruError
-from speechgru.files import shown
+from speechgru.files import printable
 from speechgru.recognizer import Transcript
 from speechgru.transcription import (
     FORMATS,
@@ -216,7 +216,7 @@ def test_no_two_files_share_an_output_and_none_leaves_the_folder(parts, alone):
         assert (
             Path(name).name == name
             if alone
-            else Path(name).parts[:-1] == tuple(shown(part) for part in file.parts[:-1])
+            else Path(name).parts[:-1] == tuple(printable(part) for part in file.parts[:-1])
         )
         assert ".." not in Path(name).parts
         assert name.isprintable()

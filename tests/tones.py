@@ -59,7 +59,7 @@ def recipe_values(folder: Path) -> dict[str, dict[str, object]]:
     return {
         "data": {"train": [str(folder / "train.jsonl")], "dev": str(folder / "dev.jsonl")},
         "features": {"sample_rate": RATE, "mels": 20, "low_hz": 100},
-        "model": {"cell": "gru", "layers": 1, "width": 24, "factor": 2, "dropout": 0.0},
+        "model": {"cell": "gru", "layers": 1, "hidden_size": 24, "factor": 2, "dropout": 0.0},
         "training": {"epochs": 12, "batch_seconds": 6, "learning_rate": 0.02},
     }
 

@@ -1,7 +1,7 @@
 """One recurrent layer: a cell run one way or both ways over padded rows.
 
 Three roads give the same numbers (the tests hold them against each other):
-- `cpu`: our compiled kernels (cells/cpu), both directions and ragged rows in one call;
+- `cpu`: our compiled kernels (kernels), both directions and ragged rows in one call;
 - `fused`: one library call a direction (torch.nn's code; cuDNN on a GPU);
 - `unroll`: the cell's own equations, frame by frame.
 """
@@ -12,11 +12,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from speechgru.cells import cpu
+from speechgru import kernels
 from speechgru.cells.base import Cell, State
 from speechgru.cells.unroll import reverse_valid, run_fused, unroll, valid_frames
 
-Road = Literal["auto", "cpu", "fused", "unroll"]
+Backend = Literal["auto", "cpu", "fused", "unroll"]
 log = logging.getLogger(__name__)
 _told: set[str] = set()
 
@@ -28,7 +28,7 @@ class RecurrentLayer(nn.Module):
     backward pass starts at each row's own last valid frame.
     """
 
-    road: Road = "auto"
+    backend: Backend = "auto"
 
     def __init__(
         self, cell: type[Cell], input_size: int, hidden_size: int, bidirectional: bool
@@ -40,21 +40,23 @@ class RecurrentLayer(nn.Module):
         self.set_precision("float32")
 
     def set_precision(self, precision: str) -> None:
-        """How the CPU kernel multiplies at inference: a name in `cells.cpu.PRECISIONS`.
+        """How the CPU kernel multiplies at inference: a name in `kernels.PRECISIONS`.
 
         What this machine cannot do is said once, and float32 taken instead.
         """
         cell = self._cells()[0]
         if precision != "float32":
-            reason = cpu.lacking(precision)
-            if cell.kernel not in cpu.KINDS:
+            reason = kernels.unsupported_reason(precision)
+            if cell.kernel not in kernels.KINDS:
                 reason = f"the cell {type(cell).__name__} has no CPU kernel"
             if reason is not None:
                 _tell_once(
                     f"no {precision} here ({reason}): float32 is used instead", logging.WARNING
                 )
                 precision = "float32"
-        self._kernel = cpu.Kernel(cell.kernel, precision) if cell.kernel in cpu.KINDS else None
+        self._kernel = (
+            kernels.Kernel(cell.kernel, precision) if cell.kernel in kernels.KINDS else None
+        )
 
     def initial_state(self, batch: int) -> State:
         """Zeros: tensors (directions, batch, H)."""
@@ -69,7 +71,7 @@ class RecurrentLayer(nn.Module):
         None, which leaves the faster library calls open to ragged rows."""
         if self._use_kernel(x):
             assert self._kernel is not None
-            weights: list[cpu.Weights] = [
+            weights: list[kernels.Weights] = [
                 (c.weight_ih, c.weight_hh, c.bias_ih, c.bias_hh) for c in self._cells()
             ]
             y, final = self._kernel(x, lengths, weights, state)
@@ -90,7 +92,7 @@ class RecurrentLayer(nn.Module):
         self, cell: Cell, x: Tensor, lengths: Tensor, state: State | None
     ) -> tuple[Tensor, State]:
         start = cell.initial_state(x.shape[0]) if state is None else state
-        if self.road != "unroll" and x.shape[1] > 0:
+        if self.backend != "unroll" and x.shape[1] > 0:
             if state is None and (result := cell.fused(x, start)) is not None:
                 y, final = result
                 return y * valid_frames(lengths, x.shape[1])[..., None], final
@@ -99,10 +101,10 @@ class RecurrentLayer(nn.Module):
         return unroll(cell, x, lengths, start)
 
     def _use_kernel(self, x: Tensor) -> bool:
-        if self.road not in ("auto", "cpu") or self._kernel is None:
+        if self.backend not in ("auto", "cpu") or self._kernel is None:
             return False
         on_cpu = x.device.type == "cpu"
-        reason = cpu.unavailable() if on_cpu else f"the data are on {x.device.type}"
+        reason = kernels.unavailable() if on_cpu else f"the data are on {x.device.type}"
         if reason is None and x.dtype not in (torch.float32, torch.float64):
             reason = f"no kernel for {x.dtype}"
         if reason is not None:

@@ -4,7 +4,7 @@ Gates and candidate depend on the input only, so that the recurrence is linear i
 
     h[t] = a[t] ⊙ h[t−1] + b[t],
 
-and a scan gives all frames at once: one road for whole utterances, `step` for streams. The paper
+and a scan gives all frames at once: one backend for whole utterances, `step` for streams. The paper
 scans in logarithms (Heinsen 2023), which errs by the rounding of a sum of T logarithms. Ours
 (`scan`) multiplies only a's, all between 0 and 1, and so needs no logarithm and stays exact.
 The candidate's g(a) is the paper's (positive everywhere, which its logarithms called for):

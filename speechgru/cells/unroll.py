@@ -1,4 +1,4 @@
-"""Time, direction and ragged lengths, for any cell: the generic road that needs only `step`."""
+"""Time, direction and ragged lengths, for any cell: the generic backend that needs only `step`."""
 
 import torch
 from torch import Tensor

@@ -42,10 +42,10 @@ def cost_section(results: Values) -> Section:
 def _table(results: Values, costs: Values) -> Table:
     rows = []
     for name, cost in costs.items():
-        for road, values in cost["roads"].items():
-            fastest = road == cost["fastest"]
+        for backend, values in cost["roads"].items():
+            fastest = backend == cost["fastest"]
             rows.append([
-                name, KERNELS[road] + (", fastest" if fastest else ""),
+                name, KERNELS[backend] + (", fastest" if fastest else ""),
                 f"{values['seconds_per_epoch']:.2f}",
                 _time_to_target(results, name, values["seconds_per_epoch"]),
                 f"{values['rtf_1_thread']:.4f}", f"{values['rtf_2_threads']:.4f}",

@@ -12,7 +12,7 @@ from typing import Any
 from speechgru.compare.cost import NOISE, doubtful, on_road
 from speechgru.compare.trainability import smallest_p
 from speechgru.compare.wording import MATCHED, listed, percent, plural, signed
-from speechgru.significance import LEVEL, p_text
+from speechgru.scoring.significance import LEVEL, p_text
 
 Values = dict[str, Any]
 SUPPORTED, PARTLY, AGAINST = "supported here", "supported in part", "contradicted here"
@@ -142,9 +142,9 @@ def _cheaper(results: Values, timings: Values) -> Values:
         verdict = SUPPORTED if match == "width" and ratio < 1 - NOISE else UNTESTED
         return _claim(CHEAPER, verdict, words, evidence, "cost")
     ratios = []
-    for road, kernel in (("unroll", "generic"), ("fastest", "fastest")):
+    for backend, kernel in (("unroll", "generic"), ("fastest", "fastest")):
         for what, key in TIMES:
-            a, b = (on_road(costs[name], road)[key] for name in ("gru", "lstm"))
+            a, b = (on_road(costs[name], backend)[key] for name in ("gru", "lstm"))
             ratios.append(a / b)
             evidence.append(f"{what}, {kernel} kernel: gru takes {a / b:.2f} × the lstm's time")
     terms = f"with {_terms_of(match)}, on this machine, one model each, medians of 5"

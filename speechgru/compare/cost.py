@@ -23,12 +23,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from speechgru import kernels
 from speechgru.audio import read_audio
 from speechgru.batches import Batch, collate, plan_batches
-from speechgru.cells import Cell, RecurrentLayer, cpu
-from speechgru.checkpoint import MODEL_FILE, Bundle
+from speechgru.cells import Cell, RecurrentLayer
+from speechgru.checkpoint import MODEL_FILE, Checkpoint
 from speechgru.errors import SpeechgruError
-from speechgru.files import shown, write_json
+from speechgru.files import printable, write_json
 from speechgru.manifest import Utterance
 from speechgru.recipe import Recipe, load_recipe
 from speechgru.recognizer import Recognizer
@@ -81,9 +82,9 @@ def doubtful(costs: Iterable[Cost]) -> str:
     return ""
 
 
-def on_road(cost: Cost, road: str = "fastest") -> Cost:
-    """The times of one road: by its name, or of the fastest."""
-    return dict(cost["roads"][cost["fastest"] if road == "fastest" else road])
+def on_road(cost: Cost, backend: str = "fastest") -> Cost:
+    """The times of one backend: by its name, or of the fastest."""
+    return dict(cost["roads"][cost["fastest"] if backend == "fastest" else backend])
 
 
 def read_costs(file: Path) -> dict[str, Cost]:
@@ -94,7 +95,7 @@ def read_costs(file: Path) -> dict[str, Cost]:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError) as fault:
         raise SpeechgruError(
-            f"{shown(file)}: not the costs of a comparison ({fault}); delete it to measure anew"
+            f"{printable(file)}: not the costs of a comparison ({fault}); delete it to measure anew"
         ) from None
 
 
@@ -132,22 +133,22 @@ def measure(folder: Path, device: str = "auto") -> Cost:
     """The costs of one trained run. Raises what its recipe, model or audio give rise to."""
     recipe = load_recipe(folder / "recipe.yaml")
     recognizer = Recognizer.load(folder, device)
-    layers = recognizer.bundle.model.recurrent_layers()
+    layers = recognizer.checkpoint.model.recurrent_layers()
     plain = recipe.augment.model_copy(update={"noise_manifest": None})  # nothing is augmented here
     recipe = recipe.model_copy(update={"augment": plain})
-    data = read_training_data(recipe, recognizer.bundle.vocabulary)
-    batches, heard = _batches(recipe, recognizer.bundle, data), _heard(data.dev)
+    data = read_training_data(recipe, recognizer.checkpoint.vocabulary)
+    batches, heard = _batches(recipe, recognizer.checkpoint, data), _heard(data.dev)
     sounds = [_read(utterance, recipe) for utterance in heard]
-    hours, watch = recognizer.bundle.about["hours"], Stopwatch()
+    hours, watch = recognizer.checkpoint.about["hours"], Stopwatch()
     cost: Cost = {
         "device": _device_name(recognizer.device),
         "bytes": (folder / MODEL_FILE).stat().st_size,
         "roads": {},
     }
-    for road in ("auto", "unroll"):
+    for backend in ("auto", "unroll"):
         for layer in layers:
-            layer.road = road
-        name = fastest_road(layers[0], recognizer.device) if road == "auto" else road
+            layer.backend = backend
+        name = fastest_road(layers[0], recognizer.device) if backend == "auto" else backend
         if name in cost["roads"]:
             continue
         cost["roads"][name] = {
@@ -155,9 +156,9 @@ def measure(folder: Path, device: str = "auto") -> Cost:
             "rtf_2_threads": _rtf(recognizer, sounds, 2, watch),
             "seconds_per_epoch": 3600 * hours * _training_speed(recipe, recognizer, batches, watch),
         }
-        if road == "auto":
+        if backend == "auto":
             cost["fastest"] = name
-            with _weights_kept(recognizer.bundle.model):
+            with _weights_kept(recognizer.checkpoint.model):
                 cost["training_bytes"] = _training_bytes(recipe, recognizer, batches)
     said = [utterance.text for utterance in heard]
     cost["precisions"] = _precisions(folder, sounds, said, device, watch)
@@ -169,7 +170,7 @@ def fastest_road(layer: RecurrentLayer, device: torch.device) -> str:
     """What `auto` takes for this layer: cpu, fused or unroll."""
     cell = layer.directions[0]
     assert isinstance(cell, Cell)
-    if device.type == "cpu" and cell.kernel in cpu.KINDS and cpu.unavailable() is None:
+    if device.type == "cpu" and cell.kernel in kernels.KINDS and kernels.unavailable() is None:
         return "cpu"
     return "fused" if type(cell).fused is not Cell.fused else "unroll"
 
@@ -190,7 +191,7 @@ def _training_speed(
 ) -> float:
     """Seconds of one thread's training a second of audio: forward, backward and update, features
     ready."""
-    with _weights_kept(recognizer.bundle.model):
+    with _weights_kept(recognizer.checkpoint.model):
         run = _training(recipe, recognizer, batches)
         return watch.median(run, 1) / sum(batch.seconds for batch in batches)
 
@@ -210,7 +211,7 @@ def _training(
     recipe: Recipe, recognizer: Recognizer, batches: Sequence[Batch]
 ) -> Callable[[], None]:
     """An optimiser step over each batch."""
-    model, device = recognizer.bundle.model.train(), recognizer.device
+    model, device = recognizer.checkpoint.model.train(), recognizer.device
     optimiser = make_optimiser(model, recipe.training)
 
     def run() -> None:
@@ -262,11 +263,11 @@ def _precisions(
     full = Recognizer.load(folder, device)
     texts = [full.transcribe(samples).text for samples in sounds]
     table: dict[str, Any] = {}
-    if fastest_road(full.bundle.model.recurrent_layers()[0], full.device) != "cpu":
+    if fastest_road(full.checkpoint.model.recurrent_layers()[0], full.device) != "cpu":
         return table
-    shorter: tuple[str, ...] = cpu.PRECISIONS[1:]
+    shorter: tuple[str, ...] = kernels.PRECISIONS[1:]
     for precision in shorter:
-        if cpu.lacking(precision) is not None:
+        if kernels.unsupported_reason(precision) is not None:
             continue
         short = Recognizer.load(folder, device, precision)
         others = [short.transcribe(samples).text for samples in sounds]
@@ -292,14 +293,14 @@ def _heard(dev: Sequence[Utterance]) -> list[Utterance]:
     return heard
 
 
-def _batches(recipe: Recipe, bundle: Bundle, data: TrainingData) -> list[Batch]:
+def _batches(recipe: Recipe, checkpoint: Checkpoint, data: TrainingData) -> list[Batch]:
     """The first epoch's first batches, without augmentation."""
     durations = [utterance.duration for utterance in data.train]
     plans = plan_batches(durations, recipe.training.batch_seconds, recipe.training.seed, 0)
     batches = []
     for plan in plans[:BATCHES]:
         members = [data.train[i] for i in plan]
-        rows = [bundle.extract(_read(utterance, recipe)) for utterance in members]
+        rows = [checkpoint.extract(_read(utterance, recipe)) for utterance in members]
         batches.append(collate(members, rows, [data.tokens[i] for i in plan]))
     return batches
 

@@ -183,7 +183,7 @@ def _tried(row: Values | None) -> str:
 
 
 def _timed(values: Values, cost: Values) -> Values:
-    """The curve with serial seconds on the fastest road."""
+    """The curve with serial seconds on the fastest backend."""
     per_epoch = on_road(cost)["seconds_per_epoch"]
     return {"curve": [row | {"seconds": row["epoch"] * per_epoch} for row in values["curve"]]}
 

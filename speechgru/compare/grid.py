@@ -23,7 +23,7 @@ from speechgru.compare.story import tell
 from speechgru.compare.work import OnStep, Task
 from speechgru.errors import SpeechgruError
 from speechgru.figures import inline
-from speechgru.files import alone_in, atomic_write, shown, write_json
+from speechgru.files import atomic_write, exclusive_lock, printable, write_json
 
 log = logging.getLogger(__name__)
 FINDING = {"probe", "claim", "method", "tables", "numbers"}  # what a probe's JSON file holds
@@ -50,7 +50,7 @@ def compare(question: Question, folder: str | Path, means: Means = Means()) -> d
     another process at work in it, data that cannot be read) and KeyboardInterrupt.
     """
     folder = Path(folder)
-    with alone_in(folder, "speechgru compare"):
+    with exclusive_lock(folder, "speechgru compare"):
         plan = make_plan(question, folder)
         _tell_terms(plan)
         if plan.rates is None:
@@ -95,7 +95,7 @@ def _findings(folder: Path) -> list[tuple[dict[str, Any], list[str]]]:
         try:
             values = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as fault:
-            raise SpeechgruError(f"{shown(file)}: not a probe's finding ({fault})") from None
+            raise SpeechgruError(f"{printable(file)}: not a probe's finding ({fault})") from None
         if isinstance(values, dict) and values.keys() >= FINDING:
             files = [file.with_name(Path(name).name) for name in values.get("figures", [])]
             drawings = [drawing for drawing in files if os.path.isfile(drawing)]
@@ -103,7 +103,7 @@ def _findings(folder: Path) -> list[tuple[dict[str, Any], list[str]]]:
             found.append((values, [inline(d.read_text(encoding="utf-8")) for d in drawings]))
         elif isinstance(values, dict) and "probe" in values:
             log.warning(
-                "%s: a finding in another form is left out; run its probe again", shown(file)
+                "%s: a finding in another form is left out; run its probe again", printable(file)
             )
     return found
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechgru.compare.systems import System, pair_values, same_words
-from speechgru.significance import Comparison, adjust, crossed_bootstrap
+from speechgru.scoring.significance import Comparison, adjust, crossed_bootstrap
 
 Part = NDArray[np.intp]  # places of utterances
 ABSOLUTE = ("rate_a", "rate_b", "sentence", "margin")  # say nothing of a difference of differences

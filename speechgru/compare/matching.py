@@ -53,7 +53,7 @@ def solve(
     Raises RecipeError for a cell that is not in the table, or when no width can meet it.
     """
     if match == "width" or variant == reference:
-        return _size(variant, variant.model.width, vocabulary, 1.0, match)
+        return _size(variant, variant.model.hidden_size, vocabulary, 1.0, match)
     if match in ("time", "train-time"):
         width, ratio = _solve_time(match, reference, variant, wanted_tokens, vocabulary)
     else:
@@ -65,7 +65,7 @@ def solve(
     if not size.within:
         log.warning(
             "width %d is the nearest to an equal number of %s but %+.1f %% off (tolerance "
-            "%.0f %%); a larger model.width can be met more closely",
+            "%.0f %%); a larger model.hidden_size can be met more closely",
             width, match, 100 * (ratio - 1), 100 * TOLERANCE[match],
         )  # fmt: skip
     return size
@@ -81,7 +81,7 @@ def count_macs(recipe: Recipe, vocabulary: int) -> float:
 
 
 def at_width(recipe: Recipe, width: int) -> Recipe:
-    return with_value(recipe, "model.width", width)
+    return with_value(recipe, "model.hidden_size", width)
 
 
 def nearest_width(cost: Callable[[int], float], wanted: float) -> int:

@@ -311,7 +311,7 @@ def _items(results: Values) -> list[str]:
         + (f", seeds 1 to {seeds}" if seeds > 1 else ", seed 1"),
         "model": ", ".join(text for name, text in shape.items() if name != key),
         "training.epochs": f"{training['epochs']} epochs; the best one by dev WER{average}",
-        "model.width": "equal width: parameters and work differ" if match == "width"
+        "model.hidden_size": "equal width: parameters and work differ" if match == "width"
         else f"the width of each variant is solved for the {MATCHED[match]} of the recipe's own "
         f"{model['cell']} of width {model['width']}",
         "training.learning_rate": "the learning rate of each variant was chosen on dev among "

@@ -22,7 +22,7 @@ from speechgru.compare.claims import (
     VANISHING,
 )
 from speechgru.compare.wording import listed
-from speechgru.significance import LEVEL, holm, p_text
+from speechgru.scoring.significance import LEVEL, holm, p_text
 
 Values = dict[str, Any]
 GATED = ("gru", "lstm")  # of whom the article speaks

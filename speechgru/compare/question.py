@@ -71,8 +71,10 @@ def ask(
         raise RecipeError(f"{key}={','.join(values)}: a comparison needs two different values")
     if match not in get_args(Match):
         raise RecipeError(f"--match {match!r}: expected one of {', '.join(get_args(Match))}")
-    if match != "width" and key == "model.width":
-        raise RecipeError(f"--match {match} solves model.width, which --vary sets; leave one out")
+    if match != "width" and key == "model.hidden_size":
+        raise RecipeError(
+            f"--match {match} solves model.hidden_size, which --vary sets; leave one out"
+        )
     if folds not in (None, "speaker"):
         raise RecipeError(f"--folds {folds!r}: expected speaker")
     _refuse_overwritten(key, folds, tune)

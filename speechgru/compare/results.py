@@ -28,7 +28,7 @@ from speechgru.compare.systems import (
     same_words,
 )
 from speechgru.compare.trainability import collapsed, sensitivity, trainability
-from speechgru.significance import adjust, crossed_bootstrap, rate_interval
+from speechgru.scoring.significance import adjust, crossed_bootstrap, rate_interval
 
 FORMAT = "speechgru-comparison-1"
 SIZE = ("width", "parameters", "macs_per_second", "ratio", "within")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from speechgru.compare.plan import run_name
 from speechgru.compare.work import read_result
-from speechgru.significance import Comparison
+from speechgru.scoring.significance import Comparison
 
 Result = dict[str, Any]
 Counts = NDArray[np.int64]

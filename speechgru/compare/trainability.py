@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from speechgru.significance import LEVEL, holm
+from speechgru.scoring.significance import LEVEL, holm
 
 Result = dict[str, Any]
 Band = list[float]  # [lowest, median, highest] over runs

@@ -127,20 +127,20 @@ def _train_and_score(task: Task, on_step: OnStep) -> dict[str, Any]:
     outcome = train(task.recipe, folder, task.device, resume=started, on_progress=on_step)
     if outcome.interrupted:
         raise KeyboardInterrupt
-    bundle = load_model(folder)
+    checkpoint = load_model(folder)
     values = {
-        "parameters": parameter_count(bundle.model),
+        "parameters": parameter_count(checkpoint.model),
         "macs_per_second": macs_per_second(
-            bundle.model, bundle.blueprint.features.frames_per_second
+            checkpoint.model, checkpoint.config.features.frames_per_second
         ),
-        "width": bundle.blueprint.model.width,
-        "train_hours": bundle.about["hours"],
-        "train_utterances": bundle.about.get("utterances"),
-        "made_by": "speechgru {speechgru}, torch {torch}, {device}".format_map(bundle.about)
-        if "device" in bundle.about
+        "width": checkpoint.config.model.hidden_size,
+        "train_hours": checkpoint.about["hours"],
+        "train_utterances": checkpoint.about.get("utterances"),
+        "made_by": "speechgru {speechgru}, torch {torch}, {device}".format_map(checkpoint.about)
+        if "device" in checkpoint.about
         else None,
-        "weights": bundle.about["weights"],
-        "dev_wer": bundle.about["dev_wer"],
+        "weights": checkpoint.about["weights"],
+        "dev_wer": checkpoint.about["dev_wer"],
     }
     values |= _course(Run(folder))
     if task.score is not None:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechgru.audio import AudioInfo, headers
+from speechgru.audio import AudioInfo, read_headers
 from speechgru.corpora import an4, digits, fsdd, librispeech
 from speechgru.corpora.common import Prepared
 from speechgru.errors import CorpusError
-from speechgru.files import shown
+from speechgru.files import printable
 from speechgru.manifest import Utterance, write_manifest
 
 __all__ = ["CORPORA", "Prepared", "SummaryRow", "prepare", "summary_rows", "write_splits"]
@@ -44,7 +44,7 @@ def prepare(name: str, source: str | Path | None = None, holdout: str | None = N
     Raises CorpusError: no such corpus, not its folder, no usable utterance for a split.
     """
     if name not in CORPORA:
-        raise CorpusError(f"no corpus {shown(name)!r}; expected one of {', '.join(CORPORA)}")
+        raise CorpusError(f"no corpus {printable(name)!r}; expected one of {', '.join(CORPORA)}")
     return CORPORA[name](Path(source) if source is not None else None, holdout)
 
 
@@ -62,12 +62,12 @@ def write_splits(prepared: Prepared, folder: Path) -> list[Path]:
 
 
 def summary_rows(splits: Mapping[str, Sequence[Utterance]]) -> list[SummaryRow]:
-    """A row a split, in order; rates are read from the files' headers."""
+    """A row a split, in order; rates are read from the files' read_headers."""
     return [_summary_row(split, utterances) for split, utterances in splits.items()]
 
 
 def _summary_row(split: str, utterances: Sequence[Utterance]) -> SummaryRow:
-    infos = headers(sorted({utterance.audio for utterance in utterances}))
+    infos = read_headers(sorted({utterance.audio for utterance in utterances}))
     return SummaryRow(
         split=split,
         utterances=len(utterances),

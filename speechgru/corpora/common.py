@@ -1,4 +1,4 @@
-"""What every reader of a corpus needs: its result, lengths from headers, audio found by id."""
+"""What every reader of a corpus needs: its result, lengths from read_headers, audio found by id."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from speechgru.audio import AUDIO_SUFFIXES, AudioInfo, headers
+from speechgru.audio import AUDIO_SUFFIXES, AudioInfo, read_headers
 from speechgru.errors import CorpusError
-from speechgru.files import files_below, shown
+from speechgru.files import files_below, printable
 from speechgru.manifest import Utterance
 
 LOSSLESS_FIRST = (".flac", ".wav", ".sph")  # where one id has several files
@@ -42,18 +42,18 @@ def prepared(source: Path, recordings: dict[str, list[Recording]]) -> Prepared:
     splits, problems = {}, []
     for split, listed in recordings.items():
         found = [recording.audio for recording in listed if recording.audio is not None]
-        infos = dict(zip(found, headers(found), strict=True))
+        infos = dict(zip(found, read_headers(found), strict=True))
         kept = splits[split] = list[Utterance]()
         for recording in listed:
             info = infos[recording.audio] if recording.audio else None
             if recording.audio and isinstance(info, AudioInfo):
                 kept.append(_utterance(recording, recording.audio, info))
             else:
-                fault = info or f"no audio of this name in {shown(source)}"
-                problems.append(f"{shown(recording.id)}: {fault}")
+                fault = info or f"no audio of this name in {printable(source)}"
+                problems.append(f"{printable(recording.id)}: {fault}")
         if not kept:
             first = f"; first fault: {problems[-len(listed)]}" if listed else ""
-            raise CorpusError(f"{shown(source)}: no usable utterance for {split}{first}")
+            raise CorpusError(f"{printable(source)}: no usable utterance for {split}{first}")
     return Prepared(splits, list(dict.fromkeys(problems)))
 
 
@@ -75,7 +75,9 @@ def files_of(folder: Path) -> Iterator[Path]:
 
 
 def _refuse(fault: OSError) -> NoReturn:
-    raise CorpusError(f"{shown(fault.filename)}: cannot be searched: {fault.strerror}") from None
+    raise CorpusError(
+        f"{printable(fault.filename)}: cannot be searched: {fault.strerror}"
+    ) from None
 
 
 def need_source(source: Path | None, name: str, expected: str, origin: str) -> Path:
@@ -86,13 +88,13 @@ def need_source(source: Path | None, name: str, expected: str, origin: str) -> P
         )
     if not os.path.isdir(source):
         found = "a file" if os.path.exists(source) else "nothing"
-        raise CorpusError(f"{shown(source)}: expected {expected}, found {found} there")
+        raise CorpusError(f"{printable(source)}: expected {expected}, found {found} there")
     return Path(os.path.abspath(source))
 
 
 def not_the_corpus(source: Path, name: str, looked_for: str) -> NoReturn:
     raise CorpusError(
-        f"{shown(source)}: not {name}: no {looked_for} in it; check --source "
+        f"{printable(source)}: not {name}: no {looked_for} in it; check --source "
         f"(it holds {_contents(source)})"
     )
 
@@ -100,7 +102,7 @@ def not_the_corpus(source: Path, name: str, looked_for: str) -> NoReturn:
 def refuse_holdout(name: str, holdout: str | None) -> None:
     if holdout is not None:
         raise CorpusError(
-            f"{name}: --holdout {shown(holdout)} is for fsdd; the splits of {name} share no speaker"
+            f"{name}: --holdout {printable(holdout)} is for fsdd; the splits of {name} share no speaker"
         )
 
 
@@ -110,7 +112,7 @@ def read_lines(file: Path) -> list[str]:
         return [line for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
     except (OSError, UnicodeDecodeError) as fault:
         reason = fault.strerror if isinstance(fault, OSError) else "not UTF-8"
-        raise CorpusError(f"{shown(file)}: cannot be read: {reason}") from None
+        raise CorpusError(f"{printable(file)}: cannot be read: {reason}") from None
 
 
 def spaced(items: Sequence[str], count: int) -> list[str]:
@@ -137,4 +139,4 @@ def _rank(path: Path) -> tuple[int, str]:
 def _contents(folder: Path) -> str:
     names = sorted(path.name for path in folder.iterdir())
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return (", ".join(map(shown, names[:5])) or "nothing") + more
+    return (", ".join(map(printable, names[:5])) or "nothing") + more

@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
-from speechgru.audio import AudioInfo, headers, part_seconds
+from speechgru.audio import AudioInfo, read_headers, segment_duration
 from speechgru.corpora.common import Prepared, not_the_corpus, refuse_holdout
 from speechgru.errors import AudioError, CorpusError
-from speechgru.files import shown
+from speechgru.files import printable
 from speechgru.manifest import Utterance, read_manifest
 
 SPLITS = ("train", "dev", "test")
@@ -23,13 +23,13 @@ def prepare(source: Path | None, holdout: str | None = None) -> Prepared:
     problems: list[str] = []
     for split in SPLITS:
         listed = read_manifest(source / f"{split}.jsonl")
-        infos = headers(utterance.audio for utterance in listed)
+        infos = read_headers(utterance.audio for utterance in listed)
         faults = [_fault(utterance, info) for utterance, info in zip(listed, infos, strict=True)]
         splits[split] = [u for u, fault in zip(listed, faults, strict=True) if not fault]
         problems += filter(None, faults)
         if not splits[split]:
             raise CorpusError(
-                f"{shown(source)}: no usable utterance for {split}; first fault: {faults[0]}"
+                f"{printable(source)}: no usable utterance for {split}; first fault: {faults[0]}"
             )
     return Prepared(splits, problems, tuple(source / f"{split}.jsonl" for split in SPLITS))
 
@@ -42,7 +42,7 @@ def _find(source: Path | None) -> Path:
             return home
     if source and os.path.isdir(source):
         not_the_corpus(source, "digits", "train.jsonl, dev.jsonl and test.jsonl")
-    looked = " or ".join(shown(home) for home in homes)
+    looked = " or ".join(printable(home) for home in homes)
     raise CorpusError(
         f"digits: no train.jsonl, dev.jsonl and test.jsonl in {looked}; it is part of the "
         "repository: run there, or give --source DIR"
@@ -51,7 +51,7 @@ def _find(source: Path | None) -> Path:
 
 def _fault(utterance: Utterance, header: AudioInfo | AudioError) -> str:
     try:
-        part_seconds(utterance.audio, header, utterance.offset, utterance.duration)
+        segment_duration(utterance.audio, header, utterance.offset, utterance.duration)
     except AudioError as fault:
         return str(fault)
     return ""

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from speechgru.audio import headers, part_seconds
+from speechgru.audio import read_headers, segment_duration
 from speechgru.errors import AudioError, ManifestError, TrainingError
 from speechgru.features import FeatureExtractor
-from speechgru.files import shown
+from speechgru.files import printable
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.model import model_frames
 from speechgru.recipe import Recipe
@@ -32,7 +32,7 @@ class TrainingData:
     dev: list[Utterance]
     noises: list[Utterance]
     vocabulary: Vocabulary
-    left_out: dict[str, list[str]]  # reason → ids, with what each sound's fault is
+    excluded: dict[str, list[str]]  # reason → ids, with what each sound's fault is
 
     @property
     def hours(self) -> float:
@@ -51,7 +51,7 @@ def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> 
 
     Left out of training, with a count and names: utterances longer than `data.max_seconds`,
     without text, with characters a given vocabulary lacks, those CTC cannot align, and those
-    whose sound cannot be read as far as the files' headers tell.
+    whose sound cannot be read as far as the files' read_headers tell.
     Raises ManifestError, and TrainingError when nobody is left, or when sound of dev or of the
     noises cannot be read: all scores of a run are to be of the same utterances.
     """
@@ -63,28 +63,28 @@ def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> 
     if twice:
         everyone = [replace(u, id=f"{i}:{u.id}") for i, u in enumerate(everyone)]
     known = vocabulary or Vocabulary.from_texts(u.text for u in everyone)
-    kept, left_out = _sort_out(everyone, recipe, known)
+    kept, excluded = _sort_out(everyone, recipe, known)
     _refuse_unreadable(recipe.data.dev, dev)
     noises: list[Utterance] = []
     if manifest := recipe.augment.noise_manifest:
         noises = _read("augment.noise_manifest", manifest)
         _refuse_unreadable(manifest, noises)
     vocabulary = vocabulary or Vocabulary.from_texts(u.text for u in kept)
-    _tell(left_out, kept, dev, vocabulary)
+    _tell(excluded, kept, dev, vocabulary)
     if not kept:
         raise TrainingError(
             f"{', '.join(recipe.data.train)}: none of {len(everyone)} utterances can be trained "
-            f"on ({'; '.join(f'{len(ids)} {reason}' for reason, ids in left_out.items())})"
+            f"on ({'; '.join(f'{len(ids)} {reason}' for reason, ids in excluded.items())})"
         )
     tokens = [vocabulary.encode(utterance.text) for utterance in kept]
-    return TrainingData(kept, tokens, dev, noises, vocabulary, left_out)
+    return TrainingData(kept, tokens, dev, noises, vocabulary, excluded)
 
 
 def _read(key: str, path: str) -> list[Utterance]:
     """The manifest that a key of the recipe names."""
     if not os.path.exists(path):
         raise ManifestError(
-            f"{key}: there is no {shown(path)}; give {key}=PATH, or let `speechgru prepare` make it"
+            f"{key}: there is no {printable(path)}; give {key}=PATH, or let `speechgru prepare` make it"
         )
     return read_manifest(path)
 
@@ -98,11 +98,11 @@ def _sort_out(
     everyone: Sequence[Utterance], recipe: Recipe, vocabulary: Vocabulary
 ) -> tuple[list[Utterance], dict[str, list[str]]]:
     """Who can be trained on, and the ids of who cannot, by reason."""
-    left_out: dict[str, list[str]] = {}
+    excluded: dict[str, list[str]] = {}
     written: list[Utterance] = []
     for utterance in everyone:
         if reason := _unfit(utterance, recipe, vocabulary):
-            left_out.setdefault(reason, []).append(utterance.id)
+            excluded.setdefault(reason, []).append(utterance.id)
         else:
             written.append(utterance)
     kept: list[Utterance] = []
@@ -111,15 +111,15 @@ def _sort_out(
     for utterance, seconds in zip(written, _seconds(written), strict=True):
         if isinstance(seconds, AudioError):
             named = f"{utterance.id} ({seconds})"
-            left_out.setdefault("whose sound cannot be read", []).append(named)
+            excluded.setdefault("whose sound cannot be read", []).append(named)
             continue
         samples = int(seconds / fastest * recipe.features.sample_rate)
         frames = model_frames(extract.frames(samples), recipe.model.factor)
         if frames < frames_needed(vocabulary.encode(utterance.text)):
-            left_out.setdefault(TOO_SHORT, []).append(utterance.id)
+            excluded.setdefault(TOO_SHORT, []).append(utterance.id)
         else:
             kept.append(utterance)
-    return kept, left_out
+    return kept, excluded
 
 
 def _unfit(utterance: Utterance, recipe: Recipe, vocabulary: Vocabulary) -> str | None:
@@ -134,15 +134,15 @@ def _unfit(utterance: Utterance, recipe: Recipe, vocabulary: Vocabulary) -> str 
 
 
 def _seconds(utterances: Sequence[Utterance]) -> list[float | AudioError]:
-    """How much sound of each can be read, or why none can; only headers are read, each file's
+    """How much sound of each can be read, or why none can; only read_headers are read, each file's
     once."""
     files = list(dict.fromkeys(utterance.audio for utterance in utterances))
-    found = dict(zip(files, headers(files), strict=True))
+    found = dict(zip(files, read_headers(files), strict=True))
     seconds: list[float | AudioError] = []
     for utterance in utterances:
         part = utterance.offset, utterance.duration
         try:
-            seconds.append(part_seconds(utterance.audio, found[utterance.audio], *part))
+            seconds.append(segment_duration(utterance.audio, found[utterance.audio], *part))
         except AudioError as fault:
             seconds.append(fault)
     return seconds
@@ -151,7 +151,7 @@ def _seconds(utterances: Sequence[Utterance]) -> list[float | AudioError]:
 def _refuse_unreadable(manifest: str, utterances: Sequence[Utterance]) -> None:
     if faults := [found for found in _seconds(utterances) if isinstance(found, AudioError)]:
         raise TrainingError(
-            f"{shown(manifest)}: {len(faults)} of {len(utterances)} utterances cannot be read "
+            f"{printable(manifest)}: {len(faults)} of {len(utterances)} utterances cannot be read "
             f"({faults[0]}): mend the files or remove these lines"
         )
 
@@ -161,12 +161,12 @@ def _normalised(utterance: Utterance, recipe: Recipe) -> Utterance:
 
 
 def _tell(
-    left_out: dict[str, list[str]],
+    excluded: dict[str, list[str]],
     kept: Sequence[Utterance],
     dev: Sequence[Utterance],
     vocabulary: Vocabulary,
 ) -> None:
-    for reason, ids in left_out.items():
+    for reason, ids in excluded.items():
         more = " …" if len(ids) > NAMED else ""
         log.warning("left out %d %s: %s%s", len(ids), reason, ", ".join(ids[:NAMED]), more)
     unknown: Counter[str] = sum((vocabulary.unknown(u.text) for u in dev), Counter())

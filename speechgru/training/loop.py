@@ -5,7 +5,7 @@ Design choices:
   before: a resumed run takes the very steps that an uninterrupted one would have taken.
 - The loss is the CTC loss per target token over a whole optimiser step, so accumulating two
   batches equals one batch of both.
-- Dev is scored through `Recognizer`, the road its users will take.
+- Dev is scored through `Recognizer`, the backend its users will take.
 - A stop request (Ctrl-C) is honoured between two steps, when the state is whole.
 """
 
@@ -33,15 +33,15 @@ from speechgru import __version__
 from speechgru.augment import Augment
 from speechgru.batches import AudioCache, Batch, collate, load_ahead, plan_batches
 from speechgru.checkpoint import (
-    Blueprint,
+    ModelConfig,
     average_weights,
     load_model,
-    new_bundle,
+    new_checkpoint,
     save_model,
 )
 from speechgru.errors import AudioError, Diverged, TrainingError
 from speechgru.evaluation import evaluate_utterances
-from speechgru.files import alone_in, shown
+from speechgru.files import exclusive_lock, printable
 from speechgru.manifest import Utterance
 from speechgru.model import RecurrentCTC
 from speechgru.recipe import Recipe, TrainingRecipe
@@ -49,7 +49,7 @@ from speechgru.recognizer import Recognizer, choose_device
 from speechgru.scoring import Score
 from speechgru.text import Vocabulary
 from speechgru.training.data import TrainingData, read_training_data
-from speechgru.training.run import Position, Run, optimiser_tensors, restore_optimiser
+from speechgru.training.run import Run, TrainingState, optimiser_tensors, restore_optimiser
 
 log = logging.getLogger(__name__)
 TRAINING = "speechgru train"
@@ -101,10 +101,10 @@ def train(
     with ExitStack() as stack:
         if resume:
             run.check_same(recipe)
-            stack.enter_context(alone_in(run.folder, TRAINING))
+            stack.enter_context(exclusive_lock(run.folder, TRAINING))
         else:
             run.check_free()
-        position, tensors = Position(), None
+        position, tensors = TrainingState(), None
         if resume and os.path.exists(run.last):
             position, tensors = run.load_state()
         known = Vocabulary.from_json(position.vocabulary) if tensors is not None else None
@@ -115,8 +115,8 @@ def train(
         trainer = Trainer(recipe, data, run, chosen, position, on_progress)
         trainer.check_dev()
         if not resume:  # last: what cannot be trained leaves no folder that seems in use
-            stack.enter_context(alone_in(run.folder, TRAINING))
-            run.create(recipe, data.left_out)
+            stack.enter_context(exclusive_lock(run.folder, TRAINING))
+            run.create(recipe, data.excluded)
         if tensors is not None:
             trainer.restore(tensors)
         return trainer.run_to_end()
@@ -131,20 +131,22 @@ class Trainer:
         data: TrainingData,
         run: Run,
         device: torch.device,
-        position: Position,
+        position: TrainingState,
         on_progress: Callable[[Progress], None],
     ) -> None:
         self.recipe, self.options, self.data, self.run = recipe, recipe.training, data, run
         self.device, self.position, self.on_progress = device, position, on_progress
         self.began = time.monotonic() - position.elapsed
         torch.manual_seed(self.options.seed)
-        blueprint = Blueprint(text=recipe.text, features=recipe.features, model=recipe.model)
-        self.bundle = new_bundle(blueprint, data.vocabulary, {})
-        self.model = self.bundle.model.to(device)
+        config = ModelConfig(text=recipe.text, features=recipe.features, model=recipe.model)
+        self.checkpoint = new_checkpoint(config, data.vocabulary, {})
+        self.model = self.checkpoint.model.to(device)
         position.vocabulary = data.vocabulary.to_json()
         self.cache = AudioCache(recipe.features.sample_rate, self.options.cache_mb * 1_000_000)
         self.damaged: set[str] = set()  # ids of those found out while training
-        self.augment = Augment(recipe.augment, self.bundle.extract, self.options.seed, data.noises)
+        self.augment = Augment(
+            recipe.augment, self.checkpoint.extract, self.options.seed, data.noises
+        )
         self.optimiser = make_optimiser(self.model, self.options)
         self.plans = [
             plan_batches(
@@ -161,9 +163,9 @@ class Trainer:
     def run_to_end(self) -> Result:
         """All epochs left, then the averaged model."""
         options, position = self.options, self.position
-        if self.recipe.features.normalise == "global" and self.bundle.extract.mean is None:
+        if self.recipe.features.normalise == "global" and self.checkpoint.extract.mean is None:
             heard = (self._read(utterance) for utterance in self.data.train)
-            self.bundle.extract.fit(samples for samples in heard if samples is not None)
+            self.checkpoint.extract.fit(samples for samples in heard if samples is not None)
         self._drop_unkept()  # a kill may have left some
         log.info(
             "%d utterances, %.1f minutes; about %d steps an epoch, %d in all",
@@ -240,7 +242,7 @@ class Trainer:
     def _refuse_silence(self) -> None:
         if len(self.damaged) == len(self.data.train):
             raise TrainingError(
-                f"{', '.join(map(shown, self.recipe.data.train))}: the sound of none of "
+                f"{', '.join(map(printable, self.recipe.data.train))}: the sound of none of "
                 f"{len(self.damaged)} utterances can be decoded"
             )
 
@@ -325,7 +327,9 @@ class Trainer:
             self._save_model(None, score, f"epoch {position.epoch}")
         else:
             improved = False
-        position.scorings_without_gain = 0 if improved else position.scorings_without_gain + 1
+        position.evaluations_without_improvement = (
+            0 if improved else position.evaluations_without_improvement + 1
+        )
         if self.options.average:
             kept = sorted([*position.kept, (wer, position.epoch)], key=lambda k: (k[0], -k[1]))
             position.kept = kept[: self.options.average]
@@ -337,7 +341,7 @@ class Trainer:
 
     def _out_of_patience(self) -> bool:
         patience = self.options.patience
-        return 0 < patience <= self.position.scorings_without_gain
+        return 0 < patience <= self.position.evaluations_without_improvement
 
     def _try_average(self) -> None:
         """The mean of the kept epochs' weights, if dev does not like it less than the best."""
@@ -366,9 +370,9 @@ class Trainer:
                 raise TrainingError(f"dev utterance {utterance.id}: {fault}") from None
 
     def score_dev(self) -> Score:
-        """Dev, through the road that users take."""
+        """Dev, through the backend that users take."""
         self.model.eval()
-        recognizer = Recognizer(self.bundle, self.device)
+        recognizer = Recognizer(self.checkpoint, self.device)
         evaluation = evaluate_utterances(recognizer, self.data.dev, self.cache)
         for id_, fault in evaluation.failed.items():
             raise TrainingError(f"dev utterance {id_}: {fault}")
@@ -377,7 +381,7 @@ class Trainer:
     def save_state(self) -> None:
         tensors = {f"model.{name}": t for name, t in self.model.state_dict().items()}
         tensors |= optimiser_tensors(self.optimiser)
-        extract = self.bundle.extract
+        extract = self.checkpoint.extract
         if extract.mean is not None and extract.std is not None:
             tensors["features.mean"], tensors["features.std"] = extract.mean, extract.std
         self.position.elapsed = time.monotonic() - self.began
@@ -394,17 +398,17 @@ class Trainer:
                 f"{self.run.last}: does not fit the recipe: {reason:.200}"
             ) from None
         restore_optimiser(self.optimiser, tensors)
-        self.bundle.extract.mean = tensors.get("features.mean")
-        self.bundle.extract.std = tensors.get("features.std")
+        self.checkpoint.extract.mean = tensors.get("features.mean")
+        self.checkpoint.extract.std = tensors.get("features.std")
 
     def _save_model(self, weights: dict[str, Tensor] | None, dev: Score, which: str) -> None:
-        self.bundle.about = {
+        self.checkpoint.about = {
             "speechgru": __version__, "torch": torch.__version__,
             "recipe": self.recipe.fingerprint(), "seed": self.options.seed, "weights": which,
             "dev_wer": dev.wer, "dev_cer": dev.cer, "hours": round(self.data.hours, 3),
             "utterances": len(self.data.train), "device": self.device.type,
         }  # fmt: skip
-        save_model(self.run.model, self.bundle, weights)
+        save_model(self.run.model, self.checkpoint, weights)
 
     def _show(self, speed: float) -> None:
         position = self.position
@@ -423,7 +427,7 @@ class Trainer:
         return position.loss_sum / position.token_count if position.token_count else math.nan
 
     def _result(self, interrupted: bool) -> Result:
-        about = self.bundle.about
+        about = self.checkpoint.about
         if not about and os.path.exists(self.run.model):  # the best was found in an earlier sitting
             about = load_model(self.run.model).about
         return Result(

@@ -1,7 +1,7 @@
 """A run on disk, so that a kill at any instant loses at most the work since the last save.
 
 RUN/recipe.yaml        everything resolved
-RUN/left_out.json      ids of who could not be trained on, by reason; no file if all could
+RUN/excluded.json      ids of who could not be trained on, by reason; no file if all could
 RUN/model.safetensors  the best model so far
 RUN/last.safetensors   weights, optimiser and position: the one file `--resume` believes
 RUN/kept/              weights of the best epochs, to be averaged; named by last.safetensors
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from speechgru.checkpoint import MODEL_FILE, read_tensors, write_tensors
 from speechgru.errors import CheckpointError, TrainingError
-from speechgru.files import atomic_write, shown
+from speechgru.files import atomic_write, printable
 from speechgru.recipe import Recipe, load_recipe
 
 STATE_FORMAT = "speechgru-state-2"
@@ -29,7 +29,7 @@ WEIGHTS_FORMAT = "speechgru-weights-1"
 
 
 @dataclass
-class Position:
+class TrainingState:
     """Where a training stands. `batch` counts those of `epoch` that are done."""
 
     epoch: int = 0
@@ -39,7 +39,7 @@ class Position:
     scoring_seconds: float = 0.0  # of scoring dev
     elapsed: float = 0.0  # seconds of everything, up to the last save
     best_wer: float | None = None
-    scorings_without_gain: int = 0
+    evaluations_without_improvement: int = 0
     skipped_steps: int = 0
     skipped_utterances: int = 0  # times that one could not be decoded
     bad_in_a_row: int = 0
@@ -67,23 +67,25 @@ class Run:
         """Raises TrainingError when the folder holds a run already."""
         if self.started() or os.path.exists(self.model):
             raise TrainingError(
-                f"{shown(self.folder)} holds a run already: --resume goes on with it; "
+                f"{printable(self.folder)} holds a run already: --resume goes on with it; "
                 "or name another folder with --out"
             )
 
-    def create(self, recipe: Recipe, left_out: dict[str, list[str]]) -> None:
-        """Start afresh; `left_out`: ids by reason. Raises TrainingError when the folder holds a
+    def create(self, recipe: Recipe, excluded: dict[str, list[str]]) -> None:
+        """Start afresh; `excluded`: ids by reason. Raises TrainingError when the folder holds a
         run already, or cannot be written."""
         self.check_free()
-        if left_out:
-            text = json.dumps(left_out, indent=2, ensure_ascii=False) + "\n"
-            _write(self.folder / "left_out.json", text)
+        if excluded:
+            text = json.dumps(excluded, indent=2, ensure_ascii=False) + "\n"
+            _write(self.folder / "excluded.json", text)
         _write(self.folder / "recipe.yaml", recipe.to_yaml())
 
     def check_same(self, recipe: Recipe) -> None:
         """Raises TrainingError when `recipe` is not the one this run was started with."""
         if not self.started():
-            raise TrainingError(f"{shown(self.folder)} holds no run to resume; leave --resume out")
+            raise TrainingError(
+                f"{printable(self.folder)} holds no run to resume; leave --resume out"
+            )
         old = load_recipe(self.folder / "recipe.yaml").model_dump(mode="json")
         new = recipe.model_dump(mode="json")
         changed = [
@@ -94,32 +96,32 @@ class Run:
         ]
         if changed:
             raise TrainingError(
-                f"{shown(self.folder)} was started with another recipe ({'; '.join(changed[:3])}): "
+                f"{printable(self.folder)} was started with another recipe ({'; '.join(changed[:3])}): "
                 "a resumed run keeps its recipe; name another folder with --out"
             )
 
-    def check_same_data(self, position: Position, data: str) -> None:
+    def check_same_data(self, position: TrainingState, data: str) -> None:
         """Raises TrainingError when `data` is not the fingerprint of this run's utterances."""
         if position.data != data:
             raise TrainingError(
-                f"{shown(self.folder)} was started with other utterances (the manifests changed, "
+                f"{printable(self.folder)} was started with other utterances (the manifests changed, "
                 "or sound has gone): a resumed run keeps its data; bring it back, or name another "
                 "folder with --out"
             )
 
-    def save_state(self, position: Position, tensors: dict[str, Tensor]) -> None:
+    def save_state(self, position: TrainingState, tensors: dict[str, Tensor]) -> None:
         """The commit point: whatever else was written counts only once this is."""
         write_tensors(self.last, tensors, STATE_FORMAT, asdict(position))
 
-    def load_state(self) -> tuple[Position, dict[str, Tensor]]:
+    def load_state(self) -> tuple[TrainingState, dict[str, Tensor]]:
         """Raises CheckpointError when the state is damaged."""
         tensors, details = read_tensors(self.last, STATE_FORMAT)
         try:
-            position = Position(**details)
+            position = TrainingState(**details)
             position.kept = [(float(wer), int(epoch)) for wer, epoch in position.kept]
         except (TypeError, ValueError) as fault:
             raise CheckpointError(
-                f"{shown(self.last)}: its position cannot be used: {fault}"
+                f"{printable(self.last)}: its position cannot be used: {fault}"
             ) from None
         return position, tensors
 
@@ -153,7 +155,7 @@ def _write(path: Path, text: str) -> None:
     try:
         atomic_write(path, text)
     except OSError as fault:
-        raise TrainingError(f"{shown(path)}: cannot be written: {fault.strerror}") from None
+        raise TrainingError(f"{printable(path)}: cannot be written: {fault.strerror}") from None
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -4,32 +4,33 @@ import pytest
 import torch
 from torch import Tensor
 
-from speechgru.cells import CELLS, Cell, RecurrentLayer, State, cpu
+from speechgru import kernels
+from speechgru.cells import CELLS, Cell, RecurrentLayer, State
 
 INPUT, HIDDEN = 5, 7
 RAGGED, EVEN = [8, 1, 4, 0, 8, 3], [6, 6, 6]
 WAYS = pytest.mark.parametrize("bidirectional", [False, True], ids=["one-way", "two-way"])
 # Of each cell only the roads it has, the one that `auto` takes last: asked for another, a layer
-# unrolls, and a test would hold a road against itself.
+# unrolls, and a test would hold a backend against itself.
 ROADS = [
-    (name, road)
+    (name, backend)
     for name, cell in CELLS.items()
-    for road, exists in [
+    for backend, exists in [
         ("unroll", True),
         ("fused", cell.fused is not Cell.fused),
-        ("cpu", cpu.unavailable() is None and cell.kernel in cpu.KINDS),
+        ("cpu", kernels.unavailable() is None and cell.kernel in kernels.KINDS),
     ]
     if exists
 ]
 
 
 def make_layer(
-    name: str, bidirectional: bool, road: str = "unroll", width: int = HIDDEN
+    name: str, bidirectional: bool, backend: str = "unroll", width: int = HIDDEN
 ) -> RecurrentLayer:
     """Its every weight and statistic differs from its first value."""
     torch.manual_seed(3)
     layer = RecurrentLayer(CELLS[name], INPUT, width, bidirectional).double()
-    layer.road = road  # type: ignore[assignment]
+    layer.backend = backend  # type: ignore[assignment]
     with torch.no_grad():
         for tensor in layer.parameters():
             tensor.add_(0.4 * torch.randn_like(tensor))

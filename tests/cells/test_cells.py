@@ -1,4 +1,4 @@
-"""What every cell promises, on every road it has: its equations in NumPy, and torch.nn's; rows that
+"""What every cell promises, on every backend it has: its equations in NumPy, and torch.nn's; rows that
 do not see each other or their padding; streams, counts, first values, training."""
 
 import numpy as np
@@ -9,13 +9,13 @@ from torch import nn
 
 from speechgru.cells import CELLS, RecurrentLayer
 from speechgru.cells.unroll import reverse_valid
-from speechgru.checkpoint import Blueprint, load_model, new_bundle, save_model
+from speechgru.checkpoint import ModelConfig, load_model, new_checkpoint, save_model
 from speechgru.model import RecurrentCTC
 from speechgru.recipe import FeatureRecipe, ModelRecipe, TextRecipe
 from speechgru.text import Vocabulary
 
-EACH_ROAD = pytest.mark.parametrize(("name", "road"), ROADS)
-OTHER_ROADS = pytest.mark.parametrize(("name", "road"), [r for r in ROADS if r[1] != "unroll"])
+EACH_ROAD = pytest.mark.parametrize(("name", "backend"), ROADS)
+OTHER_ROADS = pytest.mark.parametrize(("name", "backend"), [r for r in ROADS if r[1] != "unroll"])
 BOTH_LENGTHS = pytest.mark.parametrize("lengths", [RAGGED, EVEN], ids=["ragged", "even"])
 EXACT = {"rtol": 0, "atol": 1e-9}
 
@@ -139,8 +139,8 @@ def by_hand(name, layer, x, lengths, state):
 )
 @EACH_ROAD
 @torch.no_grad()
-def test_a_layer_computes_its_equations(name, road, dtype, atol, lengths, bidirectional):
-    layer = make_layer(name, bidirectional, road).to(dtype)
+def test_a_layer_computes_its_equations(name, backend, dtype, atol, lengths, bidirectional):
+    layer = make_layer(name, bidirectional, backend).to(dtype)
     x, lengths = batch(lengths)
     x, zeros = x.to(dtype), layer.initial_state(len(x))
     for start in (None, zeros, some_state(layer, len(x))):
@@ -160,9 +160,9 @@ TORCH = {
 
 
 @WAYS
-@pytest.mark.parametrize(("name", "road"), [r for r in ROADS if r[0] in TORCH])
-def test_a_layer_is_torch_s_with_its_weights_copied(name, road, bidirectional):
-    layer = make_layer(name, bidirectional, road)
+@pytest.mark.parametrize(("name", "backend"), [r for r in ROADS if r[0] in TORCH])
+def test_a_layer_is_torch_s_with_its_weights_copied(name, backend, bidirectional):
+    layer = make_layer(name, bidirectional, backend)
     kind, options = TORCH[name]
     theirs = kind(INPUT, HIDDEN, batch_first=True, bidirectional=bidirectional, **options).double()
     x, lengths = batch([length for length in RAGGED if length])  # torch packs no empty row
@@ -179,19 +179,19 @@ def test_a_layer_is_torch_s_with_its_weights_copied(name, road, bidirectional):
 
 
 @OTHER_ROADS
-def test_no_road_falls_back_on_another_and_auto_takes_the_best(name, road, monkeypatch):
+def test_no_road_falls_back_on_another_and_auto_takes_the_best(name, backend, monkeypatch):
     def never(*_):
-        raise AssertionError("another road was taken")
+        raise AssertionError("another backend was taken")
 
     monkeypatch.setattr(CELLS[name], "step", never)
-    if road == "cpu":
+    if backend == "cpu":
         monkeypatch.setattr(CELLS[name], "fused", never)
-    for each in (road, "auto") if road == dict(ROADS)[name] else (road,):
+    for each in (backend, "auto") if backend == dict(ROADS)[name] else (backend,):
         layer = make_layer(name, True, each)
         for lengths in (RAGGED, EVEN):
             layer(*batch(lengths))
             # What a library leaves of c in ragged rows is of no use: those alone are unrolled.
-            if road == "cpu" or lengths == EVEN or CELLS[name].states == 1:
+            if backend == "cpu" or lengths == EVEN or CELLS[name].states == 1:
                 layer(*batch(lengths), some_state(layer, len(lengths)))
 
 
@@ -209,10 +209,12 @@ def outputs_and_gradients(layer, x, lengths, state=None):
 @WAYS
 @BOTH_LENGTHS
 @OTHER_ROADS
-def test_every_road_gives_the_same_numbers_states_and_gradients(name, road, lengths, bidirectional):
+def test_every_road_gives_the_same_numbers_states_and_gradients(
+    name, backend, lengths, bidirectional
+):
     for with_state in (False, True):
         results = []
-        for each in ("unroll", road):
+        for each in ("unroll", backend):
             layer = make_layer(name, bidirectional, each)
             state = some_state(layer, len(lengths)) if with_state else None
             results.append(outputs_and_gradients(layer, *batch(lengths), state))
@@ -220,10 +222,10 @@ def test_every_road_gives_the_same_numbers_states_and_gradients(name, road, leng
 
 
 @EACH_ROAD
-def test_gradients_are_finite_over_400_steps(name, road):
+def test_gradients_are_finite_over_400_steps(name, backend):
     torch.manual_seed(0)
     layer = RecurrentLayer(CELLS[name], 8, 16, bidirectional=True)
-    layer.road = road
+    layer.backend = backend
     x = (3 * torch.randn(2, 400, 8)).requires_grad_()
     y, _ = layer(x, torch.tensor([400, 350]))
     y[0, -1, :16].sum().backward()  # the last output alone: its gradient goes all the way back
@@ -239,8 +241,8 @@ def test_gradients_are_finite_over_400_steps(name, road):
 @WAYS
 @EACH_ROAD
 @torch.no_grad()
-def test_a_row_alone_equals_itself_in_a_padded_batch(name, road, bidirectional):
-    layer = make_layer(name, bidirectional, road)
+def test_a_row_alone_equals_itself_in_a_padded_batch(name, backend, bidirectional):
+    layer = make_layer(name, bidirectional, backend)
     x, lengths = batch(RAGGED, garbage=1e4)
     together, _ = layer(x, lengths)
     assert torch.equal(together, layer(*batch(RAGGED, garbage=0))[0])
@@ -253,11 +255,11 @@ def test_a_row_alone_equals_itself_in_a_padded_batch(name, road, bidirectional):
 @WAYS
 @pytest.mark.parametrize("training", [False, True], ids=["in use", "in training"])
 @EACH_ROAD
-def test_no_gradient_reaches_padding_or_comes_from_it(name, road, training, bidirectional):
+def test_no_gradient_reaches_padding_or_comes_from_it(name, backend, training, bidirectional):
     """Also Li-GRU's, whose training statistics are of the valid frames."""
     results = []
     for garbage in (0.0, 1e3):
-        layer = make_layer(name, bidirectional, road).train(training)
+        layer = make_layer(name, bidirectional, backend).train(training)
         results.append(outputs_and_gradients(layer, *batch(RAGGED, garbage)))
         _, (of_x, *_) = results[-1]
         for row, length in enumerate(RAGGED):
@@ -270,8 +272,8 @@ def test_no_gradient_reaches_padding_or_comes_from_it(name, road, training, bidi
 @pytest.mark.parametrize("sizes", [[1] * 8, [1, 2, 5], [3, 3, 2]], ids=str)
 @EACH_ROAD
 @torch.no_grad()
-def test_chunk_by_chunk_equals_one_call(name, road, sizes):
-    layer = make_layer(name, False, road)
+def test_chunk_by_chunk_equals_one_call(name, backend, sizes):
+    layer = make_layer(name, False, backend)
     x, lengths = batch(RAGGED)
     state = some_state(layer, len(x))
     whole, final = layer(x, lengths, state)
@@ -286,8 +288,8 @@ def test_chunk_by_chunk_equals_one_call(name, road, sizes):
 
 @pytest.mark.parametrize("frames", [0, 3])
 @EACH_ROAD
-def test_empty_rows_alone_leave_the_state_as_it_was(name, road, frames):
-    layer = make_layer(name, True, road)
+def test_empty_rows_alone_leave_the_state_as_it_was(name, backend, frames):
+    layer = make_layer(name, True, backend)
     state = some_state(layer, 2)
     x, lengths = torch.ones(2, frames, INPUT, dtype=torch.float64), torch.tensor([0, 0])
     y, final = layer(x, lengths, state)
@@ -369,12 +371,12 @@ def test_trains_and_is_saved_whole(name, tmp_path):
     """A tiny recogniser learns six utterances, and scores the same from its file."""
     torch.manual_seed(0)
     recipe = ModelRecipe(
-        cell=name, layers=1, width=24, subsampling="stack", layer_norm=False, dropout=0.0
+        cell=name, layers=1, hidden_size=24, subsampling="stack", layer_norm=False, dropout=0.0
     )
     features = FeatureRecipe()
-    blueprint = Blueprint(text=TextRecipe(), features=features, model=recipe)
-    bundle = new_bundle(blueprint, Vocabulary(("<blank>", "a", "b", "c")), {})
-    model = bundle.model
+    config = ModelConfig(text=TextRecipe(), features=features, model=recipe)
+    checkpoint = new_checkpoint(config, Vocabulary(("<blank>", "a", "b", "c")), {})
+    model = checkpoint.model
     x, lengths = torch.randn(6, 30, model.feature_size), torch.tensor([30, 28, 26, 24, 22, 20])
     targets, target_lengths = torch.randint(1, 4, (6, 4)), torch.full((6,), 4)
     optimiser = torch.optim.Adam(model.parameters(), lr=0.02)
@@ -387,7 +389,7 @@ def test_trains_and_is_saved_whole(name, tmp_path):
     assert losses[-1] < 0.1 * losses[0]
     model.eval()
     assert ctc_loss(model, x, lengths, targets, target_lengths) < 0.5 * losses[0]
-    save_model(tmp_path / "model.safetensors", bundle)
+    save_model(tmp_path / "model.safetensors", checkpoint)
     loaded = load_model(tmp_path / "model.safetensors").model.eval()
     with torch.inference_mode():
         torch.testing.assert_close(loaded(x, lengths)[0], model(x, lengths)[0])

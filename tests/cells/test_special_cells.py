@@ -46,13 +46,13 @@ def test_scan_stays_exact_over_long_sequences():
 
 
 @pytest.mark.parametrize(
-    ("name", "road", "biases"),  # a candidate of zero, and gates that keep σ(7) of the memory
+    ("name", "backend", "biases"),  # a candidate of zero, and gates that keep σ(7) of the memory
     [("mingru", "fused", (-7, -30)), ("minlstm", "fused", (20, -7, -30)),
      ("ligru", "unroll", (7, -30))],
 )  # fmt: skip
-def test_gates_near_one_forget_under_autocast(name, road, biases):
+def test_gates_near_one_forget_under_autocast(name, backend, biases):
     """σ(7) = 0.9991 is 1 in bfloat16."""
-    layer = make_layer(name, False, road).float().eval()
+    layer = make_layer(name, False, backend).float().eval()
     for parameter in layer.parameters():
         parameter.data.zero_()
     cell = layer.directions[0]

@@ -9,7 +9,8 @@ import pytest
 from asking import MEANS, Asked
 from tones import tone_recipe
 
-from speechgru.cells import RecurrentLayer, cpu
+from speechgru import kernels
+from speechgru.cells import RecurrentLayer
 from speechgru.compare import Question, ask, compare
 from speechgru.recipe import Recipe
 
@@ -21,10 +22,10 @@ def library_road() -> Iterator[None]:
     What cpu found out about this machine is kept for a whole process, so it is forgotten before,
     lest the switch do nothing, and after, lest other rooms' tests miss the kernels.
     """
-    kept = (cpu.unavailable, cpu.lacking)
+    kept = (kernels.unavailable, kernels.unsupported_reason)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(RecurrentLayer, "road", "fused")
+            patch.setattr(RecurrentLayer, "backend", "fused")
             patch.setenv("SPEECHGRU_CPU_KERNELS", "0")
             for answer in kept:
                 answer.cache_clear()

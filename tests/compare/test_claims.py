@@ -169,8 +169,8 @@ def test_a_verdict_by_single_trainings_says_so(runs, told):
 
 def cost(seconds: float, share: float = 1.0, device: str = "CPU") -> Values:
     rtf = seconds / 1000
-    road = {"seconds_per_epoch": seconds, "rtf_1_thread": rtf, "rtf_2_threads": rtf}
-    roads = {"cpu": road, "unroll": road}
+    backend = {"seconds_per_epoch": seconds, "rtf_1_thread": rtf, "rtf_2_threads": rtf}
+    roads = {"cpu": backend, "unroll": backend}
     return {"roads": roads, "fastest": "cpu", "share": share, "device": device}
 
 

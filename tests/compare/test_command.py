@@ -36,14 +36,14 @@ def carried_out(
 
 def test_every_option_reaches_the_question_or_the_means(speechgru, carried_out, recipe):
     said = speechgru(
-        "compare", recipe, "model.width=16", "training.epochs=2", "--cells", "gru,lstm",
+        "compare", recipe, "model.hidden_size=16", "training.epochs=2", "--cells", "gru,lstm",
         "--vary", "features.kind=logmel,mfcc", "--seeds", 3, "--test", "data/test.jsonl",
         "--folds", "speaker", "--match", "params", "--tune", "lr=0.003,0.001", "--jobs", 2,
         "--threads", 3, "--no-cost", "--device", "cpu", "--out", "some/where",
     )  # fmt: skip
     assert said.status == 0
     ((question, folder, means),) = carried_out
-    assert (question.recipe.model.width, question.recipe.training.epochs) == (16, 2)
+    assert (question.recipe.model.hidden_size, question.recipe.training.epochs) == (16, 2)
     assert question.key == "features.kind"  # --vary goes before --cells
     assert [v.recipe.features.kind for v in question.variants] == ["logmel", "mfcc"]
     assert (question.seeds, question.test, question.by_speaker) == (3, "data/test.jsonl", True)

@@ -15,7 +15,7 @@ from speechgru.compare.grid import choose_rate
 from speechgru.compare.plan import make_plan, read_plan
 from speechgru.compare.question import with_value
 from speechgru.errors import AudioError, SpeechgruError
-from speechgru.files import alone_in
+from speechgru.files import exclusive_lock
 from speechgru.manifest import read_manifest
 from speechgru.recipe import Recipe
 
@@ -202,7 +202,10 @@ def test_two_grids_in_one_folder_are_refused(
     asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("speechgru.files.LOCK_PATIENCE", 0)
-    with alone_in(tmp_path, "another"), pytest.raises(SpeechgruError, match="speechgru compare"):
+    with (
+        exclusive_lock(tmp_path, "another"),
+        pytest.raises(SpeechgruError, match="speechgru compare"),
+    ):
         compare(asked(), tmp_path, MEANS)
 
 

@@ -24,7 +24,7 @@ COUNTS = {"train": 24, "dev": 6, "test": 8}
 TINY = {
     "features": {"sample_rate": 8000, "mels": 16},
     "augment": {"speed": [0.9, 1.0, 1.1], "time_masks": 1},
-    "model": {"layers": 1, "width": 8, "subsampling": "stack", "factor": 4},
+    "model": {"layers": 1, "hidden_size": 8, "subsampling": "stack", "factor": 4},
     "training": {"epochs": 3, "batch_seconds": 12, "average": 2},
 }
 

@@ -7,7 +7,7 @@ import pytest
 
 from speechgru.compare.lengths import by_length
 from speechgru.compare.systems import System
-from speechgru.significance import holm
+from speechgru.scoring.significance import holm
 
 SECONDS = [5.0, 1.0, 3.0, 2.0, 6.0, 4.0]  # thirds: the 2nd and 4th; the 3rd and 6th; 1st and 5th
 WORDS = [4, 2, 5, 1, 6, 3]  # of the thirds: 3, 8, 10

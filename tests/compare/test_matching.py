@@ -20,7 +20,7 @@ from speechgru.errors import RecipeError
 from speechgru.model import RecurrentCTC
 from speechgru.recipe import Recipe, make_recipe
 
-REFERENCE = make_recipe({"model": {"cell": "gru", "layers": 2, "width": 128}})
+REFERENCE = make_recipe({"model": {"cell": "gru", "layers": 2, "hidden_size": 128}})
 TOKENS = 28
 
 
@@ -51,14 +51,14 @@ def test_equal_width_changes_nothing():
 
 
 def test_a_width_too_coarse_is_told(caplog):
-    small = make_recipe({"model": {"cell": "gru", "layers": 2, "width": 6}})
+    small = make_recipe({"model": {"cell": "gru", "layers": 2, "hidden_size": 6}})
     size = solve("params", small, with_value(small, "model.cell", "rnn"), TOKENS, TOKENS)
     assert abs(size.ratio - 1) > 0.01
     assert not size.within
     assert f"width {size.width} is the nearest to an equal number of params" in caplog.text
 
 
-SMALL = make_recipe({"model": {"cell": "gru", "layers": 1, "width": 64, "factor": 4}})
+SMALL = make_recipe({"model": {"cell": "gru", "layers": 1, "hidden_size": 64, "factor": 4}})
 WORK = {"time": "_inference", "train-time": "_training_step"}
 
 
@@ -81,7 +81,7 @@ def test_matching_by_time_solves_a_cost_that_is_known(
 ):
     def work(recipe: Recipe, vocabulary: int) -> Callable[[], int]:
         assert vocabulary == (TOKENS if recipe.model.cell == "gru" else TOKENS + 1)
-        return lambda: recipe.model.width
+        return lambda: recipe.model.hidden_size
 
     for name in WORK.values():
         monkeypatch.setattr(matching, name, None)  # what is not asked for is not called

@@ -43,7 +43,7 @@ def test_every_variant_has_the_same_grid_of_learning_rates():
         ({"cells": "gru"}, "two different"),
         ({"cells": "gru,gru"}, "two different"),
         ({"match": "size"}, "params, macs"),
-        ({"vary": "model.width=8,16", "match": "params"}, "leave one out"),
+        ({"vary": "model.hidden_size=8,16", "match": "params"}, "leave one out"),
         ({"vary": "training.seed=1,2"}, "--seeds"),
         ({"vary": "training.learning_rate=0.1,0.2", "tune": "lr"}, "leave one out"),
         ({"vary": "data.train=[a],[b]", "folds": "speaker"}, "leave one out"),

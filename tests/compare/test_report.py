@@ -108,12 +108,12 @@ def test_costs_and_probes_enter_the_report(finished: Path, tmp_path: Path):
 
     out = tmp_path / "out"
     shutil.copytree(finished, out)
-    road = {"rtf_1_thread": 0.01, "rtf_2_threads": 0.006, "seconds_per_epoch": 2.0}
+    backend = {"rtf_1_thread": 0.01, "rtf_2_threads": 0.006, "seconds_per_epoch": 2.0}
     one = {
         "device": "CPU",
         "share": 0.99,
         "bytes": 1000,
-        "roads": {"cpu": road, "unroll": road},
+        "roads": {"cpu": backend, "unroll": backend},
         "fastest": "cpu",
         "training_bytes": 5_000_000,
         "precisions": {},

@@ -185,7 +185,7 @@ def test_a_grid_that_is_not_finished_says_so(finished: Path, tmp_path: Path):
         ("model.layers", "recurrent layer"),
         ("training.epochs", "the best one by dev WER"),
         ("training.learning_rate", "learning rate 0."),
-        ("model.width", "equal width"),
+        ("model.hidden_size", "equal width"),
     ],
 )
 def test_terms_say_nothing_of_the_setting_that_differs(results, vary, unsaid):

@@ -13,7 +13,7 @@ VOICES = ("espeak-us-plain", "espeak-us-m6", "espeak-us-alex", "espeak-us-m7")
 # The demo's recipe, smaller; 8 kHz, so that a telephone's file is heard as well as another.
 TRAIN = (
     "train", "recipes/digits", "data.train=[data/few/train.jsonl]", "data.dev=data/few/dev.jsonl",
-    "features.sample_rate=8000", "features.mels=32", "model.width=64", "augment.time_masks=0",
+    "features.sample_rate=8000", "features.mels=32", "model.hidden_size=64", "augment.time_masks=0",
     "augment.frequency_masks=0", "training.batch_seconds=12", "training.learning_rate=0.008",
     "training.epochs=16", "training.evaluate_every=8", "--device", "cpu", "--threads", "1",
 )  # fmt: skip

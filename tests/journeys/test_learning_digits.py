@@ -103,6 +103,6 @@ def test_the_model_describes_itself(at_desk, speechgru):
     assert said.status == 0
     for part in ("2 × 64 two-way gru", "8000 Hz", "' efghinorstuvwxz'", "dev_wer", "parameters"):
         assert part in said.out
-    model = Recognizer.load("runs/few", "cpu").bundle.model
+    model = Recognizer.load("runs/few", "cpu").checkpoint.model
     count = sum(int(np.prod(p.shape)) for p in model.parameters())
     assert f"{count:,} " in said.out

@@ -50,7 +50,7 @@ def test_who_is_kept_can_be_aligned_at_any_speed(tmp_path, speed, subsampling, f
     write_manifest(tmp_path / "dev.jsonl", listed[:1])
     recipe = quick(
         tmp_path,
-        model={"subsampling": subsampling, "factor": factor, "width": 2, "layers": 1},
+        model={"subsampling": subsampling, "factor": factor, "hidden_size": 2, "layers": 1},
         augment={"speed": speed, "frequency_masks": 0, "time_masks": 0},
     )
     trainer = make_trainer(recipe, tmp_path / "run")
@@ -79,7 +79,7 @@ def test_who_can_be_aligned_is_judged_by_what_the_file_holds(few, tmp_path, clai
     full = Utterance(tmp_path / "full.wav", claimed, ("am" * needs)[:needs], "full")
     write_manifest(tmp_path / "train.jsonl", [*read_manifest(few / "train.jsonl"), full])
     data = read_training_data(recipe)
-    assert data.left_out == ({} if kept else {TOO_SHORT: ["full"]})
+    assert data.excluded == ({} if kept else {TOO_SHORT: ["full"]})
     assert ("full" in {utterance.id for utterance in data.train}) == kept
 
 
@@ -105,7 +105,7 @@ def test_who_cannot_take_part_is_counted_and_named(few, tmp_path, caplog, change
     recipe = quick(few, data={"train": [str(manifest)]})
     with caplog.at_level(logging.WARNING, "speechgru"):
         data = read_training_data(recipe)
-    ((found, ids),) = data.left_out.items()
+    ((found, ids),) = data.excluded.items()
     assert found.startswith(reason)
     assert len(ids) == 2
     assert len(data.train) == len(data.tokens) == 10
@@ -155,7 +155,7 @@ def test_every_sound_is_told_with_its_own_fault(few, tmp_path):
     utterances[2] = spoil(utterances[2], "beyond the end", tmp_path)
     write_manifest(tmp_path / "train.jsonl", utterances)
     recipe = quick(few, data={"train": [str(tmp_path / "train.jsonl")]})
-    first, second = read_training_data(recipe).left_out["whose sound cannot be read"]
+    first, second = read_training_data(recipe).excluded["whose sound cannot be read"]
     assert first.startswith("bad (")
     assert "bad.wav: no such file" in first
     assert "002@0.1 (" in second
@@ -169,7 +169,7 @@ def test_a_file_of_many_utterances_is_looked_at_once(few, tmp_path, monkeypatch)
         looked_at.append(path)
         return audio_info(path)
 
-    monkeypatch.setattr("speechgru.audio.audio_info", counted)
+    monkeypatch.setattr("speechgru.audio.loading.audio_info", counted)
     first = read_manifest(few / "train.jsonl")[0]
     parts = [replace(first, offset=n / 1000, duration=0.2, text="a") for n in range(100)]
     write_manifest(tmp_path / "train.jsonl", parts)
@@ -185,7 +185,7 @@ def test_all_that_are_left_out_are_named_in_the_run_s_folder(few, tmp_path):
     write_manifest(tmp_path / "train.jsonl", [*changed, *utterances[8:]])
     recipe = quick(few, data={"train": [str(tmp_path / "train.jsonl")]})
     train(recipe, tmp_path / "run", "cpu")
-    named = json.loads((tmp_path / "run" / "left_out.json").read_text(encoding="utf-8"))
+    named = json.loads((tmp_path / "run" / "excluded.json").read_text(encoding="utf-8"))
     assert named["without text"] == [f"{number:03}" for number in range(7)]
     (why,) = named.keys() - {"without text"}
     assert why.startswith("too short for its text")

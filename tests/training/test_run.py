@@ -31,7 +31,7 @@ from speechgru.manifest import read_manifest, write_manifest
 from speechgru.recipe import Recipe
 from speechgru.training import Progress, Result, train
 from speechgru.training.loop import stop_request
-from speechgru.training.run import Position, Run
+from speechgru.training.run import Run, TrainingState
 
 # Stopping and going on --------------------------------------------------------------------------
 
@@ -383,7 +383,7 @@ def test_tensorboard_shows_each_epoch_once_after_a_kill(few, tmp_path, monkeypat
     """At the second epoch's commit: its points come again, or are there already."""
     recipe, folder, save = long_recipe(few), tmp_path / "run", Run.save_state
 
-    def save_and_die(run: Run, position: Position, tensors: dict[str, Tensor]) -> None:
+    def save_and_die(run: Run, position: TrainingState, tensors: dict[str, Tensor]) -> None:
         if committed or position.epoch < 2:
             save(run, position, tensors)
         if position.epoch == 2:

@@ -16,7 +16,7 @@ from speechgru.checkpoint import load_model, read_tensors
 from speechgru.recipe import Recipe
 from speechgru.training import Progress, read_training_data, train
 from speechgru.training.loop import Trainer
-from speechgru.training.run import STATE_FORMAT, Position, Run
+from speechgru.training.run import STATE_FORMAT, Run, TrainingState
 
 CPU = torch.device("cpu")
 TOTAL = 12  # optimiser steps of long_recipe, four an epoch; test_run.py checks it
@@ -26,7 +26,7 @@ AUGMENT = {"speed": [0.9, 1.0, 1.1], "frequency_warp": 0.1, "frequency_masks": 1
 def quick(folder: Path, **sections: dict[str, object]) -> Recipe:
     """A model too small to read, two epochs of about four batches, with everything random on."""
     values: dict[str, dict[str, object]] = {
-        "model": {"width": 6, "layers": 2, "dropout": 0.2, "conv_channels": 2},
+        "model": {"hidden_size": 6, "layers": 2, "dropout": 0.2, "conv_channels": 2},
         "augment": dict(AUGMENT),
         "training": {"epochs": 2, "batch_seconds": 1.5, "learning_rate": 0.01},
     }
@@ -36,7 +36,9 @@ def quick(folder: Path, **sections: dict[str, object]) -> Recipe:
 
 
 def make_trainer(recipe: Recipe, folder: Path) -> Trainer:
-    return Trainer(recipe, read_training_data(recipe), Run(folder), CPU, Position(), lambda _: None)
+    return Trainer(
+        recipe, read_training_data(recipe), Run(folder), CPU, TrainingState(), lambda _: None
+    )
 
 
 def tensors_of(file: Path, kind: str) -> dict[str, Tensor]:
@@ -56,7 +58,7 @@ def metrics(folder: Path) -> list[dict[str, object]]:
     return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
 
 
-def untimed(position: Position) -> Position:
+def untimed(position: TrainingState) -> TrainingState:
     return replace(position, seconds=0, scoring_seconds=0, elapsed=0)
 
 

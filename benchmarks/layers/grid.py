@@ -1,0 +1,72 @@
+"""Which cases are measured."""
+
+from dataclasses import dataclass, replace
+
+from benchmarks.layers.case import KINDS, Case, Kind
+from speechgru.errors import SpeechgruError
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Which cases; a medium recogniser's sizes unless told otherwise."""
+
+    hidden: tuple[int, ...] = (128, 256, 512)
+    batch: tuple[int, ...] = (1, 4, 16, 32)  # of forward passes
+    directions: tuple[int, ...] = (1, 2)  # of forward passes and training steps
+    kinds: tuple[Kind, ...] = KINDS
+    inputs: int = 80
+    alone: int = 1000  # frames of a single row: an utterance of 10 s
+    together: int = 200  # frames of each of several rows
+    chunk: int = 16  # frames
+    train: int = 16  # rows of a training step
+    rounds: int = 7
+
+    def cases(self) -> list[Case]:
+        found = []
+        for hidden in self.hidden:
+            found.append(Case("chunk", hidden, 1, self.chunk, 1, inputs=self.inputs))
+            for directions in self.directions:
+                for batch in self.batch:
+                    frames = self.alone if batch == 1 else self.together
+                    found.append(
+                        Case("forward", hidden, batch, frames, directions, inputs=self.inputs)
+                    )
+                found.append(
+                    Case("training", hidden, self.train, self.together, directions,
+                         inputs=self.inputs)
+                )  # fmt: skip
+        return [case for case in found if case.kind in self.kinds]
+
+
+QUICK = Grid(hidden=(256,), batch=(1, 16), directions=(2,))
+
+
+def choose(quick: bool, hidden: str, batch: str, directions: str, cases: str) -> Grid:
+    """The grid that options describe; an empty one leaves the whole. Raises SpeechgruError."""
+    grid = QUICK if quick else Grid()
+    if hidden:
+        grid = replace(grid, hidden=_numbers("--hidden", hidden, 4096))
+    if batch:
+        grid = replace(grid, batch=_numbers("--batch", batch, 1024))
+    if directions:
+        grid = replace(grid, directions=_numbers("--directions", directions, 2))
+    if cases:
+        asked = [name.strip() for name in cases.split(",")]
+        for name in asked:
+            if name not in KINDS:
+                raise SpeechgruError(f"--cases {name!r:.40}: there are {', '.join(KINDS)}")
+        grid = replace(grid, kinds=tuple(kind for kind in KINDS if kind in asked))
+    return grid
+
+
+def _numbers(option: str, text: str, most: int) -> tuple[int, ...]:
+    """ "128,256" → (128, 256)"""
+    try:
+        found = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        found = ()
+    if not found or not all(1 <= number <= most for number in found):
+        raise SpeechgruError(
+            f"{option} {text!r:.40}: expected numbers from 1 to {most} separated by commas"
+        )
+    return found

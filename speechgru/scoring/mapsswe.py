@@ -1,0 +1,185 @@
+"""Two systems' transcripts of one reference: NIST's matched pairs test beside the bootstrap.
+
+The two answer different questions. MAPSSWE takes two trained models as they are and asks about
+other speech like this; the bootstrap (`significance`) takes the models, too, for a sample.
+"""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jiwer
+import numpy as np
+from numpy.typing import NDArray
+
+from speechgru.errors import ScoringError
+from speechgru.files import printable
+from speechgru.scoring.significance import LEVEL, Comparison, crossed_bootstrap, t_tails
+from speechgru.scoring.trn import read_matched, tidy
+
+FEW = 50  # segments; fewer are too few for the normal law
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedPairs:
+    """The matched pairs sentence segment word error test (`mapsswe`) of A against B."""
+
+    segments: int
+    mean: float  # of errors of A less errors of B, a segment
+    deviation: float  # standard deviation of the same
+    z: float
+    p: float  # two-sided
+
+    @property
+    def verdict(self) -> str:
+        """Of A: "better", "worse" or "no difference shown"."""
+        return "no difference shown" if self.p >= LEVEL else "better" if self.z < 0 else "worse"
+
+
+def mapsswe(
+    references: Sequence[str], hypotheses_a: Sequence[str], hypotheses_b: Sequence[str]
+) -> MatchedPairs:
+    """NIST's matched pairs sentence segment word error test, for one trained model a side.
+
+    Errors cluster, so words are not independent and utterances are few. Segments lie between: a
+    stretch with errors of either system, bounded by two words that both got right, or by the end
+    of the utterance. z = mean / (deviation / √segments) of the difference in errors a segment, over
+    the segments with errors (Gillick & Cox 1989, ICASSP, "Some statistical issues in the
+    comparison of speech recognition algorithms"; two words and the rest as in NIST SCTK's
+    sc_stats). The normal law wants some 50 segments; fewer are too few to rely on.
+
+    Where every segment differs by the same amount the deviation is 0, and sc_stats prints z = 0
+    even if one system won them all. Here z = sum / √(sum of squares), ±√segments: what z tends to
+    as segments without errors are added.
+
+    Args: three lists of texts, (utterances,) each.
+    """
+    texts = [[tidy(text) for text in side] for side in (references, hypotheses_a, hypotheses_b)]
+    return _test(_faults(texts[0], texts[1]), _faults(texts[0], texts[2]))
+
+
+def segments(faults_a: Sequence[int], faults_b: Sequence[int]) -> list[tuple[int, int]]:
+    """Errors of A and of B in every segment of one utterance.
+
+    Args:
+        faults_a, faults_b: errors place by place along n reference words, (2n + 1,): even places
+            are the gaps before, between and after words (insertions), odd places the words (1 when
+            substituted or deleted).
+    """
+    found: list[tuple[int, int]] = []
+    open_a = open_b = right = 0  # errors of the open segment; words both got right since the last
+    for place, (a, b) in enumerate(zip(faults_a, faults_b, strict=True)):
+        if a or b:
+            open_a, open_b, right = open_a + a, open_b + b, 0
+        elif place % 2:
+            right += 1
+            if right == 2 and (open_a or open_b):
+                found.append((open_a, open_b))
+                open_a = open_b = 0
+    return [*found, (open_a, open_b)] if open_a or open_b else found
+
+
+@dataclass(frozen=True, slots=True)
+class PairReport:
+    """Two systems' transcripts of one reference, compared in both ways."""
+
+    names: tuple[tuple[str, ...], tuple[str, ...]]  # files of A and of B, one a trained model
+    utterances: int
+    words: int
+    bootstrap: Comparison
+    matched_pairs: tuple[MatchedPairs, ...]  # of A's and B's first files, second files, …
+
+    @property
+    def unmatched(self) -> list[str]:
+        """Files of the system that has more of them, with which none of the other is paired."""
+        return [file for names in self.names for file in names[len(self.matched_pairs) :]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Every figure as plain JSON values."""
+        return {
+            "a": list(self.names[0]),
+            "b": list(self.names[1]),
+            "utterances": self.utterances,
+            "words": self.words,
+            "bootstrap": self.bootstrap.to_json(),
+            "mapsswe": [asdict(test) | {"verdict": test.verdict} for test in self.matched_pairs],
+        }
+
+
+def compare_files(
+    reference: str | Path,
+    hypothesis_a: str | Path,
+    hypothesis_b: str | Path,
+    margin: float | None = None,
+) -> PairReport:
+    """Compare any two systems' trn or plain text files: bootstrap over utterances, and MAPSSWE.
+
+    Args:
+        hypothesis_a, hypothesis_b: a file, or the files of a system's seeds separated by commas.
+        margin: the difference in WER too small to matter; a tenth of the mean WER if None.
+
+    Raises:
+        ScoringError: a file cannot be read, the files hold different ids, or too little to compare.
+    """
+    if margin is not None and not 0 < margin < 1:
+        raise ScoringError(
+            f"a margin of {100 * margin:g} points of WER: expected one above 0 and below 100"
+        )
+    files = [_files(hypothesis_a), _files(hypothesis_b)]
+    _, (references, *texts) = read_matched(reference, *files[0], *files[1])
+    faults = [_faults(references, each) for each in texts]
+    faults_a, faults_b = faults[: len(files[0])], faults[len(files[0]) :]
+    words = np.array([len(text.split()) for text in references])
+    return PairReport(
+        names=(tuple(map(printable, files[0])), tuple(map(printable, files[1]))),
+        utterances=len(references),
+        words=int(words.sum()),
+        bootstrap=crossed_bootstrap(_errors(faults_a), _errors(faults_b), words, margin=margin),
+        matched_pairs=tuple(_test(a, b) for a, b in zip(faults_a, faults_b, strict=False)),
+    )
+
+
+def _files(names: str | Path) -> list[Path]:
+    """A file, whatever is in its name, or several separated by commas."""
+    if isinstance(names, Path) or os.path.exists(names):
+        return [Path(names)]
+    return [Path(name) for name in names.split(",") if name]
+
+
+Faults = list[list[int]]  # (utterances,) of (2 × words + 1,)
+
+
+def _test(faults_a: Faults, faults_b: Faults) -> MatchedPairs:
+    pairs = [pair for a, b in zip(faults_a, faults_b, strict=True) for pair in segments(a, b)]
+    differences = np.array([a - b for a, b in pairs], dtype=np.float64)
+    n, total = len(differences), float(differences.sum())
+    deviation = float(differences.std(ddof=1)) if n > 1 else 0.0
+    if deviation > 0:
+        z = total / n / (deviation / math.sqrt(n))
+    else:
+        z = total / math.sqrt(float((differences**2).sum())) if total else 0.0
+    return MatchedPairs(n, total / n if n else 0.0, deviation, z, t_tails(z, math.inf))
+
+
+def _errors(models: Sequence[Faults]) -> NDArray[np.int64]:
+    """Errors of every model and utterance, (models, utterances)."""
+    return np.array([[sum(faults) for faults in model] for model in models], dtype=np.int64)
+
+
+def _faults(references: Sequence[str], hypotheses: Sequence[str]) -> Faults:
+    """Errors along each reference, gap, word, gap, …, gap: (2 × words + 1,) an utterance."""
+    output = jiwer.process_words(list(references), list(hypotheses))
+    utterances = []
+    for words, chunks in zip(output.references, output.alignments, strict=True):
+        faults = [0] * (2 * len(words) + 1)
+        for chunk in chunks:
+            if chunk.type == "insert":
+                faults[2 * chunk.ref_start_idx] += chunk.hyp_end_idx - chunk.hyp_start_idx
+            elif chunk.type != "equal":
+                for word in range(chunk.ref_start_idx, chunk.ref_end_idx):
+                    faults[2 * word + 1] = 1
+        utterances.append(faults)
+    return utterances

@@ -1,0 +1,85 @@
+"""A vocabulary of characters. The CTC blank is an explicit token, always number 0."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from speechgru.errors import CheckpointError, SpeechgruError
+
+BLANK = "<blank>"
+MAX_TOKENS = 100_000
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The characters a model writes. `tokens[0]` is the blank; a token's number is its place."""
+
+    tokens: tuple[str, ...]
+    _numbers: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    blank: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        numbers = {token: number for number, token in enumerate(self.tokens)}
+        object.__setattr__(self, "_numbers", numbers)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @classmethod
+    def from_texts(cls, texts: Iterable[str]) -> "Vocabulary":
+        """Every character that occurs, in code point order, after the blank."""
+        return cls((BLANK, *sorted({char for text in texts for char in text})))
+
+    def encode(self, text: str) -> list[int]:
+        """Token numbers of a text. Raises SpeechgruError when a character has none: ask
+        `unknown` first where that may happen."""
+        if missing := self.unknown(text):
+            raise SpeechgruError(
+                f"{text!r:.80}: the vocabulary has no {', '.join(map(repr, missing))}; it has "
+                f"{self}. Leave the utterance out, or train with text that holds these characters"
+            )
+        return [self._numbers[char] for char in text]
+
+    def unknown(self, text: str) -> Counter[str]:
+        """How often each character occurs that the vocabulary lacks."""
+        return Counter(char for char in text if char not in self._numbers)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token numbers; blanks are silent. Raises IndexError beyond the tokens."""
+        if len(ids) and min(ids) < 0:
+            raise IndexError(f"token {min(ids)} is below 0")
+        return "".join(self.tokens[i] for i in ids if i != self.blank)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "characters", "tokens": list(self.tokens)}
+
+    @classmethod
+    def from_json(cls, values: object) -> "Vocabulary":
+        """Raises CheckpointError when `values` is not what `to_json` gives."""
+        if not isinstance(values, dict) or values.get("kind") != "characters":
+            raise CheckpointError(
+                f"vocabulary: expected kind 'characters' and its tokens, found {values!r:.60}"
+            )
+        tokens = values.get("tokens")
+        if not isinstance(tokens, list) or not 1 <= len(tokens) <= MAX_TOKENS:
+            raise CheckpointError(
+                f"vocabulary: expected 1 to {MAX_TOKENS} tokens, found {tokens!r:.60}"
+            )
+        if tokens[0] != BLANK:
+            raise CheckpointError(f"vocabulary: token 0 must be {BLANK!r}, found {tokens[0]!r:.60}")
+        seen: set[str] = {BLANK}
+        for number, token in enumerate(tokens[1:], start=1):
+            one = isinstance(token, str) and len(token) == 1
+            if not one or unicodedata.category(token) in ("Cc", "Cs") or token in seen:
+                raise CheckpointError(
+                    f"vocabulary: token {number} must be one character, no control, that occurs "
+                    f"once; found {token!r:.60}"
+                )
+            seen.add(token)
+        return cls(tuple(tokens))
+
+    def __str__(self) -> str:
+        return f"{len(self) - 1} characters {''.join(self.tokens[1:])!r:.120}"

@@ -1,0 +1,42 @@
+"""Small untrained models as files, which the probes look into as if they were runs."""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from tones import RATE
+
+from speechgru.checkpoint import ModelConfig, new_checkpoint, save_model
+from speechgru.recipe import FeatureRecipe, ModelRecipe, TextRecipe
+from speechgru.text import Vocabulary
+
+
+def write_subject(
+    path: Path,
+    cell: str = "gru",
+    seed: int = 1,
+    two_way: bool = False,
+    layers: int = 1,
+    subsampling: Literal["stack", "conv"] = "stack",
+) -> Path:
+    """A model that has learnt nothing and always emits a letter, with the tones' features."""
+    config = ModelConfig(
+        text=TextRecipe(),
+        features=FeatureRecipe(sample_rate=RATE, mels=20, low_hz=100),
+        model=ModelRecipe(
+            cell=cell,
+            layers=layers,
+            hidden_size=8,
+            bidirectional=two_way,
+            factor=2,
+            dropout=0.0,
+            subsampling=subsampling,
+            layer_norm=subsampling == "conv",
+        ),
+    )
+    torch.manual_seed(100 + seed)
+    checkpoint = new_checkpoint(config, Vocabulary.from_texts(["am o"]), {"seed": seed})
+    checkpoint.model.head.bias.data[checkpoint.vocabulary.blank] = -10.0
+    checkpoint.model.head.weight.data *= 20.0  # so that its letters change from frame to frame
+    save_model(path, checkpoint)
+    return path

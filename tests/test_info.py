@@ -1,0 +1,159 @@
+"""What `info` says of a model, held against what the model does."""
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from speechgru.checkpoint import ModelConfig, new_checkpoint, save_model
+from speechgru.errors import SpeechgruError
+from speechgru.info import describe, look_ahead_ms
+from speechgru.model import parameter_count
+from speechgru.recipe import FeatureRecipe, ModelRecipe, TextRecipe
+from speechgru.text import Vocabulary
+
+
+def checkpoint(features: FeatureRecipe, model: ModelRecipe):
+    torch.manual_seed(1)
+    config = ModelConfig(text=TextRecipe(), features=features, model=model)
+    made = new_checkpoint(config, Vocabulary.from_texts(["ab"]), {"epoch": 3})
+    made.model.eval()
+    return made
+
+
+@pytest.mark.parametrize("deltas", [0, 1, 2])
+@pytest.mark.parametrize("factor", [1, 2, 3, 4])
+@pytest.mark.parametrize("subsampling", ["stack", "conv"])
+def test_the_look_ahead_is_what_a_changed_sample_shows(subsampling, factor, deltas):
+    """The last sample that can change a model frame, found by changing one after the other."""
+    features = FeatureRecipe(
+        sample_rate=8000, window_ms=32, hop_ms=10, mels=8, normalise="none", deltas=deltas
+    )
+    recipe = ModelRecipe(
+        layers=1, hidden_size=4, bidirectional=False, subsampling=subsampling, factor=factor
+    )
+    made = checkpoint(features, recipe)
+    wave = np.random.default_rng(0).standard_normal(8000).astype(np.float32)
+
+    def outputs(samples: np.ndarray) -> torch.Tensor:
+        frames = made.extract(samples)
+        with torch.inference_mode():
+            return made.model(frames[None], torch.tensor([len(frames)]))[0][0]
+
+    expected = outputs(wave)
+    frame = 5
+    begin = frame * factor * made.extract.hop
+    says = round(look_ahead_ms(made) * 8)  # samples
+
+    def matters(sample: int) -> bool:
+        changed = wave.copy()
+        changed[sample] += 30.0
+        return not torch.equal(outputs(changed)[frame], expected[frame])
+
+    # The window's own last samples weigh next to nothing: look a little inside, and well beyond.
+    assert matters(begin + says - 20)
+    assert not any(matters(sample) for sample in range(begin + says, begin + says + 200, 7))
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_frame_can_be_had_when_its_look_ahead_is_there_and_no_sooner(factor):
+    """25 ms at 16 kHz are 400 samples in the middle of 512, and the frame waits for them all."""
+    features = FeatureRecipe(sample_rate=16000, window_ms=25, hop_ms=10, normalise="none")
+    recipe = ModelRecipe(
+        layers=1, hidden_size=4, bidirectional=False, subsampling="stack", factor=factor
+    )
+    made = checkpoint(features, recipe)
+    frame = 5
+    end = frame * factor * 160 + round(look_ahead_ms(made) * 16)
+    wave = np.random.default_rng(0).standard_normal(end).astype(np.float32)
+    assert len(made.extract(wave)) == (frame + 1) * factor
+    assert len(made.extract(wave[:-1])) == (frame + 1) * factor - 1
+
+
+@pytest.mark.parametrize(
+    ("model", "features", "expected"),
+    [
+        ({"bidirectional": True}, {}, "the whole utterance (two-way"),
+        ({"bidirectional": False}, {}, "the whole utterance (features"),
+        ({"bidirectional": False, "factor": 2, "subsampling": "stack"}, {"normalise": "global"},
+         "42 ms"),
+        ({"bidirectional": False, "factor": 1, "subsampling": "stack"},
+         {"normalise": "global", "window_ms": 25, "hop_ms": 10, "sample_rate": 16000}, "32 ms"),
+    ],
+)  # fmt: skip
+def test_latency_in_words(tmp_path, model, features, expected):
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump({"model": model, "features": features}))
+    assert describe(str(file))["latency"].startswith(expected)
+
+
+# One GRU layer of 500 units, one way, on eight mel bands; a hundred frames a second, halved; a
+# head of three outputs. Normalised before the layer and after it.
+COUNTED = {
+    "stack": (
+        # layer 3·500·(16 + 500 + 2), norms 2·16 + 2·500, head 3·500 + 3
+        "779,535 (3.1 MB as float32)",
+        # 50 times a second: layer 3·500·(16 + 500), head 3·500
+        "38.8 million multiply-accumulates a second of audio",
+    ),
+    "conv": (
+        # 30 maps of 3 × 3: 30·(9 + 1) + 30·(30·9 + 1); layer 3·500·(60 + 502), norms 120 + 1000
+        "854,053 (3.4 MB as float32)",
+        # 50 times a second: 4 bands · 30·9 + 2 bands · 30·30·9, layer 3·500·560, head 3·500
+        "42.9 million multiply-accumulates a second of audio",
+    ),
+}
+
+
+@pytest.mark.parametrize("subsampling", COUNTED)
+def test_size_and_work_are_those_counted_by_hand(tmp_path, subsampling):
+    recipe = ModelRecipe(
+        cell="gru", layers=1, hidden_size=500, bidirectional=False,
+        subsampling=subsampling, factor=2, conv_channels=30,
+    )  # fmt: skip
+    save_model(tmp_path / "model.safetensors", checkpoint(FeatureRecipe(mels=8), recipe))
+    rows = describe(str(tmp_path))
+    assert (rows["parameters"], rows["work"]) == COUNTED[subsampling]
+
+
+@pytest.mark.parametrize(
+    ("sample_rate", "factor", "expected"),
+    [
+        (16000, 4, "25.0 model frames a second (40 ms each)"),
+        # a hop of 10 ms is 110 samples, rounded from 110.25: 11025 / 110 frames a second
+        (11025, 1, "100.2 model frames a second (9.97732 ms each)"),
+        (11025, 3, "33.4 model frames a second (29.932 ms each)"),
+    ],
+)
+def test_the_frame_rate_is_that_of_whole_samples(tmp_path, sample_rate, factor, expected):
+    (tmp_path / "recipe.yaml").write_text("model: {layers: 1}")
+    overrides = [f"features.sample_rate={sample_rate}", f"model.factor={factor}"]
+    assert describe(str(tmp_path), overrides)["frame rate"] == expected
+
+
+def test_figures_of_a_run_are_those_of_its_model(tmp_path):
+    made = checkpoint(FeatureRecipe(), ModelRecipe(hidden_size=16))
+    save_model(tmp_path / "model.safetensors", made)
+    for source in (tmp_path, tmp_path / "model.safetensors"):
+        rows = describe(str(source))
+        assert f"{parameter_count(made.model):,} " in rows["parameters"]
+        assert "2 characters" in rows["vocabulary"]
+        assert rows["trained"] == "epoch 3"
+
+
+def test_a_recipe_is_described_with_its_overrides(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("model: {hidden_size: 32}")
+    rows = describe(str(tmp_path), ["model.cell=lstm", "model.factor=4"])
+    assert "32" in rows["model"]
+    assert "lstm" in rows["model"]
+    assert "×4" in rows["model"]
+    assert rows["frame rate"].startswith("25.0 ")
+    assert "trained" not in rows
+
+
+def test_overrides_of_a_trained_model_are_refused_not_ignored(tmp_path):
+    save_model(
+        tmp_path / "model.safetensors", checkpoint(FeatureRecipe(), ModelRecipe(hidden_size=16))
+    )
+    with pytest.raises(SpeechgruError, match="trained"):
+        describe(str(tmp_path), ["model.hidden_size=256"])
