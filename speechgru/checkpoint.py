@@ -18,9 +18,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from speechgru.errors import CheckpointError, SpeechgruError
+from speechgru.errors import CheckpointError, SpeechgruError, printable
 from speechgru.features import FeatureExtractor, feature_size
-from speechgru.files import atomic_write, printable
+from speechgru.files import atomic_write
 from speechgru.model import RecurrentCTC
 from speechgru.recipe import FeatureRecipe, ModelRecipe, Section, TextRecipe
 from speechgru.text import Vocabulary
@@ -93,20 +93,16 @@ def load_model(path: str | Path) -> Checkpoint:
         about = dict(details["about"])
     except (KeyError, TypeError, ValueError, SpeechgruError) as fault:
         reason = " ".join(str(fault).split())
-        raise CheckpointError(
-            f"{printable(file)}: its metadata cannot be used: {reason:.200}"
-        ) from None
+        raise CheckpointError(f"{file}: its metadata cannot be used: {reason:.200}") from None
     extract.mean = tensors.pop("features.mean", None)
     extract.std = tensors.pop("features.std", None)
     if config.features.normalise == "global" and not _has_statistics(extract):
-        raise CheckpointError(f"{printable(file)}: no mean and std of {extract.size} features each")
+        raise CheckpointError(f"{file}: no mean and std of {extract.size} features each")
     try:
         model.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
     except RuntimeError as fault:
         reason = " ".join(str(fault).split())
-        raise CheckpointError(
-            f"{printable(file)}: weights do not fit its recipe: {reason:.200}"
-        ) from None
+        raise CheckpointError(f"{file}: weights do not fit its recipe: {reason:.200}") from None
     return Checkpoint(config, vocabulary, extract, model, about)
 
 
@@ -126,7 +122,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], kind: str, details: ob
     try:
         atomic_write(path, save(plain, metadata))
     except OSError as fault:
-        raise CheckpointError(f"{printable(path)}: cannot be written: {fault.strerror}") from None
+        raise CheckpointError(f"{path}: cannot be written: {fault.strerror}") from None
 
 
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

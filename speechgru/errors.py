@@ -1,15 +1,32 @@
-"""What a user did, or has, that we must explain: one family of exceptions, one readable line each.
+"""Errors that users can fix: one family of exceptions, one readable line each.
 
 The command line prints the message alone and exits with `exit_status`; everything else is a bug
 and keeps its traceback.
 """
 
+from pathlib import Path
+
+
+def printable(path: str | Path) -> str:
+    """The path as one printable line: newlines, control and undecodable bytes come escaped.
+
+    >>> printable("a b.wav"), printable("two\\nlines.wav")
+    ('a b.wav', 'two\\\\nlines.wav')
+    """
+    text = str(path)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
 
 class SpeechgruError(Exception):
-    """A fault in what we were given. The message names the thing, what was found, what was
-    expected and what to do, in one line."""
+    """An error in the input. The message names the input, what was found, what was expected and
+    what to do, in one line: names in it are escaped here, so that callers need not."""
 
     exit_status = 2
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class RecipeError(SpeechgruError):

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from speechgru.batches import AudioCache
-from speechgru.errors import SpeechgruError
-from speechgru.files import printable, write_json
+from speechgru.errors import SpeechgruError, printable
+from speechgru.files import write_json
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import Score, score, write_trn

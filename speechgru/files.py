@@ -58,7 +58,7 @@ def write_json(path: str | Path, values: object) -> None:
     try:
         atomic_write(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
     except OSError as fault:
-        raise SpeechgruError(f"{printable(path)}: cannot be written: {fault.strerror}") from None
+        raise SpeechgruError(f"{path}: cannot be written: {fault.strerror}") from None
 
 
 def _locked(descriptor: int) -> bool:
@@ -82,32 +82,18 @@ def exclusive_lock(folder: Path, command: str) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
     except FileExistsError:
-        raise SpeechgruError(f"{printable(folder)}: expected a folder, found a file") from None
+        raise SpeechgruError(f"{folder}: expected a folder, found a file") from None
     except OSError as fault:
-        raise SpeechgruError(f"{printable(folder)}: cannot be written: {fault.strerror}") from None
+        raise SpeechgruError(f"{folder}: cannot be written: {fault.strerror}") from None
     try:
         deadline = time.monotonic() + LOCK_PATIENCE
         while not _locked(descriptor):
             if time.monotonic() > deadline:
-                raise SpeechgruError(
-                    f"{printable(folder)}: another `{command}` is at work there; wait for it"
-                )
+                raise SpeechgruError(f"{folder}: another `{command}` is at work there; wait for it")
             time.sleep(0.1)
         yield
     finally:
         os.close(descriptor)
-
-
-def printable(path: str | Path) -> str:
-    """The path as one printable line: newlines, control and undecodable bytes come escaped.
-
-    >>> printable("a b.wav"), printable("two\\nlines.wav")
-    ('a b.wav', 'two\\\\nlines.wav')
-    """
-    text = str(path)
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from speechgru.checkpoint import MODEL_FILE, Checkpoint, ModelConfig, load_model, new_checkpoint
 from speechgru.errors import RecipeError
-from speechgru.files import printable
 from speechgru.model import Convolution, macs_per_second, parameter_count
 from speechgru.recipe import load_recipe
 from speechgru.text import Vocabulary
@@ -21,7 +20,7 @@ def describe(source: str, overrides: Iterable[str] = ()) -> dict[str, str]:
     if trained:
         if refused := list(overrides):
             raise RecipeError(
-                f"{refused[0]!r:.80}: {printable(source)} is a trained model; only recipes take changes"
+                f"{refused[0]!r:.80}: {source} is a trained model; only recipes take changes"
             )
         checkpoint = load_model(path)
         vocabulary = str(checkpoint.vocabulary)

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, NoReturn
 
-from speechgru.errors import ManifestError
-from speechgru.files import atomic_write, printable
+from speechgru.errors import ManifestError, printable
+from speechgru.files import atomic_write
 
 MAX_LINE_BYTES = 1_000_000
 MAX_MANIFEST_BYTES = 2_000_000_000
@@ -70,9 +70,7 @@ def read_manifest(path: str | Path) -> list[Utterance]:
     file = Path(path)
     lines = [_parse(place, text) for place, text in _numbered_lines(file)]
     if not lines:
-        raise ManifestError(
-            f"{printable(file)}: no utterance in it; expected one JSON object a line"
-        )
+        raise ManifestError(f"{file}: no utterance in it; expected one JSON object a line")
     folder = Path(os.path.realpath(file)).parent
     ids = _unique_ids(lines)
     return [
@@ -89,11 +87,11 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
     folder = Path(os.path.realpath(path)).parent
     text = "".join(_to_line(utterance, folder) for utterance in utterances)
     if not text:
-        raise ManifestError(f"{printable(path)}: nothing to write; a manifest needs an utterance")
+        raise ManifestError(f"{path}: nothing to write; a manifest needs an utterance")
     try:
         atomic_write(path, text)
     except OSError as fault:
-        raise ManifestError(f"{printable(path)}: cannot be written: {fault.strerror}") from None
+        raise ManifestError(f"{path}: cannot be written: {fault.strerror}") from None
 
 
 # Reading -----------------------------------------------------------------------------------------
@@ -104,19 +102,19 @@ def _numbered_lines(file: Path) -> Iterator[tuple[str, str]]:
     try:
         if (size := file.stat().st_size) > MAX_MANIFEST_BYTES:
             raise ManifestError(
-                f"{printable(file)}: {size:,} bytes; a manifest may have {MAX_MANIFEST_BYTES:,}"
+                f"{file}: {size:,} bytes; a manifest may have {MAX_MANIFEST_BYTES:,}"
             )
         with file.open("rb") as stream:
             number = 0
             while raw := stream.readline(MAX_LINE_BYTES + 1):
                 number += 1
-                place = f"{printable(file)}:{number}"
+                place = f"{file}:{number}"
                 if text := _decoded(raw, place, first=number == 1):
                     yield place, text
     except (OSError, ValueError) as fault:
         reason = fault.strerror if isinstance(fault, OSError) else fault
         raise ManifestError(
-            f"{printable(file)}: cannot be read as a manifest: {reason}; "
+            f"{file}: cannot be read as a manifest: {reason}; "
             "expected a file of JSON lines, such as `speechgru prepare` writes"
         ) from None
 
@@ -180,7 +178,7 @@ def _fault(place: str, key: str, found: object, expected: str) -> NoReturn:
 def _string(values: dict[str, Any], key: str, place: str) -> str:
     if key not in values:
         hint = ", ".join(list(values)[:8]) or "no key"
-        raise ManifestError(f"{place}: no {key!r}; it has {printable(hint)}")
+        raise ManifestError(f"{place}: no {key!r}; it has {hint}")
     if not isinstance(value := values[key], str):
         _fault(place, key, value, "a string")
     return value

@@ -25,8 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from speechgru.errors import RecipeError
-from speechgru.files import printable
+from speechgru.errors import RecipeError, printable
 
 MAX_RECIPE_BYTES = 1_000_000
 
@@ -224,7 +223,7 @@ def _find(path: Path) -> Path:
         if os.path.isfile(candidate):
             return candidate
     raise RecipeError(
-        f"no recipe at {printable(path)}: expected a YAML file, a folder with recipe.yaml, or "
+        f"no recipe at {path}: expected a YAML file, a folder with recipe.yaml, or "
         f"recipes/NAME with NAME one of {', '.join(shipped_recipes())}"
     )
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechgru.audio import AUDIO_SUFFIXES
-from speechgru.errors import AudioError, SpeechgruError
-from speechgru.files import atomic_write, files_below, printable
+from speechgru.errors import AudioError, SpeechgruError, printable
+from speechgru.files import atomic_write, files_below
 from speechgru.recognizer import Recognizer, Transcript
 
 FORMATS = ("txt", "json")

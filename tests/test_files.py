@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from speechgru import files
-from speechgru.errors import SpeechgruError
-from speechgru.files import atomic_write, exclusive_lock, printable
+from speechgru.errors import SpeechgruError, printable
+from speechgru.files import atomic_write, exclusive_lock
 
 
 def test_write_makes_folders_and_replaces_what_was_there(tmp_path: Path) -> None:

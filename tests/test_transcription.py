@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechgru.errors import AudioError, SpeechgruError
-from speechgru.files import printable
+from speechgru.errors import AudioError, SpeechgruError, printable
 from speechgru.recognizer import Transcript
 from speechgru.transcription import (
     FORMATS,

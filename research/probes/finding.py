@@ -11,7 +11,7 @@ from typing import Any
 
 from speechgru.errors import SpeechgruError
 from speechgru.figures import Axis, Series, line_chart, standalone
-from speechgru.files import atomic_write, printable, write_json
+from speechgru.files import atomic_write, write_json
 
 Curve = Sequence[float | None]  # None where nothing could be measured
 Row = dict[str, Any]  # plain JSON values
@@ -79,7 +79,7 @@ class Rows:
                 self.all = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
             except (OSError, ValueError) as fault:
                 raise SpeechgruError(
-                    f"{printable(path)}: not the rows of a probe ({fault}); move it away"
+                    f"{path}: not the rows of a probe ({fault}); move it away"
                 ) from None
 
     def find(self, key: Row) -> Row | None:
@@ -189,4 +189,4 @@ def _write(path: Path, text: str) -> None:
     try:
         atomic_write(path, text)
     except OSError as fault:
-        raise SpeechgruError(f"{printable(path)}: cannot be written: {fault.strerror}") from None
+        raise SpeechgruError(f"{path}: cannot be written: {fault.strerror}") from None

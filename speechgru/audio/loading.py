@@ -24,8 +24,7 @@ import numpy.typing as npt
 import soxr
 
 from speechgru.audio.readers import FAULTS, Sound, open_sound
-from speechgru.errors import AudioError
-from speechgru.files import printable
+from speechgru.errors import AudioError, printable
 
 Samples = npt.NDArray[np.float32]
 
@@ -78,8 +77,7 @@ def segment_duration(
     begin = round(offset * header.sample_rate) / header.sample_rate  # as it is read
     if begin >= header.duration or end > header.duration + SLACK:
         raise AudioError(
-            f"{printable(path)}: asked for seconds {offset:.6g} to {end:.6g}, "
-            f"but it has {header.duration:.6g}"
+            f"{path}: asked for seconds {offset:.6g} to {end:.6g}, but it has {header.duration:.6g}"
         )
     return min(duration, header.duration - offset)
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from speechgru.files import printable
+from speechgru.errors import printable
 
 if TYPE_CHECKING:
     from speechgru.corpora import SummaryRow
@@ -32,7 +32,7 @@ class LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         style = "yellow" if record.levelno >= logging.WARNING else None
-        err.print(self.format(record), style=style, markup=False)
+        err.print(printable(self.format(record)), style=style, markup=False)
 
 
 def warn(message: str) -> None:

@@ -29,7 +29,7 @@ from speechgru.batches import Batch, collate, plan_batches
 from speechgru.cells import Cell, RecurrentLayer
 from speechgru.checkpoint import MODEL_FILE, Checkpoint
 from speechgru.errors import SpeechgruError
-from speechgru.files import printable, write_json
+from speechgru.files import write_json
 from speechgru.manifest import Utterance
 from speechgru.recipe import Recipe, load_recipe
 from speechgru.recognizer import Recognizer
@@ -95,7 +95,7 @@ def read_costs(file: Path) -> dict[str, Cost]:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError) as fault:
         raise SpeechgruError(
-            f"{printable(file)}: not the costs of a comparison ({fault}); delete it to measure anew"
+            f"{file}: not the costs of a comparison ({fault}); delete it to measure anew"
         ) from None
 
 

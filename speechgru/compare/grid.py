@@ -21,9 +21,9 @@ from speechgru.compare.question import Question
 from speechgru.compare.results import build_results
 from speechgru.compare.story import tell
 from speechgru.compare.work import OnStep, Task
-from speechgru.errors import SpeechgruError
+from speechgru.errors import SpeechgruError, printable
 from speechgru.figures import inline
-from speechgru.files import atomic_write, exclusive_lock, printable, write_json
+from speechgru.files import atomic_write, exclusive_lock, write_json
 
 log = logging.getLogger(__name__)
 FINDING = {"probe", "claim", "method", "tables", "numbers"}  # what a probe's JSON file holds
@@ -95,7 +95,7 @@ def _findings(folder: Path) -> list[tuple[dict[str, Any], list[str]]]:
         try:
             values = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as fault:
-            raise SpeechgruError(f"{printable(file)}: not a probe's finding ({fault})") from None
+            raise SpeechgruError(f"{file}: not a probe's finding ({fault})") from None
         if isinstance(values, dict) and values.keys() >= FINDING:
             files = [file.with_name(Path(name).name) for name in values.get("figures", [])]
             drawings = [drawing for drawing in files if os.path.isfile(drawing)]

@@ -20,7 +20,7 @@ from speechgru.compare.matching import Size, at_width, solve
 from speechgru.compare.question import Question, Variant, with_values
 from speechgru.compare.work import Task
 from speechgru.errors import SpeechgruError
-from speechgru.files import printable, write_json
+from speechgru.files import write_json
 from speechgru.manifest import read_manifest
 from speechgru.recipe import Recipe
 from speechgru.text import Vocabulary, normalise
@@ -121,7 +121,7 @@ def make_plan(question: Question, folder: Path) -> Plan:
         _check_same(folder, old["question"], question.to_json())
         if old.get("data", data) != data:
             raise SpeechgruError(
-                f"{printable(folder)}: its manifests hold other utterances or texts than when it was "
+                f"{folder}: its manifests hold other utterances or texts than when it was "
                 "planned; name another folder with --out"
             )
     folds = speaker_folds(_manifests(question), folder / "folds") if question.by_speaker else []
@@ -157,10 +157,10 @@ def read_plan(folder: Path) -> dict[str, Any]:
             raise ValueError(f"its format is {plan['format']!r}")
     except FileNotFoundError:
         raise SpeechgruError(
-            f"{printable(file)}: no such file; expected a folder that `speechgru compare` wrote"
+            f"{file}: no such file; expected a folder that `speechgru compare` wrote"
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as fault:
-        raise SpeechgruError(f"{printable(file)}: not a plan of a comparison ({fault})") from None
+        raise SpeechgruError(f"{file}: not a plan of a comparison ({fault})") from None
     return dict(plan)
 
 
@@ -175,7 +175,7 @@ def _check_same(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     ]
     if changed:
         raise SpeechgruError(
-            f"{printable(folder)} holds another comparison ({'; '.join(changed[:3])}): a comparison "
+            f"{folder} holds another comparison ({'; '.join(changed[:3])}): a comparison "
             "keeps its terms; name another folder with --out"
         )
 

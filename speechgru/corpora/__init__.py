@@ -13,7 +13,6 @@ from speechgru.audio import AudioInfo, read_headers
 from speechgru.corpora import an4, digits, fsdd, librispeech
 from speechgru.corpora.common import Prepared
 from speechgru.errors import CorpusError
-from speechgru.files import printable
 from speechgru.manifest import Utterance, write_manifest
 
 __all__ = ["CORPORA", "Prepared", "SummaryRow", "prepare", "summary_rows", "write_splits"]
@@ -44,7 +43,7 @@ def prepare(name: str, source: str | Path | None = None, holdout: str | None = N
     Raises CorpusError: no such corpus, not its folder, no usable utterance for a split.
     """
     if name not in CORPORA:
-        raise CorpusError(f"no corpus {printable(name)!r}; expected one of {', '.join(CORPORA)}")
+        raise CorpusError(f"no corpus {name!r}; expected one of {', '.join(CORPORA)}")
     return CORPORA[name](Path(source) if source is not None else None, holdout)
 
 

@@ -23,7 +23,6 @@ from speechgru.corpora.common import (
     spaced,
 )
 from speechgru.errors import CorpusError
-from speechgru.files import printable
 
 DEV_SPEAKERS = {"f": 3, "m": 5}
 FILLERS = {"<s>", "</s>", "<sil>"}
@@ -65,7 +64,7 @@ def _listed(source: Path, part: str, files: dict[str, list[Path]]) -> list[Recor
     for line in read_lines(lists[0]):
         path = PurePosixPath(line.strip())
         if path.name not in texts:
-            raise CorpusError(f"{printable(lists[0])}: {printable(path.name)} has no transcription")
+            raise CorpusError(f"{lists[0]}: {path.name} has no transcription")
         audio = _best(files.get(path.name, []), path)
         recordings.append(Recording(path.name, audio, texts[path.name], path.parent.name))
     return recordings
@@ -77,9 +76,7 @@ def _transcripts(file: Path) -> dict[str, str]:
     for number, line in enumerate(read_lines(file), start=1):
         match = re.fullmatch(r"(.*)\(([^()\s]+)\)", line.strip())
         if not match:
-            raise CorpusError(
-                f"{printable(file)}:{number}: expected WORDS (ID), found {printable(line.strip()[:60])!r}"
-            )
+            raise CorpusError(f"{file}:{number}: expected WORDS (ID), found {line.strip()[:60]!r}")
         words = [word for word in match[1].split() if word not in FILLERS]
         texts[PurePosixPath(match[2]).name] = " ".join(words)
     return texts
@@ -98,7 +95,7 @@ def _dev_speakers(source: Path, train: list[Recording]) -> set[str]:
         speakers = sorted({r.speaker for r in train if r.speaker.startswith(sex)})
         if len(speakers) <= count:
             raise CorpusError(
-                f"{printable(source)}: {len(speakers)} training speakers whose id begins with "
+                f"{source}: {len(speakers)} training speakers whose id begins with "
                 f"{sex!r}; dev needs {count} and training some more: is the corpus complete?"
             )
         chosen.update(spaced(speakers, count))

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from speechgru.audio import AUDIO_SUFFIXES, AudioInfo, read_headers
-from speechgru.errors import CorpusError
-from speechgru.files import files_below, printable
+from speechgru.errors import CorpusError, printable
+from speechgru.files import files_below
 from speechgru.manifest import Utterance
 
 LOSSLESS_FIRST = (".flac", ".wav", ".sph")  # where one id has several files
@@ -49,11 +49,11 @@ def prepared(source: Path, recordings: dict[str, list[Recording]]) -> Prepared:
             if recording.audio and isinstance(info, AudioInfo):
                 kept.append(_utterance(recording, recording.audio, info))
             else:
-                fault = info or f"no audio of this name in {printable(source)}"
-                problems.append(f"{printable(recording.id)}: {fault}")
+                fault = info or f"no audio of this name in {source}"
+                problems.append(f"{recording.id}: {fault}")
         if not kept:
             first = f"; first fault: {problems[-len(listed)]}" if listed else ""
-            raise CorpusError(f"{printable(source)}: no usable utterance for {split}{first}")
+            raise CorpusError(f"{source}: no usable utterance for {split}{first}")
     return Prepared(splits, list(dict.fromkeys(problems)))
 
 
@@ -75,9 +75,7 @@ def files_of(folder: Path) -> Iterator[Path]:
 
 
 def _refuse(fault: OSError) -> NoReturn:
-    raise CorpusError(
-        f"{printable(fault.filename)}: cannot be searched: {fault.strerror}"
-    ) from None
+    raise CorpusError(f"{fault.filename}: cannot be searched: {fault.strerror}") from None
 
 
 def need_source(source: Path | None, name: str, expected: str, origin: str) -> Path:
@@ -88,13 +86,13 @@ def need_source(source: Path | None, name: str, expected: str, origin: str) -> P
         )
     if not os.path.isdir(source):
         found = "a file" if os.path.exists(source) else "nothing"
-        raise CorpusError(f"{printable(source)}: expected {expected}, found {found} there")
+        raise CorpusError(f"{source}: expected {expected}, found {found} there")
     return Path(os.path.abspath(source))
 
 
 def not_the_corpus(source: Path, name: str, looked_for: str) -> NoReturn:
     raise CorpusError(
-        f"{printable(source)}: not {name}: no {looked_for} in it; check --source "
+        f"{source}: not {name}: no {looked_for} in it; check --source "
         f"(it holds {_contents(source)})"
     )
 
@@ -102,7 +100,7 @@ def not_the_corpus(source: Path, name: str, looked_for: str) -> NoReturn:
 def refuse_holdout(name: str, holdout: str | None) -> None:
     if holdout is not None:
         raise CorpusError(
-            f"{name}: --holdout {printable(holdout)} is for fsdd; the splits of {name} share no speaker"
+            f"{name}: --holdout {holdout} is for fsdd; the splits of {name} share no speaker"
         )
 
 
@@ -112,7 +110,7 @@ def read_lines(file: Path) -> list[str]:
         return [line for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
     except (OSError, UnicodeDecodeError) as fault:
         reason = fault.strerror if isinstance(fault, OSError) else "not UTF-8"
-        raise CorpusError(f"{printable(file)}: cannot be read: {reason}") from None
+        raise CorpusError(f"{file}: cannot be read: {reason}") from None
 
 
 def spaced(items: Sequence[str], count: int) -> list[str]:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from speechgru.audio import AudioInfo, read_headers, segment_duration
 from speechgru.corpora.common import Prepared, not_the_corpus, refuse_holdout
-from speechgru.errors import AudioError, CorpusError
-from speechgru.files import printable
+from speechgru.errors import AudioError, CorpusError, printable
 from speechgru.manifest import Utterance, read_manifest
 
 SPLITS = ("train", "dev", "test")
@@ -29,7 +28,7 @@ def prepare(source: Path | None, holdout: str | None = None) -> Prepared:
         problems += filter(None, faults)
         if not splits[split]:
             raise CorpusError(
-                f"{printable(source)}: no usable utterance for {split}; first fault: {faults[0]}"
+                f"{source}: no usable utterance for {split}; first fault: {faults[0]}"
             )
     return Prepared(splits, problems, tuple(source / f"{split}.jsonl" for split in SPLITS))
 

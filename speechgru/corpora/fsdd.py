@@ -19,7 +19,6 @@ from speechgru.corpora.common import (
     prepared,
 )
 from speechgru.errors import CorpusError
-from speechgru.files import printable
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 NAME = re.compile(r"([0-9])_(.+)_([0-9]{1,6})")
@@ -40,7 +39,7 @@ def prepare(source: Path | None, holdout: str | None = None) -> Prepared:
     speakers = sorted({match[2] for match in matches})
     if holdout is not None and holdout not in speakers:
         raise CorpusError(
-            f"fsdd: no speaker {printable(holdout)} to hold out; expected one of {', '.join(speakers)}"
+            f"fsdd: no speaker {holdout} to hold out; expected one of {', '.join(speakers)}"
         )
     splits: dict[str, list[Recording]] = {"train": [], "dev": [], "test": []}
     for match in matches:

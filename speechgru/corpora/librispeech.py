@@ -22,7 +22,6 @@ from speechgru.corpora.common import (
     refuse_holdout,
 )
 from speechgru.errors import CorpusError
-from speechgru.files import printable
 
 MIN_SPEAKERS = 10  # to carve test and dev from
 ORIGIN = "https://www.openslr.org/12 (or /31: train-clean-5, five hours)"
@@ -54,8 +53,8 @@ def _chapter(transcript: Path, files: dict[str, list[Path]]) -> list[Recording]:
         speaker, *rest = name.split("-")
         if len(rest) != 2 or not text.strip():
             raise CorpusError(
-                f"{printable(transcript)}:{number}: expected SPEAKER-CHAPTER-NUMBER WORDS, "
-                f"found {printable(line.strip()[:60])!r}"
+                f"{transcript}:{number}: expected SPEAKER-CHAPTER-NUMBER WORDS, "
+                f"found {line.strip()[:60]!r}"
             )
         candidates = files.get(name, [])
         beside = [path for path in candidates if path.parent == transcript.parent]
@@ -84,7 +83,7 @@ def _carve(source: Path, speakers: set[str]) -> dict[str, str]:
     """Speaker → "test" or "dev", by the rule at the top."""
     if len(speakers) < MIN_SPEAKERS:
         raise CorpusError(
-            f"{printable(source)}: {len(speakers)} speakers; at least {MIN_SPEAKERS} are needed to "
+            f"{source}: {len(speakers)} speakers; at least {MIN_SPEAKERS} are needed to "
             "carve test and dev from: give a larger subset, or dev-… and test-… beside it"
         )
     order = sorted(speakers, key=lambda speaker: (len(speaker), speaker))

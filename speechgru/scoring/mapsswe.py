@@ -15,8 +15,7 @@ import jiwer
 import numpy as np
 from numpy.typing import NDArray
 
-from speechgru.errors import ScoringError
-from speechgru.files import printable
+from speechgru.errors import ScoringError, printable
 from speechgru.scoring.significance import LEVEL, Comparison, crossed_bootstrap, t_tails
 from speechgru.scoring.trn import read_matched, tidy
 

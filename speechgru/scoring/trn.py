@@ -13,8 +13,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from speechgru.errors import ScoringError
-from speechgru.files import atomic_write, printable
+from speechgru.errors import ScoringError, printable
+from speechgru.files import atomic_write
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +49,7 @@ def read_transcripts(path: str | Path) -> dict[str, str]:
     marked = sum(match is not None for _, match in records)
     plain = path.suffix.lower() != ".trn" and 2 * marked <= len(records)
     if not (lines if plain else records):
-        raise ScoringError(
-            f"{printable(path)}: no utterances; expected lines of text, or of 'text (id)'"
-        )
+        raise ScoringError(f"{path}: no utterances; expected lines of text, or of 'text (id)'")
     if plain:
         return {str(number): tidy(line) for number, line in enumerate(lines, 1)}
 
@@ -59,17 +57,15 @@ def read_transcripts(path: str | Path) -> dict[str, str]:
     for number, match in records:
         if match is None:
             raise ScoringError(
-                f"{printable(path)}, line {number}: expected 'text (id)' as on the other lines, got "
+                f"{path}, line {number}: expected 'text (id)' as on the other lines, got "
                 f"{_short(lines[number - 1])!r}; add the id, or rename a plain text file to .txt"
             )
         name, text = match["id"], tidy(match["text"])
         if name in transcripts:
-            raise ScoringError(
-                f"{printable(path)}, line {number}: the id {name!r} comes twice; keep one"
-            )
+            raise ScoringError(f"{path}, line {number}: the id {name!r} comes twice; keep one")
         if _ALTERNATIVES.search(text):
             raise ScoringError(
-                f"{printable(path)}, line {number}: alternatives in braces are not supported; "
+                f"{path}, line {number}: alternatives in braces are not supported; "
                 f"choose one reading: {_short(text)!r}"
             )
         transcripts[name] = text
@@ -119,15 +115,13 @@ def write_trn(path: str | Path, pairs: Iterable[tuple[str, str]]) -> None:
         safe = _UNSAFE.sub(_percent, name)
         if not safe or safe in lines:
             fault = "comes twice" if safe else "is empty"
-            raise ScoringError(
-                f"{printable(path)}: utterance id {name!r} {fault}; each needs its own"
-            )
+            raise ScoringError(f"{path}: utterance id {name!r} {fault}; each needs its own")
         lines[safe] = f"{tidy(text)} ({safe})".lstrip()
     data = "".join(f"{line}\n" for line in lines.values()).encode("utf-8", "replace")
     try:
         atomic_write(path, data)
     except OSError as fault:
-        raise ScoringError(f"{printable(path)}: cannot be written: {fault.strerror}") from None
+        raise ScoringError(f"{path}: cannot be written: {fault.strerror}") from None
 
 
 def _warn_of_ids(path: Path, references: Sequence[str], hypotheses: Sequence[str]) -> None:
@@ -149,21 +143,18 @@ def _read_lines(path: Path) -> list[str]:
         size = path.stat().st_size / 2**20
         if size > MAX_MIB:
             raise ScoringError(
-                f"{printable(path)}: {size:.0f} MiB, but a transcript file may have {MAX_MIB}; "
+                f"{path}: {size:.0f} MiB, but a transcript file may have {MAX_MIB}; "
                 "is this the right file?"
             )
         data = path.read_bytes()
     except OSError as error:
-        raise ScoringError(
-            f"{printable(path)}: cannot be read ({error.strerror or error})"
-        ) from error
+        raise ScoringError(f"{path}: cannot be read ({error.strerror or error})") from error
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ScoringError(
-            f"{printable(path)}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8; "
-            "save it as UTF-8"
+            f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8; save it as UTF-8"
         ) from error
     # Only line feeds end a line: str.splitlines would also break at U+2028 and its kind.
     lines = text.split("\n")
@@ -175,13 +166,11 @@ def _mismatch(
 ) -> str:
     faults = []
     if lost:
-        faults.append(
-            f"{len(lost)} of {total} utterances of {printable(reference)} missing ({_some(lost)})"
-        )
+        faults.append(f"{len(lost)} of {total} utterances of {reference} missing ({_some(lost)})")
     if extra:
-        faults.append(f"{len(extra)} that {printable(reference)} lacks ({_some(extra)})")
+        faults.append(f"{len(extra)} that {reference} lacks ({_some(extra)})")
     return (
-        f"{printable(hypothesis)}: {' and '.join(faults)}; both files need the same ids "
+        f"{hypothesis}: {' and '.join(faults)}; both files need the same ids "
         "(an utterance with no output is an empty line '(id)')"
     )
 

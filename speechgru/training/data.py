@@ -12,7 +12,6 @@ from itertools import pairwise
 from speechgru.audio import read_headers, segment_duration
 from speechgru.errors import AudioError, ManifestError, TrainingError
 from speechgru.features import FeatureExtractor
-from speechgru.files import printable
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.model import model_frames
 from speechgru.recipe import Recipe
@@ -84,7 +83,7 @@ def _read(key: str, path: str) -> list[Utterance]:
     """The manifest that a key of the recipe names."""
     if not os.path.exists(path):
         raise ManifestError(
-            f"{key}: there is no {printable(path)}; give {key}=PATH, or let `speechgru prepare` make it"
+            f"{key}: there is no {path}; give {key}=PATH, or let `speechgru prepare` make it"
         )
     return read_manifest(path)
 
@@ -151,7 +150,7 @@ def _seconds(utterances: Sequence[Utterance]) -> list[float | AudioError]:
 def _refuse_unreadable(manifest: str, utterances: Sequence[Utterance]) -> None:
     if faults := [found for found in _seconds(utterances) if isinstance(found, AudioError)]:
         raise TrainingError(
-            f"{printable(manifest)}: {len(faults)} of {len(utterances)} utterances cannot be read "
+            f"{manifest}: {len(faults)} of {len(utterances)} utterances cannot be read "
             f"({faults[0]}): mend the files or remove these lines"
         )
 

@@ -39,9 +39,9 @@ from speechgru.checkpoint import (
     new_checkpoint,
     save_model,
 )
-from speechgru.errors import AudioError, Diverged, TrainingError
+from speechgru.errors import AudioError, Diverged, TrainingError, printable
 from speechgru.evaluation import evaluate_utterances
-from speechgru.files import exclusive_lock, printable
+from speechgru.files import exclusive_lock
 from speechgru.manifest import Utterance
 from speechgru.model import RecurrentCTC
 from speechgru.recipe import Recipe, TrainingRecipe

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from speechgru.checkpoint import MODEL_FILE, read_tensors, write_tensors
 from speechgru.errors import CheckpointError, TrainingError
-from speechgru.files import atomic_write, printable
+from speechgru.files import atomic_write
 from speechgru.recipe import Recipe, load_recipe
 
 STATE_FORMAT = "speechgru-state-2"
@@ -67,7 +67,7 @@ class Run:
         """Raises TrainingError when the folder holds a run already."""
         if self.started() or os.path.exists(self.model):
             raise TrainingError(
-                f"{printable(self.folder)} holds a run already: --resume goes on with it; "
+                f"{self.folder} holds a run already: --resume goes on with it; "
                 "or name another folder with --out"
             )
 
@@ -83,9 +83,7 @@ class Run:
     def check_same(self, recipe: Recipe) -> None:
         """Raises TrainingError when `recipe` is not the one this run was started with."""
         if not self.started():
-            raise TrainingError(
-                f"{printable(self.folder)} holds no run to resume; leave --resume out"
-            )
+            raise TrainingError(f"{self.folder} holds no run to resume; leave --resume out")
         old = load_recipe(self.folder / "recipe.yaml").model_dump(mode="json")
         new = recipe.model_dump(mode="json")
         changed = [
@@ -96,7 +94,7 @@ class Run:
         ]
         if changed:
             raise TrainingError(
-                f"{printable(self.folder)} was started with another recipe ({'; '.join(changed[:3])}): "
+                f"{self.folder} was started with another recipe ({'; '.join(changed[:3])}): "
                 "a resumed run keeps its recipe; name another folder with --out"
             )
 
@@ -104,7 +102,7 @@ class Run:
         """Raises TrainingError when `data` is not the fingerprint of this run's utterances."""
         if position.data != data:
             raise TrainingError(
-                f"{printable(self.folder)} was started with other utterances (the manifests changed, "
+                f"{self.folder} was started with other utterances (the manifests changed, "
                 "or sound has gone): a resumed run keeps its data; bring it back, or name another "
                 "folder with --out"
             )
@@ -120,9 +118,7 @@ class Run:
             position = TrainingState(**details)
             position.kept = [(float(wer), int(epoch)) for wer, epoch in position.kept]
         except (TypeError, ValueError) as fault:
-            raise CheckpointError(
-                f"{printable(self.last)}: its position cannot be used: {fault}"
-            ) from None
+            raise CheckpointError(f"{self.last}: its position cannot be used: {fault}") from None
         return position, tensors
 
     def keep(self, epoch: int, weights: dict[str, Tensor]) -> None:
@@ -155,7 +151,7 @@ def _write(path: Path, text: str) -> None:
     try:
         atomic_write(path, text)
     except OSError as fault:
-        raise TrainingError(f"{printable(path)}: cannot be written: {fault.strerror}") from None
+        raise TrainingError(f"{path}: cannot be written: {fault.strerror}") from None
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

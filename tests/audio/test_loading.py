@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from speechgru.audio import AUDIO_SUFFIXES, AudioInfo, audio_info, read_audio, resample
 from speechgru.audio import loading as audio
-from speechgru.errors import AudioError
-from speechgru.files import printable
+from speechgru.errors import AudioError, printable
 
 RATE = 16000
 
