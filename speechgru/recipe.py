@@ -215,6 +215,15 @@ def make_recipe(
         raise RecipeError(f"{blamed}: {_explain(fault)}") from None
 
 
+def override(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
+    """A copy of a recipe with `section.key=value` overrides applied. Raises RecipeError."""
+    texts = list(overrides)
+    values = recipe.model_dump(mode="json")
+    for text in texts:
+        _override(values, text)
+    return make_recipe(values, "recipe", texts)
+
+
 def _find(path: Path) -> Path:
     candidates = [path, path / "recipe.yaml"]
     if path.parts[:-1] == ("recipes",):

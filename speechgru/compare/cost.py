@@ -17,10 +17,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from torch import nn
 
 from speechgru import kernels
@@ -43,6 +45,79 @@ UTTERANCES, AUDIO_SECONDS = 20, 40.0  # of dev, at most, timed one by one
 BATCHES, REPEATS = 3, 5  # training steps timed, and how often everything is
 NOISE = 0.10  # two measured costs nearer than this are not told apart
 QUIET = 0.9  # share of a processor below which others were at work
+
+
+# New format; replaces the dictionaries below once `measure` returns it -----------------------------
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Times of one backend. rtf: real-time factor, processing time ÷ audio time."""
+
+    rtf_1_thread: float
+    rtf_2_threads: float
+    seconds_per_epoch: float  # of training, on one CPU thread (or the GPU)
+
+
+@dataclass(frozen=True)
+class ReducedPrecision:
+    """A precision below float32: its speed, and what it changes in the texts timed."""
+
+    rtf_1_thread: float
+    texts_changed: int
+    texts: int
+    wer_float32: float
+    wer: float
+
+
+@dataclass(frozen=True)
+class VariantCost:
+    """What one variant costs on this machine."""
+
+    device: str
+    model_bytes: int
+    backends: dict[str, Timing]  # the fastest one for this cell here, and "unroll"
+    fastest: str  # a key of `backends`
+    cpu_share: float  # of its time that a single thread ran; near 1 on an idle machine
+    training_bytes: int | None = None  # peak of a training step; None where it is not measurable
+    precisions: dict[str, ReducedPrecision] = field(default_factory=dict)
+
+    def timing(self, backend: str = "fastest") -> Timing:
+        return self.backends[self.fastest if backend == "fastest" else backend]
+
+
+def load_costs(file: Path) -> dict[str, VariantCost]:
+    """Variant → cost, empty if nothing has been measured. Raises SpeechgruError for a damaged
+    file."""
+    if not os.path.exists(file):
+        return {}
+    try:
+        measured = json.loads(file.read_text(encoding="utf-8"))
+        values = {name: _migrated(cost) for name, cost in measured.items()}
+        return TypeAdapter(dict[str, VariantCost]).validate_python(values)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise SpeechgruError(
+            f"{file}: not the costs of a comparison ({reason:.200}); delete it to measure again"
+        ) from None
+
+
+def _migrated(cost: Cost) -> Cost:
+    """Files of older versions have other names."""
+    names = {"roads": "backends", "bytes": "model_bytes", "share": "cpu_share"}
+    return {names.get(key, key): value for key, value in cost.items()}
+
+
+def doubts(costs: Iterable[VariantCost]) -> str:
+    """Why these times cannot be compared with each other; "" if they can."""
+    costs = list(costs)
+    devices = sorted({cost.device for cost in costs})
+    if len(devices) > 1:
+        return f"times were measured on different devices ({', '.join(devices)})"
+    share = min((cost.cpu_share for cost in costs), default=1.0)
+    if share < QUIET:
+        return f"the machine was busy: a thread ran {100 * share:.0f} % of the time measured"
+    return ""
 
 
 def measure_all(folders: dict[str, Path], file: Path, device: str) -> dict[str, Cost]:

@@ -16,7 +16,8 @@ from speechgru.checkpoint import MODEL_FILE
 from speechgru.compare.cost import measure_all
 from speechgru.compare.document import to_html, to_markdown
 from speechgru.compare.place import Here, Place, Workers
-from speechgru.compare.plan import Plan, make_plan, read_plan
+from speechgru.compare.plan import _OldPlan as Plan
+from speechgru.compare.plan import make_plan, read_plan_values
 from speechgru.compare.question import Question
 from speechgru.compare.results import build_results
 from speechgru.compare.story import tell
@@ -68,7 +69,7 @@ def report(folder: str | Path) -> dict[str, Any]:
     Raises SpeechgruError: no comparison in the folder, or a damaged file.
     """
     folder = Path(folder)
-    results = build_results(read_plan(folder), folder)
+    results = build_results(read_plan_values(folder), folder)
     write_json(folder / "results.json", results)
     document = tell(results, _findings(folder / "probes"))
     atomic_write(folder / "report.html", to_html(document))

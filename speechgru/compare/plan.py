@@ -15,9 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from speechgru.compare.folds import Fold, common_folder, speaker_folds
 from speechgru.compare.matching import Size, at_width, solve
 from speechgru.compare.question import Question, Variant, with_values
+from speechgru.compare.spec import ComparisonSpec
 from speechgru.compare.work import Task
 from speechgru.errors import SpeechgruError
 from speechgru.files import write_json
@@ -30,7 +33,7 @@ Rates = dict[str, dict[str, float]]  # variant → fold ("" without folds) → l
 
 
 @dataclass
-class Plan:
+class _OldPlan:
     """What will be trained. `rates` is None until tuning has chosen them."""
 
     question: Question
@@ -110,12 +113,12 @@ def run_name(variant: str, seed: int, fold: str, rate: float | None = None) -> s
     return f"{variant}{trial}-seed{seed}" + (f"-{fold}" if fold else "")
 
 
-def make_plan(question: Question, folder: Path) -> Plan:
+def make_plan(question: Question, folder: Path) -> _OldPlan:
     """The plan of `folder`, made now or read back; a plan once made is kept.
 
     Raises SpeechgruError when the folder holds another comparison, or a plan that cannot be read.
     """
-    old = read_plan(folder) if os.path.exists(folder / "plan.json") else None
+    old = read_plan_values(folder) if os.path.exists(folder / "plan.json") else None
     data = _data(question)
     if old is not None:
         _check_same(folder, old["question"], question.to_json())
@@ -127,7 +130,7 @@ def make_plan(question: Question, folder: Path) -> Plan:
     folds = speaker_folds(_manifests(question), folder / "folds") if question.by_speaker else []
     if old is not None:
         sizes = {name: Size(**size) for name, size in old["sizes"].items()}
-        return Plan(question, folder, sizes, folds, old["chosen_learning_rates"], data)
+        return _OldPlan(question, folder, sizes, folds, old["chosen_learning_rates"], data)
     tokens = _tokens(question.recipe)
     sizes = {
         variant.name: solve(
@@ -135,7 +138,7 @@ def make_plan(question: Question, folder: Path) -> Plan:
         )
         for variant in question.variants
     }
-    plan = Plan(question, folder, sizes, folds, data=data)
+    plan = _OldPlan(question, folder, sizes, folds, data=data)
     if not question.rates:
         plan.rates = {
             variant.name: {
@@ -148,7 +151,7 @@ def make_plan(question: Question, folder: Path) -> Plan:
     return plan
 
 
-def read_plan(folder: Path) -> dict[str, Any]:
+def read_plan_values(folder: Path) -> dict[str, Any]:
     """Raises SpeechgruError: no plan, or a file that is not one."""
     file = folder / "plan.json"
     try:
@@ -201,3 +204,109 @@ def _tokens(recipe: Recipe) -> int:
     """Size of the vocabulary of the recipe's training texts."""
     texts = (u.text for path in recipe.data.train for u in read_manifest(path))
     return len(Vocabulary.from_texts(normalise(text, recipe.text) for text in texts))
+
+
+# New format; replaces the above once the runner uses it ------------------------------------------
+
+NEW_FORMAT = "speechgru-plan-2"
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """A variant's model before training; `ratio` is its cost ÷ the cost it should match."""
+
+    hidden_size: int
+    parameters: int
+    macs_per_second: float  # multiply-accumulates per second of audio
+    ratio: float
+    within: bool  # the tolerance of the match
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One training of the plan."""
+
+    name: str  # of its files
+    variant: str
+    seed: int
+    fold: str  # the held-out speaker's folder, or ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every choice of a comparison, fixed before a test utterance is read: DIR/plan.json."""
+
+    spec: ComparisonSpec
+    sizes: dict[str, ModelSize]  # variant → size
+    folds: tuple[str, ...] = ()  # names of held-out speakers' folders
+    learning_rates: dict[str, dict[str, float]] | None = None
+    # variant → fold ("" without folds) → rate; None until tuning has chosen them
+    data: str = ""  # fingerprint of every utterance; "" in plans of older versions
+
+    def runs(self) -> list[PlannedRun]:
+        """The trainings that are compared. Variants alternate within a seed, so that an unfinished
+        comparison is as balanced as possible."""
+        return [
+            PlannedRun(run_name(variant, seed, fold), variant, seed, fold)
+            for seed in range(1, self.spec.seeds + 1)
+            for fold in self.folds or ("",)
+            for variant in self.spec.names
+        ]
+
+    def trials(self) -> dict[float, list[PlannedRun]]:
+        """Learning rate → the trainings that try it; only dev is scored."""
+        return {
+            rate: [
+                PlannedRun(run_name(variant, 1, fold, rate), variant, 1, fold)
+                for fold in self.folds or ("",)
+                for variant in self.spec.names
+            ]
+            for rate in self.spec.learning_rates
+        }
+
+
+def read_plan(folder: Path) -> Plan:
+    """Raises SpeechgruError: no plan, or a file that is not one."""
+    file = folder / "plan.json"
+    if not file.exists():
+        raise SpeechgruError(f"{file}: no such file; expected a folder of `speechgru compare`")
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        if values["format"] == FORMAT:
+            values = _from_version_1(values)
+        elif values["format"] != NEW_FORMAT:
+            raise ValueError(f"its format is {values['format']!r}")
+        return TypeAdapter(Plan).validate_python(values)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise SpeechgruError(f"{file}: not the plan of a comparison ({reason:.200})") from None
+
+
+def _from_version_1(values: dict[str, Any]) -> dict[str, Any]:
+    """Plans of `speechgru-plan-1`: other names, and variants without their values."""
+    old = values["question"]
+    recipe = {section: dict(keys) for section, keys in old["recipe"].items()}
+    if "width" in recipe["model"]:
+        recipe["model"]["hidden_size"] = recipe["model"].pop("width")
+    for section, key in (("training", "optimiser"), ("model", "projection"), ("model", "residual")):
+        recipe[section].pop(key, None)
+    spec = {
+        "recipe": recipe,
+        "key": old["vary"].replace("model.width", "model.hidden_size"),
+        "variants": [{"name": name, "value": name} for name in old["variants"]],
+        "seeds": old["seeds"],
+        "test": old["test"],
+        "by_speaker": old["folds"] == "speaker",
+        "match": "hidden-size" if old["match"] == "width" else old["match"],
+        "learning_rates": old["learning_rates"],
+    }
+    sizes = {
+        name: {"hidden_size": size.get("width"), **size} for name, size in values["sizes"].items()
+    }
+    return {
+        "spec": spec,
+        "sizes": sizes,
+        "folds": values["folds"],
+        "learning_rates": values["chosen_learning_rates"],
+        "data": values.get("data", ""),
+    }

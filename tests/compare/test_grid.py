@@ -12,7 +12,7 @@ from asking import MEANS, Asked
 
 from speechgru.compare import Means, ask, compare, place, report, work
 from speechgru.compare.grid import choose_rate
-from speechgru.compare.plan import make_plan, read_plan
+from speechgru.compare.plan import make_plan
 from speechgru.compare.question import with_value
 from speechgru.errors import AudioError, SpeechgruError
 from speechgru.files import exclusive_lock
@@ -64,7 +64,7 @@ def test_choices_are_on_disk_before_test_and_test_is_scored_once(
     usual = work._score
 
     def watched(task: work.Task, folder: Path) -> dict[str, object]:
-        rates = read_plan(tmp_path / "out")["chosen_learning_rates"]
+        rates = json.loads((tmp_path / "out/plan.json").read_text())["chosen_learning_rates"]
         assert rates[task.variant][""] == task.recipe.training.learning_rate
         scored.append(task.name)
         return usual(task, folder)
