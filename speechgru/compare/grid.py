@@ -3,7 +3,6 @@
 Everything that is finished stays finished: the same command after a kill goes on where it was.
 """
 
-import json
 import logging
 import os
 import time
@@ -22,12 +21,10 @@ from speechgru.compare.question import Question
 from speechgru.compare.results import build_results
 from speechgru.compare.story import tell
 from speechgru.compare.work import OnStep, Task
-from speechgru.errors import SpeechgruError, printable
-from speechgru.figures import inline
+from speechgru.errors import SpeechgruError
 from speechgru.files import atomic_write, exclusive_lock, write_json
 
 log = logging.getLogger(__name__)
-FINDING = {"probe", "claim", "method", "tables", "numbers"}  # what a probe's JSON file holds
 
 
 @dataclass(frozen=True)
@@ -63,15 +60,15 @@ def compare(question: Question, folder: str | Path, means: Means = Means()) -> d
 
 
 def report(folder: str | Path) -> dict[str, Any]:
-    """results.json, report.html and report.md from plan.json, results/ and, where they are there,
-    cost.json and probes/. Returns what results.json holds.
+    """results.json, report.html and report.md from plan.json, results/ and, if it exists,
+    cost.json. Returns the values of results.json.
 
     Raises SpeechgruError: no comparison in the folder, or a damaged file.
     """
     folder = Path(folder)
     results = build_results(read_plan_values(folder), folder)
     write_json(folder / "results.json", results)
-    document = tell(results, _findings(folder / "probes"))
+    document = tell(results)
     atomic_write(folder / "report.html", to_html(document))
     atomic_write(folder / "report.md", to_markdown(document))
     return results
@@ -87,26 +84,6 @@ def _measure(plan: Plan, means: Means) -> None:
     known = measure_all(folders, plan.folder / "cost.json", means.device)
     for name in plan.sizes.keys() - folders.keys() - known.keys():
         log.warning("the cost of %s is not measured: no trained model of it is here", name)
-
-
-def _findings(folder: Path) -> list[tuple[dict[str, Any], list[str]]]:
-    """What `speechgru probe --out DIR/probes` (or a folder in it) wrote: values and drawings."""
-    found = []
-    for file in sorted(folder.rglob("*.json")):
-        try:
-            values = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as fault:
-            raise SpeechgruError(f"{file}: not a probe's finding ({fault})") from None
-        if isinstance(values, dict) and values.keys() >= FINDING:
-            files = [file.with_name(Path(name).name) for name in values.get("figures", [])]
-            drawings = [drawing for drawing in files if os.path.isfile(drawing)]
-            values["folder"] = "" if file.parent == folder else file.parent.name
-            found.append((values, [inline(d.read_text(encoding="utf-8")) for d in drawings]))
-        elif isinstance(values, dict) and "probe" in values:
-            log.warning(
-                "%s: a finding in another form is left out; run its probe again", printable(file)
-            )
-    return found
 
 
 def _tell_terms(plan: Plan) -> None:

@@ -313,7 +313,7 @@ def _items(results: Values) -> list[str]:
         "training.epochs": f"{training['epochs']} epochs; the best one by dev WER{average}",
         "model.hidden_size": "equal width: parameters and work differ" if match == "width"
         else f"the width of each variant is solved for the {MATCHED[match]} of the recipe's own "
-        f"{model['cell']} of width {model['width']}",
+        f"{model['cell']} of hidden size {model.get('hidden_size') or model['width']}",
         "training.learning_rate": "the learning rate of each variant was chosen on dev among "
         f"{', '.join(f'{rate:g}' for rate in rates)}" if rates
         else f"learning rate {training['learning_rate']:g} for all, tuned for none of them: a "

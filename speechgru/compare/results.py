@@ -15,10 +15,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from speechgru.compare.claims import quality_claims, timing_claims
 from speechgru.compare.cost import read_costs
 from speechgru.compare.lengths import by_length
-from speechgru.compare.question import CELL
 from speechgru.compare.systems import (
     Evidence,
     System,
@@ -61,13 +59,7 @@ def build_results(plan: dict[str, Any], folder: Path) -> dict[str, Any]:
         "pending": evidence.pending,
         "made_by": _made_by(evidence),
     }
-    cells = question["vary"] == CELL
-    results["claims"] = quality_claims(results) if cells else []
-    timings: dict[str, Any] = {
-        "training": _training_times(evidence),
-        "cost": read_costs(folder / "cost.json"),
-    }
-    timings["claims"] = timing_claims(results, timings) if cells else []
+    timings = {"training": _training_times(evidence), "cost": read_costs(folder / "cost.json")}
     return results | {"timings": timings}
 
 

@@ -1,30 +1,23 @@
-"""results.json told as a document: question, terms, results, costs, trainability, claims."""
+"""results.json as a document: question, terms, results, costs, trainability."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from speechgru.compare.bill import cost_section
-from speechgru.compare.claims import all_claims
 from speechgru.compare.course import training_section
 from speechgru.compare.document import (
     Block,
     Bullets,
     Document,
     Figure,
-    Heading,
     Section,
-    See,
     Table,
     Text,
-    Verdict,
 )
 from speechgru.compare.intervals import Interval, interval_chart
 from speechgru.compare.opening import answer, terms
-from speechgru.compare.probed import RULES, verdicts
 from speechgru.compare.question import CELL
 from speechgru.compare.wording import (
     NO_DIFFERENCE,
-    capital,
     listed,
     p_cell,
     percent,
@@ -34,29 +27,17 @@ from speechgru.compare.wording import (
 )
 
 Values = dict[str, Any]
-Probes = Sequence[tuple[Values, list[str]]]
-PLACES = {  # where a claim's figure stands
-    "pairs": "Error rates",
-    "lengths": "Errors and the length of what is said",
-    "cost": "Costs",
-    "curves": "How they train",
-    "gradients": "How they train",
-}
 NAMED = 10  # runs that are still to come, by name
 
 
-def tell(results: Values, probes: Probes = ()) -> Document:
-    """The report. `probes` are findings and their drawings, (values, [svg, …]) each."""
+def tell(results: Values) -> Document:
+    """The report."""
     question = results["question"]
     what = "Which cell" if question["vary"] == CELL else f"Which {question['vary']}"
     sections = [
         answer(results), terms(results), _errors(results), _lengths(results),
-        cost_section(results), training_section(results),
+        cost_section(results), training_section(results), _without_result(results),
     ]  # fmt: skip
-    if question["vary"] == CELL:
-        told_so_far = {section.title for section in sections if section.blocks}
-        sections.append(_claims(results, probes, told_so_far))
-    sections += [_probes(probes), _without_result(results)]
     title = f"{what} is better: {', '.join(question['variants'])}"
     return Document(title, [section for section in sections if section.blocks])
 
@@ -216,63 +197,6 @@ def _growth(pairs: list[Values]) -> Table:
     ]  # fmt: skip
     head = ["pair", "points", "95 % interval", "p after Holm", "verdict"]
     return Table("Growth of the difference, from the shortest third to the longest", head, rows)
-
-
-def _probes(probes: Probes) -> Section:
-    section = Section("Probes")
-    if probes:
-        words = "Figures are medians over models, with the lowest and the highest in brackets."
-        section.blocks.append(Text(words))
-    for values, drawings in probes:
-        spaced = values["probe"].replace("-", " ")
-        section.blocks += [
-            Heading(" · ".join(filter(None, [capital(spaced), values.get("folder")]))),
-            Text(f"The claim: {values['claim']}"),
-            Text(values["method"]),
-            *(Table(**table) for table in values["tables"]),
-        ]
-        section.blocks += [Figure(svg, _figure_words(svg)) for svg in drawings]
-    return section
-
-
-def _figure_words(svg: str) -> str:
-    """A drawing's own title; what it shows stands in the tables above it."""
-    _, _, rest = svg.partition("<title>")
-    title, found, _ = rest.partition("</title>")
-    return f"{title}: line, the median over models; band, lowest to highest." if found else "Figure"
-
-
-def _claims(results: Values, probes: Probes, sections: set[str]) -> Section:
-    section = Section("The article's claims, on this data")
-    findings = [values for values, _ in probes]
-    claims = [(claim, verdicts(claim["claim"], findings)) for claim in all_claims(results)]
-    rows = [
-        [each["claim"], each["verdict"], "; ".join(f"{v} ({p})" for p, v, _ in probed) or "–"]
-        for each, probed in claims
-    ]
-    section.blocks += [
-        Text(
-            "The article is “Difference between RNN, LSTM and GRU”, as it is told in many places. "
-            "Probes (`speechgru probe`) are experiments apart from this comparison's models and "
-            "data, unless they say otherwise." + f" {RULES}" * bool(probes)
-        ),
-        Table("The claims in short", ["claim", "on this data", "by probes"], rows),
-    ]
-    for claim, probed in claims:
-        section.blocks += [
-            Heading(f"“{claim['claim']}”"),
-            Verdict(f"{capital(claim['verdict'])}:", f"{claim['words']}."),
-        ]
-        if claim["evidence"]:
-            section.blocks.append(Bullets(claim["evidence"]))
-        if (place := PLACES.get(claim["figure"])) in sections and place is not None:
-            section.blocks.append(See(place))
-        section.blocks += [
-            Verdict(f"By the probe {name}, not by this data: {verdict}.", f"{capital(words)}.")
-            for name, verdict, words in probed
-        ]
-        section.blocks += [See("Probes")] * bool(probed)
-    return section
 
 
 def _without_result(results: Values) -> Section:
