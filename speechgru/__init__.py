@@ -13,14 +13,15 @@ __version__ = "0.1.0"
 __all__ = ["Recognizer", "SpeechgruError", "Transcript", "__version__", "read_manifest", "score"]
 
 if TYPE_CHECKING:
+    from speechgru.decoding import Transcript
     from speechgru.errors import SpeechgruError
     from speechgru.manifest import read_manifest
-    from speechgru.recognizer import Recognizer, Transcript
+    from speechgru.recognizer import Recognizer
     from speechgru.scoring import score
 
 _HOME = {
     "Recognizer": "recognizer",
-    "Transcript": "recognizer",
+    "Transcript": "decoding",
     "SpeechgruError": "errors",
     "read_manifest": "manifest",
     "score": "scoring",

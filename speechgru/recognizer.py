@@ -1,10 +1,17 @@
-"""Recognizer: sound in, text out. The only backend from one to the other: `transcribe`, `evaluate`,
-dev scoring in training and `compare` all go through here."""
+"""Recognizer: audio → Emission → Transcript, the only way from audio to text.
+
+Design choices:
+- Two halves. `emissions` runs the model (torch); `decode` turns an emission into text (NumPy, a
+  decoder of `speechgru.decoding`). Emissions can be computed once and decoded many times.
+- Results come in the order of the sources and while these are still being read. Sources are read
+  in windows, sorted by length and run in batches. None of this changes an emission: a row's output
+  does not depend on its batch mates.
+"""
 
 import math
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,32 +24,33 @@ from speechgru import kernels
 from speechgru.audio import MAX_RATE, MIN_RATE, read_audio, resample
 from speechgru.batches import AudioCache, load_ahead, pad
 from speechgru.checkpoint import Checkpoint, load_model
-from speechgru.decoding import greedy
+from speechgru.decoding import Decoder, Emission, Greedy, Transcript, make_decoder
 from speechgru.errors import AudioError, SpeechgruError
 from speechgru.manifest import Utterance
 
 Source = str | Path | Utterance | npt.NDArray[Any]
-Loaded = tuple[Tensor, float]  # features (frames, size), seconds
-MAX_CHANNELS = 32  # of an array; more are samples, laid the other way
-WINDOW = 64  # sources at most, sorted by length before they are cut into batches
-WINDOW_SECONDS = 3600.0  # of sound, beyond which a window takes no other source
+MAX_CHANNELS = 32  # of an array; more are samples in the wrong order
+MAX_WINDOW = 32  # batches of audio that are read before they are sorted by length
 
 
 @dataclass(frozen=True, slots=True)
-class Transcript:
-    text: str
-    duration: float  # seconds
+class Loaded:
+    """The features of one source, (frames, size), and its duration in seconds."""
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+    features: Tensor
+    seconds: float
 
 
 class Recognizer:
-    """A trained model ready for sound.
+    """A trained model with a decoder.
 
     >>> recognizer = Recognizer.load("runs/digits")           # doctest: +SKIP
     >>> recognizer.transcribe("a.wav").text                   # doctest: +SKIP
     'seven zero three'
+
+    Args:
+        batch_seconds: audio per batch, padding included.
+        decoder: made for the checkpoint's vocabulary; greedy if None.
     """
 
     def __init__(
@@ -50,92 +58,107 @@ class Recognizer:
         checkpoint: Checkpoint,
         device: str | torch.device = "cpu",
         batch_seconds: float = 30.0,
+        decoder: Decoder | None = None,
     ) -> None:
+        if not batch_seconds > 0:
+            raise SpeechgruError(f"{batch_seconds:g} seconds of audio per batch: expected above 0")
         self.checkpoint, self.device = checkpoint, torch.device(device)
         self.batch_seconds = batch_seconds
+        self.decoder: Decoder = decoder or Greedy(checkpoint.vocabulary)
         self.sample_rate = checkpoint.config.features.sample_rate
 
     @classmethod
     def load(
-        cls, path: str | Path, device: str = "auto", precision: str = "float32"
+        cls,
+        path: str | Path,
+        device: str = "auto",
+        precision: str = "float32",
+        batch_seconds: float = 30.0,
+        decoder: str = "greedy",
     ) -> "Recognizer":
         """Read a run folder or a model file.
 
-        `device`: auto (a GPU when present), cpu, cuda, cuda:1, … `precision`: how the recurrent
-        weights are held on a CPU, one of `speechgru.kernels.PRECISIONS`.
-        Raises CheckpointError (no such model, damaged) and SpeechgruError (unknown device or
-        precision).
+        Args:
+            device: auto (a GPU when present), cpu, cuda, cuda:1, …
+            precision: of the recurrent weights on a CPU, one of `speechgru.kernels.PRECISIONS`. A
+                processor without support for it computes in float32 and a warning is logged.
+            batch_seconds: audio per batch, padding included. More is faster on a GPU.
+            decoder: a name in `speechgru.decoding.DECODERS`.
+
+        Raises:
+            CheckpointError: no such model, or a damaged one.
+            SpeechgruError: an unknown device, precision or decoder, or reduced precision on a GPU.
         """
         checkpoint = load_model(path)
         chosen = choose_device(device)
         if precision not in kernels.PRECISIONS:
             names = ", ".join(kernels.PRECISIONS)
             raise SpeechgruError(f"precision {precision!r}: expected one of {names}")
+        if precision != "float32" and chosen.type != "cpu":
+            raise SpeechgruError(
+                f"precision {precision} is for CPUs only and the device is {chosen}: use --device cpu "
+                "or --precision float32"
+            )
         for layer in checkpoint.model.recurrent_layers():
             layer.set_precision(precision)
         checkpoint.model.to(chosen).eval()
-        return cls(checkpoint, chosen)
+        return cls(checkpoint, chosen, batch_seconds, make_decoder(decoder, checkpoint.vocabulary))
 
     def transcribe(self, source: Source, sample_rate: int | None = None) -> Transcript:
         """A file, a manifest's utterance, or an array of samples, mono (n,) or (n, channels), at
-        `sample_rate` Hz (default: the model's). Raises AudioError for what holds no sound."""
+        `sample_rate` Hz (default: the model's). Raises AudioError for a source without audio."""
         if isinstance(source, np.ndarray) and sample_rate not in (None, self.sample_rate):
             assert sample_rate is not None
             if not MIN_RATE <= sample_rate <= MAX_RATE:
                 raise AudioError(
-                    f"a sample rate of {sample_rate} Hz; expected {MIN_RATE} to {MAX_RATE}"
+                    f"a sample rate of {sample_rate} Hz: expected {MIN_RATE} to {MAX_RATE}"
                 )
             source = resample(_mono(source), sample_rate, self.sample_rate)
-        (result,) = self._window([self._load(source, None)])
-        if isinstance(result, SpeechgruError):
-            raise result
-        return result
+        loaded = self._load(source, None)
+        if isinstance(loaded, SpeechgruError):
+            raise loaded
+        (emission,) = self._forward([loaded])
+        return self.decode(emission)
 
     def transcribe_all(
         self, sources: Iterable[Source], cache: AudioCache | None = None
     ) -> Iterator[Transcript | SpeechgruError]:
-        """One result a source, in order: its transcript, or the fault that kept it from one.
+        """Yield one result per source, in order: a Transcript, or the error."""
+        for emission in self.emissions(sources, cache):
+            yield emission if isinstance(emission, SpeechgruError) else self.decode(emission)
 
-        Sources are read a window at a time, sorted by length and decoded in batches, which never
-        changes a text: a row's output does not depend on its batch mates. Held in memory are a
-        window, WINDOW_SECONDS and one source at most, and two sources a thread beside it.
+    def decode(self, emission: Emission) -> Transcript:
+        """The text that the decoder finds, with single spaces between words."""
+        hypothesis = self.decoder(emission)
+        text = self.checkpoint.vocabulary.decode(hypothesis.tokens)
+        return Transcript(" ".join(text.split()), round(emission.duration, 3))
+
+    def emissions(
+        self, sources: Iterable[Source], cache: AudioCache | None = None
+    ) -> Iterator[Emission | SpeechgruError]:
+        """Yield one result per source, in order: its Emission, or the error.
+
+        In memory are at most a window of sources (MAX_WINDOW batches of audio, and the last
+        source) and, per loading thread, two sources ahead.
         """
         threads = torch.get_num_threads()
         workers = threads if threads > 1 else 0
-        window: list[Loaded | SpeechgruError] = []
-        seconds = 0.0
-        for loaded in load_ahead(sources, lambda source: self._load(source, cache), workers):
-            window.append(loaded)
-            seconds += 0.0 if isinstance(loaded, SpeechgruError) else loaded[1]
-            if len(window) == WINDOW or seconds >= WINDOW_SECONDS:
-                yield from self._window(window)
-                window, seconds = [], 0.0
-        yield from self._window(window)
-
-    def _window(
-        self, window: list[Loaded | SpeechgruError]
-    ) -> Iterator[Transcript | SpeechgruError]:
-        rows: dict[int, Tensor] = {}
-        seconds: dict[int, float] = {}
-        for index, loaded in enumerate(window):
-            if not isinstance(loaded, SpeechgruError):
-                rows[index], seconds[index] = loaded
-        texts: dict[int, str] = {}
-        for group in self._group(seconds):
-            texts |= zip(group, self._decode([rows[index] for index in group]), strict=True)
-        for index, loaded in enumerate(window):
-            if isinstance(loaded, SpeechgruError):
-                yield loaded
-            else:
-                yield Transcript(texts[index], round(loaded[1], 3))
+        loaded = load_ahead(sources, lambda source: self._load(source, cache), workers)
+        for window in _windows(loaded, self.batch_seconds):
+            seconds = {i: x.seconds for i, x in enumerate(window) if isinstance(x, Loaded)}
+            done: dict[int, Emission] = {}
+            for group in self._group(seconds):
+                rows = [x for i in group if isinstance(x := window[i], Loaded)]
+                done |= zip(group, self._forward(rows), strict=True)
+            for index, item in enumerate(window):
+                yield done[index] if isinstance(item, Loaded) else item
 
     def _load(self, source: Source, cache: AudioCache | None) -> Loaded | SpeechgruError:
-        """One source's features, or what keeps us from them."""
         try:
             samples = self._samples(source, cache)
-            return self.checkpoint.extract(samples), len(samples) / self.sample_rate
-        except SpeechgruError as fault:
-            return fault
+            return Loaded(self.checkpoint.extract(samples), len(samples) / self.sample_rate)
+        except SpeechgruError as error:
+            return error
 
     def _samples(self, source: Source, cache: AudioCache | None) -> npt.NDArray[np.float32]:
         if isinstance(source, Utterance):
@@ -148,7 +171,7 @@ class Recognizer:
             return read_audio(source, self.sample_rate)
         raise AudioError(
             f"a {type(source).__name__}: expected a path, an Utterance or a NumPy array of samples "
-            "(of a torch tensor: tensor.numpy(); of a list: numpy.array(list))"
+            "(convert a torch tensor by tensor.numpy(), a list by numpy.array(list))"
         )
 
     def _group(self, seconds: dict[int, float]) -> Iterator[list[int]]:
@@ -163,21 +186,32 @@ class Recognizer:
             yield group
 
     @torch.inference_mode()
-    def _decode(self, rows: list[Tensor]) -> list[str]:
-        features, lengths = pad(rows)
+    def _forward(self, batch: list[Loaded]) -> list[Emission]:
+        features, lengths = pad([row.features for row in batch])
         log_probs, lengths = self.checkpoint.model(
             features.to(self.device), lengths.to(self.device)
         )
-        table = log_probs.cpu().numpy()
-        vocabulary = self.checkpoint.vocabulary
+        table = log_probs.float().cpu().numpy()
+        step, start = frame_timing(self.checkpoint)
         return [
-            " ".join(vocabulary.decode(greedy(row[:length], vocabulary.blank)).split())
-            for row, length in zip(table, lengths.tolist(), strict=True)
+            Emission(table[i, :length], step, start, row.seconds)
+            for i, (row, length) in enumerate(zip(batch, lengths.tolist(), strict=True))
         ]
 
 
+def frame_timing(checkpoint: Checkpoint) -> tuple[float, float]:
+    """Seconds per model frame, and the time of model frame 0: the centre of the window of its
+    first feature frame. Feature frame k covers samples [k·hop, k·hop + n_fft), with the window in
+    their middle; model frame k begins with feature frame k·factor."""
+    features, factor = checkpoint.config.features, checkpoint.config.model.factor
+    return (
+        factor * features.hop / features.sample_rate,
+        checkpoint.extract.n_fft / 2 / features.sample_rate,
+    )
+
+
 def choose_device(name: str) -> torch.device:
-    """`auto` takes a GPU when there is one. Raises SpeechgruError for what is not there."""
+    """`auto` takes a GPU when there is one. Raises SpeechgruError for an unknown or absent device."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -191,6 +225,24 @@ def choose_device(name: str) -> torch.device:
             f"device {name!r}: this machine has {torch.cuda.device_count()} GPUs; use --device cpu"
         )
     return device
+
+
+def _windows(
+    loaded: Iterable[Loaded | SpeechgruError], batch_seconds: float
+) -> Iterator[list[Loaded | SpeechgruError]]:
+    """Cut a stream of sources into lists of one batch's audio, then two batches', four, … up to
+    MAX_WINDOW: the first results come soon, and later windows are long enough to sort."""
+    batches, seconds = 1, 0.0
+    window: list[Loaded | SpeechgruError] = []
+    for item in loaded:
+        window.append(item)
+        # 1 s for an error, so that a stream of errors is not held back
+        seconds += item.seconds if isinstance(item, Loaded) else 1.0
+        if seconds >= batches * batch_seconds:
+            yield window
+            window, seconds, batches = [], 0.0, min(2 * batches, MAX_WINDOW)
+    if window:
+        yield window
 
 
 def _mono(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -207,9 +259,9 @@ def _mono(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         if channels > min(MAX_CHANNELS, count):
             raise AudioError(
                 f"samples of shape {samples.shape}: expected (n,) or (n, channels), at most "
-                f"{MAX_CHANNELS} channels; give samples.T if yours are (channels, n)"
+                f"{MAX_CHANNELS} channels; pass samples.T if yours are (channels, n)"
             )
         values = values.mean(axis=1)
     if not math.isfinite(float(np.abs(values).max())):
-        raise AudioError("samples hold NaN or infinity")
+        raise AudioError("the samples contain NaN or infinity")
     return np.ascontiguousarray(values, dtype=np.float32)

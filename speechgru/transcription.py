@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechgru.audio import AUDIO_SUFFIXES
+from speechgru.decoding import Transcript
 from speechgru.errors import AudioError, SpeechgruError, printable
 from speechgru.files import atomic_write, files_below
-from speechgru.recognizer import Recognizer, Transcript
+from speechgru.recognizer import Recognizer
 
 FORMATS = ("txt", "json")
 

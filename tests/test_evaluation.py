@@ -8,12 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from speechgru.decoding import Transcript
 from speechgru.errors import AudioError, ManifestError, SpeechgruError
 from speechgru.evaluation import evaluate, evaluate_utterances, results_folder, write_results
 from speechgru.files import write_json
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.recipe import TextRecipe
-from speechgru.recognizer import Recognizer, Transcript
+from speechgru.recognizer import Recognizer
 from speechgru.scoring import score_files
 from speechgru.text import Vocabulary
 

@@ -1,4 +1,5 @@
-"""Recognizer: any source to its text, whoever shares its batch; faults stay with their source."""
+"""Recognizer: any source to its emission and its text, independent of batches; errors stay with
+their source."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,13 @@ from speechgru import kernels
 from speechgru.audio import resample
 from speechgru.batches import AudioCache
 from speechgru.cells import RecurrentLayer
+from speechgru.checkpoint import ModelConfig, new_checkpoint
+from speechgru.decoding import Emission, Greedy, Hypothesis, Transcript
 from speechgru.errors import AudioError, CheckpointError, SpeechgruError
 from speechgru.manifest import Utterance, read_manifest
-from speechgru.recognizer import WINDOW, Recognizer, Transcript, _mono, choose_device
+from speechgru.recipe import FeatureRecipe, ModelRecipe, TextRecipe
+from speechgru.recognizer import MAX_WINDOW, Recognizer, _mono, choose_device
+from speechgru.text import Vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +47,11 @@ def test_file_utterance_and_samples_give_one_text(recognizer, utterances):
     utterance = utterances[2]
     wave, rate = soundfile.read(utterance.audio, dtype="float32")
     assert rate == RATE
-    heard = {
+    results = {
         recognizer.transcribe(source)
         for source in (str(utterance.audio), utterance.audio, utterance, wave)
     }
-    assert heard == {Transcript(utterance.text, round(len(wave) / RATE, 3))}
+    assert results == {Transcript(utterance.text, round(len(wave) / RATE, 3))}
 
 
 @pytest.mark.parametrize(
@@ -79,21 +84,21 @@ def test_an_utterance_is_its_part_of_the_file(recognizer, tmp_path):
     assert texts(recognizer.transcribe_all(parts)) == ["am mo", "oa"]
 
 
-def test_whole_numbers_are_scaled_to_the_range_of_floats():
+def test_integers_are_scaled_to_the_range_of_floats():
     """Most models do not mind: their features are normalised."""
     samples = np.array([-32768, 0, 16384], np.int16)
     assert _mono(samples).tolist() == [-1.0, 0.0, 0.5]
 
 
 @pytest.mark.parametrize("length", [1, 10, 199, 200, 201, 279, 280, 400])
-def test_sound_shorter_than_a_word_is_no_fault(recognizer, length):
+def test_audio_shorter_than_a_word_is_no_error(recognizer, length):
     rng = np.random.default_rng(length)
     result = recognizer.transcribe(0.001 * rng.standard_normal(length))
     assert len(result.text) <= 2
     assert result.duration == round(length / RATE, 3)
 
 
-def test_silence_is_no_fault(recognizer):
+def test_silence_is_no_error(recognizer):
     assert recognizer.transcribe(np.zeros(RATE, np.float32)).duration == 1.0
 
 
@@ -104,18 +109,18 @@ def test_silence_is_no_fault(recognizer):
         (np.zeros((0, 2), np.float32), r"shape \(0, 2\)"),
         (np.zeros((4, 0), np.float32), r"shape \(4, 0\)"),
         (np.zeros((2, 2, 2), np.float32), r"shape \(2, 2, 2\)"),
-        (np.zeros((1, 800), np.float32), r"shape \(1, 800\): .*\(n, channels\).*samples\.T"),
-        (np.zeros((2, 16), np.float32), r"shape \(2, 16\): .*samples\.T"),
-        (np.zeros((800, 33), np.float32), r"shape \(800, 33\): .*at most 32 channels"),
-        (np.zeros(9, np.int32), "type int32"),
-        (np.zeros(9, np.complex64), "type complex64"),
-        (np.array(["a"]), "type <U1"),
-        (np.array([0.0, np.nan]), "NaN or infinity"),
-        (np.array([0.0, -np.inf]), "NaN or infinity"),
+        (np.zeros((1, 800), np.float32), r"shape \(1, 800\).*samples\.T"),
+        (np.zeros((2, 16), np.float32), r"shape \(2, 16\).*samples\.T"),
+        (np.zeros((800, 33), np.float32), r"shape \(800, 33\).* 32 "),
+        (np.zeros(9, np.int32), "int32"),
+        (np.zeros(9, np.complex64), "complex64"),
+        (np.array(["a"]), "<U1"),
+        (np.array([0.0, np.nan]), "NaN"),
+        (np.array([0.0, -np.inf]), "infinity"),
     ],
 )
 @pytest.mark.parametrize("rate", [None, 44100])
-def test_samples_that_are_no_sound_are_refused(recognizer, samples, named, rate):
+def test_arrays_that_are_no_audio_are_refused(recognizer, samples, named, rate):
     with pytest.raises(AudioError, match=named):
         recognizer.transcribe(samples, rate)
 
@@ -125,14 +130,14 @@ def test_samples_that_are_no_sound_are_refused(recognizer, samples, named, rate)
     ("source", "kind"),
     [(torch.zeros(800), "Tensor"), ([0.0] * 800, "list"), (b"a.wav", "bytes"), (None, "NoneType")],
 )
-def test_sources_of_another_kind_are_refused(recognizer, source, kind, rate):
-    with pytest.raises(AudioError, match=rf"a {kind}: expected a path.* tensor\.numpy\(\)"):
+def test_sources_of_another_type_are_refused(recognizer, source, kind, rate):
+    with pytest.raises(AudioError, match=kind):
         recognizer.transcribe(source, rate)
 
 
 @pytest.mark.parametrize("rate", [0, -16000, 10**9])
-def test_rates_that_are_none_are_refused(recognizer, rate):
-    with pytest.raises(AudioError, match=f"rate of {rate} Hz; expected 1000 to 768000"):
+def test_impossible_sample_rates_are_refused(recognizer, rate):
+    with pytest.raises(AudioError, match=f" {rate} Hz"):
         recognizer.transcribe(np.zeros(100), rate)
 
 
@@ -148,72 +153,94 @@ def alone(recognizer: Recognizer, utterances: list[Utterance]) -> list[Transcrip
 def test_a_text_is_the_same_alone_in_a_batch_and_in_any_order(recognizer, utterances, alone, data):
     order = data.draw(st.lists(st.sampled_from(range(len(utterances))), max_size=20))
     batch_seconds = data.draw(st.sampled_from([0.1, 2.0, 60.0]))
-    reader = Recognizer(recognizer.checkpoint, "cpu", batch_seconds)
-    results = list(reader.transcribe_all([utterances[i] for i in order]))
+    other = Recognizer(recognizer.checkpoint, "cpu", batch_seconds)
+    results = list(other.transcribe_all([utterances[i] for i in order]))
     assert results == [alone[i] for i in order]
 
 
 class Speaker(torch.nn.Module):
-    """Says these tokens, a frame each."""
+    """Outputs these tokens, one per frame, beyond an utterance's end as well."""
 
     def __init__(self, tokens: list[int]) -> None:
         super().__init__()
         self.tokens = tokens
 
     def forward(self, features, lengths):
+        frames = features.shape[1]
+        tokens = (self.tokens * frames)[:frames]
         log_probs = torch.full((*features.shape[:2], 1 + max(self.tokens)), -9.0)
-        log_probs[:, range(len(self.tokens)), self.tokens] = 0
+        log_probs[:, range(frames), tokens] = 0
         return log_probs, lengths
 
 
-@pytest.mark.parametrize("said", ["a _ m", "  a m ", "_ _a_ _ _ m _", "aa  _   mm"])
-def test_a_text_never_holds_two_spaces_in_a_row(recognizer, said):
-    """Of tokens, "_" is blank: two spaces with one between them are two, as two letters are."""
+def frames_of_audio(recognizer: Recognizer, frames: int) -> np.ndarray:
+    extract = recognizer.checkpoint.extract
+    return np.zeros(extract.n_fft + (frames - 1) * extract.hop, np.float32)
+
+
+@pytest.mark.parametrize("path", ["a _ m", "  a m ", "_ _a_ _ _ m _", "aa  _   mm"])
+def test_a_text_never_has_two_spaces_in_a_row(recognizer, path):
+    """In the path, "_" is blank: two spaces with one between them are two tokens."""
     vocabulary = recognizer.checkpoint.vocabulary
-    tokens = [vocabulary.blank if c == "_" else vocabulary.encode(f"a{c}")[1] for c in said]
-    reader = Recognizer(replace(recognizer.checkpoint, model=Speaker(tokens)), "cpu")
-    assert reader._decode([torch.zeros(len(tokens), 20)]) == ["a m"]
+    tokens = [vocabulary.blank if c == "_" else vocabulary.encode(f"a{c}")[1] for c in path]
+    speaker = Recognizer(replace(recognizer.checkpoint, model=Speaker(tokens)), "cpu")
+    assert speaker.transcribe(frames_of_audio(recognizer, len(tokens))).text == "a m"
 
 
-class Babbler(torch.nn.Module):
-    """Says its second token in every other frame, behind an utterance's end as well."""
-
-    def forward(self, features, lengths):
-        log_probs = torch.full((*features.shape[:2], 4), -9.0)
-        log_probs[:, ::2, 2] = log_probs[:, 1::2, 0] = 0
-        return log_probs, lengths
-
-
-def test_what_the_model_says_of_padding_is_not_heard(recognizer):
-    checkpoint = replace(recognizer.checkpoint, model=Babbler())
-    frames = [1, 2, 9, 4, 0]
-    texts = Recognizer(checkpoint, "cpu")._decode([torch.zeros(n, 20) for n in frames])
-    letter = checkpoint.vocabulary.decode([2])
-    assert texts == [letter * ((n + 1) // 2) for n in frames]
+def test_the_output_for_padding_is_ignored(recognizer):
+    speaker = Recognizer(replace(recognizer.checkpoint, model=Speaker([2, 0])), "cpu")
+    frames = [1, 2, 9, 4]
+    results = speaker.transcribe_all([frames_of_audio(recognizer, n) for n in frames])
+    letter = recognizer.checkpoint.vocabulary.decode([2])
+    assert texts(results) == [letter * ((n + 1) // 2) for n in frames]
 
 
 def test_more_sources_than_a_window(recognizer, utterances, alone):
-    count = 2 * WINDOW + 3
+    """Windows end where the audio of the smallest batches does."""
+    small = Recognizer(recognizer.checkpoint, "cpu", batch_seconds=0.5)
+    count = 3 * MAX_WINDOW
     sources = (utterances[i % len(utterances)] for i in range(count))  # no list, no length
-    results = list(recognizer.transcribe_all(sources))
+    results = list(small.transcribe_all(sources))
     assert results == [alone[i % len(alone)] for i in range(count)]
 
 
-def test_results_come_while_the_sources_are_still_coming(recognizer, utterances):
-    taken = 0
-
-    def sources():
-        nonlocal taken
-        while True:
-            taken += 1
-            yield utterances[0]
-
-    next(recognizer.transcribe_all(sources()))
-    assert taken == WINDOW
+def counting(taken: list[object], source: object):
+    """The same source without end."""
+    while True:
+        taken.append(source)
+        yield source
 
 
-def test_a_fault_stays_with_its_source(recognizer, utterances, alone, tmp_path):
-    (tmp_path / "text.wav").write_text("no sound")
+def test_the_first_results_need_one_batch_of_audio_only(recognizer, utterances):
+    taken: list[object] = []
+    results = recognizer.transcribe_all(counting(taken, utterances[0]))
+    next(results)
+    batch = 30.0 / utterances[0].duration
+    assert len(taken) == pytest.approx(batch, abs=1)
+    for _ in range(len(taken)):  # the rest of the first window, and one of the second
+        next(results)
+    assert len(taken) == pytest.approx(3 * batch, abs=2)
+
+
+def test_errors_do_not_wait_for_a_batch_of_audio(recognizer):
+    taken: list[object] = []
+    assert isinstance(next(recognizer.transcribe_all(counting(taken, "nowhere.wav"))), AudioError)
+    assert len(taken) <= 30
+
+
+def test_a_window_is_bounded(recognizer, utterances):
+    taken: list[object] = []
+    small = Recognizer(recognizer.checkpoint, "cpu", batch_seconds=utterances[0].duration)
+    results = small.transcribe_all(counting(taken, utterances[0]))
+    ahead = 0
+    for number in range(1, 300):
+        next(results)
+        ahead = max(ahead, len(taken) - number)
+    assert MAX_WINDOW / 2 < ahead <= MAX_WINDOW
+
+
+def test_an_error_stays_with_its_source(recognizer, utterances, alone, tmp_path):
+    (tmp_path / "text.wav").write_text("no audio")
     sources = [utterances[0], tmp_path / "text.wav", np.zeros(0), utterances[1], "nowhere.wav"]
     results = list(recognizer.transcribe_all(sources))
     assert [type(result) for result in results] == [
@@ -225,7 +252,7 @@ def test_a_fault_stays_with_its_source(recognizer, utterances, alone, tmp_path):
         recognizer.transcribe("nowhere.wav")
 
 
-def test_nothing_in_nothing_out(recognizer):
+def test_no_sources_no_results(recognizer):
     assert list(recognizer.transcribe_all([])) == []
 
 
@@ -233,7 +260,7 @@ def test_nothing_in_nothing_out(recognizer):
     st.dictionaries(st.integers(0, 99), st.floats(0.01, 50), max_size=40),
     st.sampled_from([0.5, 20.0, 60.0]),
 )
-def test_groups_hold_everyone_once_and_little_padding(recognizer, seconds, batch_seconds):
+def test_groups_have_everything_once_and_little_padding(recognizer, seconds, batch_seconds):
     groups = list(Recognizer(recognizer.checkpoint, "cpu", batch_seconds)._group(seconds))
     assert sorted(i for group in groups for i in group) == sorted(seconds)
     for group in groups:
@@ -259,6 +286,55 @@ def test_a_cache_is_used(recognizer, utterances, alone):
     assert reads == [u.id for u in utterances[:3]]
 
 
+# Emissions and decoders ---------------------------------------------------------------------------
+
+
+def test_emissions_are_log_probabilities_in_order(recognizer, utterances, tmp_path):
+    emissions = list(recognizer.emissions([utterances[0], "nowhere.wav", utterances[1]]))
+    assert [type(item) for item in emissions] == [Emission, AudioError, Emission]
+    for emission, utterance in ((emissions[0], utterances[0]), (emissions[2], utterances[1])):
+        assert emission.log_probs.dtype == np.float32
+        assert emission.log_probs.shape[1] == len(recognizer.checkpoint.vocabulary)
+        np.testing.assert_allclose(np.exp(emission.log_probs).sum(1), 1, rtol=1e-5)
+        assert emission.duration == pytest.approx(utterance.duration, abs=1e-3)
+        assert recognizer.decode(emission) == recognizer.transcribe(utterance)
+
+
+def test_decoding_runs_outside_of_inference_mode_with_the_given_decoder(recognizer, utterances):
+    modes = []
+
+    def first_letter(emission: Emission) -> Hypothesis:
+        modes.append(torch.is_inference_mode_enabled())
+        return Hypothesis((2,), (0,), 0.0)
+
+    other = Recognizer(recognizer.checkpoint, "cpu", decoder=first_letter)
+    letter = recognizer.checkpoint.vocabulary.decode([2])
+    assert texts(other.transcribe_all(utterances[:3])) == [letter] * 3
+    assert other.transcribe(utterances[0]).text == letter
+    assert modes == [False] * 4
+
+
+@pytest.mark.parametrize("factor", [1, 3, 4])
+@pytest.mark.parametrize("subsampling", ["stack", "conv"])
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_a_click_at_a_frame_s_time_is_loudest_in_the_frame(factor, subsampling, rate):
+    features = FeatureRecipe(sample_rate=rate, mels=20, normalise="none")
+    model = ModelRecipe(layers=1, hidden_size=8, factor=factor, subsampling=subsampling)
+    config = ModelConfig(text=TextRecipe(), features=features, model=model)
+    checkpoint = new_checkpoint(config, Vocabulary.from_texts(["ab"]), {})
+    checkpoint.model.eval()
+    samples = np.zeros(rate, np.float32)
+    (emission,) = Recognizer(checkpoint, "cpu").emissions([samples])
+    assert isinstance(emission, Emission)
+    for frame in (0, 5):
+        samples[:] = 0
+        samples[round(emission.seconds(frame) * rate)] = 1
+        loudest = int(checkpoint.extract.raw(samples).sum(1).argmax())
+        assert loudest == frame * factor  # the model frame's first feature frame
+    assert emission.seconds_per_frame == pytest.approx(factor * 0.010)
+    assert len(emission.log_probs) == pytest.approx(1 / emission.seconds_per_frame, abs=3)
+
+
 # Loading ------------------------------------------------------------------------------------------
 
 
@@ -273,20 +349,44 @@ def test_a_model_file_and_its_folder_are_the_same(tone_run, utterances, alone):
     assert list(loaded.transcribe_all(utterances)) == alone
 
 
-def test_a_model_that_trained_is_not_left_in_training(recognizer):
+def test_a_loaded_model_is_not_in_training_mode(recognizer):
     assert not recognizer.checkpoint.model.training
 
 
 @pytest.mark.parametrize("name", ["nowhere", "n" * 300])  # longer than a file system allows
-def test_what_is_no_model(tmp_path, name):
+def test_a_missing_model_is_named(tmp_path, name):
     with pytest.raises(CheckpointError) as caught:
         Recognizer.load(tmp_path / name)
-    assert str(caught.value).startswith(f"{tmp_path}/{name}: no such file; expected a run folder")
+    assert str(tmp_path / name) in str(caught.value)
 
 
-def test_an_unknown_precision_names_the_choices(tone_run):
-    with pytest.raises(SpeechgruError, match=r"'int3': expected one of float32"):
-        Recognizer.load(tone_run, "cpu", "int3")
+def test_options_of_load(tone_run):
+    loaded = Recognizer.load(tone_run, "cpu", batch_seconds=7.5, decoder="greedy")
+    assert loaded.batch_seconds == 7.5
+    assert isinstance(loaded.decoder, Greedy)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"precision": "int3"}, "'int3'.*float32, bfloat16"),
+        ({"decoder": "gredy"}, "'gredy'.*greedy"),
+        ({"batch_seconds": 0}, "^0 seconds"),
+        ({"batch_seconds": float("nan")}, "^nan seconds"),
+    ],
+)
+def test_impossible_options_name_the_choices(tone_run, options, named):
+    with pytest.raises(SpeechgruError, match=named):
+        Recognizer.load(tone_run, "cpu", **options)
+
+
+@pytest.mark.parametrize("device", ["cuda", "auto"])
+def test_reduced_precision_on_a_gpu_is_refused(monkeypatch, tone_run, device):
+    """It would have no effect: the kernels that have it are for CPUs."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(SpeechgruError, match=r"bfloat16.*cuda"):
+        Recognizer.load(tone_run, device, "bfloat16")
 
 
 @pytest.mark.parametrize("precision", kernels.PRECISIONS)
@@ -305,10 +405,10 @@ def test_devices():
 
 @pytest.mark.parametrize("name", ["tpu", "meta", "mps", "cuda:x", "", "CPU "])
 def test_an_unknown_device_names_the_choices(name):
-    with pytest.raises(SpeechgruError, match=r"expected auto, cpu, cuda or cuda:N"):
+    with pytest.raises(SpeechgruError, match="auto, cpu, cuda"):
         choose_device(name)
 
 
-def test_a_device_that_is_not_there_is_counted():
-    with pytest.raises(SpeechgruError, match=r"'cuda:99': this machine has \d+ GPUs"):
+def test_an_absent_gpu_is_refused_with_their_number():
+    with pytest.raises(SpeechgruError, match=rf"'cuda:99'.* {torch.cuda.device_count()} GPUs"):
         choose_device("cuda:99")

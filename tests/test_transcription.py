@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from speechgru.decoding import Transcript
 from speechgru.errors import AudioError, SpeechgruError, printable
-from speechgru.recognizer import Transcript
 from speechgru.transcription import (
     FORMATS,
     Outcome,

@@ -1,5 +1,42 @@
-"""From log-probabilities (NumPy) and a vocabulary to tokens. No torch, audio or files here."""
+"""From emissions to token sequences: NumPy and a vocabulary, no torch, audio or files.
 
-from speechgru.decoding.greedy import greedy
+A decoder is one module and one line in `DECODERS`.
+"""
 
-__all__ = ["greedy"]
+from collections.abc import Callable
+from typing import Protocol
+
+from speechgru.decoding.emission import Emission
+from speechgru.decoding.greedy import Greedy
+from speechgru.decoding.hypothesis import Hypothesis, Transcript
+from speechgru.errors import SpeechgruError
+from speechgru.text import Vocabulary
+
+
+class Decoder(Protocol):
+    """Finds the token sequence of an emission over the vocabulary the decoder was made for."""
+
+    def __call__(self, emission: Emission) -> Hypothesis: ...
+
+
+DECODERS: dict[str, Callable[[Vocabulary], Decoder]] = {
+    "greedy": Greedy,
+}
+
+
+def make_decoder(name: str, vocabulary: Vocabulary) -> Decoder:
+    """The decoder of this name. Raises SpeechgruError for an unknown one."""
+    if name not in DECODERS:
+        raise SpeechgruError(f"decoder {name!r}: expected one of {', '.join(DECODERS)}")
+    return DECODERS[name](vocabulary)
+
+
+__all__ = [
+    "DECODERS",
+    "Decoder",
+    "Emission",
+    "Greedy",
+    "Hypothesis",
+    "Transcript",
+    "make_decoder",
+]

@@ -1,19 +1,29 @@
 """Best-path decoding."""
 
 import numpy as np
-import numpy.typing as npt
+
+from speechgru.decoding.emission import Emission
+from speechgru.decoding.hypothesis import Hypothesis
+from speechgru.text import Vocabulary
 
 
-def greedy(log_probs: npt.NDArray[np.float32], blank: int = 0) -> list[int]:
+class Greedy:
     """The best token of each frame, repeats merged, then blanks removed (Graves et al. 2006,
     "Connectionist temporal classification", section 3.2, "best path decoding").
 
-    (frames, vocabulary) → token indices.
-
-    >>> frames = np.array([[0, 1], [0, 1], [1, 0], [0, 1]], np.float32)  # a a – a
-    >>> greedy(frames)
-    [1, 1]
+    >>> greedy = Greedy(Vocabulary.from_texts(["ab"]))         # <blank>, " ", a, b
+    >>> best = [2, 2, 0, 2, 3]                                 # a a – a b
+    >>> greedy(Emission(-2 + np.eye(4, dtype=np.float32)[best], seconds_per_frame=0.04))
+    Hypothesis(tokens=(2, 2, 3), frames=(0, 3, 4), score=-5.0)
     """
-    best = log_probs.argmax(axis=1)
-    starts = np.flatnonzero(np.diff(best, prepend=-1))
-    return [int(token) for token in best[starts] if token != blank]
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.blank = vocabulary.blank
+
+    def __call__(self, emission: Emission) -> Hypothesis:
+        log_probs = emission.log_probs
+        best = log_probs.argmax(axis=1)
+        starts = np.flatnonzero(np.diff(best, prepend=-1))  # of runs of one token
+        starts = starts[best[starts] != self.blank]
+        score = log_probs.max(axis=1).sum(dtype=np.float64)
+        return Hypothesis(tuple(best[starts].tolist()), tuple(starts.tolist()), float(score))

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from speechgru.cli import console
 from speechgru.corpora import SummaryRow
+from speechgru.decoding import Transcript
 from speechgru.errors import AudioError
 from speechgru.evaluation import Evaluation
-from speechgru.recognizer import Transcript
 from speechgru.scoring import score
 from speechgru.training import Progress, Result
 from speechgru.transcription import Outcome
