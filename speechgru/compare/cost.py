@@ -37,7 +37,7 @@ from speechgru.recipe import Recipe, load_recipe
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import score
 from speechgru.training.data import TrainingData, read_training_data
-from speechgru.training.loop import ctc_losses, make_optimiser
+from speechgru.training.step import make_optimiser, train_step
 
 log = logging.getLogger(__name__)
 Cost = dict[str, Any]
@@ -288,14 +288,11 @@ def _training(
     """An optimiser step over each batch."""
     model, device = recognizer.checkpoint.model.train(), recognizer.device
     optimiser = make_optimiser(model, recipe.training)
+    precision = torch.bfloat16 if device.type == "cuda" else torch.float32
 
     def run() -> None:
         for batch in batches:
-            optimiser.zero_grad(set_to_none=True)
-            losses = ctc_losses(model, batch, device)
-            (losses.sum() / batch.target_lengths.sum()).backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.training.clip_norm)
-            optimiser.step()
+            train_step(model, optimiser, [batch], recipe.training.clip_norm, precision)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 

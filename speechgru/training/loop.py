@@ -3,8 +3,6 @@
 Design choices:
 - Everything random follows from (seed, epoch, utterance) or (seed, step), nothing from what ran
   before: a resumed run takes the very steps that an uninterrupted one would have taken.
-- The loss is the CTC loss per target token over a whole optimiser step, so accumulating two
-  batches equals one batch of both.
 - Dev is scored through `Recognizer`, the backend its users will take.
 - A stop request (Ctrl-C) is honoured between two steps, when the state is whole.
 """
@@ -16,7 +14,7 @@ import signal
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from speechgru import __version__
@@ -43,13 +41,13 @@ from speechgru.errors import AudioError, Diverged, TrainingError, printable
 from speechgru.evaluation import evaluate_utterances
 from speechgru.files import exclusive_lock
 from speechgru.manifest import Utterance
-from speechgru.model import RecurrentCTC
-from speechgru.recipe import Recipe, TrainingRecipe
+from speechgru.recipe import Recipe
 from speechgru.recognizer import Recognizer, choose_device
 from speechgru.scoring import Score
 from speechgru.text import Vocabulary
 from speechgru.training.data import TrainingData, read_training_data
 from speechgru.training.run import Run, TrainingState, optimiser_tensors, restore_optimiser
+from speechgru.training.step import learning_rate, make_optimiser, train_step
 
 log = logging.getLogger(__name__)
 TRAINING = "speechgru train"
@@ -247,35 +245,22 @@ class Trainer:
             )
 
     def _step(self, members: list[Batch]) -> None:
-        """One optimiser step over one or more batches; a step with NaN or Inf changes nothing."""
+        """One optimiser step over one or more batches, counted."""
         options, position = self.options, self.position
         torch.manual_seed(options.seed * 1_000_003 + position.step)  # dropout
         for parameters in self.optimiser.param_groups:
             parameters["lr"] = learning_rate(options, position.step, self.total_steps)
-        self.optimiser.zero_grad(set_to_none=True)
-        statistics_before = [buffer.clone() for buffer in self.model.buffers()]  # of batch norm
-        tokens = int(sum(int(batch.target_lengths.sum()) for batch in members))
-        total, culprits = 0.0, []
-        for batch in members:
-            losses = ctc_losses(self.model, batch, self.device)
-            culprits += [i for i, ok in zip(batch.ids, losses.isfinite().tolist(), strict=True)
-                         if not ok]  # fmt: skip
-            loss = losses.sum() / tokens
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += float(loss.detach())
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), options.clip_norm)
-        if math.isfinite(total) and bool(norm.isfinite()):
-            self.optimiser.step()
+        precision = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        done = train_step(self.model, self.optimiser, members, options.clip_norm, precision)
+        if done.applied:
             position.bad_in_a_row = 0
-            position.loss_sum += total * tokens
-            position.token_count += tokens
-            position.gradient_norms.append(float(norm))
+            position.loss_sum += done.loss * done.tokens
+            position.token_count += done.tokens
+            position.gradient_norms.append(done.gradient_norm)
         else:
-            for buffer, before in zip(self.model.buffers(), statistics_before, strict=True):
-                buffer.copy_(before)
-            self._bad_step(culprits or [i for batch in members for i in batch.ids])
+            self._bad_step(done.suspects)
 
-    def _bad_step(self, ids: list[str]) -> None:
+    def _bad_step(self, ids: Sequence[str]) -> None:
         self.position.skipped_steps += 1
         self.position.bad_in_a_row += 1
         log.warning("step %d skipped: loss or gradient is NaN or infinite, at %s",
@@ -438,51 +423,6 @@ class Trainer:
             time.monotonic() - self.began,
             interrupted,
         )
-
-
-def ctc_losses(model: RecurrentCTC, batch: Batch, device: torch.device) -> Tensor:
-    """CTC loss (negative log-likelihood) of each row, (batch,)."""
-    with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
-        log_probs, lengths = model(batch.features.to(device), batch.lengths.to(device))
-    return nn.functional.ctc_loss(
-        log_probs.transpose(0, 1),
-        batch.targets.to(device),
-        lengths,
-        batch.target_lengths.to(device),
-        blank=Vocabulary.blank,
-        reduction="none",
-    )
-
-
-def make_optimiser(model: nn.Module, options: TrainingRecipe) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019); weights decay, biases and norms do not."""
-    weights = [p for p in model.parameters() if p.ndim > 1]
-    rest = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": weights, "weight_decay": options.weight_decay},
-        {"params": rest, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=options.learning_rate, fused=True)
-
-
-def learning_rate(options: TrainingRecipe, step: int, total: int) -> float:
-    """The rate of a step, 0 ≤ step < total.
-
-    one-cycle: half a cosine up from 1/25 of the peak, half a cosine down to 1/250,000 (Smith &
-    Topin 2018, as in torch, without its momentum cycle). cosine: a line up from 0, half a cosine
-    down to 0.
-    """
-    peak, warm = options.learning_rate, options.warmup * total
-    if options.schedule == "constant":
-        return peak
-    low, end = (peak / 25, peak / 250_000) if options.schedule == "one-cycle" else (0.0, 0.0)
-    if step < warm:
-        share = (step + 1) / warm
-        if options.schedule == "one-cycle":
-            share = (1 - math.cos(math.pi * min(share, 1))) / 2
-        return low + (peak - low) * min(share, 1)
-    share = (step - warm) / max(total - warm, 1)
-    return end + (peak - end) * (1 + math.cos(math.pi * share)) / 2
 
 
 @contextmanager

@@ -15,11 +15,7 @@ from speechgru.errors import TrainingError
 from speechgru.manifest import Utterance, write_manifest
 from speechgru.recipe import TrainingRecipe
 from speechgru.training import train
-from speechgru.training.loop import (
-    ctc_losses,
-    learning_rate,
-    make_optimiser,
-)
+from speechgru.training.step import ctc_loss, learning_rate, make_optimiser
 
 # A step -----------------------------------------------------------------------------------------
 
@@ -51,9 +47,7 @@ def test_the_loss_is_of_a_token_whatever_the_batch(few, tmp_path):
     trainer = make_trainer(recipe, tmp_path)
     batch = trainer._load([0, 1, 2])
     with torch.no_grad():
-        expected = (
-            ctc_losses(trainer.model, batch, trainer.device).sum() / batch.target_lengths.sum()
-        )
+        expected = ctc_loss(trainer.model, batch).sum() / batch.target_lengths.sum()
     trainer._step([batch])
     position = trainer.position
     assert position.loss_sum / position.token_count == pytest.approx(float(expected), rel=1e-5)

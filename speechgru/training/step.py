@@ -1,0 +1,112 @@
+"""One training step: CTC loss, optimiser, learning rate.
+
+The only training step of the code base: training, cost measurement and matching all call it.
+
+Design choices:
+- The loss is the CTC loss per target token over the whole step, so that accumulating two batches
+  equals one batch of both.
+- A step whose loss or gradient is NaN or infinite changes nothing, batch-norm statistics included.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from speechgru.batches import Batch
+from speechgru.model import RecurrentCTC
+from speechgru.recipe import TrainingRecipe
+from speechgru.text import Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """`loss` per target token and `gradient_norm` before clipping. `applied` is false when either
+    was NaN or infinite; then `suspects` names the utterances whose own loss was, or all."""
+
+    loss: float
+    tokens: int
+    gradient_norm: float
+    applied: bool
+    suspects: tuple[str, ...] = ()
+
+
+def train_step(
+    model: RecurrentCTC,
+    optimiser: torch.optim.Optimizer,
+    batches: Sequence[Batch],
+    clip_norm: float,
+    precision: torch.dtype = torch.float32,
+) -> StepResult:
+    """One optimiser step over one or more batches, at the optimiser's current learning rate.
+
+    Several processes would agree here on `tokens` (the sum over all of them), on the gradient (the
+    sum) and on `applied` (true only if it is true in each).
+    """
+    optimiser.zero_grad(set_to_none=True)
+    statistics = [buffer.clone() for buffer in model.buffers()]
+    tokens = sum(int(batch.target_lengths.sum()) for batch in batches)
+    total, suspects = 0.0, []
+    for batch in batches:
+        losses = ctc_loss(model, batch, precision)
+        finite = losses.isfinite().tolist()
+        suspects += [id_ for id_, ok in zip(batch.ids, finite, strict=True) if not ok]
+        loss = losses.sum() / tokens
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += float(loss.detach())
+    norm = float(nn.utils.clip_grad_norm_(model.parameters(), clip_norm))
+    if math.isfinite(total) and math.isfinite(norm):
+        optimiser.step()
+        return StepResult(total, tokens, norm, applied=True)
+    for buffer, before in zip(model.buffers(), statistics, strict=True):
+        buffer.copy_(before)
+    suspects = suspects or [id_ for batch in batches for id_ in batch.ids]
+    return StepResult(total, tokens, norm, applied=False, suspects=tuple(suspects))
+
+
+def ctc_loss(model: RecurrentCTC, batch: Batch, precision: torch.dtype = torch.float32) -> Tensor:
+    """CTC loss (negative log-likelihood) of each row, (batch,) float32, on the model's device."""
+    device = next(model.parameters()).device
+    with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+        log_probs, lengths = model(batch.features.to(device), batch.lengths.to(device))
+    return nn.functional.ctc_loss(
+        log_probs.transpose(0, 1),
+        batch.targets.to(device),
+        lengths,
+        batch.target_lengths.to(device),
+        blank=Vocabulary.blank,
+        reduction="none",
+    )
+
+
+def make_optimiser(model: nn.Module, options: TrainingRecipe) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter 2019); weights decay, biases and norms do not."""
+    weights = [p for p in model.parameters() if p.ndim > 1]
+    rest = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": weights, "weight_decay": options.weight_decay},
+        {"params": rest, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=options.learning_rate, fused=True)
+
+
+def learning_rate(options: TrainingRecipe, step: int, total: int) -> float:
+    """The learning rate of a step, 0 ≤ step < total.
+
+    one-cycle: half a cosine up from 1/25 of the peak, half a cosine down to 1/250,000 of it (Smith
+    & Topin 2018, as in torch, without its momentum cycle). cosine: linear warm-up from 0, half a
+    cosine down to 0.
+    """
+    peak, warm = options.learning_rate, options.warmup * total
+    if options.schedule == "constant":
+        return peak
+    low, end = (peak / 25, peak / 250_000) if options.schedule == "one-cycle" else (0.0, 0.0)
+    if step < warm:
+        share = (step + 1) / warm
+        if options.schedule == "one-cycle":
+            share = (1 - math.cos(math.pi * min(share, 1))) / 2
+        return low + (peak - low) * min(share, 1)
+    share = (step - warm) / max(total - warm, 1)
+    return end + (peak - end) * (1 + math.cos(math.pi * share)) / 2
