@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from speechgru.cli.console import show_information
+
 app = typer.Typer()
 
 
@@ -17,7 +19,6 @@ def info(
     ] = None,
 ) -> None:
     """Size, work and latency of a model: trained, or as a recipe describes it."""
-    from speechgru.cli import console
     from speechgru.info import describe
 
-    console.show_information(describe(source, overrides or []))
+    show_information(describe(source, overrides or []))

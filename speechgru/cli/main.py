@@ -59,7 +59,7 @@ def _speechgru(
 
 
 for _group in (prepare, train, evaluate, transcribe, compare, info):
-    app.registered_commands += _group.app.registered_commands
+    app.add_typer(_group.app)
 
 
 def main() -> None:

@@ -1,11 +1,16 @@
 """`speechgru train`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from speechgru.cli.console import clock, out, training_progress, warn
 from speechgru.cli.options import Device, Threads, use_threads
+from speechgru.errors import printable
+
+if TYPE_CHECKING:
+    from speechgru.training import Result
 
 app = typer.Typer()
 
@@ -20,21 +25,32 @@ def train(
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="SECTION.KEY=VALUE", help="change values")
     ] = None,
-    out: Annotated[Path, typer.Option(help="run folder to write")] = ...,  # type: ignore[assignment]
+    folder: Annotated[Path, typer.Option("--out", help="run folder to write")] = ...,  # type: ignore[assignment]
     resume: Annotated[bool, typer.Option("--resume", help="go on with the run in --out")] = False,
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
     """Train a model by recipe. Ctrl-C saves; --resume goes on."""
-    from speechgru.cli import console
     from speechgru.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])
     use_threads(threads)
     from speechgru.training import train as run_training
 
-    with console.training_progress() as show:
-        result = run_training(loaded, out, device, resume, show)
-    console.show_training(result)
+    with training_progress() as show:
+        result = run_training(loaded, folder, device, resume, show)
+    show_training(result)
     if result.interrupted:
         raise typer.Exit(130)
+
+
+def show_training(result: "Result") -> None:
+    folder = printable(result.folder)
+    if result.interrupted:
+        warn(f"interrupted after {result.epochs} epochs; the same command with --resume goes on")
+        return
+    out.print(
+        f"dev WER {result.dev_wer:.2%} after {result.epochs} epochs in {clock(result.seconds)}; "
+        f"model in {folder}",
+        markup=False,
+    )

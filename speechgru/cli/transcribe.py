@@ -1,11 +1,17 @@
 """`speechgru transcribe`."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from speechgru.cli.console import err, out, warn
 from speechgru.cli.options import Device, Model, Precision, Threads, use_threads
+from speechgru.errors import printable
+
+if TYPE_CHECKING:
+    from speechgru.transcription import Outcome
 
 app = typer.Typer()
 
@@ -31,8 +37,6 @@ def transcribe(
     threads: Threads = 0,
 ) -> None:
     """Write down what is said in sound files; folders are searched for sound."""
-    from speechgru.cli import console
-
     use_threads(threads)
     from speechgru.recognizer import Recognizer
     from speechgru.transcription import check_format, find_sounds, transcribe_files
@@ -42,8 +46,20 @@ def transcribe(
     recognizer = Recognizer.load(model, device, precision)
     failed = 0
     for outcome in transcribe_files(recognizer, sounds, output_format, output_dir, force):
-        console.show_transcript(outcome, output_format)
+        show_transcript(outcome, output_format)
         failed += outcome.fault is not None
     if failed:
-        console.warn(f"{failed} of {len(sounds)} without a new text: the lines above say why")
+        warn(f"{failed} of {len(sounds)} without a new text: the lines above say why")
         raise typer.Exit(1)
+
+
+def show_transcript(outcome: "Outcome", output_format: str = "txt") -> None:
+    """Text to standard output, faults to standard error. JSON names its file itself."""
+    if outcome.fault is not None:
+        err.print(f"speechgru: {outcome.fault}", style="red", markup=False)
+    elif outcome.written is not None:
+        out.print(f"{printable(outcome.source)} → {printable(outcome.written)}", markup=False)
+    elif output_format == "json":
+        sys.stdout.write(outcome.output + "\n")
+    else:
+        out.print(f"{printable(outcome.source)}: {outcome.output}", markup=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from speechgru.cli import console
+from speechgru.cli import console, evaluate, prepare, train, transcribe
 from speechgru.corpora import SummaryRow
 from speechgru.decoding import Transcript
 from speechgru.errors import AudioError
@@ -54,7 +54,7 @@ def test_log_lines_are_whole_and_unstyled(capsys):
 
 @pytest.mark.parametrize("name", ["a.wav", "[red]x[/red].wav", "a" * 100 + ".wav", "new\nline.wav"])
 def test_a_transcript_is_one_line_on_standard_output(name, capsys):
-    console.show_transcript(
+    transcribe.show_transcript(
         Outcome(Path(name), Transcript("one [two]", 1.0), None, None, "one [two]")
     )
     escaped = name.replace("\n", "\\n")
@@ -62,14 +62,14 @@ def test_a_transcript_is_one_line_on_standard_output(name, capsys):
 
 
 def test_a_fault_is_one_line_on_standard_error(capsys):
-    console.show_transcript(Outcome(Path("a"), None, AudioError("a: [red]bad"), None, ""))
+    transcribe.show_transcript(Outcome(Path("a"), None, AudioError("a: [red]bad"), None, ""))
     assert capsys.readouterr() == ("", "speechgru: a: [red]bad\n")
 
 
 def test_colons_make_no_pictures(capsys):
-    console.show_transcript(Outcome(Path(":100:.wav"), Transcript("", 1.0), None, None, ":cat:"))
-    console.show_transcript(Outcome(Path("a"), None, AudioError("a:100:b"), None, ""))
-    console.show_corpus(":100:", [SummaryRow(":cat:", 1, 1.0, 1, (8000,), "")], [], [])
+    transcribe.show_transcript(Outcome(Path(":100:.wav"), Transcript("", 1.0), None, None, ":cat:"))
+    transcribe.show_transcript(Outcome(Path("a"), None, AudioError("a:100:b"), None, ""))
+    prepare.show_corpus(":100:", [SummaryRow(":cat:", 1, 1.0, 1, (8000,), "")], [], [])
     said, warned = capsys.readouterr()
     assert ":100:.wav: :cat:\n" in said
     assert warned == "speechgru: a:100:b\n"
@@ -78,20 +78,26 @@ def test_colons_make_no_pictures(capsys):
 
 def test_json_is_itself_and_what_is_written_is_told(capsys):
     line = '{"file": "a.wav", "text": "' + "one " * 40 + '"}'
-    console.show_transcript(Outcome(Path("a.wav"), Transcript("", 1.0), None, None, line), "json")
-    console.show_transcript(Outcome(Path("a.wav"), Transcript("", 1.0), None, Path("o/a.txt"), ""))
+    transcribe.show_transcript(
+        Outcome(Path("a.wav"), Transcript("", 1.0), None, None, line), "json"
+    )
+    transcribe.show_transcript(
+        Outcome(Path("a.wav"), Transcript("", 1.0), None, Path("o/a.txt"), "")
+    )
     assert capsys.readouterr().out == f"{line}\na.wav → o/a.txt\n"
 
 
 def test_a_text_that_looks_like_json_is_a_text(capsys):
     """A model may write braces; its text has its file's name all the same."""
-    console.show_transcript(Outcome(Path("a.wav"), Transcript("{one}", 1.0), None, None, "{one}"))
+    transcribe.show_transcript(
+        Outcome(Path("a.wav"), Transcript("{one}", 1.0), None, None, "{one}")
+    )
     assert capsys.readouterr().out == "a.wav: {one}\n"
 
 
 def test_a_corpus_s_table(capsys):
     row = SummaryRow("train", 1234, 1.5, 7, (8000, 16000), " abü[" + "x" * 50 + "yz")
-    console.show_corpus("an4", [row], [Path("data/an4/train.jsonl")], ["u1: no audio"])
+    prepare.show_corpus("an4", [row], [Path("data/an4/train.jsonl")], ["u1: no audio"])
     said, warned = capsys.readouterr()
     for part in (
         "train",
@@ -105,13 +111,13 @@ def test_a_corpus_s_table(capsys):
         assert part in said
     assert said.count("x") == 50  # however long the list is
     assert warned == "u1: no audio\n1 left out\n"
-    console.show_corpus("digits", [row], [], [])
+    prepare.show_corpus("digits", [row], [], [])
     assert "where they were read from, and stay" in capsys.readouterr().out
 
 
 def test_an_evaluation_in_words(capsys):
     scored = score(["one two", "six"], ["one too", "six"], ["a", "b"], ["x", "y"])
-    console.show_evaluation(Evaluation(scored, {"é": 2}, {"c": "no"}, "the rule"), 5)
+    evaluate.show_evaluation(Evaluation(scored, {"é": 2}, {"c": "no"}, "the rule"), 5)
     said, warned = capsys.readouterr()
     assert "WER 33.33%" in said
     assert "1 errors in 3 words: 1 substitutions, 0 deletions, 0 insertions" in said
@@ -126,8 +132,8 @@ def test_an_evaluation_in_words(capsys):
     ("seconds", "words"), [(3.4, "0:03"), (59.6, "1:00"), (3599.9, "1:00:00"), (90061, "25:01:01")]
 )
 def test_a_training_s_end(capsys, seconds, words):
-    console.show_training(Result(Path("runs/a"), 0.1234, 0.05, 9, seconds, False))
+    train.show_training(Result(Path("runs/a"), 0.1234, 0.05, 9, seconds, False))
     expected = f"dev WER 12.34% after 9 epochs in {words}; model in runs/a\n"
     assert capsys.readouterr().out == expected
-    console.show_training(Result(Path("runs/a"), 0.1234, 0.05, 9, seconds, True))
+    train.show_training(Result(Path("runs/a"), 0.1234, 0.05, 9, seconds, True))
     assert "after 9 epochs; the same command with --resume goes on" in capsys.readouterr().err
