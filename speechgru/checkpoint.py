@@ -119,10 +119,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], kind: str, details: ob
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(details)
     metadata = {"format": kind, "details": text, "sha256": _checksum(text, plain)}
-    try:
-        atomic_write(path, save(plain, metadata))
-    except OSError as fault:
-        raise CheckpointError(f"{path}: cannot be written: {fault.strerror}") from None
+    atomic_write(path, save(plain, metadata), CheckpointError)
 
 
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

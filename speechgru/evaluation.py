@@ -1,6 +1,5 @@
 """Score a recogniser on utterances, and write what others' tools can score again."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,7 +9,7 @@ from typing import Any
 
 from speechgru.batches import AudioCache
 from speechgru.errors import SpeechgruError, printable
-from speechgru.files import write_json
+from speechgru.files import read_json, write_json
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import Score, score, write_trn
@@ -110,10 +109,11 @@ def _identity(manifest: str | Path) -> str:
 
 
 def _holds(folder: Path) -> str | None:
-    """The manifest whose results are in a folder; "" if that cannot be told, None without any."""
-    try:
-        return str(json.loads((folder / "score.json").read_bytes())["manifest"])
-    except FileNotFoundError:
+    """The manifest whose results are in a folder; "" if it is not named, None without results."""
+    file = folder / "score.json"
+    if not os.path.exists(file):
         return None
-    except (OSError, ValueError, KeyError, TypeError):
+    try:
+        return str(read_json(file, "a score").get("manifest", ""))
+    except SpeechgruError:
         return ""

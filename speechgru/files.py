@@ -1,117 +1,124 @@
-"""Writing files whole or not at all, finding them, and naming any file in one line."""
+"""Atomic writes, JSON files, folder locks, and searching folders."""
 
 import contextlib
-import fcntl
+import errno
 import json
 import os
 import secrets
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from speechgru.errors import SpeechgruError
 
-LOCK_PATIENCE = 5.0  # seconds; a killed process may take some to be gone
+LOCK_TIMEOUT = 5.0  # seconds; a killed process may take a moment to release its lock
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # file systems that cannot lock
 
 
-def atomic_write(path: str | Path, data: bytes | str) -> None:
-    """Put `data` (text as UTF-8) at `path`: readers see the old file or the new one, never a part.
+def atomic_write(
+    path: str | Path, data: bytes | str, error: type[SpeechgruError] = SpeechgruError
+) -> None:
+    """Write `data` (text as UTF-8) to `path`; readers see the old file or the new one, never a part.
 
-    Temp file in the same folder + fsync + rename; missing folders are made, a symbolic link is
-    followed. After any failure, Ctrl-C included, the temp file is gone and the old file stands.
-    A device or a pipe is written to, not replaced, and so is /dev/stdout when a shell has sent it
-    to a file. Raises OSError.
+    Writes a temp file in the same folder, syncs it and renames it. Creates missing folders and
+    follows a symbolic link. If writing fails or is interrupted, the temp file is removed and the
+    old file is unchanged. Raises `error` when the file cannot be written.
     """
     data = data.encode("utf-8") if isinstance(data, str) else data
-    if os.path.exists(path) and (not os.path.isfile(path) or _is_own_output(path)):
-        with open(path, "ab") as stream:  # "ab": what the program printed before stays
-            stream.write(data)
-        return
-    target = Path(os.path.realpath(path))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temp = target.parent / f".{secrets.token_hex(8)}.tmp"
     try:
-        with open(temp, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temp, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temp.unlink(missing_ok=True)
-        raise
-    _sync_folder(target.parent)
-
-
-def _is_own_output(path: str | Path) -> bool:
-    """Whether this is the very file that our standard output or error goes to."""
-    there = os.stat(path)
-    for descriptor in (1, 2):
-        with contextlib.suppress(OSError):  # closed
-            if os.path.samestat(there, os.fstat(descriptor)):
-                return True
-    return False
-
-
-def write_json(path: str | Path, values: object) -> None:
-    """`values` as indented JSON, atomically. Raises SpeechgruError when it cannot be written."""
-    try:
-        atomic_write(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
-    except OSError as fault:
-        raise SpeechgruError(f"{path}: cannot be written: {fault.strerror}") from None
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # there are no locks here
-        return True
-    return True
-
-
-@contextlib.contextmanager
-def exclusive_lock(folder: Path, command: str) -> Iterator[None]:
-    """While open, no other process that asks for the same is at work in the folder, which is made.
-
-    Raises SpeechgruError when one is (`command` tells which) and stays there for LOCK_PATIENCE, and
-    when the folder cannot be written. A file system without locks is trusted.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
-    except FileExistsError:
-        raise SpeechgruError(f"{folder}: expected a folder, found a file") from None
-    except OSError as fault:
-        raise SpeechgruError(f"{folder}: cannot be written: {fault.strerror}") from None
-    try:
-        deadline = time.monotonic() + LOCK_PATIENCE
-        while not _locked(descriptor):
-            if time.monotonic() > deadline:
-                raise SpeechgruError(f"{folder}: another `{command}` is at work there; wait for it")
-            time.sleep(0.1)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut, where the system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
+        target = Path(os.path.realpath(path))
+        if os.path.exists(target) and not os.path.isfile(target):
+            kind = "a folder" if os.path.isdir(target) else "a device or pipe"
+            raise error(f"{path}: cannot be written: it is {kind}; give the path of a file")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temp = target.parent / f".{secrets.token_hex(8)}.tmp"
+        try:
+            with open(temp, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temp, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temp.unlink(missing_ok=True)
+            raise
+    except (OSError, ValueError) as reason:  # ValueError: a null character in the path
+        raise error(f"{path}: cannot be written: {_reason(reason)}") from None
+    with contextlib.suppress(OSError):  # so that the rename survives a power failure
+        descriptor = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
 
-def files_below(folder: Path, on_fault: Callable[[OSError], object]) -> Iterator[Path]:
-    """Every file in a folder and those below it; a folder met again through a link is skipped, one
-    that cannot be searched goes to `on_fault`."""
+def write_json(
+    path: str | Path, values: object, error: type[SpeechgruError] = SpeechgruError
+) -> None:
+    """Write `values` as indented JSON, atomically. Raises `error` when it cannot be written."""
+    atomic_write(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n", error)
+
+
+def read_json(
+    path: str | Path, what: str, error: type[SpeechgruError] = SpeechgruError
+) -> dict[str, Any]:
+    """The JSON object in a file. `what` describes the expected file, such as "a comparison plan".
+
+    Raises `error`: no such file, unreadable, not JSON, not an object.
+    """
+    try:
+        values = json.loads(Path(path).read_bytes())
+        if not isinstance(values, dict):
+            raise ValueError(f"expected a JSON object, found {values!r:.40}")
+    except FileNotFoundError:
+        raise error(f"{path}: no such file; expected {what}") from None
+    except (OSError, ValueError, RecursionError) as reason:
+        raise error(f"{path}: cannot be read as {what}: {_reason(reason)}") from None
+    return values
+
+
+@contextlib.contextmanager
+def exclusive_lock(folder: Path, command: str) -> Iterator[None]:
+    """Lock a folder, created if missing, against other processes running the same `command`.
+
+    Raises SpeechgruError when another process still has the lock after LOCK_TIMEOUT, or when the
+    folder cannot be written. On a file system without locks, nothing is locked.
+    """
+    lock = FileLock(folder / ".lock", timeout=LOCK_TIMEOUT, mode=0o666, thread_local=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise SpeechgruError(
+            f"{folder}: in use by another `{command}`; wait for it to finish, or stop it"
+        ) from None
+    except FileExistsError:
+        raise SpeechgruError(f"{folder}: expected a folder, found a file") from None
+    except OSError as reason:
+        if reason.errno not in NO_LOCKS:
+            raise SpeechgruError(f"{folder}: cannot be written: {_reason(reason)}") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def files_below(folder: Path, on_error: Callable[[OSError], object]) -> Iterator[Path]:
+    """Every file in a folder and its subfolders, sorted by name within each folder.
+
+    Follows symbolic links, but visits each folder once. A folder that cannot be listed is passed
+    to `on_error`.
+    """
     seen = {os.path.realpath(folder)}
-    for root, folders, names in os.walk(folder, onerror=on_fault, followlinks=True):
+    for root, folders, names in os.walk(folder, onerror=on_error, followlinks=True):
         real = {name: os.path.realpath(os.path.join(root, name)) for name in sorted(folders)}
         folders[:] = [name for name, path in real.items() if path not in seen]
         seen.update(real.values())
         yield from (Path(root, name) for name in sorted(names))
+
+
+def _reason(error: Exception) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split())

@@ -88,10 +88,7 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
     text = "".join(_to_line(utterance, folder) for utterance in utterances)
     if not text:
         raise ManifestError(f"{path}: nothing to write; a manifest needs an utterance")
-    try:
-        atomic_write(path, text)
-    except OSError as fault:
-        raise ManifestError(f"{path}: cannot be written: {fault.strerror}") from None
+    atomic_write(path, text, ManifestError)
 
 
 # Reading -----------------------------------------------------------------------------------------

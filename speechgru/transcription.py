@@ -100,8 +100,7 @@ def transcribe_files(
         if written:
             try:
                 atomic_write(written, output + "\n")
-            except OSError as fault:
-                error = SpeechgruError(f"{printable(written)}: cannot be written: {fault.strerror}")
+            except SpeechgruError as error:
                 yield Outcome(source, None, error, None, "")
                 continue
         yield Outcome(source, result, None, written, output)

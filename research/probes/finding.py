@@ -61,7 +61,7 @@ class Finding:
         write_json(files[0], self.to_json())
         for name, svg in self.figures.items():
             files.append(folder / f"{name}.svg")
-            _write(files[-1], standalone(svg))
+            atomic_write(files[-1], standalone(svg))
         return files
 
 
@@ -93,7 +93,7 @@ class Rows:
         self.all.append(row)
         if self.path is not None:
             lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in self.all)
-            _write(self.path, "\n".join(lines) + "\n")
+            atomic_write(self.path, "\n".join(lines) + "\n")
         return row
 
 
@@ -183,10 +183,3 @@ def chart(
     """A line chart of medians and ranges; `models` says over what they are taken."""
     told = " ".join([f"Line: median over {models}; band: lowest to highest.", *words])
     return line_chart(title, told, series, x, y)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        atomic_write(path, text)
-    except OSError as fault:
-        raise SpeechgruError(f"{path}: cannot be written: {fault.strerror}") from None

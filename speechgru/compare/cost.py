@@ -31,7 +31,7 @@ from speechgru.batches import Batch, collate, plan_batches
 from speechgru.cells import Cell, RecurrentLayer
 from speechgru.checkpoint import MODEL_FILE, Checkpoint
 from speechgru.errors import SpeechgruError
-from speechgru.files import write_json
+from speechgru.files import read_json, write_json
 from speechgru.manifest import Utterance
 from speechgru.recipe import Recipe, load_recipe
 from speechgru.recognizer import Recognizer
@@ -166,12 +166,7 @@ def read_costs(file: Path) -> dict[str, Cost]:
     """What was measured before, if anything. Raises SpeechgruError for a damaged file."""
     if not os.path.exists(file):
         return {}
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as fault:
-        raise SpeechgruError(
-            f"{file}: not the costs of a comparison ({fault}); delete it to measure anew"
-        ) from None
+    return read_json(file, "costs that `speechgru compare` measured (delete it to measure again)")
 
 
 class Stopwatch:

@@ -23,7 +23,7 @@ from speechgru.compare.question import Question, Variant, with_values
 from speechgru.compare.spec import ComparisonSpec
 from speechgru.compare.work import Task
 from speechgru.errors import SpeechgruError
-from speechgru.files import write_json
+from speechgru.files import read_json, write_json
 from speechgru.manifest import read_manifest
 from speechgru.recipe import Recipe
 from speechgru.text import Vocabulary, normalise
@@ -154,17 +154,10 @@ def make_plan(question: Question, folder: Path) -> _OldPlan:
 def read_plan_values(folder: Path) -> dict[str, Any]:
     """Raises SpeechgruError: no plan, or a file that is not one."""
     file = folder / "plan.json"
-    try:
-        plan = json.loads(file.read_text(encoding="utf-8"))
-        if plan["format"] != FORMAT:
-            raise ValueError(f"its format is {plan['format']!r}")
-    except FileNotFoundError:
-        raise SpeechgruError(
-            f"{file}: no such file; expected a folder that `speechgru compare` wrote"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as fault:
-        raise SpeechgruError(f"{file}: not a plan of a comparison ({fault})") from None
-    return dict(plan)
+    plan = read_json(file, "a plan that `speechgru compare` wrote")
+    if (found := plan.get("format")) != FORMAT:
+        raise SpeechgruError(f"{file}: expected a plan of format {FORMAT!r}, found {found!r:.40}")
+    return plan
 
 
 def _check_same(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from speechgru.checkpoint import load_model
 from speechgru.compare.folds import renamed
 from speechgru.errors import Diverged, SpeechgruError
 from speechgru.evaluation import evaluate_utterances, write_results
-from speechgru.files import atomic_write
+from speechgru.files import atomic_write, read_json
 from speechgru.manifest import read_manifest
 from speechgru.model import macs_per_second, parameter_count
 from speechgru.recipe import DataRecipe, Recipe, make_recipe
@@ -77,15 +77,12 @@ def fingerprint(recipe: Recipe) -> str:
 
 def read_result(file: Path) -> dict[str, Any] | None:
     """A result file's values, None if there is none. Raises SpeechgruError for a damaged one."""
-    try:
-        result = json.loads(file.read_text(encoding="utf-8"))
-        if result["format"] != FORMAT:
-            raise ValueError(f"its format is {result['format']!r}")
-        return dict(result)
-    except FileNotFoundError:
+    if not file.exists():
         return None
-    except (OSError, ValueError, KeyError, TypeError) as fault:
-        raise SpeechgruError(f"{file}: not a result of a comparison ({fault})") from None
+    result = read_json(file, "a result that `speechgru compare` wrote")
+    if (found := result.get("format")) != FORMAT:
+        raise SpeechgruError(f"{file}: expected a result of format {FORMAT!r}, found {found!r:.40}")
+    return result
 
 
 def perform(task: Task, on_step: OnStep = lambda _: None) -> dict[str, Any]:

@@ -118,10 +118,7 @@ def write_trn(path: str | Path, pairs: Iterable[tuple[str, str]]) -> None:
             raise ScoringError(f"{path}: utterance id {name!r} {fault}; each needs its own")
         lines[safe] = f"{tidy(text)} ({safe})".lstrip()
     data = "".join(f"{line}\n" for line in lines.values()).encode("utf-8", "replace")
-    try:
-        atomic_write(path, data)
-    except OSError as fault:
-        raise ScoringError(f"{path}: cannot be written: {fault.strerror}") from None
+    atomic_write(path, data, ScoringError)
 
 
 def _warn_of_ids(path: Path, references: Sequence[str], hypotheses: Sequence[str]) -> None:

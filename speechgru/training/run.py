@@ -21,7 +21,7 @@ from torch import Tensor
 
 from speechgru.checkpoint import MODEL_FILE, read_tensors, write_tensors
 from speechgru.errors import CheckpointError, TrainingError
-from speechgru.files import atomic_write
+from speechgru.files import atomic_write, write_json
 from speechgru.recipe import Recipe, load_recipe
 
 STATE_FORMAT = "speechgru-state-2"
@@ -76,9 +76,8 @@ class Run:
         run already, or cannot be written."""
         self.check_free()
         if excluded:
-            text = json.dumps(excluded, indent=2, ensure_ascii=False) + "\n"
-            _write(self.folder / "excluded.json", text)
-        _write(self.folder / "recipe.yaml", recipe.to_yaml())
+            write_json(self.folder / "excluded.json", excluded, TrainingError)
+        atomic_write(self.folder / "recipe.yaml", recipe.to_yaml(), TrainingError)
 
     def check_same(self, recipe: Recipe) -> None:
         """Raises TrainingError when `recipe` is not the one this run was started with."""
@@ -139,19 +138,13 @@ class Run:
     def write_metrics(self, row: dict[str, Any]) -> None:
         """Add an epoch's line, in place of one that an interrupted sitting left for it."""
         rows = [old for old in self.read_metrics() if old["epoch"] < row["epoch"]]
-        _write(self.metrics, "".join(json.dumps(line) + "\n" for line in [*rows, row]))
+        text = "".join(json.dumps(line) + "\n" for line in [*rows, row])
+        atomic_write(self.metrics, text, TrainingError)
 
     def read_metrics(self) -> list[dict[str, Any]]:
         if not os.path.exists(self.metrics):
             return []
         return [json.loads(line) for line in self.metrics.read_text().splitlines()]
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        atomic_write(path, text)
-    except OSError as fault:
-        raise TrainingError(f"{path}: cannot be written: {fault.strerror}") from None
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -201,7 +201,7 @@ def test_errors_against_other_references_are_not_compared(finished: Path, tmp_pa
 def test_two_grids_in_one_folder_are_refused(
     asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("speechgru.files.LOCK_PATIENCE", 0)
+    monkeypatch.setattr("speechgru.files.LOCK_TIMEOUT", 0)
     with (
         exclusive_lock(tmp_path, "another"),
         pytest.raises(SpeechgruError, match="speechgru compare"),

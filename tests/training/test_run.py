@@ -197,12 +197,12 @@ def test_dev_that_cannot_be_decoded_is_refused_before_the_first_step(few, tmp_pa
 @pytest.mark.parametrize(
     ("resume", "reason"),
     [
-        (True, ": another `speechgru train` is at work there; wait for it"),
+        (True, ": in use by another `speechgru train`"),
         (False, " holds a run already: --resume goes on with it; or name another"),
     ],
 )
 def test_a_run_at_work_is_left_alone(few, tmp_path, whole, monkeypatch, resume, reason):
-    monkeypatch.setattr("speechgru.files.LOCK_PATIENCE", 0.0)
+    monkeypatch.setattr("speechgru.files.LOCK_TIMEOUT", 0.0)
     recipe, folder = long_recipe(few), tmp_path / "run"
     refused = []
 
