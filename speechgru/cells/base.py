@@ -4,7 +4,8 @@ A cell knows nothing of time, direction or padding: `unroll` (unroll.py) runs `s
 `RecurrentLayer` (layer.py) chooses between it and a fused implementation.
 """
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -86,3 +87,32 @@ class Cell(nn.Module):
         """Multiply-accumulates of the matrix products; elementwise work is not counted."""
         columns = input_size + (hidden_size if "weight_hh" in cls.names else 0)
         return cls.gates * hidden_size * columns
+
+
+def torch_recurrence(
+    function: Callable[..., Any], x: Tensor, state: State, weights: list[Tensor]
+) -> tuple[Tensor, ...]:
+    """Run `torch.gru` or one of its relatives over one direction: y and the final state's tensors.
+
+    x (batch, frames, input), state tensors (batch, H) → y (batch, frames, H), tensors (1, batch, H).
+    """
+    initial = [part[None] for part in state]
+    # train: cuDNN keeps what its backward pass needs only when told to.
+    train = torch.is_grad_enabled()
+    start = initial if len(initial) > 1 else initial[0]
+    result: tuple[Tensor, ...] = function(
+        x, start, contiguous_block(weights), True, 1, 0.0, train, False, True
+    )
+    return result
+
+
+def contiguous_block(tensors: list[Tensor]) -> list[Tensor]:
+    """The same tensors as views of one block of memory; on a CPU, unchanged.
+
+    Given separate weights, cuDNN warns and copies them into such a block at every call.
+    """
+    if tensors[0].device.type == "cpu":
+        return tensors
+    block = torch.cat([tensor.flatten() for tensor in tensors])
+    parts = block.split([tensor.numel() for tensor in tensors])
+    return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from speechgru.cells.base import Cell, State
+from speechgru.cells.base import Cell, State, torch_recurrence
 
 
 class CIFG(Cell):
@@ -43,6 +43,5 @@ class CIFG(Cell):
         for weight in self.weights():
             i, g, o = weight.chunk(3)
             weights.append(torch.cat([i, -i, g, o]))
-        initial = [state[0][None], state[1][None]]
-        y, h, c = torch.lstm(x, initial, weights, True, 1, 0.0, False, False, True)
+        y, h, c = torch_recurrence(torch.lstm, x, state, weights)
         return y, (h[0], c[0])

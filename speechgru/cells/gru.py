@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from speechgru.cells.base import Cell, State
+from speechgru.cells.base import Cell, State, torch_recurrence
 
 
 class GRU(Cell):
@@ -31,5 +31,5 @@ class GRU(Cell):
         return ((1 - z) * n + z * h,)
 
     def fused(self, x: Tensor, state: State) -> tuple[Tensor, State] | None:
-        y, h = torch.gru(x, state[0][None], self.weights(), True, 1, 0.0, False, False, True)
+        y, h = torch_recurrence(torch.gru, x, state, self.weights())
         return y, (h[0],)

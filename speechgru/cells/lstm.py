@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from speechgru.cells.base import Cell, State
+from speechgru.cells.base import Cell, State, torch_recurrence
 
 
 class LSTM(Cell):
@@ -32,6 +32,5 @@ class LSTM(Cell):
         return torch.sigmoid(o) * torch.tanh(c), c
 
     def fused(self, x: Tensor, state: State) -> tuple[Tensor, State] | None:
-        initial = [state[0][None], state[1][None]]
-        y, h, c = torch.lstm(x, initial, self.weights(), True, 1, 0.0, False, False, True)
+        y, h, c = torch_recurrence(torch.lstm, x, state, self.weights())
         return y, (h[0], c[0])

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from speechgru.cells.base import Cell, State
+from speechgru.cells.base import Cell, State, torch_recurrence
 
 
 class RNN(Cell):
@@ -22,7 +22,7 @@ class RNN(Cell):
         return (torch.tanh(gates_x + torch.nn.functional.linear(h, self.weight_hh, self.bias_hh)),)
 
     def fused(self, x: Tensor, state: State) -> tuple[Tensor, State] | None:
-        y, h = torch.rnn_tanh(x, state[0][None], self.weights(), True, 1, 0.0, False, False, True)
+        y, h = torch_recurrence(torch.rnn_tanh, x, state, self.weights())
         return y, (h[0],)
 
 
@@ -43,5 +43,5 @@ class ReLURNN(Cell):
         return (torch.relu(gates_x + torch.nn.functional.linear(h, self.weight_hh, self.bias_hh)),)
 
     def fused(self, x: Tensor, state: State) -> tuple[Tensor, State] | None:
-        y, h = torch.rnn_relu(x, state[0][None], self.weights(), True, 1, 0.0, False, False, True)
+        y, h = torch_recurrence(torch.rnn_relu, x, state, self.weights())
         return y, (h[0],)
