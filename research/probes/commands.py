@@ -134,15 +134,12 @@ def length(
 
 
 def _run(probe: "Callable[[Rows, Show], Finding]", out: Path, name: str, threads: int) -> None:
-    import os
-
-    import torch
-
     from research.probes.finding import Rows
     from research.probes.view import show_finding
     from speechgru.cli import console
+    from speechgru.cli.options import use_threads
 
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    use_threads(threads)
     with console.counting_progress() as show:
         finding = probe(Rows(out / f"{name}.jsonl"), show)
     show_finding(finding, finding.write(out))

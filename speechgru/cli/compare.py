@@ -1,6 +1,5 @@
 """`speechgru compare`."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +8,7 @@ from rich.table import Table
 
 from speechgru.cli.console import out, print_wide, training_progress, warn
 from speechgru.cli.options import Device, use_threads
+from speechgru.cpus import cpu_count
 from speechgru.errors import printable
 
 app = typer.Typer()
@@ -61,7 +61,7 @@ def compare(
     from speechgru.errors import RecipeError
     from speechgru.recipe import load_recipe
 
-    threads = threads or max(1, len(os.sched_getaffinity(0)) // jobs)
+    threads = threads or max(1, cpu_count() // jobs)
     use_threads(threads)
     from speechgru import compare as comparing
 

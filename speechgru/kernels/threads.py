@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 
 import torch
 
+from speechgru.cpus import usable_cpus
+
 
 def _symbol(name: str) -> int:
     """The address of a C function in this process, or 0."""
     try:
         return ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value or 0
-    except (AttributeError, OSError):
+    except (AttributeError, OSError, TypeError):  # Windows has no symbols of the process itself
         return 0
 
 
@@ -44,12 +46,17 @@ _parallel = (
 )
 
 
+def _after_fork_in_child(function: Callable[[], None]) -> None:
+    if hasattr(os, "register_at_fork"):  # not on Windows, where no process forks
+        os.register_at_fork(after_in_child=function)
+
+
 class ForkLock:
     """A lock that is free in a forked child: whoever held it is not there."""
 
     def __init__(self) -> None:
         self._renew()
-        os.register_at_fork(after_in_child=self._renew)
+        _after_fork_in_child(self._renew)
 
     def _renew(self) -> None:
         self._lock = threading.Lock()
@@ -73,7 +80,7 @@ _ran = False  # any kernel, and so torch's operations around it
 _pool_lost = False
 
 
-def _after_fork() -> None:
+def _forget_the_pool() -> None:
     # The child has the parent's pool on paper and none of its threads: torch's own operations
     # would wait for them for ever too.
     global _pool_lost
@@ -82,14 +89,14 @@ def _after_fork() -> None:
         torch.set_num_threads(1)
 
 
-os.register_at_fork(after_in_child=_after_fork)
+_after_fork_in_child(_forget_the_pool)
 
 
 def limit() -> int:
     """How many threads a kernel may use."""
     if _parallel is None or _pool_lost:
         return 1
-    return max(1, min(torch.get_num_threads(), len(os.sched_getaffinity(0))))
+    return min(torch.get_num_threads(), usable_cpus())
 
 
 def run(kernel: Kernel, arguments: int, wanted: int) -> None:
