@@ -1,11 +1,11 @@
-"""Experiments on what a recurrent cell can remember, each bearing on a claim of the article
-"Difference between RNN, LSTM and GRU".
+"""Experiments on what a recurrent cell can remember. Run `python -m research.probes --help` from
+the repository; `docs/article.md` discusses the results.
 
-gradient_reach  how far back a label's gradient reaches
+gradient_reach  how far back the gradient of a label reaches
 memory          the adding and copy problems
-gates           how long the gates of a trained model keep what they hold
-length          errors against utterance length and against how much context is heard
+gates           time constants of the gates, before and after training
+length          error rate by utterance length and by the context a model can use
 
-Each measures one model (or trains one seed) at a time, keeps the row (`finding.py`), and sums the
-rows up as a `Finding`: numbers, figures, words and the claim.
+A probe measures one model at a time (or trains one seed), appends the result to a file of records
+and summarises the records as a `Finding`: tables, numbers and figures (`finding.py`).
 """

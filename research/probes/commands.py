@@ -1,31 +1,29 @@
-"""`python -m research.probes …`: one command a probe, imports inside the functions, no logic."""
+"""`python -m research.probes …`: one command per probe; imports inside the functions, no logic."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
-    from research.probes.finding import Finding, Rows, Show
+    from research.probes.finding import Finding, Job, Record
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Experiments on what a cell remembers.",
-    epilog="Example: `python -m research.probes gates runs/a --manifest data/an4/dev.jsonl --out gates`",
+    help="Experiments on what a recurrent cell can remember.",
+    epilog="Example: `python -m research.probes gates runs/a --manifest data/an4/dev.jsonl --out g`",
 )
 
-N = TypeVar("N", int, float)
+N = TypeVar("N", int, float, str)
 Runs = Annotated[list[Path], typer.Argument(help="run folders or model files")]
-SomeRuns = Annotated[list[Path] | None, typer.Argument(help="run folders or model files")]
-Manifest = Annotated[Path, typer.Option(help="utterances with their texts")]
-Out = Annotated[
-    Path, typer.Option("--out", "-o", help="folder for figures, numbers and finished rows")
+Manifest = Annotated[Path, typer.Option(help="manifest of utterances")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="output folder: records, tables, figures")]
+Utterances = Annotated[
+    int, typer.Option(min=1, help="number of utterances, at equal distances in the manifest")
 ]
-Utterances = Annotated[int, typer.Option(min=1, help="of the manifest, evenly spread over it")]
-Seeds = Annotated[int, typer.Option(min=1, help="seeds 1, 2, … of each cell")]
-Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0: one a CPU")]
-CELLS = "rnn,rnn_relu,gru,lstm"
+Seeds = Annotated[int, typer.Option(min=1, help="seeds per cell: 1, 2, …")]
 
 
 @app.command(
@@ -33,33 +31,38 @@ CELLS = "rnn,rnn_relu,gru,lstm"
     epilog="Example: `python -m research.probes gradient-reach --cells rnn,gru,lstm --out runs/reach`",
 )
 def gradient_reach(
-    runs: SomeRuns = None,
-    out: Out = ...,  # type: ignore[assignment]
-    cells: Annotated[str, typer.Option(help="untrained cells to add, by commas")] = "",
+    out: Out,
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="run folders or model files (unidirectional)")
+    ] = None,
+    cells: Annotated[
+        str, typer.Option(help="without RUNS: untrained cells, separated by commas")
+    ] = "rnn,gru,lstm",
     seeds: Seeds = 5,
-    gains: Annotated[str, typer.Option(help="factors for their recurrent weights")] = "1",
-    layers: Annotated[int, typer.Option(min=1, help="of the untrained")] = 1,
-    width: Annotated[int, typer.Option(min=1, help="of the untrained")] = 128,
+    gains: Annotated[
+        str, typer.Option(help="factors for the initial recurrent weights of untrained cells")
+    ] = "1",
     manifest: Annotated[
-        Path | None, typer.Option(help="real utterances for the runs, beside noise")
+        Path | None, typer.Option(help="manifest of utterances for RUNS, besides noise")
     ] = None,
     utterances: Utterances = 20,
-    steps: Annotated[int, typer.Option(min=2, help="model frames of noise, or joined")] = 500,
-    threads: Threads = 1,
+    frames: Annotated[
+        int, typer.Option(min=2, help="model frames of the noise, and of joined utterances")
+    ] = 500,
 ) -> None:
-    """How far back the gradient of a label reaches, before and after training (one-way
-    models)."""
+    """How far back the gradient of a label reaches: of untrained cells, or of RUNS before and after
+    training."""
+    from research.probes import gradient_reach as probe
+    from research.probes.subjects import load_subjects
 
-    def probe(rows: "Rows", show: "Show") -> "Finding":
-        from research.probes.gradient_reach import Fresh, probe_gradient_reach
-        from research.probes.subjects import load_subjects
-
-        names = tuple(filter(None, cells.split(",")))
-        fresh = Fresh(names, seeds, _numbers(gains, float), layers, width)
-        loaded = load_subjects(runs or [])
-        return probe_gradient_reach(fresh, loaded, manifest, rows, show, steps, utterances)
-
-    _run(probe, out, "gradient-reach", threads)
+    if runs:
+        jobs = probe.trained_jobs(load_subjects(runs), manifest, utterances, frames)
+    else:
+        each = product(_list(gains, float), _list(cells, str), range(1, seeds + 1))
+        jobs = probe.untrained_jobs(
+            [probe.Untrained(cell, seed, gain, frames=frames) for gain, cell, seed in each]
+        )
+    _run("gradient-reach", jobs, probe.summarise, out)
 
 
 @app.command(
@@ -67,44 +70,34 @@ def gradient_reach(
 )
 def memory(
     out: Out,
-    tasks: Annotated[str, typer.Option(help="adding, copy, by commas")] = "adding",
-    lengths: Annotated[str, typer.Option(help="frames, by commas")] = "100",
-    cells: Annotated[str, typer.Option(help="names, by commas")] = CELLS,
+    problems: Annotated[str, typer.Option(help="adding or copy, or both by commas")] = "adding",
+    lengths: Annotated[str, typer.Option(help="frames, separated by commas")] = "100",
+    cells: Annotated[str, typer.Option(help="separated by commas")] = "rnn,rnn_relu,gru,lstm",
     seeds: Seeds = 5,
-    updates: Annotated[int, typer.Option(min=100, help="of the weights, at most")] = 2000,
-    width: Annotated[int, typer.Option(min=1, help="units")] = 64,
-    rates: Annotated[str, typer.Option(help="learning rates of Adam, by commas")] = "0.001",
-    threads: Threads = 1,
+    steps: Annotated[int, typer.Option(min=100, help="optimiser steps per run, at most")] = 2000,
+    learning_rates: Annotated[str, typer.Option(help="of Adam, separated by commas")] = "0.001",
 ) -> None:
-    """Which cells learn to carry something over how many frames: the adding and copy problems."""
+    """Which cells learn to carry information over how many frames: the adding and copy problems."""
+    from research.probes import memory as probe
 
-    def probe(rows: "Rows", show: "Show") -> "Finding":
-        from research.probes.memory import Plan, probe_memory
-
-        plan = Plan(
-            tuple(tasks.split(",")), _numbers(lengths, int), tuple(cells.split(",")), seeds,
-            updates, width=width, rates=_numbers(rates, float),
-        )  # fmt: skip
-        return probe_memory(plan, rows, show)
-
-    _run(probe, out, "memory", threads)
+    # All cells of a seed come before the next seed.
+    tasks = product(_list(problems, str), _list(lengths, int), _list(learning_rates, float))
+    runs = [
+        probe.Run(*task, cell, seed, steps)
+        for task, seed, cell in product(tasks, range(1, seeds + 1), _list(cells, str))
+    ]
+    _run("memory", probe.memory_jobs(runs), probe.summarise, out)
 
 
 @app.command(
     epilog="Example: `python -m research.probes gates runs/a --manifest data/an4/dev.jsonl -o g`"
 )
-def gates(
-    runs: Runs, manifest: Manifest, out: Out, utterances: Utterances = 20, threads: Threads = 1
-) -> None:
-    """How long the gates keep what they hold: time constants before and after training."""
+def gates(runs: Runs, manifest: Manifest, out: Out, utterances: Utterances = 20) -> None:
+    """Time constants of the gates, before and after training."""
+    from research.probes import gates as probe
+    from research.probes.subjects import load_subjects
 
-    def probe(rows: "Rows", show: "Show") -> "Finding":
-        from research.probes.gates import probe_gates
-        from research.probes.subjects import load_subjects
-
-        return probe_gates(load_subjects(runs), manifest, rows, show, utterances)
-
-    _run(probe, out, "gates", threads)
+    _run("gates", probe.gates_jobs(load_subjects(runs), manifest, utterances), probe.summarise, out)
 
 
 @app.command(
@@ -115,41 +108,73 @@ def length(
     manifest: Manifest,
     out: Out,
     contexts: Annotated[
-        str, typer.Option(help="model frames heard to a side, by commas; empty: only by length")
+        str,
+        typer.Option(
+            help="model frames before each frame that the model can use (bidirectional models: "
+            "also after it), separated by commas; empty: only by length"
+        ),
     ] = "0,5,10,20,50,100",
-    bins: Annotated[int, typer.Option(min=1, help="groups of utterances by duration")] = 5,
     utterances: Utterances = 100_000,
-    threads: Threads = 1,
 ) -> None:
-    """Word error rate by length of utterance, and by how much context is heard."""
+    """Word error rate by utterance length, and by the context that the model can use."""
+    from research.probes import length as probe
+    from research.probes.subjects import load_subjects
 
-    def probe(rows: "Rows", show: "Show") -> "Finding":
-        from research.probes.length import probe_length
-        from research.probes.subjects import load_subjects
-
-        heard = _numbers(contexts, int)
-        return probe_length(load_subjects(runs), manifest, rows, show, heard, bins, utterances)
-
-    _run(probe, out, "length", threads)
+    jobs = probe.length_jobs(load_subjects(runs), manifest, _list(contexts, int), utterances)
+    _run("length", jobs, probe.summarise, out)
 
 
-def _run(probe: "Callable[[Rows, Show], Finding]", out: Path, name: str, threads: int) -> None:
-    from research.probes.finding import Rows
-    from research.probes.view import show_finding
+@app.command(
+    epilog="Example: `python -m research.probes report docs/results/probes/*/*.jsonl`, all tables "
+    "and figures again"
+)
+def report(
+    files: Annotated[list[Path], typer.Argument(help="records of probes (.jsonl)")],
+) -> None:
+    """Tables and figures from records, next to them."""
+    from importlib import import_module
+
+    from research.probes.finding import read_records
+
+    for file in files:
+        probe = import_module(f"research.probes.{file.stem.replace('-', '_')}")
+        _show(probe.summarise(read_records(file)), file.parent)
+
+
+def _run(
+    name: str, jobs: "Sequence[Job]", summarise: "Callable[[list[Record]], Finding]", out: Path
+) -> None:
+    from research.probes.finding import complete
     from speechgru.cli import console
     from speechgru.cli.options import use_threads
 
-    use_threads(threads)
+    use_threads(0)
     with console.counting_progress() as show:
-        finding = probe(Rows(out / f"{name}.jsonl"), show)
-    show_finding(finding, finding.write(out))
+        records = complete(out / f"{name}.jsonl", jobs, show)
+    _show(summarise(records), out)
 
 
-def _numbers(text: str, kind: type[N]) -> tuple[N, ...]:
-    """ "100,200" → (100, 200). Raises SpeechgruError for what is no number."""
+def _show(finding: "Finding", out: Path) -> None:
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    from speechgru.cli import console
+
+    for each in finding.tables:
+        columns = dict.fromkeys(column for row in each.rows for column in row)
+        table = Table(*columns, box=SIMPLE, title=each.caption, title_justify="left")
+        for row in each.rows:
+            cells = [row.get(column) for column in columns]
+            table.add_row(*("–" if cell is None else str(cell) for cell in cells))
+        console.print_wide(table)
+    console.show_written(finding.write(out))
+
+
+def _list(text: str, kind: type[N]) -> list[N]:
+    """ "100,200" → [100, 200]. Raises SpeechgruError for what is not of this kind."""
     from speechgru.errors import SpeechgruError
 
     try:
-        return tuple(kind(part) for part in text.split(",") if part)
+        return [kind(part) for part in text.split(",") if part]
     except ValueError:
         raise SpeechgruError(f"{text!r}: expected numbers separated by commas") from None

@@ -1,5 +1,6 @@
-"""What every probe hands back, and how several models' curves become one line with its band."""
+"""Measurements on disk, and the tables and figures that summarise them."""
 
+import io
 import json
 import math
 import os
@@ -9,132 +10,123 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from speechgru.cells import CELLS
 from speechgru.errors import SpeechgruError
-from speechgru.figures import Axis, Series, line_chart, standalone
 from speechgru.files import atomic_write, write_json
 
-Curve = Sequence[float | None]  # None where nothing could be measured
-Row = dict[str, Any]  # plain JSON values
-Show = Callable[[int, int, str], None]  # jobs done, jobs in all, what is under way
+Record = dict[str, Any]  # settings and results of one measurement, as plain JSON values
+Progress = Callable[[int, int, str], None]  # jobs done, jobs in total, name of the current one
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Median and range over several models."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        if self.low == self.high:
+            return f"{self.median:.3g}"
+        return f"{self.median:.3g} ({self.low:.3g} to {self.high:.3g})"
+
+
+def spread(values: Sequence[float | None]) -> Spread | None:
+    """None if a value is missing: the median of the others would misrepresent the group."""
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
+        return None
+    return Spread(median(known), min(known), max(known))
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What was found, to be read: the first column says of whom."""
-
     caption: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def lines(self) -> list[str]:
-        """Each row as a sentence, for who cannot see a chart."""
-        return [
-            f"{name}: {'; '.join(map(' '.join, zip(self.head[1:], cells, strict=True)))}"
-            for name, *cells in self.rows
-        ]
+    rows: list[dict[str, str | int | Spread | None]]  # column → value
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Numbers, figures, tables of what they say, and the claim they bear on."""
+    """Summary of a probe."""
 
     name: str
-    claim: str  # of the article, in our words
-    method: str  # what was measured, and how
-    tables: tuple[Table, ...]
-    numbers: dict[str, Any]  # plain JSON values
-    figures: dict[str, str]  # name → one <svg> element
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "probe": self.name,
-            "claim": self.claim,
-            "method": self.method,
-            "tables": [asdict(table) for table in self.tables],
-            "numbers": self.numbers,
-            "figures": [f"{name}.svg" for name in self.figures],
-        }
+    tables: list[Table]
+    figures: dict[str, Figure]
 
     def write(self, folder: Path) -> list[Path]:
-        """NAME.json and an SVG file a figure. Raises SpeechgruError when they cannot be written."""
+        """Writes NAME.json and one SVG file per figure; returns their paths."""
         files = [folder / f"{self.name}.json"]
-        write_json(files[0], self.to_json())
-        for name, svg in self.figures.items():
+        write_json(files[0], {"probe": self.name, "tables": [asdict(t) for t in self.tables]})
+        for name, figure in self.figures.items():
             files.append(folder / f"{name}.svg")
-            atomic_write(files[-1], standalone(svg))
+            svg = io.BytesIO()
+            with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+                figure.savefig(svg, format="svg", metadata={"Date": None})
+            atomic_write(files[-1], svg.getvalue())
         return files
-
-
-class Rows:
-    """Finished measurements, one JSON object a line: a killed probe goes on with the next one.
-
-    A row is found again by its key: every setting that could change its figures.
-    """
-
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
-        self.all: list[Row] = []
-        if path is not None and os.path.exists(path):
-            try:
-                self.all = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-            except (OSError, ValueError) as fault:
-                raise SpeechgruError(
-                    f"{path}: not the rows of a probe ({fault}); move it away"
-                ) from None
-
-    def find(self, key: Row) -> Row | None:
-        for row in self.all:
-            if all(name in row and row[name] == value for name, value in key.items()):
-                return row
-        return None
-
-    def add(self, key: Row, values: Row) -> Row:
-        row = key | {name: rounded(value) for name, value in values.items()}
-        self.all.append(row)
-        if self.path is not None:
-            lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in self.all)
-            atomic_write(self.path, "\n".join(lines) + "\n")
-        return row
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One row to be measured, by a call that takes a while."""
+    """One measurement; its settings are everything that can change the results."""
 
-    key: Row
-    measure: Callable[[], Row]
+    settings: Record
+    measure: Callable[[], Record]
 
 
-def complete(rows: Rows, jobs: Sequence[Job], show: Show) -> list[Row]:
-    """The rows of all jobs, in order; those already there are not measured again."""
-    found = []
+def read_records(path: Path) -> list[Record]:
+    """One JSON object per line. Raises SpeechgruError."""
+    try:
+        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise SpeechgruError(f"{path}: expected one JSON object per line: {error}") from None
+
+
+def complete(path: Path, jobs: Sequence[Job], show: Progress) -> list[Record]:
+    """The records of all jobs, in order. What is in `path` already is not measured again, so an
+    interrupted probe continues."""
+    kept = read_records(path) if os.path.exists(path) else []
+    records = []
     for done, job in enumerate(jobs):
-        row = rows.find(job.key)
-        if row is None:
-            names = ("cell", "state", "task", "length", "input", "seed")
-            show(done, len(jobs), " ".join(str(job.key[n]) for n in names if n in job.key))
-            row = rows.add(job.key, job.measure())
-        found.append(row)
+        settings = job.settings
+        same = (each for each in kept if {**each, **settings} == each)
+        record = next(same, None)
+        if record is None:
+            show(done, len(jobs), f"{settings['cell']} {settings['seed']}")
+            record = settings | rounded(job.measure())
+            kept.append(record)
+            lines = (json.dumps(each, ensure_ascii=False, allow_nan=False) for each in kept)
+            atomic_write(path, "\n".join(lines) + "\n")
+        records.append(record)
     show(len(jobs), len(jobs), "")
-    return found
+    return records
 
 
-def grouped(rows: Sequence[Row], label: Callable[[Row], str]) -> dict[str, list[Row]]:
-    """Rows that may be summed up together: of one label and of models of one shape, which the
-    label names where it has several."""
-    shapes: dict[str, set[str]] = {}
-    for row in rows:
-        shapes.setdefault(label(row), set()).add(row["shape"])
-    found: dict[str, list[Row]] = {}
-    for row in rows:
-        name = label(row)
-        several = len(shapes[name]) > 1
-        found.setdefault(f"{name} ({row['shape']})" if several else name, []).append(row)
-    return found
+def grouped(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Records by cell, and by state where there is one.
+
+    Raises SpeechgruError for models of one cell that differ in shape: they must not be averaged.
+    """
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        label = ", ".join(record[key] for key in ("cell", "state") if key in record)
+        groups.setdefault(label, []).append(record)
+    for label, models in groups.items():
+        shapes = sorted({record["shape"] for record in models})
+        if len(shapes) > 1:
+            raise SpeechgruError(
+                f"{label}: found models of {'; '.join(shapes)}; probe one at a time"
+            )
+    return groups
 
 
 def rounded(value: Any) -> Any:
-    """Floats to four digits, in lists and mappings too; NaN and infinity to None."""
+    """Floats to four significant digits, also inside lists and dicts; NaN and infinity to None."""
     if isinstance(value, float):
         return float(f"{value:.4g}") if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -145,41 +137,24 @@ def rounded(value: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """The middle and the ends over several models."""
+class Curves:
+    """One line of a figure: the curves of several models over the same x; None is a gap."""
 
-    median: float
-    low: float
-    high: float
-
-    def told(self, digits: int = 3) -> str:
-        if self.low == self.high:
-            return f"{self.median:.{digits}g}"
-        return f"{self.median:.{digits}g} ({self.low:.{digits}g} to {self.high:.{digits}g})"
+    label: str  # begins with the cell
+    x: Sequence[float]
+    y: Sequence[Sequence[float | None]]
 
 
-def spread(values: Sequence[float]) -> Spread:
-    return Spread(median(values), min(values), max(values))
-
-
-def banded(
-    name: str, x: Sequence[float], curves: Sequence[Curve], colour: int, dashed: bool = False
-) -> Series:
-    """The median of the curves at each x, between the lowest and the highest of them; a gap where
-    one of them has no value."""
-    middle, low, high = [], [], []
-    for values in zip(*curves, strict=True):
-        known = [value for value in values if value is not None]
-        whole = len(known) == len(values)
-        middle.append(median(known) if whole else math.nan)
-        low.append(min(known) if whole else math.nan)
-        high.append(max(known) if whole else math.nan)
-    return Series(name, x, middle, low, high, colour, dashed)
-
-
-def chart(
-    title: str, series: Sequence[Series], x: Axis, y: Axis, models: str, words: Sequence[str] = ()
-) -> str:
-    """A line chart of medians and ranges; `models` says over what they are taken."""
-    told = " ".join([f"Line: median over {models}; band: lowest to highest.", *words])
-    return line_chart(title, told, series, x, y)
+def plot(title: str, lines: Sequence[Curves], x_label: str, y_label: str) -> Figure:
+    """Medians over models, with bands from the lowest to the highest; untrained models dashed."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot(title=title, xlabel=x_label, ylabel=y_label)
+    for line in lines:
+        y = np.array(line.y, float)
+        number = list(CELLS).index(line.label.split(",")[0])
+        style = "--" if "untrained" in line.label else "-" if number < 10 else ":"
+        axes.plot(line.x, np.median(y, 0), f"C{number % 10}{style}", label=line.label)
+        axes.fill_between(line.x, y.min(0), y.max(0), color=f"C{number % 10}", alpha=0.18, lw=0)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small", frameon=False)
+    return figure

@@ -1,65 +1,40 @@
-"""How long the gates keep what they hold.
+"""How long the gates of a cell retain its memory.
 
-A gated cell carries its memory m as m' = f ⊙ m + …, so that what a frame writes is worth
-f[t+1]·…·f[t+k] after k frames: it falls to 1/e within τ = −1 / mean(ln f) frames. (For a constant
-f that is −1 / ln f; compare Tallec & Ollivier 2018, "Can recurrent neural networks warp time?",
-arXiv 1804.11188, whose 1 / (1 − f) is its limit for f near 1.)
+A gated cell updates its memory m as m' = f ⊙ m + …: of what one frame writes, f[t+1]·…·f[t+k] is
+left after k frames, which falls to 1/e within τ = −1 / mean(ln f) frames. (For a constant f that
+is −1 / ln f; compare Tallec & Ollivier 2018, "Can recurrent neural networks warp time?", arXiv
+1804.11188, whose 1 / (1 − f) is its limit for f near 1.)
 
-This is the path through the memory alone. What also passes through the recurrent weights, and
-does so in cells without gates, is what `gradient_reach` measures.
+τ is computed for every unit, over all frames of the utterances. It describes the path through the
+memory alone; `gradient_reach` also measures what passes through the recurrent weights.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm, linear, logsigmoid, softplus
 
-from research.probes.finding import (
-    Finding,
-    Job,
-    Row,
-    Rows,
-    Show,
-    Table,
-    banded,
-    chart,
-    complete,
-    grouped,
-    spread,
-)
+from research.probes.finding import Curves, Finding, Job, Record, Table, grouped, plot, spread
 from research.probes.subjects import (
-    CLAIMS,
-    WHEN,
+    STATES,
     Subject,
-    colour,
     digest,
     some_utterances,
-    untrained,
     utterance_features,
 )
 from speechgru.cells import Cell, State
 from speechgru.checkpoint import Checkpoint
 from speechgru.errors import SpeechgruError
-from speechgru.figures import Axis, Series
 
 SHARES = [percent / 100 for percent in range(0, 101, 2)]  # of units, for the distribution
-TOLD = (10, 50, 90)  # per cent of units, in words and numbers
-LONGEST = 1e6  # frames; a gate that never closes
-METHOD = (
-    "τ = −1 / mean(ln f) of every unit, over all frames of the utterances, f being the factor by "
-    "which the cell's equations multiply the memory: forget gate, or the update gate's part that "
-    "keeps. τ in milliseconds, at the model's frame rate. Weights alone also carry memory; that "
-    "is not in τ."
-)
+LONGEST = 1e6  # frames; for a gate that never closes
 
 
-# f, from the input's part of the gates (batch, gates·H) and the state before the frame -----------
+# ln f, from the input's part of the gates (batch, gates·H) and the state before the frame --------
 
 
 def _gru(cell: Cell, gates_x: Tensor, state: State) -> Tensor:
@@ -103,7 +78,7 @@ def _minlstm(cell: Cell, gates_x: Tensor, state: State) -> Tensor:
     return logsigmoid(softplus(-i) - softplus(-f))  # f / (f + i) = σ(ln f − ln i)
 
 
-LOG_KEEP: dict[str, Callable[[Cell, Tensor, State], Tensor]] = {
+LOG_RETENTION: dict[str, Callable[[Cell, Tensor, State], Tensor]] = {
     "gru": _gru,
     "lstm": _lstm,
     "cifg": _cifg,
@@ -117,52 +92,54 @@ LOG_KEEP: dict[str, Callable[[Cell, Tensor, State], Tensor]] = {
 
 
 def check_gated(name: str) -> None:
-    """Raises SpeechgruError for a cell that this probe says nothing about."""
-    if name not in LOG_KEEP:
-        raise SpeechgruError(f"cell {name!r} has no gates: expected one of {', '.join(LOG_KEEP)}")
+    """Raises SpeechgruError for a cell without gates."""
+    if name not in LOG_RETENTION:
+        raise SpeechgruError(
+            f"cell {name!r} has no gates: expected one of {', '.join(LOG_RETENTION)}"
+        )
 
 
-def mean_log_keep(name: str, cell: Cell, x: Tensor) -> Tensor:
+def mean_log_retention(name: str, cell: Cell, x: Tensor) -> Tensor:
     """ln f, mean over the frames of rows of one length: (batch, frames, input) → (H,)."""
     state = cell.initial_state(len(x))
     total = x.new_zeros(cell.hidden_size)
     for gates_x in cell.project(x, torch.ones(x.shape[:2], dtype=torch.bool)).unbind(1):
-        total += LOG_KEEP[name](cell, gates_x, state).mean(0)
+        total += LOG_RETENTION[name](cell, gates_x, state).mean(0)
         state = cell.step(gates_x, state)
     return total / x.shape[1]
 
 
 @torch.inference_mode()
-def time_constants(checkpoint: Checkpoint, sounds: Sequence[Tensor]) -> list[list[float]]:
-    """τ in model frames: a list a layer, of the units of all its directions.
+def time_constants(checkpoint: Checkpoint, utterances: Sequence[Tensor]) -> list[list[float]]:
+    """τ in model frames, one list per layer: the units of its directions.
 
-    sounds: features (feature frames, size) each. Raises SpeechgruError for a cell without gates.
+    utterances: features (feature frames, size). Raises SpeechgruError for a cell without gates.
     """
     name = checkpoint.config.model.cell
     check_gated(name)
     layers = checkpoint.model.recurrent_layers()
-    totals: list[Tensor] = [torch.zeros(layer.output_size) for layer in layers]
+    totals = [torch.zeros(layer.output_size) for layer in layers]
     frames = 0
-    for features in sounds:
+    for features in utterances:
         inputs = _layer_inputs(checkpoint, features)
         frames += inputs[0].shape[1]
         for total, layer, x in zip(totals, layers, inputs, strict=True):
-            ways = [x, x.flip(1)]  # one row without padding: the backward direction's order
             cells = [cell for cell in layer.directions if isinstance(cell, Cell)]
-            means = [mean_log_keep(name, *each) for each in zip(cells, ways, strict=False)]
+            # One row without padding, so that flipping it gives the backward direction's order.
+            rows = (x, x.flip(1))
+            means = [mean_log_retention(name, *each) for each in zip(cells, rows, strict=False)]
             total += torch.cat(means) * x.shape[1]
-    return [[_constant(mean) for mean in (total / frames).tolist()] for total in totals]
-
-
-def _constant(mean_log: float) -> float:
-    return min(LONGEST, -1 / mean_log) if mean_log < 0 else LONGEST
+    return [
+        [min(LONGEST, -1 / mean) if mean < 0 else LONGEST for mean in (total / frames).tolist()]
+        for total in totals
+    ]
 
 
 def _layer_inputs(checkpoint: Checkpoint, features: Tensor) -> list[Tensor]:
-    """What each recurrent layer reads, (1, model frames, size)."""
-    caught: list[Tensor] = []
+    """The input of each recurrent layer, (1, model frames, size)."""
+    inputs: list[Tensor] = []
     hooks = [
-        layer.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
+        layer.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
         for layer in checkpoint.model.recurrent_layers()
     ]
     try:
@@ -170,70 +147,51 @@ def _layer_inputs(checkpoint: Checkpoint, features: Tensor) -> list[Tensor]:
     finally:
         for hook in hooks:
             hook.remove()
-    return caught
+    return inputs
 
 
-# The probe ---------------------------------------------------------------------------------------
-
-
-def probe_gates(
-    subjects: Sequence[Subject], manifest: Path, rows: Rows, show: Show, utterances: int = 20
-) -> Finding:
-    """Time constants of `subjects` before and after training, on utterances of a manifest.
-
-    Raises SpeechgruError for a cell without gates, before anything is measured.
-    """
-    for subject in subjects:
-        check_gated(subject.cell)
+def gates_jobs(subjects: Sequence[Subject], manifest: Path, utterances: int = 20) -> list[Job]:
+    """Before and after training. Raises SpeechgruError for a cell without gates."""
     jobs = []
     for subject in subjects:
-        for state in WHEN:
-            key = {
+        check_gated(subject.cell)
+        for state in STATES:
+            settings = {
                 "state": state, "cell": subject.cell, "seed": subject.seed,
                 "model": subject.digest, "frame_ms": subject.frame_ms,
                 "manifest": digest(manifest), "utterances": utterances,
             }  # fmt: skip
-            jobs.append(Job(key, partial(_measure, subject, state, manifest, utterances)))
-    return summarise(complete(rows, jobs, show))
+            jobs.append(Job(settings, partial(_measure, subject, state, manifest, utterances)))
+    return jobs
 
 
-def _measure(subject: Subject, state: str, manifest: Path, utterances: int) -> Row:
-    checkpoint = subject.checkpoint if state == "trained" else untrained(subject)
-    sounds = utterance_features(checkpoint, some_utterances(manifest, utterances))
-    layers = [
-        [tau * subject.frame_ms for tau in layer] for layer in time_constants(checkpoint, sounds)
+def _measure(subject: Subject, state: str, manifest: Path, utterances: int) -> Record:
+    checkpoint = subject.in_state(state)
+    features = utterance_features(checkpoint, some_utterances(manifest, utterances))
+    quantiles = [
+        np.quantile(np.array(layer) * subject.frame_ms, SHARES).tolist()
+        for layer in time_constants(checkpoint, features)
     ]
-    quantiles = [np.quantile(layer, SHARES).tolist() for layer in layers]
     return {"layers_ms": quantiles, "shape": subject.shape}
 
 
-def summarise(rows: Sequence[Row]) -> Finding:
-    numbers: dict[str, Any] = {}
-    lines: dict[int, list[Series]] = {}
-    told: dict[int, list[tuple[str, ...]]] = {}
-    for label, models in grouped(rows, lambda row: f"{row['cell']}, {WHEN[row['state']]}").items():
-        cell, state = models[0]["cell"], models[0]["state"]
-        numbers[label] = []
-        for place in range(max(len(row["layers_ms"]) for row in models)):
-            curves = [row["layers_ms"][place] for row in models if place < len(row["layers_ms"])]
-            spreads = {
-                f"p{share}": spread([c[SHARES.index(share / 100)] for c in curves])
-                for share in TOLD
+def summarise(records: Sequence[Record]) -> Finding:
+    """One table and one figure per layer; a percentile is over the units of a layer."""
+    tables, figures = [], {}
+    for layer in range(max(len(record["layers_ms"]) for record in records)):
+        table = Table(f"Time constants of the gates (ms), layer {layer + 1}", [])
+        lines = []
+        deep = [record for record in records if layer < len(record["layers_ms"])]
+        for label, models in grouped(deep).items():
+            curves = [record["layers_ms"][layer] for record in models]
+            percentiles = {
+                f"p{share}": spread([curve[SHARES.index(share / 100)] for curve in curves])
+                for share in (10, 50, 90)
             }
-            found = {share: asdict(each) for share, each in spreads.items()}
-            numbers[label].append({"layer": place + 1, "models": len(curves), "ms": found})
-            cells = (spreads["p50"].told(), spreads["p90"].told(), str(len(curves)))
-            told.setdefault(place, []).append((label, *cells))
-            line = banded(label, SHARES, curves, colour(cell), dashed=state == "initial")
-            lines.setdefault(place, []).append(line)
-    head = ("models of", "half of the units forget within, ms", "a tenth keep for, ms", "how many")
-    title = "Time constants of the gates, layer {}"
-    tables = {place: Table(title.format(place + 1), head, tuple(told[place])) for place in told}
-    figures = {
-        f"gates-layer-{place + 1}": chart(
-            table.caption, lines[place], Axis("share of units"),
-            Axis("time constant, ms", log=True), "models of a cell", table.lines(),
-        )
-        for place, table in tables.items()
-    }  # fmt: skip
-    return Finding("gates", CLAIMS["gates"], METHOD, tuple(tables.values()), numbers, figures)
+            table.rows.append({"models": label, **percentiles, "number of models": len(models)})
+            lines.append(Curves(label, SHARES, curves))
+        tables.append(table)
+        figure = plot(table.caption, lines, "share of units", "time constant (ms)")
+        figure.axes[0].set_yscale("log")
+        figures[f"gates-layer-{layer + 1}"] = figure
+    return Finding("gates", tables, figures)

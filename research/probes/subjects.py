@@ -1,4 +1,4 @@
-"""The models that are probed: those of trained runs, the same before training, and fresh ones."""
+"""The models to be probed: trained ones, and the same models before training."""
 
 import hashlib
 import os
@@ -16,110 +16,96 @@ from speechgru.checkpoint import MODEL_FILE, Checkpoint, load_model, new_checkpo
 from speechgru.errors import SpeechgruError
 from speechgru.manifest import Utterance, read_manifest
 
-WHEN = {"initial": "untrained", "trained": "trained"}
-CLAIMS = {
-    "gradient-reach": "Plain RNNs suffer from vanishing gradients, and may from exploding ones; "
-    "the gates of LSTM and GRU cure this.",
-    "memory": "Plain RNNs forget what is long past. LSTM and GRU keep it; on very long "
-    "dependencies a GRU may lose to an LSTM.",
-    "gates": "The gates decide what is kept and what is forgotten; they let LSTM and GRU "
-    "remember for long.",
-    "length": "LSTM and GRU carry long dependencies, which long utterances need; on very long "
-    "ones a GRU may lose to an LSTM.",
-}
+STATES = ("untrained", "trained")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A trained run to look into."""
+    """A trained model."""
 
-    path: Path
     checkpoint: Checkpoint
     cell: str
     seed: int
-    digest: str  # of the model file: other weights are another model
+    digest: str  # of the model file
 
     @property
     def frame_ms(self) -> float:
-        """Milliseconds a model frame."""
+        """Milliseconds per model frame."""
         config = self.checkpoint.config
         return 1000 * config.model.factor / config.features.frames_per_second
 
     @property
     def shape(self) -> str:
-        """What tells models of one cell apart, beside their weights."""
+        """Size and frame rate: models of one cell are only averaged if these are equal."""
         model = self.checkpoint.config.model
-        ways = "two-way" if model.bidirectional else "one-way"
-        return f"{model.layers} × {model.hidden_size} {ways}, {self.frame_ms:g} ms frames"
+        direction = "bidirectional" if model.bidirectional else "unidirectional"
+        return f"{model.layers} × {model.hidden_size} {direction}, {self.frame_ms:g} ms frames"
+
+    def in_state(self, state: str) -> Checkpoint:
+        """The checkpoint, or the same before training: training draws the initial weights from
+        this seed in the same way."""
+        if state == "trained":
+            return self.checkpoint
+        torch.manual_seed(self.seed)
+        checkpoint = new_checkpoint(self.checkpoint.config, self.checkpoint.vocabulary, {})
+        checkpoint.extract = self.checkpoint.extract  # with its statistics, if it has any
+        checkpoint.model.eval()
+        return checkpoint
 
 
 def load_subjects(runs: Sequence[Path]) -> list[Subject]:
-    """Read runs or model files. Raises CheckpointError for what is none."""
+    """Reads run folders or model files. Raises CheckpointError."""
     subjects = []
     for path in runs:
         checkpoint = load_model(path)
         checkpoint.model.eval()
         file = path / MODEL_FILE if os.path.isdir(path) else path
-        seed = checkpoint.about.get("seed", 1)
-        cell = checkpoint.config.model.cell
-        subjects.append(Subject(path, checkpoint, cell, int(seed), digest(file)))
+        seed = int(checkpoint.about.get("seed", 1))
+        subjects.append(Subject(checkpoint, checkpoint.config.model.cell, seed, digest(file)))
     return subjects
 
 
-def untrained(subject: Subject) -> Checkpoint:
-    """The subject as it was before training: training draws the first weights in this way."""
-    torch.manual_seed(subject.seed)
-    checkpoint = new_checkpoint(subject.checkpoint.config, subject.checkpoint.vocabulary, {})
-    checkpoint.extract = subject.checkpoint.extract  # with its statistics, if it has any
-    checkpoint.model.eval()
-    return checkpoint
-
-
 def digest(path: Path) -> str:
-    """Twelve hex digits that change with a file's content."""
+    """Twelve hex digits of the file's SHA-256."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
 def some_utterances(manifest: Path, count: int) -> list[Utterance]:
-    """`count` utterances of a manifest, evenly spread over it; all if it has fewer."""
+    """`count` utterances at equal distances in a manifest; all if it has fewer."""
     utterances = read_manifest(manifest)
     count = min(count, len(utterances))
     return [utterances[index * len(utterances) // count] for index in range(count)]
 
 
 def utterance_features(checkpoint: Checkpoint, utterances: Sequence[Utterance]) -> list[Tensor]:
-    rate = checkpoint.config.features.sample_rate
-    return [
-        checkpoint.extract(read_audio(each.audio, rate, each.offset, each.duration))
-        for each in utterances
-    ]
+    return [checkpoint.extract(audio) for audio in _audio(checkpoint, utterances)]
 
 
 def joined_features(
-    checkpoint: Checkpoint, utterances: Sequence[Utterance], steps: int
+    checkpoint: Checkpoint, utterances: Sequence[Utterance], frames: int
 ) -> list[Tensor]:
-    """Features of utterances' sound put end to end, in pieces of at least `steps` model frames."""
-    rate, factor = checkpoint.config.features.sample_rate, checkpoint.config.model.factor
-    pieces, waiting = [], np.zeros(0, np.float32)
-    for utterance in utterances:
-        sound = read_audio(utterance.audio, rate, utterance.offset, utterance.duration)
-        waiting = np.concatenate([waiting, sound])
-        if checkpoint.extract.frames(len(waiting)) >= steps * factor:
-            pieces.append(checkpoint.extract(waiting))
-            waiting = np.zeros(0, np.float32)
+    """Features of concatenated utterances, each at least `frames` model frames long."""
+    pieces, audio = [], np.zeros(0, np.float32)
+    for utterance in _audio(checkpoint, utterances):
+        audio = np.concatenate([audio, utterance])
+        if checkpoint.extract.frames(len(audio)) >= frames * checkpoint.config.model.factor:
+            pieces.append(checkpoint.extract(audio))
+            audio = np.zeros(0, np.float32)
     if not pieces:
-        raise SpeechgruError(f"the utterances together are shorter than {steps} model frames")
+        raise SpeechgruError(
+            f"the utterances together are shorter than {frames} model frames; use more of them"
+        )
     return pieces
 
 
+def _audio(checkpoint: Checkpoint, utterances: Sequence[Utterance]) -> list[np.ndarray]:
+    rate = checkpoint.config.features.sample_rate
+    return [read_audio(each.audio, rate, each.offset, each.duration) for each in utterances]
+
+
 def check_cells(names: Sequence[str]) -> None:
-    """Raises SpeechgruError for a name that is not in the table."""
+    """Raises SpeechgruError for an unknown cell."""
     for name in names:
         if name not in CELLS:
             raise SpeechgruError(f"cell {name!r}: expected one of {', '.join(CELLS)}")
-
-
-def colour(cell: str) -> int:
-    """A cell's colour in every figure."""
-    return list(CELLS).index(cell)

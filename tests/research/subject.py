@@ -1,4 +1,4 @@
-"""Small untrained models as files, which the probes look into as if they were runs."""
+"""Model files with small untrained models, for probes to measure like trained ones."""
 
 from pathlib import Path
 from typing import Literal
@@ -15,11 +15,11 @@ def write_subject(
     path: Path,
     cell: str = "gru",
     seed: int = 1,
-    two_way: bool = False,
+    bidirectional: bool = False,
     layers: int = 1,
     subsampling: Literal["stack", "conv"] = "stack",
 ) -> Path:
-    """A model that has learnt nothing and always emits a letter, with the tones' features."""
+    """An untrained model that always emits a letter, with the features of the tones corpus."""
     config = ModelConfig(
         text=TextRecipe(),
         features=FeatureRecipe(sample_rate=RATE, mels=20, low_hz=100),
@@ -27,7 +27,7 @@ def write_subject(
             cell=cell,
             layers=layers,
             hidden_size=8,
-            bidirectional=two_way,
+            bidirectional=bidirectional,
             factor=2,
             dropout=0.0,
             subsampling=subsampling,
@@ -37,6 +37,6 @@ def write_subject(
     torch.manual_seed(100 + seed)
     checkpoint = new_checkpoint(config, Vocabulary.from_texts(["am o"]), {"seed": seed})
     checkpoint.model.head.bias.data[checkpoint.vocabulary.blank] = -10.0
-    checkpoint.model.head.weight.data *= 20.0  # so that its letters change from frame to frame
+    checkpoint.model.head.weight.data *= 20.0  # different letters in different frames
     save_model(path, checkpoint)
     return path

@@ -7,18 +7,23 @@ import pytest
 import torch
 from subject import write_subject
 
-from research.probes.finding import Rows
-from research.probes.gates import LOG_KEEP, mean_log_keep, probe_gates, time_constants
+from research.probes.gates import (
+    LOG_RETENTION,
+    gates_jobs,
+    mean_log_retention,
+    summarise,
+    time_constants,
+)
 from research.probes.subjects import load_subjects
 from speechgru.cells import CELLS
 from speechgru.errors import SpeechgruError
 
 
 def test_every_cell_is_known_to_have_gates_or_not() -> None:
-    assert set(CELLS) - set(LOG_KEEP) == {"rnn", "rnn_relu", "indrnn"}
+    assert set(CELLS) - set(LOG_RETENTION) == {"rnn", "rnn_relu", "indrnn"}
 
 
-@pytest.mark.parametrize("name", LOG_KEEP)
+@pytest.mark.parametrize("name", LOG_RETENTION)
 def test_f_is_what_the_memory_is_multiplied_by(name: str) -> None:
     """The memory's Jacobian is diag(f): c's at any weights, h's without recurrent ones."""
     torch.manual_seed(3)
@@ -34,20 +39,20 @@ def test_f_is_what_the_memory_is_multiplied_by(name: str) -> None:
         return cell.step(gates_x, (*before[:-1], last[None]))[-1][0]
 
     jacobian = torch.autograd.functional.jacobian(memory, before[-1][0])
-    found = LOG_KEEP[name](cell, gates_x, before).exp()[0]
+    found = LOG_RETENTION[name](cell, gates_x, before).exp()[0]
     torch.testing.assert_close(jacobian, torch.diag(found))
 
 
 @pytest.mark.parametrize("name", ["gru", "lstm", "cifg", "gru_ln", "lstm_ln", "ligru"])
 def test_recurrent_weights_move_the_gate(name: str) -> None:
-    """f of a state that is not zero differs from f of zeros: the state is not left out."""
+    """f depends on the state."""
     torch.manual_seed(4)
     cell = CELLS[name](5, 4).double().eval()
     gates_x = cell.project(torch.randn(1, 1, 5).double(), torch.ones(1, 1, dtype=torch.bool))[:, 0]
     zeros = cell.initial_state(1)
     other = tuple(torch.rand(1, 4).double() for _ in range(cell.states))
     assert not torch.allclose(
-        LOG_KEEP[name](cell, gates_x, zeros), LOG_KEEP[name](cell, gates_x, other)
+        LOG_RETENTION[name](cell, gates_x, zeros), LOG_RETENTION[name](cell, gates_x, other)
     )
 
 
@@ -66,35 +71,37 @@ def test_the_gate_is_the_one_the_step_uses(name: str, candidate: slice) -> None:
     gates_x = cell.project(torch.randn(2, 1, 3).double(), torch.ones(2, 1, dtype=torch.bool))[:, 0]
     state = tuple(torch.rand(2, 4).double() for _ in range(cell.states))
     kept = cell.step(gates_x, state)[-1] / state[-1]
-    torch.testing.assert_close(LOG_KEEP[name](cell, gates_x, state).exp(), kept)
+    torch.testing.assert_close(LOG_RETENTION[name](cell, gates_x, state).exp(), kept)
 
 
 def test_time_constants_of_fixed_gates(tmp_path: Path) -> None:
-    """Forget gates fixed at σ(b): τ = −1 / ln σ(b), whatever is heard."""
-    (subject,) = load_subjects([write_subject(tmp_path / "m.safetensors", "lstm", two_way=True)])
+    """Forget gates fixed at σ(b): τ = −1 / ln σ(b), whatever the input."""
+    (subject,) = load_subjects(
+        [write_subject(tmp_path / "m.safetensors", "lstm", bidirectional=True)]
+    )
     biases = torch.linspace(-2.0, 5.0, 8)
     for cell in subject.checkpoint.model.recurrent_layers()[0].directions:
         for parameter in cell.parameters():
             parameter.data.zero_()
         cell.get_parameter("bias_ih").data[8:16] = biases
-    sounds = [torch.randn(30, 20), torch.randn(11, 20)]
-    (taus,) = time_constants(subject.checkpoint, sounds)
+    features = [torch.randn(30, 20), torch.randn(11, 20)]
+    (taus,) = time_constants(subject.checkpoint, features)
     expected = [-1 / math.log(1 / (1 + math.exp(-b))) for b in biases.tolist()]
     assert taus == pytest.approx(expected * 2, rel=1e-4)
 
 
-def test_the_state_moves_on_and_the_other_direction_hears_the_end_first(tmp_path: Path) -> None:
-    (subject,) = load_subjects([write_subject(tmp_path / "m.safetensors", two_way=True)])
+def test_the_backward_direction_starts_at_the_end(tmp_path: Path) -> None:
+    (subject,) = load_subjects([write_subject(tmp_path / "m.safetensors", bidirectional=True)])
     features = torch.randn(30, 20)
     (taus,) = time_constants(subject.checkpoint, [features])
     expected: list[float] = []
     x = features.reshape(1, 15, 40)
-    for cell, heard in zip(
+    for cell, frames in zip(
         subject.checkpoint.model.recurrent_layers()[0].directions, (x, x.flip(1)), strict=True
     ):
         state, total = cell.initial_state(1), torch.zeros(8)
-        for frame in cell.project(heard, torch.ones(1, 15, dtype=torch.bool))[0]:
-            total += LOG_KEEP["gru"](cell, frame[None], state)[0].detach()
+        for frame in cell.project(frames, torch.ones(1, 15, dtype=torch.bool))[0]:
+            total += LOG_RETENTION["gru"](cell, frame[None], state)[0].detach()
             state = cell.step(frame[None], state)
         expected += (-15 / total).tolist()
     assert taus == pytest.approx(expected, rel=1e-4)
@@ -102,34 +109,32 @@ def test_the_state_moves_on_and_the_other_direction_hears_the_end_first(tmp_path
 
 def test_frames_not_utterances_are_averaged(tmp_path: Path) -> None:
     (subject,) = load_subjects([write_subject(tmp_path / "m.safetensors", "mingru")])
-    sounds = [torch.randn(40, 20), torch.randn(4, 20)]
-    (taus,) = time_constants(subject.checkpoint, sounds)
+    features = [torch.randn(40, 20), torch.randn(4, 20)]
+    (taus,) = time_constants(subject.checkpoint, features)
     layer = subject.checkpoint.model.recurrent_layers()[0]
     each = [
-        mean_log_keep("mingru", layer.directions[0], features.reshape(1, -1, 40)).detach()
-        for features in sounds
+        mean_log_retention("mingru", layer.directions[0], features.reshape(1, -1, 40)).detach()
+        for features in features
     ]
     together = -22 / (20 * each[0] + 2 * each[1])
     assert taus == pytest.approx(together.tolist(), rel=1e-4)
 
 
-def test_the_probe_reports_layers_in_milliseconds(tones: Path, tmp_path: Path) -> None:
+def test_tables_have_milliseconds_per_layer(tones: Path, tmp_path: Path) -> None:
     runs = [write_subject(tmp_path / f"{seed}.safetensors", seed=seed, layers=2) for seed in (1, 2)]
-    rows = Rows(tmp_path / "gates.jsonl")
-    finding = probe_gates(
-        load_subjects(runs), tones / "test.jsonl", rows, lambda *_: None, utterances=2
-    )
-    assert set(finding.numbers) == {"gru, untrained", "gru, trained"}
-    layers = finding.numbers["gru, trained"]
-    assert [layer["layer"] for layer in layers] == [1, 2]
-    assert layers[0]["models"] == 2
-    ms = layers[0]["ms"]["p50"]
-    # Update gates near 0.5 keep for −1 / ln 0.5 = 1.44 frames of 20 ms.
-    assert 10 < ms["low"] <= ms["median"] <= ms["high"] < 80
-    assert set(finding.figures) == {"gates-layer-1", "gates-layer-2"}
+    jobs = gates_jobs(load_subjects(runs), tones / "test.jsonl", utterances=2)
+    finding = summarise([job.settings | job.measure() for job in jobs])
+    assert len(finding.tables) == len(finding.figures) == 2
+    rows = finding.tables[0].rows
+    assert [row["models"] for row in rows] == ["gru, untrained", "gru, trained"]
+    assert [row["number of models"] for row in rows] == [2, 2]
+    # Update gates near 0.5 retain for −1 / ln 0.5 = 1.44 frames of 20 ms.
+    median = rows[1]["p50"]
+    assert 10 < median.low <= median.median <= median.high < 80
+    assert rows[1]["p10"].high < median.low
 
 
 def test_a_cell_without_gates_is_refused(tmp_path: Path, tones: Path) -> None:
     subjects = load_subjects([write_subject(tmp_path / "m.safetensors", "rnn")])
-    with pytest.raises(SpeechgruError, match="cell 'rnn' has no gates: expected one of gru"):
-        probe_gates(subjects, tones / "test.jsonl", Rows(None), lambda *_: None)
+    with pytest.raises(SpeechgruError, match=r"'rnn'.*gru"):
+        gates_jobs(subjects, tones / "test.jsonl")

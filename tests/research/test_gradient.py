@@ -8,12 +8,13 @@ import torch
 from subject import write_subject
 
 from research.probes import gradient
-from research.probes.finding import Rows
+from research.probes.finding import Finding, Job
 from research.probes.gradient_reach import (
-    Fresh,
+    Untrained,
     per_frame,
-    probe_gradient_reach,
     summarise,
+    trained_jobs,
+    untrained_jobs,
 )
 from research.probes.subjects import joined_features, load_subjects, some_utterances
 from speechgru.errors import SpeechgruError
@@ -33,7 +34,7 @@ def linear_model(a: float, factor: int = 1) -> RecurrentCTC:
         cell.get_parameter(name).data.fill_(value)
     model.head.weight.data = torch.tensor([[1.0], [-1.0]]).double()
     model.head.bias.data = torch.tensor([-2.0, 0.0]).double()
-    return gradient.exact(model)
+    return gradient.in_float64(model)
 
 
 @pytest.mark.parametrize("a", [0.5, 0.9, 1.0, 1.1])
@@ -64,28 +65,28 @@ def test_frames_that_make_one_model_frame_count_as_one() -> None:
 
 def test_summary_of_a_geometric_curve() -> None:
     curves = [scale * 0.5 ** torch.arange(200.0).double() for scale in (1, 2, 4, 8, 16)]
-    reach = gradient.summarise(curves, 200)
-    assert reach.ninety == 3  # 1 − 0.5⁴ = 0.9375 is the first past 0.9
+    reach = gradient.median_reach(curves, 200)
+    assert reach.reach_90 == 3  # 1 − 0.5⁴ = 0.9375 is the first past 0.9
     assert dict(zip(reach.lags, reach.relative, strict=True))[100] == pytest.approx(0.5**100)
-    assert per_frame(reach.lags, reach.relative) == pytest.approx(0.5)
+    assert per_frame(dict(zip(reach.lags, reach.relative, strict=True))) == pytest.approx(0.5)
 
 
-def test_what_is_too_small_for_a_number_does_not_become_the_factor() -> None:
-    assert per_frame([20, 30, 40], [1.0, 0.5**10, 0.0]) == pytest.approx(0.5)
-    assert per_frame([20, 30], [1.0, 0.0]) is None
+def test_underflow_does_not_become_the_factor() -> None:
+    assert per_frame({20: 1.0, 30: 0.5**10, 40: 0.0}) == pytest.approx(0.5)
+    assert per_frame({20: 1.0, 30: 0.0}) is None
 
 
 def test_a_confident_label_has_a_gradient_too() -> None:
-    """1 − p = 3e-9 is nothing beside 1 in float32; curves of nothing but zeros are left out."""
+    """1 − p = 3e-9 is nothing beside 1 in float32; curves of nothing but zeros are excluded."""
     model = linear_model(0.5)
     model.head.bias.data = torch.tensor([0.0, 20.0]).double()
     norms = gradient.gradient_norms(model, torch.full((3, 1), 0.1), [0])
     assert norms[0, 0].item() == pytest.approx(2 * np.exp(-(20 - 2 * 0.1)), rel=1e-6, abs=0)
-    nothing = gradient.summarise([torch.zeros(9).double()] * 6, 9)
-    assert (nothing.ninety, nothing.labels, nothing.overflowed) == (None, 0, 6)
+    nothing = gradient.median_reach([torch.zeros(9).double()] * 6, 9)
+    assert (nothing.reach_90, nothing.labels, nothing.excluded) == (None, 0, 6)
 
 
-def test_the_token_that_is_asked_for_is_looked_at() -> None:
+def test_the_given_token_is_measured() -> None:
     """d log p(a)/dh and d log p(b)/dh of two labels are as their other's probabilities."""
     model, x = linear_model(0.5), torch.full((3, 1), 0.1)
     norms = [gradient.gradient_norms(model, x, [0], torch.tensor([k]))[0, 0] for k in (0, 1)]
@@ -95,14 +96,14 @@ def test_the_token_that_is_asked_for_is_looked_at() -> None:
     assert likeliest == norms[1]
 
 
-def test_few_labels_give_no_median_and_what_is_no_number_is_left_out() -> None:
+def test_few_labels_give_no_median_and_nan_is_excluded() -> None:
     curves = [torch.ones(10).double()] * 5 + [torch.ones(20).double()] * 2
     curves.append(torch.full((20,), torch.nan).double())
-    reach = gradient.summarise(curves, 20)
+    reach = gradient.median_reach(curves, 20)
     assert reach.relative[9] == 1
     assert reach.relative[10] is None
-    assert (reach.labels, reach.overflowed) == (7, 1)
-    assert gradient.summarise(curves[-1:], 20).ninety is None
+    assert (reach.labels, reach.excluded) == (7, 1)
+    assert gradient.median_reach(curves[-1:], 20).reach_90 is None
 
 
 def test_distances_grow_and_end_at_the_last() -> None:
@@ -113,80 +114,77 @@ def test_distances_grow_and_end_at_the_last() -> None:
     assert gradient.lag_grid(3) == [0, 1, 2]
 
 
-def test_emissions_are_what_greedy_decoding_writes() -> None:
+def test_emission_frames_are_those_of_greedy_decoding() -> None:
     best = torch.tensor([0, 1, 1, 0, 1, 2, 2, 0])  # 0: blank
     log_probs = torch.nn.functional.one_hot(best, 3).double().log()
-    assert gradient.emissions(log_probs, blank=0) == [1, 4, 5]
+    assert gradient.emission_frames(log_probs, blank=0) == [1, 4, 5]
 
 
-def test_fresh_models_vanish_or_explode_by_their_recurrent_weights(tmp_path: Path) -> None:
+def measured(jobs: list[Job]) -> Finding:
+    return summarise([job.settings | job.measure() for job in jobs])
+
+
+def test_gradients_vanish_or_explode_with_the_recurrent_weights() -> None:
     """Circular law: weights U(−1/√H, 1/√H) have spectral radius 1/√3, times the gain."""
-    fresh = Fresh(("rnn",), seeds=2, gains=(0.5, 3.0), width=48)
-    rows = Rows(tmp_path / "rows.jsonl")
-    finding = probe_gradient_reach(fresh, [], None, rows, lambda *_: None, steps=120)
-    small = finding.numbers["gradient-reach-noise-gain-0.5"]["rnn"]["per_frame"]
-    large = finding.numbers["gradient-reach-noise-gain-3"]["rnn"]["per_frame"]
-    assert 0.1 < small["low"] <= small["high"] < 0.5 / 3**0.5 * 1.2
-    assert large["low"] > 1
-    assert len(rows.all) == 4
-    assert len(finding.figures) == 2
+    models = [
+        Untrained("rnn", seed, gain, hidden_size=48, frames=120)
+        for gain in (0.5, 3.0)
+        for seed in (1, 2)
+    ]
+    finding = measured(untrained_jobs(models))
+    small, large = (table.rows[0]["× per frame"] for table in finding.tables)
+    assert 0.1 < small.low <= small.high < 0.5 / 3**0.5 * 1.2
+    assert large.low > 1
+    assert list(finding.figures) == [f"gradient-reach-noise-gain-{g}" for g in ("0.5", "3")]
 
 
-def test_real_sounds_before_and_after_training(tones: Path, tmp_path: Path) -> None:
+def test_speech_before_and_after_training(tones: Path, tmp_path: Path) -> None:
     subjects = load_subjects([write_subject(tmp_path / "m.safetensors")])
-    finding = probe_gradient_reach(
-        Fresh(), subjects, tones / "test.jsonl", Rows(None), lambda *_: None, 50, utterances=8
-    )
-    assert set(finding.figures) == {
+    finding = measured(trained_jobs(subjects, tones / "test.jsonl", 8, frames=50))
+    assert list(finding.figures) == [
         f"gradient-reach-{x}" for x in ("noise", "utterances", "joined")
-    }
-    for found in finding.numbers.values():
-        assert set(found) == {"gru, untrained", "gru, trained"}
-        untrained, trained = found.values()
-        assert 0 < untrained["ninety"]["median"] < 50
-        assert untrained["at"]["10"] != trained["at"]["10"]
+    ]
+    for table in finding.tables:
+        untrained, trained = table.rows
+        assert (untrained["models"], trained["models"]) == ("gru, untrained", "gru, trained")
+        assert untrained["10 frames back"] != trained["10 frames back"]
+    assert 0 < finding.tables[0].rows[0]["90 % within, frames"].median < 50
+    assert finding.tables[1].rows[0]["90 % within, frames"] is None  # cut at the beginning
 
 
 def test_joined_utterances_are_long_enough(tones: Path, tmp_path: Path) -> None:
     (subject,) = load_subjects([write_subject(tmp_path / "m.safetensors")])
     utterances = some_utterances(tones / "test.jsonl", 8)
-    sounds = joined_features(subject.checkpoint, utterances, 60)
-    assert sounds
-    assert all(len(features) >= 120 for features in sounds)  # two feature frames a model frame
-    with pytest.raises(SpeechgruError, match=r"shorter than 6000 model frames"):
+    joined = joined_features(subject.checkpoint, utterances, 60)
+    assert joined
+    assert all(len(features) >= 120 for features in joined)  # two feature frames per model frame
+    with pytest.raises(SpeechgruError, match="6000"):
         joined_features(subject.checkpoint, utterances, 6000)
 
 
-def test_fresh_models_and_others_are_not_summed_up_together(tones: Path, tmp_path: Path) -> None:
-    subjects = load_subjects([write_subject(tmp_path / "m.safetensors")])
-    fresh = Fresh(("gru",), seeds=2, width=6)
-    finding = probe_gradient_reach(fresh, subjects, None, Rows(None), lambda *_: None, 50)
-    (found,) = finding.numbers.values()
-    assert {label: values["models"] for label, values in found.items()} == {
-        "gru, untrained (1 × 6, only to be probed)": 2,
-        "gru, untrained (1 × 8 one-way, 20 ms frames)": 1,
-        "gru, trained": 1,
-    }
+def test_a_gain_needs_recurrent_weights_that_are_not_clipped() -> None:
+    models = [
+        Untrained(cell, 1, gain, hidden_size=6, frames=30)
+        for gain in (1.0, 3.0)
+        for cell in ("rnn", "mingru", "indrnn")
+    ]
+    first, second = measured(untrained_jobs(models)).tables
+    assert [row["models"] for row in first.rows] == ["rnn", "mingru", "indrnn"]
+    assert [row["models"] for row in second.rows] == ["rnn"]
 
 
-def test_a_gain_is_for_recurrent_weights_that_take_it() -> None:
-    fresh = Fresh(("rnn", "mingru", "indrnn"), seeds=1, gains=(1.0, 3.0), width=6)
-    finding = probe_gradient_reach(fresh, [], None, Rows(None), lambda *_: None, 30)
-    assert set(finding.numbers["gradient-reach-noise"]) == {"rnn", "mingru", "indrnn"}
-    assert set(finding.numbers["gradient-reach-noise-gain-3"]) == {"rnn"}
+def test_excluded_labels_are_counted() -> None:
+    records = [
+        {"input": "noise", "gain": 1.0, "cell": "rnn", "lags": [0, 30], "relative": [1.0, 0.1],
+         "reach_90": 1.0, "excluded": count, "shape": ""}
+        for count in (11, 2)
+    ]  # fmt: skip
+    assert summarise(records).tables[0].rows[0]["excluded labels"] == 13
 
 
-def test_labels_that_are_left_out_are_told() -> None:
-    row = {"input": "noise", "gain": 1.0, "state": "initial", "cell": "rnn", "lags": [0, 30],
-           "relative": [1.0, 0.1], "ninety": 1.0, "overflowed": 11, "shape": ""}  # fmt: skip
-    assert summarise([row]).tables[0].rows[0][-1] == "1 (11 labels left out)"
-
-
-def test_two_way_models_and_empty_orders_are_refused(tmp_path: Path) -> None:
-    two_way = load_subjects([write_subject(tmp_path / "m.safetensors", two_way=True)])
-    with pytest.raises(SpeechgruError, match=r"one-way model.*model\.bidirectional=false"):
-        probe_gradient_reach(Fresh(), two_way, None, Rows(None), lambda *_: None)
-    with pytest.raises(SpeechgruError, match="name runs, or cells"):
-        probe_gradient_reach(Fresh(), [], None, Rows(None), lambda *_: None)
-    with pytest.raises(SpeechgruError, match="cell 'gruu': expected one of rnn,"):
-        probe_gradient_reach(Fresh(("gruu",)), [], None, Rows(None), lambda *_: None)
+def test_bidirectional_models_and_unknown_cells_are_refused(tmp_path: Path) -> None:
+    subjects = load_subjects([write_subject(tmp_path / "m.safetensors", bidirectional=True)])
+    with pytest.raises(SpeechgruError, match=r"model\.bidirectional=false"):
+        trained_jobs(subjects, None)
+    with pytest.raises(SpeechgruError, match="'gruu'"):
+        untrained_jobs([Untrained("gruu", 1)])

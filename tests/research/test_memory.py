@@ -1,107 +1,79 @@
-"""The memory probe: it learns, it can fail, it goes on where it was."""
+"""The memory probe: a run learns, can fail and is repeatable."""
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from research.probes import memory
-from research.probes.finding import Rows
-from research.probes.memory import Plan, probe_memory, run
-from research.probes.tasks import TASKS
+from research.probes.finding import Spread
+from research.probes.memory import Run, extended, memory_jobs, summarise, train
+from research.probes.problems import PROBLEMS
 from speechgru.errors import SpeechgruError
 
-SHORT = Plan(lengths=(4,), cells=("gru",), seeds=1, updates=300, every=50, width=16, rates=(0.02,))
+SHORT = Run("adding", 4, 0.02, "gru", 1, steps=300, evaluate_every=50, hidden_size=16)
+CHANCE = PROBLEMS["adding"].chance
 
 
 def test_a_gru_learns_to_add_over_four_frames() -> None:
-    row = run(SHORT, TASKS["adding"], 4, 0.02, "gru", 1)
-    assert row["errors"][-1] < TASKS["adding"].chance / 4
-    assert row["solved"] is None or row["errors"][-1] < TASKS["adding"].solved
-    assert row == run(SHORT, TASKS["adding"], 4, 0.02, "gru", 1)
-    assert row != run(SHORT, TASKS["adding"], 4, 0.02, "gru", 2)
+    record = train(SHORT)
+    assert record["errors"][-1] < CHANCE / 4
+    assert record["solved"] is None or record["errors"][-1] < PROBLEMS["adding"].solved
+    assert record == train(SHORT)
+    assert record != train(replace(SHORT, seed=2))
 
 
 def test_without_learning_nothing_is_solved() -> None:
-    row = run(replace(SHORT, updates=100), TASKS["adding"], 4, 1e-12, "gru", 1)
-    assert row["solved"] is None
-    assert row["errors"][-1] > TASKS["adding"].chance
+    record = train(replace(SHORT, steps=100, learning_rate=1e-12))
+    assert record["solved"] is None
+    assert record["errors"][-1] > CHANCE
 
 
-def test_a_run_that_leaves_the_numbers_is_reported() -> None:
-    wild = replace(SHORT, rates=(1e30,), cells=("rnn_relu",))
-    finding = probe_memory(wild, Rows(None), lambda *_: None)
-    assert finding.numbers["adding-4"]["rnn_relu"]["failed"] == 1
-    (table,) = finding.tables
-    assert table.rows[0][:4] == ("rnn_relu", "0 of 1", "–", "0.167")
-    assert table.lines()[0].startswith("rnn_relu: runs that solved it 0 of 1; updates to solve –;")
-    assert table.lines()[0].endswith("; runs that left the numbers 1")
+def test_a_gradient_that_is_not_finite_ends_a_run() -> None:
+    record = train(replace(SHORT, learning_rate=1e30, cell="rnn_relu"))
+    assert (record["diverged"], record["solved"]) == (True, None)
 
 
-def test_an_error_that_is_no_number_ends_a_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_that_is_not_finite_ends_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     errors = iter([0.2, math.inf])
-    broken = replace(TASKS["adding"], error=lambda *_: next(errors))
-    monkeypatch.setitem(TASKS, "adding", broken)
-    finding = probe_memory(SHORT, Rows(tmp_path / "rows.jsonl"), lambda *_: None)
-    found = finding.numbers["adding-4"]["gru"]
-    assert (found["failed"], found["error"]["median"]) == (1, 0.2)
-    assert probe_memory(SHORT, Rows(tmp_path / "rows.jsonl"), lambda *_: None) == finding
+    broken = replace(PROBLEMS["adding"], error=lambda *_: next(errors))
+    monkeypatch.setitem(PROBLEMS, "adding", broken)
+    record = train(SHORT)
+    assert (record["diverged"], record["errors"]) == (True, [0.2])
 
 
-def test_finished_runs_are_kept_and_others_added(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[tuple[str, int]] = []
-
-    def measured(
-        plan: Plan, task: object, length: int, rate: float, cell: str, seed: int
-    ) -> dict[str, object]:
-        made.append((cell, seed))
-        if len(made) == 3:
-            raise KeyboardInterrupt
-        errors = [0.2, 0.005 * seed]
-        return {"errors": errors, "solved": 100, "largest_gradient": 1.0, "failed": False}
-
-    monkeypatch.setattr(memory, "run", measured)
-    plan = Plan(lengths=(4,), cells=("rnn", "gru"), seeds=2, updates=300, every=100)
-    path = tmp_path / "memory.jsonl"
-    with pytest.raises(KeyboardInterrupt):
-        probe_memory(plan, Rows(path), lambda *_: None)
-    finding = probe_memory(plan, Rows(path), lambda *_: None)
-    assert made == [("rnn", 1), ("gru", 1), ("rnn", 2), ("rnn", 2), ("gru", 2)]
-    found = finding.numbers["adding-4"]["gru"]
-    assert (found["runs"], found["solved"]) == (2, 2)
-    assert found["error"] == {"median": 0.0075, "low": 0.005, "high": 0.01}
-    assert found["updates_to_solve"]["median"] == 100
-    probe_memory(replace(plan, updates=200), Rows(path), lambda *_: None)
-    assert len(made) == 9  # other settings are other runs
-    several = probe_memory(replace(plan, rates=(0.001, 0.01)), Rows(path), lambda *_: None)
-    assert len(made) == 13
-    assert set(several.figures) == {"memory-adding-4-rate-0.001", "memory-adding-4-rate-0.01"}
+def test_runs_are_summed_up_by_problem_length_and_rate() -> None:
+    records = []
+    for cell, rate, seed in [("rnn", 0.1, 1), ("gru", 0.1, 1), ("gru", 0.1, 2), ("gru", 0.2, 1)]:
+        run = Run("adding", 4, rate, cell, seed, steps=300)
+        results = {"errors": [0.2, 0.005 * seed], "solved": 100 * seed, "largest_gradient": 1.0,
+                   "diverged": False}  # fmt: skip
+        records.append(memory_jobs([run])[0].settings | results)
+    records[0] |= {"errors": [], "solved": None, "diverged": True}
+    finding = summarise(records)
+    assert list(finding.figures) == ["memory-adding-4-rate-0.1", "memory-adding-4-rate-0.2"]
+    rnn, gru = finding.tables[0].rows
+    assert (rnn["cell"], rnn["solved"], rnn["diverged"], rnn["steps to solve"]) == (
+        "rnn", 0, 1, None,
+    )  # fmt: skip
+    assert rnn["last mean squared error"] == Spread(CHANCE, CHANCE, CHANCE)
+    assert (gru["runs"], gru["solved"]) == (2, 2)
+    assert gru["steps to solve"] == Spread(150, 100, 200)
+    assert gru["last mean squared error"] == Spread(0.0075, 0.005, 0.01)
 
 
-def test_the_chart_carries_a_solved_run_on_and_shows_chance() -> None:
-    assert memory._carried_on([0.3, 0.009], 4, TASKS["adding"]) == [0.3, 0.009, 0.009, 0.009]
-    assert memory._carried_on([], 2, TASKS["adding"]) == [1 / 6, 1 / 6]
+def test_curves_are_extended_to_the_last_step() -> None:
+    assert extended([0.3, 0.009], 4, CHANCE) == [0.3, 0.009, 0.009, 0.009]
+    assert extended([], 2, CHANCE) == [CHANCE, CHANCE]
 
 
 @pytest.mark.parametrize(
-    ("plan", "message"),
+    ("run", "named"),
     [
-        (Plan(tasks=("sort",)), "task 'sort': expected one of adding, copy"),
-        (Plan(tasks=("copy",), lengths=(19,)), "copy of 19 frames: expected 20 or more"),
-        (Plan(cells=("grus",)), "cell 'grus': expected one of"),
+        (replace(SHORT, problem="sort"), r"'sort'.*adding, copy"),
+        (replace(SHORT, problem="copy", length=19), r"19 frames.*20"),
+        (replace(SHORT, cell="grus"), "'grus'"),
     ],
 )
-def test_orders_that_cannot_be_met(plan: Plan, message: str) -> None:
-    with pytest.raises(SpeechgruError, match=message):
-        probe_memory(plan, Rows(None), lambda *_: None)
-
-
-def test_bands_hold_no_nan() -> None:
-    finding = probe_memory(replace(SHORT, updates=50), Rows(None), lambda *_: None)
-    assert "nan" not in finding.figures["memory-adding-4"]
-    assert math.isfinite(finding.numbers["adding-4"]["gru"]["error"]["median"])
+def test_wrong_settings_are_refused(run: Run, named: str) -> None:
+    with pytest.raises(SpeechgruError, match=named):
+        memory_jobs([run])

@@ -1,6 +1,6 @@
-"""Synthetic problems that need a memory of a known length, and what guessing scores on them.
+"""Synthetic problems that need a memory of a known length, and the error of guessing.
 
-Each draw is (inputs (batch, frames, values), targets); the score is an error: lower is better.
+Each draw is (inputs (batch, frames, values), targets).
 """
 
 from collections.abc import Callable
@@ -12,19 +12,18 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss
 
 LETTERS, RECALLED = 8, 10  # of the copy problem
-BLANK, NOW = LETTERS, LETTERS + 1
+BLANK, RECALL = LETTERS, LETTERS + 1
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """A problem. `loss` and `error` take the outputs (batch, frames, outputs) and the targets."""
+class Problem:
+    """`loss` and `error` take the outputs (batch, frames, outputs) and the targets."""
 
-    name: str
     inputs: int
     outputs: int
-    unit: str  # of the error
-    chance: float  # error of the best answer that remembers nothing
-    solved: float  # a run has solved it when its held-out error is below this
+    metric: str  # name of the error
+    chance: float  # error of the best answer without memory
+    solved: float  # a run has solved the problem when its held-out error is below this
     shortest: int  # frames
     draw: Callable[[int, int, np.random.Generator], tuple[Tensor, Tensor]]
     loss: Callable[[Tensor, Tensor], Tensor]
@@ -32,7 +31,7 @@ class Task:
 
 
 def draw_adding(batch: int, frames: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Numbers from U(0, 1) beside marks that are 0 except at two frames, one in each half; the
+    """Numbers from U(0, 1), and marks that are 0 except at two frames, one in each half. The
     target (batch,) is the sum of the two marked numbers (Hochreiter & Schmidhuber 1997, "Long
     short-term memory", experiment 4; fixed lengths and halves as in Arjovsky, Shah & Bengio 2016,
     arXiv 1511.06464, §4.2)."""
@@ -46,14 +45,15 @@ def draw_adding(batch: int, frames: int, rng: np.random.Generator) -> tuple[Tens
 
 
 def draw_copy(batch: int, frames: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Ten letters out of eight, blanks, a mark ten frames before the end; from the mark on the ten
-    letters are to be said again. One-hot inputs; targets (batch, frames) int64 are blank before
-    (Arjovsky et al. 2016, §4.1, whose T is frames − 20 and whose mark comes one frame earlier)."""
+    """Ten letters out of eight, then blanks, and a mark ten frames before the end; from the mark
+    on the letters are to be repeated. One-hot inputs; targets (batch, frames) int64 are blank
+    before the mark (Arjovsky et al. 2016, §4.1, whose T is frames − 20 and whose mark comes one
+    frame earlier)."""
     letters = rng.integers(0, LETTERS, (batch, RECALLED))
     symbols = np.full((batch, frames), BLANK)
     targets = symbols.copy()
     symbols[:, :RECALLED] = targets[:, -RECALLED:] = letters
-    symbols[:, -RECALLED] = NOW
+    symbols[:, -RECALLED] = RECALL
     inputs = np.eye(LETTERS + 2, dtype=np.float32)[symbols]
     return torch.from_numpy(inputs), torch.from_numpy(targets)
 
@@ -63,25 +63,23 @@ def _adding_loss(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def _copy_loss(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean over all frames: ten ln 8 over their number is what forgetting the letters costs."""
+    """Mean over all frames; without memory of the letters it is at least 10 · ln 8 / frames."""
     return cross_entropy(outputs.flatten(0, 1), targets.flatten())
 
 
 def _copy_error(outputs: Tensor, targets: Tensor) -> float:
-    """Share of the ten letters that are wrong."""
     wrong = outputs[:, -RECALLED:].argmax(-1) != targets[:, -RECALLED:]
     return float(wrong.double().mean())
 
 
-TASKS = {
-    # The sum of two numbers from U(0, 1) has variance 2/12; to say 1 always errs by just that.
-    # (0.1767, often quoted, is a slip for 0.1667.)
-    "adding": Task(
-        "adding", 2, 1, "mean squared error", 1 / 6, 0.01, 2, draw_adding, _adding_loss,
+PROBLEMS = {
+    # The sum of two numbers from U(0, 1) has variance 2/12: the error of always answering 1.
+    "adding": Problem(
+        2, 1, "mean squared error", 1 / 6, 0.01, 2, draw_adding, _adding_loss,
         lambda outputs, targets: float(_adding_loss(outputs, targets)),
     ),
-    "copy": Task(
-        "copy", LETTERS + 2, LETTERS + 1, "share of letters wrong", 1 - 1 / LETTERS, 0.01,
+    "copy": Problem(
+        LETTERS + 2, LETTERS + 1, "share of letters wrong", 1 - 1 / LETTERS, 0.01,
         2 * RECALLED, draw_copy, _copy_loss, _copy_error,
     ),
 }  # fmt: skip
