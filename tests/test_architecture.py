@@ -1,4 +1,4 @@
-"""The laws of the house that a machine can check: who imports whom, and when torch is loaded."""
+"""Architecture rules that can be checked: imports, start-up cost, forbidden calls, inheritance."""
 
 import ast
 import json
@@ -10,48 +10,59 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "speechgru").rglob("*.py"))
-HEAVY = ("torch", "torchaudio", "numba", "librosa", "jiwer", "av", "soundfile", "tensorboard")
+ALL_SOURCES = sorted(
+    file
+    for folder in ("speechgru", "benchmarks", "research", "examples", "data/digits")
+    for file in (ROOT / folder).rglob("*.py")
+)
+HEAVY = (
+    *("torch", "torchaudio", "numba", "librosa", "jiwer", "av", "soundfile", "tensorboard"),
+    *("matplotlib", "scipy"),
+)
 
 
 def in_a_new_process(program: str) -> object:
-    """What `program` prints last, as JSON."""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    """The last line that `program` prints, as JSON."""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_imports_go_down_the_layers():
+def test_the_import_contracts_hold():
     linter = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
-def test_no_help_loads_torch():
-    """Nor anything else that takes long: help is asked for at a prompt."""
+@pytest.mark.parametrize(
+    "module", ["speechgru.cli", "research.probes.commands", "benchmarks.layers.commands"]
+)
+def test_help_imports_no_heavy_library(module):
+    """Help must appear at once."""
     program = f"""
 import contextlib, io, json, sys
 from typer.main import get_command
-from speechgru.cli import app
+from {module} import app
 
-def helps(command, words):
+def commands(command, words):
     yield words
     for name, inner in getattr(command, "commands", {{}}).items():
-        yield from helps(inner, [*words, name])
+        yield from commands(inner, [*words, name])
 
-shown = 0
-for words in helps(get_command(app), []):
+shown = []
+for words in commands(get_command(app), []):
     with contextlib.redirect_stdout(io.StringIO()) as text:
         app([*words, "--help"], standalone_mode=False)
-    shown += "Usage" in text.getvalue()
-loaded = [name for name in {HEAVY} if name in sys.modules]
-print(json.dumps([shown, loaded]))
+    shown.append("Usage" in text.getvalue())
+print(json.dumps([shown, [name for name in {HEAVY} if name in sys.modules]]))
 """
     shown, loaded = in_a_new_process(program)
-    assert shown > 10
+    assert shown
+    assert all(shown)
     assert loaded == []
 
 
-def test_the_package_alone_loads_nothing_of_itself():
+def test_importing_the_package_imports_none_of_its_modules():
     program = (
         "import json, sys, speechgru\n"
         "print(json.dumps([n for n in sys.modules if n.startswith('speechgru.')]))"
@@ -59,29 +70,19 @@ def test_the_package_alone_loads_nothing_of_itself():
     assert in_a_new_process(program) == []
 
 
-def test_a_training_step_is_few_files():
-    """How much of ours a newcomer must read to have seen one.
-
-    24 files of 4,340 lines; the cells with their kernels, of which a step uses one, are 22 more of
-    2,070. The bounds are a twentieth above: raise them knowingly, or take something out.
-    """
+def test_a_training_step_loads_few_files():
+    """What a newcomer must read to understand one training step, besides cells/ and kernels/."""
     program = """
 import json, sys
-import speechgru.training
+import speechgru.training.step
 print(json.dumps([m.__file__ for n, m in sys.modules.items() if n.split(".")[0] == "speechgru"]))
 """
+    besides = {ROOT / "speechgru/cells", ROOT / "speechgru/kernels"}
     loaded = [Path(name) for name in in_a_new_process(program)]
-    cells = [
-        file
-        for file in loaded
-        if {ROOT / "speechgru/cells", ROOT / "speechgru/kernels"} & {*file.parents}
-    ]
-    for files, most_files, most_lines in (
-        ([file for file in loaded if file not in cells], 25, 4560),
-        (cells, 23, 2180),
-    ):
-        assert len(files) <= most_files
-        assert sum(len(file.read_text().splitlines()) for file in files) <= most_lines
+    files = [file for file in loaded if not besides & {*file.parents}]
+    lines = sum(len(file.read_text().splitlines()) for file in files)
+    assert len(files) <= 34
+    assert lines <= 4800
 
 
 FORBIDDEN = {
@@ -89,11 +90,11 @@ FORBIDDEN = {
     *("eval", "exec", "os.system", "os.popen", "yaml.unsafe_load", "yaml.full_load"),
     *("yaml.Loader", "yaml.UnsafeLoader", "yaml.FullLoader"),
 }
-SAFE = {"shell": "False", "weights_only": "True", "allow_pickle": "False"}  # all that may be given
+SAFE = {"shell": "False", "weights_only": "True", "allow_pickle": "False"}  # allowed values
 
 
 def forbidden_in(program: str) -> set[str]:
-    """Of FORBIDDEN, what is imported or named; and keywords with another value than SAFE has."""
+    """Names of FORBIDDEN that are imported or used, and keywords with other values than in SAFE."""
     named, given = set(), set()
     for node in ast.walk(ast.parse(program)):
         match node:
@@ -109,8 +110,8 @@ def forbidden_in(program: str) -> set[str]:
     return named & FORBIDDEN | given
 
 
-@pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(ROOT)))
-def test_nothing_is_unpickled_evaluated_or_given_to_a_shell(file):
+@pytest.mark.parametrize("file", ALL_SOURCES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_no_pickle_eval_or_shell(file):
     assert forbidden_in(file.read_text(encoding="utf-8")) == set()
 
 
@@ -123,19 +124,19 @@ def test_nothing_is_unpickled_evaluated_or_given_to_a_shell(file):
         ("torch.load(f, weights_only=False)", {"torch.load", "weights_only=False"}),
         ("partial(torch.save, f)", {"torch.save"}),
         ("run('x', shell=True)", {"shell=True"}),
-        ("run('x', shell=wanted)", {"shell=wanted"}),
+        ("run('x', shell=x)", {"shell=x"}),
         ("eval(s)", {"eval"}),
         ("yaml.load(f, yaml.Loader)", {"yaml.Loader"}),
         ("np.load(f, allow_pickle=True)", {"allow_pickle=True"}),
         ("np.load(f, allow_pickle=False); model.eval(); re.compile(s)", set()),
     ],
 )
-def test_the_search_for_what_is_forbidden_finds_it(line, found):
+def test_forbidden_calls_are_found(line, found):
     assert forbidden_in(line) == found
 
 
-def test_no_class_is_more_than_one_step_from_its_base():
-    """Of ours: a class may have a parent of ours, but no grandparent."""
+def test_inheritance_is_at_most_one_deep():
+    """A class of ours may have a parent of ours, but no grandparent."""
     parents = {}
     for file in SOURCES:
         for node in ast.walk(ast.parse(file.read_text())):
