@@ -28,12 +28,8 @@ from typing import Any
 
 import numpy as np
 
-from speechgru.scoring.significance import (
-    MIN_SPEAKERS,
-    Comparison,
-    crossed_bootstrap,
-    rate_interval,
-)
+from speechgru.scoring.interval import MIN_SPEAKERS, rate_interval
+from speechgru.scoring.significance import Comparison, crossed_bootstrap
 
 DRAWS = 500  # of each bootstrap here; the package takes 10,000
 OVERDISPERSION = 0.1  # correlation of the errors within one utterance of one model

@@ -126,15 +126,15 @@ def show_score(score: "Score", worst: int, rule: str) -> None:
 def show_significance(report: "PairReport") -> None:
     """Rates, both tests and the verdict in words."""
     from speechgru.scoring.mapsswe import FEW
-    from speechgru.scoring.significance import p_text, signed
+    from speechgru.scoring.significance import p_text, signed, signed_points
 
     test = report.bootstrap
-    low, high = (signed(100 * end) for end in test.ci95)
+    low, high = (signed_points(end) for end in test.ci95)
     rows = {
         name: f"WER {100 * wer:.2f} %  {', '.join(files)}"
         for name, files, wer in zip("AB", report.names, (test.rate_a, test.rate_b), strict=True)
     }
-    rows["A − B"] = f"{signed(100 * test.difference)} points of WER"
+    rows["A − B"] = f"{signed_points(test.difference)} points of WER"
     rows["bootstrap"] = f"95 % interval {low} to {high}, {p_text(test.p)}"
     for number, pairs in enumerate(report.matched_pairs, 1):
         which = f" {number}" if len(report.matched_pairs) > 1 else ""

@@ -26,7 +26,8 @@ from speechgru.compare.systems import (
     same_words,
 )
 from speechgru.compare.trainability import collapsed, sensitivity, trainability
-from speechgru.scoring.significance import adjust, crossed_bootstrap, rate_interval
+from speechgru.scoring.interval import rate_interval
+from speechgru.scoring.significance import adjust, crossed_bootstrap
 
 FORMAT = "speechgru-comparison-1"
 SIZE = ("width", "parameters", "macs_per_second", "ratio", "within")

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from speechgru.scoring.significance import LEVEL, holm
+from speechgru.scoring.interval import LEVEL
+from speechgru.scoring.significance import holm
 
 Result = dict[str, Any]
 Band = list[float]  # [lowest, median, highest] over runs

@@ -1,7 +1,7 @@
-"""Two systems' transcripts of one reference: NIST's matched pairs test beside the bootstrap.
+"""MAPSSWE, NIST's significance test, and the comparison of two systems' transcript files.
 
-The two answer different questions. MAPSSWE takes two trained models as they are and asks about
-other speech like this; the bootstrap (`significance`) takes the models, too, for a sample.
+MAPSSWE takes two trained models as they are and asks about other speech of the same kind; the
+bootstrap (`significance`) also treats the models as samples of their systems.
 """
 
 import math
@@ -16,10 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechgru.errors import ScoringError, printable
-from speechgru.scoring.significance import LEVEL, Comparison, crossed_bootstrap, t_tails
+from speechgru.scoring.interval import LEVEL, t_tails
+from speechgru.scoring.significance import Comparison, crossed_bootstrap
 from speechgru.scoring.trn import read_matched, tidy
 
-FEW = 50  # segments; fewer are too few for the normal law
+FEW = 50  # segments; with fewer, z is not close enough to normal
+
+Errors = list[list[int]]  # (utterances,) of (2 × words + 1,): see `segments`
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class MatchedPairs:
     """The matched pairs sentence segment word error test (`mapsswe`) of A against B."""
 
     segments: int
-    mean: float  # of errors of A less errors of B, a segment
+    mean: float  # of the errors of A minus the errors of B, per segment
     deviation: float  # standard deviation of the same
     z: float
     p: float  # two-sided
@@ -41,14 +44,14 @@ class MatchedPairs:
 def mapsswe(
     references: Sequence[str], hypotheses_a: Sequence[str], hypotheses_b: Sequence[str]
 ) -> MatchedPairs:
-    """NIST's matched pairs sentence segment word error test, for one trained model a side.
+    """NIST's matched pairs sentence segment word error test, for one trained model per system.
 
-    Errors cluster, so words are not independent and utterances are few. Segments lie between: a
-    stretch with errors of either system, bounded by two words that both got right, or by the end
-    of the utterance. z = mean / (deviation / √segments) of the difference in errors a segment, over
-    the segments with errors (Gillick & Cox 1989, ICASSP, "Some statistical issues in the
-    comparison of speech recognition algorithms"; two words and the rest as in NIST SCTK's
-    sc_stats). The normal law wants some 50 segments; fewer are too few to rely on.
+    Errors cluster, so words are not independent, and utterances are few. Segments are between the
+    two: a stretch with errors of either system, bounded by two words that both got right, or by the
+    end of the utterance. z = mean / (deviation / √segments) of the difference in errors per
+    segment, over the segments with errors (Gillick & Cox 1989, ICASSP, "Some statistical issues in
+    the comparison of speech recognition algorithms"; two words and the rest as in NIST SCTK's
+    sc_stats). The normal approximation needs some 50 segments.
 
     Where every segment differs by the same amount the deviation is 0, and sc_stats prints z = 0
     even if one system won them all. Here z = sum / √(sum of squares), ±√segments: what z tends to
@@ -57,23 +60,23 @@ def mapsswe(
     Args: three lists of texts, (utterances,) each.
     """
     texts = [[tidy(text) for text in side] for side in (references, hypotheses_a, hypotheses_b)]
-    return _test(_faults(texts[0], texts[1]), _faults(texts[0], texts[2]))
+    return _test(_errors(texts[0], texts[1]), _errors(texts[0], texts[2]))
 
 
-def segments(faults_a: Sequence[int], faults_b: Sequence[int]) -> list[tuple[int, int]]:
+def segments(errors_a: Sequence[int], errors_b: Sequence[int]) -> list[tuple[int, int]]:
     """Errors of A and of B in every segment of one utterance.
 
     Args:
-        faults_a, faults_b: errors place by place along n reference words, (2n + 1,): even places
-            are the gaps before, between and after words (insertions), odd places the words (1 when
+        errors_a, errors_b: errors along n reference words, (2n + 1,): even positions are the gaps
+            before, between and after words (insertions), odd positions the words (1 when
             substituted or deleted).
     """
     found: list[tuple[int, int]] = []
     open_a = open_b = right = 0  # errors of the open segment; words both got right since the last
-    for place, (a, b) in enumerate(zip(faults_a, faults_b, strict=True)):
+    for position, (a, b) in enumerate(zip(errors_a, errors_b, strict=True)):
         if a or b:
             open_a, open_b, right = open_a + a, open_b + b, 0
-        elif place % 2:
+        elif position % 2:
             right += 1
             if right == 2 and (open_a or open_b):
                 found.append((open_a, open_b))
@@ -85,7 +88,7 @@ def segments(faults_a: Sequence[int], faults_b: Sequence[int]) -> list[tuple[int
 class PairReport:
     """Two systems' transcripts of one reference, compared in both ways."""
 
-    names: tuple[tuple[str, ...], tuple[str, ...]]  # files of A and of B, one a trained model
+    names: tuple[tuple[str, ...], tuple[str, ...]]  # files of A and of B, one per trained model
     utterances: int
     words: int
     bootstrap: Comparison
@@ -93,7 +96,7 @@ class PairReport:
 
     @property
     def unmatched(self) -> list[str]:
-        """Files of the system that has more of them, with which none of the other is paired."""
+        """Files without a partner: those of one system beyond the number of the other's."""
         return [file for names in self.names for file in names[len(self.matched_pairs) :]]
 
     def to_json(self) -> dict[str, Any]:
@@ -121,38 +124,36 @@ def compare_files(
         margin: the difference in WER too small to matter; a tenth of the mean WER if None.
 
     Raises:
-        ScoringError: a file cannot be read, the files hold different ids, or too little to compare.
+        ScoringError: a file cannot be read, the files contain different ids, or too little to
+            compare.
     """
     if margin is not None and not 0 < margin < 1:
         raise ScoringError(
-            f"a margin of {100 * margin:g} points of WER: expected one above 0 and below 100"
+            f"a margin of {100 * margin:g} points of WER: expected above 0 and below 100"
         )
     files = [_files(hypothesis_a), _files(hypothesis_b)]
     _, (references, *texts) = read_matched(reference, *files[0], *files[1])
-    faults = [_faults(references, each) for each in texts]
-    faults_a, faults_b = faults[: len(files[0])], faults[len(files[0]) :]
+    errors = [_errors(references, each) for each in texts]
+    errors_a, errors_b = errors[: len(files[0])], errors[len(files[0]) :]
     words = np.array([len(text.split()) for text in references])
     return PairReport(
         names=(tuple(map(printable, files[0])), tuple(map(printable, files[1]))),
         utterances=len(references),
         words=int(words.sum()),
-        bootstrap=crossed_bootstrap(_errors(faults_a), _errors(faults_b), words, margin=margin),
-        matched_pairs=tuple(_test(a, b) for a, b in zip(faults_a, faults_b, strict=False)),
+        bootstrap=crossed_bootstrap(_sums(errors_a), _sums(errors_b), words, margin=margin),
+        matched_pairs=tuple(_test(a, b) for a, b in zip(errors_a, errors_b, strict=False)),
     )
 
 
 def _files(names: str | Path) -> list[Path]:
-    """A file, whatever is in its name, or several separated by commas."""
+    """An existing file, whatever its name, or several separated by commas."""
     if isinstance(names, Path) or os.path.exists(names):
         return [Path(names)]
     return [Path(name) for name in names.split(",") if name]
 
 
-Faults = list[list[int]]  # (utterances,) of (2 × words + 1,)
-
-
-def _test(faults_a: Faults, faults_b: Faults) -> MatchedPairs:
-    pairs = [pair for a, b in zip(faults_a, faults_b, strict=True) for pair in segments(a, b)]
+def _test(errors_a: Errors, errors_b: Errors) -> MatchedPairs:
+    pairs = [pair for a, b in zip(errors_a, errors_b, strict=True) for pair in segments(a, b)]
     differences = np.array([a - b for a, b in pairs], dtype=np.float64)
     n, total = len(differences), float(differences.sum())
     deviation = float(differences.std(ddof=1)) if n > 1 else 0.0
@@ -163,22 +164,22 @@ def _test(faults_a: Faults, faults_b: Faults) -> MatchedPairs:
     return MatchedPairs(n, total / n if n else 0.0, deviation, z, t_tails(z, math.inf))
 
 
-def _errors(models: Sequence[Faults]) -> NDArray[np.int64]:
+def _sums(models: Sequence[Errors]) -> NDArray[np.int64]:
     """Errors of every model and utterance, (models, utterances)."""
-    return np.array([[sum(faults) for faults in model] for model in models], dtype=np.int64)
+    return np.array([[sum(utterance) for utterance in model] for model in models], dtype=np.int64)
 
 
-def _faults(references: Sequence[str], hypotheses: Sequence[str]) -> Faults:
-    """Errors along each reference, gap, word, gap, …, gap: (2 × words + 1,) an utterance."""
+def _errors(references: Sequence[str], hypotheses: Sequence[str]) -> Errors:
+    """Errors along each reference: gap, word, gap, …, gap."""
     output = jiwer.process_words(list(references), list(hypotheses))
-    utterances = []
+    found = []
     for words, chunks in zip(output.references, output.alignments, strict=True):
-        faults = [0] * (2 * len(words) + 1)
+        errors = [0] * (2 * len(words) + 1)
         for chunk in chunks:
             if chunk.type == "insert":
-                faults[2 * chunk.ref_start_idx] += chunk.hyp_end_idx - chunk.hyp_start_idx
+                errors[2 * chunk.ref_start_idx] += chunk.hyp_end_idx - chunk.hyp_start_idx
             elif chunk.type != "equal":
                 for word in range(chunk.ref_start_idx, chunk.ref_end_idx):
-                    faults[2 * word + 1] = 1
-        utterances.append(faults)
-    return utterances
+                    errors[2 * word + 1] = 1
+        found.append(errors)
+    return found

@@ -1,10 +1,11 @@
 """Transcript files: NIST `trn` and plain text, in and out.
 
-trn     one utterance a line, its id in parentheses at the end: `she had your dark suit (cmh_sa01)`
-plain   one utterance a line, nothing else; its id is its line number, from 1
+trn     one utterance per line, its id in parentheses at the end: `she had your suit (cmh_sa01)`
+plain   one utterance per line, nothing else; its id is its line number, from 1
 
 Format: NIST SCTK, doc/infmts.htm. Alternatives in braces (`{ um / uh / @ }`) are refused, because
-scoring them as words would give a wrong figure without a word of warning.
+scoring them as words would silently give a wrong figure. A brace that belongs to a text is written
+as %7B, which NIST's tools take for part of a word, and read back as a brace.
 """
 
 import logging
@@ -13,17 +14,17 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from speechgru.errors import ScoringError, printable
+from speechgru.errors import ScoringError
 from speechgru.files import atomic_write
 
 log = logging.getLogger(__name__)
 
 TIDIED = "Unicode NFC, white space collapsed; letter case and punctuation count"  # see tidy
-MAX_MIB = 256  # of one file: some 40 million words, far above any test set
 
 _RECORD = re.compile(r"^(?P<text>.*?)\(\s*(?P<id>[^\s()]+)\s*\)\s*$")
 _ALTERNATIVES = re.compile(r"\{.*/.*\}")
 _UNSAFE = re.compile(r"[\s()%\x00-\x1f\x7f\ud800-\udfff]")
+_BRACE = "%7B"
 _NAMED = 3  # ids or lines that a message names before it counts the rest
 
 
@@ -36,12 +37,12 @@ def tidy(text: str) -> str:
 def read_transcripts(path: str | Path) -> dict[str, str]:
     """Read a trn or plain text file into `{id: text}`, in the file's order, texts tidied.
 
-    A file is trn when it is called `*.trn` or when most of its lines end in `(id)`. In trn, blank
-    lines are skipped; in plain text a blank line is an utterance without words.
+    A file is trn when its name ends in `.trn` or when most of its lines end in `(id)`. In trn,
+    blank lines are skipped; in plain text a blank line is an utterance without words.
 
     Raises:
-        ScoringError: no such file, over `MAX_MIB`, not UTF-8, no utterances, a trn line without
-            an id, an id twice, alternatives in braces.
+        ScoringError: no such file, not UTF-8, no utterances, a trn line without an id, an id twice,
+            alternatives in braces.
     """
     path = Path(path)
     lines = _read_lines(path)
@@ -57,18 +58,18 @@ def read_transcripts(path: str | Path) -> dict[str, str]:
     for number, match in records:
         if match is None:
             raise ScoringError(
-                f"{path}, line {number}: expected 'text (id)' as on the other lines, got "
+                f"{path}, line {number}: expected 'text (id)' as on the other lines, found "
                 f"{_short(lines[number - 1])!r}; add the id, or rename a plain text file to .txt"
             )
-        name, text = match["id"], tidy(match["text"])
+        name, text = match["id"], match["text"]
         if name in transcripts:
-            raise ScoringError(f"{path}, line {number}: the id {name!r} comes twice; keep one")
+            raise ScoringError(f"{path}, line {number}: the id {name!r} occurs twice; keep one")
         if _ALTERNATIVES.search(text):
             raise ScoringError(
                 f"{path}, line {number}: alternatives in braces are not supported; "
                 f"choose one reading: {_short(text)!r}"
             )
-        transcripts[name] = text
+        transcripts[name] = tidy(text.replace(_BRACE, "{"))
     return transcripts
 
 
@@ -78,12 +79,12 @@ def read_matched(
     """Read a reference and its hypotheses and match them by id, whatever the order of lines.
 
     Returns:
-        the ids in the reference's order, and the texts: the reference's first, then one tuple a
+        the ids in the reference's order, and the texts: the reference's first, then one tuple per
         hypothesis file.
 
     Raises:
-        ScoringError: as `read_transcripts`; or the files hold different ids. A hypothesis that is
-            missing may be a crash or a silence, and only the user knows which, so none is made up:
+        ScoringError: as `read_transcripts`; or the files contain different ids. A missing
+            hypothesis may be a crash or silence, and only the user knows which, so none is made up:
             an utterance with no output is written as an empty line `(id)`.
     """
     references = read_transcripts(reference)
@@ -96,79 +97,69 @@ def read_matched(
         if lost or extra:
             raise ScoringError(_mismatch(Path(reference), Path(path), lost, extra, len(ids)))
         columns.append(tuple(found[name] for name in ids))
-        _warn_of_ids(Path(path), columns[0], columns[-1])
+        _warn_of_ids(path, columns[0], columns[-1])
     return ids, tuple(columns)
 
 
 def write_trn(path: str | Path, pairs: Iterable[tuple[str, str]]) -> None:
-    """Write (id, text) pairs as trn; the file is whole or not there.
+    """Write (id, text) pairs as trn, atomically.
 
     White space, parentheses, percent signs and control characters in an id become %XX (UTF-8), as
-    in a URL: two ids never fall together, and sclite reads the result.
+    in a URL: different ids stay different, and sclite reads the result.
 
     Raises:
-        ScoringError: an id is empty or comes twice, or the file cannot be written.
+        ScoringError: an id is empty or occurs twice, or the file cannot be written.
     """
-    path = Path(path)
     lines: dict[str, str] = {}
     for name, text in pairs:
         safe = _UNSAFE.sub(_percent, name)
         if not safe or safe in lines:
-            fault = "comes twice" if safe else "is empty"
-            raise ScoringError(f"{path}: utterance id {name!r} {fault}; each needs its own")
-        lines[safe] = f"{tidy(text)} ({safe})".lstrip()
+            problem = "occurs twice" if safe else "is empty"
+            raise ScoringError(f"{path}: the utterance id {name!r} {problem}; ids must be unique")
+        lines[safe] = f"{tidy(text).replace('{', _BRACE)} ({safe})".lstrip()
     data = "".join(f"{line}\n" for line in lines.values()).encode("utf-8", "replace")
     atomic_write(path, data, ScoringError)
 
 
-def _warn_of_ids(path: Path, references: Sequence[str], hypotheses: Sequence[str]) -> None:
-    """Kaldi's text files begin their lines with ids, which plain text would count as words."""
-    firsts, others = (
-        [text.partition(" ")[0] for text in side] for side in (references, hypotheses)
-    )
-    unique = len(set(firsts)) == len(firsts) > 1
-    if unique and firsts == others and not any(not word or word.isalpha() for word in firsts):
+def _warn_of_ids(path: str | Path, references: Sequence[str], hypotheses: Sequence[str]) -> None:
+    """Kaldi's text files begin their lines with ids, which in plain text count as words."""
+    firsts, others = ({t.partition(" ")[0] for t in side} for side in (references, hypotheses))
+    unique = len(firsts) == len(references) > 1
+    if unique and firsts == others and not any(not w or w.isalpha() for w in firsts):
         log.warning(
-            "%s: every line begins with a word of its own (%s), the same as in the reference; if "
-            "these are ids, they are counted as words: write 'text (id)'",
-            printable(path), _some(firsts),
+            "%s: the lines begin with the same words as the reference's, each different (%s, …); if "
+            "these are ids, they are counted as words: write 'text (id)' instead",
+            path, ", ".join(sorted(firsts)[:2]),
         )  # fmt: skip
 
 
 def _read_lines(path: Path) -> list[str]:
     try:
-        size = path.stat().st_size / 2**20
-        if size > MAX_MIB:
-            raise ScoringError(
-                f"{path}: {size:.0f} MiB, but a transcript file may have {MAX_MIB}; "
-                "is this the right file?"
-            )
         data = path.read_bytes()
     except OSError as error:
-        raise ScoringError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise ScoringError(f"{path}: cannot be read: {error.strerror}") from None
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ScoringError(
             f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8; save it as UTF-8"
-        ) from error
+        ) from None
     # Only line feeds end a line: str.splitlines would also break at U+2028 and its kind.
-    lines = text.split("\n")
-    return lines[:-1] if lines[-1] == "" else lines
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def _mismatch(
     reference: Path, hypothesis: Path, lost: Sequence[str], extra: Sequence[str], total: int
 ) -> str:
-    faults = []
+    found = []
     if lost:
-        faults.append(f"{len(lost)} of {total} utterances of {reference} missing ({_some(lost)})")
+        found.append(f"{len(lost)} of {total} utterances of {reference} missing ({_some(lost)})")
     if extra:
-        faults.append(f"{len(extra)} that {reference} lacks ({_some(extra)})")
+        found.append(f"{len(extra)} that are not in {reference} ({_some(extra)})")
     return (
-        f"{hypothesis}: {' and '.join(faults)}; both files need the same ids "
-        "(an utterance with no output is an empty line '(id)')"
+        f"{hypothesis}: {' and '.join(found)}; both files need the same ids "
+        "(write an utterance with no output as an empty line '(id)')"
     )
 
 

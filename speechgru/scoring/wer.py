@@ -6,31 +6,33 @@ Design choices
 - A corpus rate is summed errors over summed reference words, never a mean of ratios.
 - CER counts Unicode characters after NFC, the space between words among them, as jiwer does.
 - An empty reference counts its insertions and adds no words. A rate over no reference at all is
-  the errors themselves (as if over one word), as in jiwer: 0 when nothing was said or heard.
-- Both sides are tidied (`trn.tidy`: NFC and single spaces), and nothing else: letter case and
-  punctuation are the caller's to normalise, and to print.
+  the errors themselves (as if over one word), as in jiwer: 0 when both sides are empty.
+- Both sides are tidied (`trn.tidy`: NFC and single spaces), and nothing else: normalising letter
+  case and punctuation is the caller's task.
+- The confidence interval, 10,000 bootstrap draws, is computed when it is first asked for.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
-from unicodedata import category as _category
-from unicodedata import east_asian_width as _east_asian_width
+from unicodedata import category
 
 import jiwer
 import numpy as np
+from rich.cells import cell_len
 
 from speechgru.errors import ScoringError
-from speechgru.scoring.significance import rate_interval
+from speechgru.scoring.interval import rate_interval
 from speechgru.scoring.trn import read_matched, tidy
 
-LINE_WIDTH = 80  # columns of an aligned pair before it goes on below; a plain terminal has 80
+LINE_WIDTH = 80  # columns of an aligned pair before it continues below
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What an alignment found: the reference's length, and what went wrong with it."""
+    """Errors of an alignment, and the length of its reference."""
 
     reference: int = 0
     substitutions: int = 0
@@ -73,14 +75,31 @@ class UtteranceScore:
 
 @dataclass(frozen=True)
 class Score:
-    """A corpus: the utterances in the order given, the summed counts, and the 95 % interval of the
-    WER over other `ci_unit`s ("speaker" or "utterance") of the same kind."""
+    """A corpus: the utterances in the order given, and the summed counts."""
 
     utterances: tuple[UtteranceScore, ...]
     words: Counts
     characters: Counts
-    wer_ci95: tuple[float, float]
-    ci_unit: str
+
+    @cached_property
+    def _interval(self) -> tuple[tuple[float, float], str]:
+        counts = [utterance.words for utterance in self.utterances]
+        return rate_interval(
+            np.array([count.errors for count in counts]),
+            np.array([count.reference for count in counts]),
+            [utterance.speaker for utterance in self.utterances],
+        )
+
+    @property
+    def wer_ci95(self) -> tuple[float, float]:
+        """95 % interval of the WER over other speakers or utterances (`ci_unit`) of the same
+        kind."""
+        return self._interval[0]
+
+    @property
+    def ci_unit(self) -> str:
+        """Either "speaker" or "utterance": what is resampled for `wer_ci95`."""
+        return self._interval[1]
 
     @property
     def wer(self) -> float:
@@ -122,10 +141,10 @@ def score(
     Args:
         references, hypotheses: texts, (utterances,) each; either may be empty strings.
         ids: unique names, (utterances,); "1", "2", … if not given.
-        speakers: who spoke, (utterances,); None where unknown.
+        speakers: (utterances,); None where unknown.
 
     Raises:
-        ScoringError: no utterances, lists of different length, an id twice.
+        ScoringError: no utterances, lists of different length, or an id that occurs twice.
     """
     total = len(references)
     ids = [str(number) for number in range(1, total + 1)] if ids is None else ids
@@ -133,7 +152,7 @@ def score(
     _check(total, hypotheses=len(hypotheses), ids=len(ids), speakers=len(speakers))
     if len(set(ids)) < total:
         twice = next(name for place, name in enumerate(ids) if name in ids[:place])
-        raise ScoringError(f"the utterance id {twice!r} comes twice; every one needs its own")
+        raise ScoringError(f"the utterance id {twice!r} occurs twice; ids must be unique")
 
     refs, hyps = [tidy(text) for text in references], [tidy(text) for text in hypotheses]
     words = _counts(jiwer.process_words(refs, hyps))
@@ -142,35 +161,30 @@ def score(
         UtteranceScore(*fields)
         for fields in zip(ids, refs, hyps, words, characters, speakers, strict=True)
     )
-    interval, unit = rate_interval(
-        np.array([count.errors for count in words]),
-        np.array([count.reference for count in words]),
-        speakers,
-    )
-    return Score(utterances, sum(words, Counts()), sum(characters, Counts()), interval, unit)
+    return Score(utterances, sum(words, Counts()), sum(characters, Counts()))
 
 
 def score_files(reference: str | Path, hypothesis: str | Path) -> Score:
     """Score two trn or plain text files, matched by id (by line, in plain text).
 
     Raises:
-        ScoringError: a file cannot be read, or the two hold different ids (named, with counts).
+        ScoringError: a file cannot be read, or the two contain different ids.
     """
     ids, (references, hypotheses) = read_matched(reference, hypothesis)
     return score(references, hypotheses, ids)
 
 
 def worst(result: Score, n: int) -> tuple[UtteranceScore, ...]:
-    """The n utterances with most word errors (then highest rate), faultless ones left out."""
-    faulty = [u for u in result.utterances if u.words.errors]
-    return tuple(sorted(faulty, key=lambda u: (-u.words.errors, -u.words.rate, u.id))[:n])
+    """The n utterances with most word errors (then highest rate), those without any excluded."""
+    wrong = [u for u in result.utterances if u.words.errors]
+    return tuple(sorted(wrong, key=lambda u: (-u.words.errors, -u.words.rate, u.id))[:n])
 
 
 def alignment_lines(utterance: UtteranceScore) -> str:
     """The utterance's reference above its hypothesis, word under word, S, D and I below.
 
-    Columns agree in a monospaced font, wide (CJK) and combining characters included. Longer than
-    `LINE_WIDTH` columns, it goes on in further rows of three. No newline at the end.
+    Columns agree in a monospaced font, wide (CJK) and combining characters included. Beyond
+    `LINE_WIDTH` columns, it continues in further rows of three. No newline at the end.
 
     >>> print(alignment_lines(score(["one two three"], ["one too three four"]).utterances[0]))
     1: 2 errors in 3 words (1 S, 0 D, 1 I)
@@ -186,13 +200,13 @@ def alignment_lines(utterance: UtteranceScore) -> str:
     ]
     rows, used = ["REF:", "HYP:", "    "], 0
     for ref, hyp, mark in _aligned_words(utterance):
-        width = max(_columns(ref), _columns(hyp))
+        width = max(cell_len(ref), cell_len(hyp))
         if used and len("REF:") + used + 1 + width > LINE_WIDTH:
             lines += [row.rstrip() for row in rows]
             rows, used = ["REF:", "HYP:", "    "], 0
         cells = (ref or "*" * width, hyp or "*" * width, mark)
         rows = [
-            f"{row} {cell}{' ' * (width - _columns(cell))}"
+            f"{row} {cell}{' ' * (width - cell_len(cell))}"
             for row, cell in zip(rows, cells, strict=True)
         ]
         used += 1 + width
@@ -202,10 +216,10 @@ def alignment_lines(utterance: UtteranceScore) -> str:
 
 def _check(total: int, **lengths: int) -> None:
     if total == 0:
-        raise ScoringError("no utterances to score; expected at least one reference")
+        raise ScoringError("no utterances to score; expected at least one")
     for name, length in lengths.items():
         if length != total:
-            raise ScoringError(f"{total} references but {length} {name}; expected one for each")
+            raise ScoringError(f"{total} references but {length} {name}; expected equal numbers")
 
 
 def _counts(output: jiwer.WordOutput | jiwer.CharacterOutput) -> list[Counts]:
@@ -236,16 +250,8 @@ def _aligned_words(utterance: UtteranceScore) -> list[tuple[str, str, str]]:
 
 
 def _printable(text: str) -> str:
-    """Control characters would move the cursor of whoever prints the alignment."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if _category(c) == "Cc" else c for c in text)
-
-
-def _columns(text: str) -> int:
-    """How many columns of a monospaced font the text takes."""
-    return sum(
-        0 if _category(c) in ("Mn", "Me", "Cf") else 2 if _east_asian_width(c) in "WF" else 1
-        for c in text
-    )
+    """Control characters would act on the terminal that the alignment is printed on."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if category(c) == "Cc" else c for c in text)
 
 
 def _plural(count: int, noun: str) -> str:

@@ -23,20 +23,20 @@ def write(folder: Path, name: str, text: str | bytes) -> Path:
     [
         ("utt1 hello world\nutt2 yes", "utt1 hello\nutt2 yes", True),
         ("1-2 a\n1-3 b", "1-2\n1-3", True),
+        ("u-1 a\nu-B b", "u-B b\nu-1 a", True),  # sorted by another rule
         ("hello world\nyes", "hello\nyes", False),  # words
-        ("utt1 a\nutt1 b", "utt1 a\nutt1 b", False),
+        ("utt1 a\nutt1 b", "utt1 a\nutt1 b", False),  # not unique
         ("utt1 a\nutt2 b", "utt1 a\n2 b", False),
         ("\n2 b", "\n2 b", False),
         ("utt1 hello", "utt1 hello", False),
     ],
 )
-def test_ids_that_would_be_counted_as_words_are_told(
-    tmp_path, caplog, reference, hypothesis, warned
-):
+def test_a_warning_when_ids_are_counted_as_words(tmp_path, caplog, reference, hypothesis, warned):
     files = write(tmp_path, "ref.txt", reference), write(tmp_path, "hyp.txt", hypothesis)
     assert score_files(*files).words.reference == len(reference.split())
-    told = f"{files[1]}: every line begins with a word of its own ({reference.split()[0]}, "
-    assert [told in line for line in caplog.messages] == [True] * warned
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * warned
+    assert all(f"{files[1]}: " in line for line in caplog.messages)
+    assert all(reference.split()[0] in line for line in caplog.messages)
 
 
 def test_trn_and_plain_text_are_told_apart(tmp_path):
@@ -53,28 +53,26 @@ def test_trn_and_plain_text_are_told_apart(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.trn", "one (u1)\ntwo\n", r"a\.trn, line 2: expected 'text \(id\)'.* got 'two'"),
-        ("a.txt", "one (u1)\ntwo (u2)\nthree", r"a\.txt, line 3: expected"),
-        ("a.trn", "one (u1)\ntwo (u1)\n", r"line 2: the id 'u1' comes twice"),
-        ("a.trn", "{ um / uh / @ } one (u1)\n", r"line 1: alternatives in braces"),
-        ("a.txt", b"one\ncaf\xe9\n", r"line 2: byte 0xe9 is not UTF-8"),
+        ("a.trn", "one (u1)\ntwo\n", r"a\.trn, line 2: .*'text \(id\)'.*'two'"),
+        ("a.txt", "one (u1)\ntwo (u2)\nthree", r"a\.txt, line 3: .*'three'"),
+        ("a.trn", "one (u1)\ntwo (u1)\n", r"line 2: .*'u1'"),
+        ("a.trn", "{ um / uh / @ } one (u1)\n", r"line 1: .*braces"),
+        ("a.trn", "{um/uh} one (u1)\n", r"line 1: .*braces"),
+        ("a.txt", b"one\ncaf\xe9\n", r"line 2: .*0xe9"),
         ("a.txt", "", r"a\.txt: no utterances"),
         ("a.trn", "\n\n", r"a\.trn: no utterances"),
     ],
 )
-def test_faulty_files_are_named_in_one_line(tmp_path, name, content, message):
+def test_malformed_files_are_named_in_one_line(tmp_path, name, content, message):
     with pytest.raises(ScoringError, match=message) as caught:
         read_transcripts(write(tmp_path, name, content))
     assert "\n" not in str(caught.value)
 
 
-def test_missing_file_folder_and_oversized_file(tmp_path, monkeypatch):
-    for path in (tmp_path / "nowhere.trn", tmp_path):
-        with pytest.raises(ScoringError, match="cannot be read"):
+def test_a_missing_file_and_a_folder_are_named_with_the_reason(tmp_path):
+    for path, reason in ((tmp_path / "no.trn", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(ScoringError, match=f"{path}.*{reason}"):
             read_transcripts(path)
-    monkeypatch.setattr("speechgru.scoring.trn.MAX_MIB", 0)
-    with pytest.raises(ScoringError, match="may have 0"):
-        read_transcripts(write(tmp_path, "a.txt", "one"))
 
 
 def test_files_are_matched_by_id_whatever_their_order(tmp_path):
@@ -91,14 +89,13 @@ def test_different_ids_are_named_with_counts(tmp_path):
     with pytest.raises(ScoringError) as caught:
         score_files(ref, hyp)
     message = str(caught.value)
-    assert "5 of 9 utterances" in message
-    assert "(u4, u5, u6 and 2 more)" in message
-    assert "1 that" in message
-    assert "(v)" in message
+    for part in ("5 of 9 ", "(u4, u5, u6 and 2 more)", " 1 ", "(v)"):
+        assert part in message
 
 
 names = st.text(min_size=1, max_size=12)  # surrogates too: file names may be no UTF-8
-texts = st.lists(st.sampled_from(["ab", "é", "e\u0301", "語", "a'b"]), max_size=8).map(" ".join)
+words = ["ab", "é", "e\u0301", "語", "a'b", "{", "/", "}", "{a/b}", "(x)", "5%"]
+texts = st.lists(st.sampled_from(words), max_size=8).map(" ".join)
 
 
 @given(st.dictionaries(names, texts, min_size=1, max_size=5))
@@ -120,18 +117,26 @@ def test_ids_are_kept_where_they_are_safe(tmp_path):
     )
 
 
+def test_braces_of_a_text_are_no_alternatives_to_other_tools(tmp_path):
+    """To sclite a word that begins with "{" begins alternatives."""
+    path = tmp_path / "hyp.trn"
+    write_trn(path, [("u", "a {b/c} d{")])
+    assert "{" not in path.read_text()
+    assert read_transcripts(path) == {"u": "a {b/c} d{"}
+
+
 def test_write_trn_leaves_the_old_file_whole_when_it_fails(tmp_path, monkeypatch):
     path = tmp_path / "hyp.trn"
     write_trn(path, [("u", "old")])
-    for pairs, message in [([("u", ""), ("u", "")], "comes twice"), ([("", "")], "is empty")]:
-        with pytest.raises(ScoringError, match=message):
+    for pairs, named in [([("v", ""), ("v", "")], "'v'"), ([("", "")], "''")]:
+        with pytest.raises(ScoringError, match=named):
             write_trn(path, pairs)
 
     def no_space(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", no_space)
-    with pytest.raises(ScoringError, match="cannot be written: No space"):
+    with pytest.raises(ScoringError, match=r"hyp\.trn.*No space"):
         write_trn(path, [("u", "new")])
     assert path.read_text() == "old (u)\n"
     assert os.listdir(tmp_path) == ["hyp.trn"]

@@ -22,7 +22,7 @@ TABLE = [
     ("", "", (0, 0, 0, 0), (0, 0, 0, 0)),
     ("", "uh huh", (0, 0, 0, 2), (0, 0, 0, 6)),
     ("  one \t two ", "one two\u00a0", (2, 0, 0, 0), (7, 0, 0, 0)),
-    ("caf\u00e9", "cafe\u0301", (1, 0, 0, 0), (4, 0, 0, 0)),  # one é, typed in two ways
+    ("caf\u00e9", "cafe\u0301", (1, 0, 0, 0), (4, 0, 0, 0)),  # é as one code point and as two
     ("Straße", "Strasse", (1, 1, 0, 0), (6, 1, 0, 1)),
     ("日本 語", "日 語", (2, 1, 0, 0), (4, 0, 1, 0)),
     ("One", "one", (1, 1, 0, 0), (3, 1, 0, 0)),  # case is the caller's to normalise
@@ -64,8 +64,8 @@ def test_counts_are_consistent_and_agree_with_jiwer(pairs):
         for counts in (utterance.words, utterance.characters):
             assert min(counts.hits, counts.substitutions, counts.deletions, counts.insertions) >= 0
             assert counts.substitutions + counts.deletions + counts.hits == counts.reference
-        heard = utterance.words.hits + utterance.words.substitutions + utterance.words.insertions
-        assert heard == len(utterance.hypothesis.split())
+        written = utterance.words.hits + utterance.words.substitutions + utterance.words.insertions
+        assert written == len(utterance.hypothesis.split())
     assert sum((u.words for u in result.utterances), Counts()) == result.words
     for counts, theirs in [
         (
@@ -91,6 +91,22 @@ def test_counts_are_consistent_and_agree_with_jiwer(pairs):
     assert 0 <= low <= result.wer <= high
 
 
+def test_no_interval_is_computed_unless_asked_for(monkeypatch):
+    """Dev scoring after every epoch needs the rates only."""
+    asked = []
+
+    def interval(errors, words, speakers):
+        asked.append((list(errors), list(words), speakers))
+        return (0.1, 0.2), "speaker"
+
+    monkeypatch.setattr("speechgru.scoring.wer.rate_interval", interval)
+    result = score(["one two", "three"], ["one", "four"], speakers=["ann", "bob"])
+    assert (result.wer, result.cer, len(worst(result, 9))) == (2 / 3, 9 / 12, 2)
+    assert asked == []
+    assert (result.wer_ci95, result.ci_unit, result.wer_ci95) == ((0.1, 0.2), "speaker", (0.1, 0.2))
+    assert asked == [([1, 1], [2, 1], ["ann", "bob"])]  # once
+
+
 def test_interval_covers_the_normal_approximation_on_many_utterances():
     rng = np.random.default_rng(1)
     wrong = rng.random(2000) < 0.1
@@ -113,7 +129,7 @@ def test_interval_resamples_whole_speakers_when_there_are_five():
     assert score(["one"] * 600, hypotheses, speakers=[None, *speakers[1:]]).ci_unit == "utterance"
 
 
-def test_interval_of_a_faultless_test_set_is_not_a_point():
+def test_interval_of_a_test_set_without_errors_is_not_a_point():
     low, high = score(["one two three"] * 100, ["one two three"] * 100).wer_ci95
     assert low == 0
     assert high == pytest.approx(1 - 0.025 ** (1 / 300))  # 1.2 %: Clopper-Pearson at 0 of 300
@@ -147,7 +163,7 @@ def test_json_has_the_documented_keys_and_is_json():
     )
 
 
-def test_worst_first_and_faultless_left_out():
+def test_worst_first_and_those_without_errors_excluded():
     result = score(
         ["a b c", "a b c d e f", "a", "a b"], ["a b c", "", "b", "x y"], ids=["w", "x", "y", "z"]
     )
@@ -182,15 +198,15 @@ def test_alignment_of_silence_long_lines_and_control_characters():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "named"),
     [
         (([], []), "no utterances"),
-        ((["a"], []), "1 references but 0 hypotheses"),
-        ((["a"], ["a"], ["1", "2"]), "1 references but 2 ids"),
-        ((["a", "b"], ["a", "b"], None, ["ann"]), "2 references but 1 speakers"),
-        ((["a", "b"], ["a", "b"], ["u", "u"]), "'u' comes twice"),
+        ((["a"], []), "1 references .* 0 hypotheses"),
+        ((["a"], ["a"], ["1", "2"]), "1 references .* 2 ids"),
+        ((["a", "b"], ["a", "b"], None, ["ann"]), "2 references .* 1 speakers"),
+        ((["a", "b"], ["a", "b"], ["u", "u"]), "'u'"),
     ],
 )
-def test_lists_that_do_not_match_are_named(arguments, message):
-    with pytest.raises(ScoringError, match=message):
+def test_lists_that_do_not_match_are_refused(arguments, named):
+    with pytest.raises(ScoringError, match=named):
         score(*arguments)
