@@ -89,27 +89,24 @@ class Dropout(nn.Module):
         return x * (bits < self.kept - 32_768).to(x.dtype).mul_(65_536 / self.kept)
 
 
-class Block(nn.Module):
-    """norm → dropout → recurrent layer → projection, with the input added if asked."""
+class RecurrentBlock(nn.Module):
+    """norm → dropout → recurrent layer."""
 
     def __init__(self, recipe: ModelRecipe, input_size: int, dropout: float) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(input_size) if recipe.layer_norm else nn.Identity()
         self.dropout = Dropout(dropout)
         self.recurrent = RecurrentLayer(
-            CELLS[recipe.cell], input_size, recipe.hidden_size, recipe.bidirectional
+            CELLS[recipe.cell],
+            input_size,
+            recipe.hidden_size,
+            recipe.bidirectional,
+            recipe.forget_bias,
         )
-        self.output_size = recipe.projection or self.recurrent.output_size
-        self.project = (
-            nn.Linear(self.recurrent.output_size, recipe.projection)
-            if recipe.projection
-            else nn.Identity()
-        )
-        self.residual = recipe.residual and input_size == self.output_size
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        y: Tensor = self.project(self.recurrent(self.dropout(self.norm(x)), lengths)[0])
-        return x + y if self.residual else y
+        y: Tensor = self.recurrent(self.dropout(self.norm(x)), lengths)[0]
+        return y
 
 
 class RecurrentCTC(nn.Module):
@@ -131,11 +128,11 @@ class RecurrentCTC(nn.Module):
             if recipe.subsampling == "stack"
             else Convolution(feature_size, recipe.factor, recipe.conv_channels)
         )
-        blocks: list[Block] = []
+        blocks: list[RecurrentBlock] = []
         size = self.subsampling.output_size
         for number in range(recipe.layers):
-            blocks.append(Block(recipe, size, recipe.dropout if number else 0.0))
-            size = blocks[-1].output_size
+            blocks.append(RecurrentBlock(recipe, size, recipe.dropout if number else 0.0))
+            size = blocks[-1].recurrent.output_size
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(size) if recipe.layer_norm else nn.Identity()
         self.dropout = Dropout(recipe.dropout)
@@ -171,6 +168,6 @@ def macs_per_second(model: RecurrentCTC, frames_per_second: float) -> float:
     for module in model.modules():
         if isinstance(module, Cell):
             total += rate * module.macs_per_frame(module.input_size, module.hidden_size)
-        elif isinstance(module, nn.Linear):  # projections and the head
+        elif isinstance(module, nn.Linear):  # the head
             total += rate * module.weight.numel()
     return total

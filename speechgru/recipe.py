@@ -141,8 +141,13 @@ class ModelRecipe(Section):
     conv_channels: int = Field(32, ge=1, le=512, description="subsampling: conv only")
     dropout: float = Field(0.1, ge=0, lt=1, description="between layers and before the head")
     layer_norm: bool = Field(True, description="normalise each layer's input")
-    projection: int = Field(0, ge=0, le=4096, description="0: none; else units between layers")
-    residual: bool = Field(False, description="add a layer's input to its output")
+    forget_bias: float = Field(
+        1.0,
+        ge=-10,
+        le=10,
+        description="initial bias of the forget gate (lstm, lstm_ln, cifg, minlstm; others have "
+        "none); 0: as torch.nn.LSTM",
+    )
 
 
 class TrainingRecipe(Section):

@@ -84,7 +84,7 @@ def rewrite(file: Path, **changes: object) -> Path:
 @pytest.mark.parametrize("normalise", ["utterance", "global", "none"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_what_is_saved_is_loaded(tmp_path, cell, normalise, subsampling):
-    made = make(normalise, cell=cell, subsampling=subsampling, layer_norm=True, projection=4)
+    made = make(normalise, cell=cell, subsampling=subsampling, layer_norm=True)
     with torch.no_grad():
         for buffer in made.model.buffers():  # what is measured in training is part of a model
             buffer.add_(0.5)

@@ -26,18 +26,16 @@ from speechgru.recipe import ModelRecipe
 SIZE, TOKENS = 9, 6
 LENGTHS = (1, 2, 3, 5, 8, 13, 16)
 SUBSAMPLINGS = list(itertools.product(["stack", "conv"], [1, 2, 3, 4]))
-PLAIN: dict[str, object] = {"layer_norm": False, "projection": 0, "residual": False}
-OPTIONS = [
-    {"layer_norm": norm, "projection": projection, "residual": residual}
-    for norm, projection, residual in itertools.product([False, True], [0, 5], [False, True])
-]
-WAYS = pytest.mark.parametrize("bidirectional", [False, True], ids=["one-way", "two-way"])
+LAYER_NORM = pytest.mark.parametrize("layer_norm", [False, True], ids=["plain", "layer-norm"])
+DIRECTIONS = pytest.mark.parametrize(
+    "bidirectional", [False, True], ids=["unidirectional", "bidirectional"]
+)
 
 
 def make(**values: object) -> RecurrentCTC:
     """A small model of two layers in use, whose outputs differ clearly between frames."""
     defaults: dict[str, object] = {
-        "layers": 2, "hidden_size": 6, "conv_channels": 3, "dropout": 0.5, **PLAIN,
+        "layers": 2, "hidden_size": 6, "conv_channels": 3, "dropout": 0.5, "layer_norm": False,
     }  # fmt: skip
     torch.manual_seed(1)
     model = RecurrentCTC(ModelRecipe(**(defaults | values)), SIZE, TOKENS)
@@ -68,27 +66,19 @@ def check_alone_equals_batched(
             assert torch.equal(batched.argmax(1), alone[0].argmax(1))
 
 
-# The law of the house ---------------------------------------------------------------------------
+# Batch mates ------------------------------------------------------------------------------------
 
 
-@WAYS
+@LAYER_NORM
+@DIRECTIONS
 @pytest.mark.parametrize(("subsampling", "factor"), SUBSAMPLINGS)
 @pytest.mark.parametrize("cell", CELLS)
-def test_alone_equals_in_a_padded_batch(cell, subsampling, factor, bidirectional):
-    for options in (PLAIN, OPTIONS[-1]):
-        model = make(
-            cell=cell, bidirectional=bidirectional, subsampling=subsampling, factor=factor,
-            **options,
-        )  # fmt: skip
-        check_alone_equals_batched(model, LENGTHS)
-
-
-@pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(map(str, o.values())))
-@pytest.mark.parametrize(("subsampling", "factor"), SUBSAMPLINGS)
-def test_alone_equals_in_a_padded_batch_with_every_option(subsampling, factor, options):
-    for bidirectional in (False, True):
-        model = make(bidirectional=bidirectional, subsampling=subsampling, factor=factor, **options)
-        check_alone_equals_batched(model, LENGTHS)
+def test_alone_equals_in_a_padded_batch(cell, subsampling, factor, bidirectional, layer_norm):
+    model = make(
+        cell=cell, bidirectional=bidirectional, subsampling=subsampling, factor=factor,
+        layer_norm=layer_norm,
+    )  # fmt: skip
+    check_alone_equals_batched(model, LENGTHS)
 
 
 @settings(max_examples=60, deadline=None)
@@ -97,14 +87,14 @@ def test_alone_equals_in_a_padded_batch_with_every_option(subsampling, factor, o
     cell=st.sampled_from(sorted(CELLS)),
     bidirectional=st.booleans(),
     subsampling=st.sampled_from(SUBSAMPLINGS),
-    options=st.sampled_from(OPTIONS),
+    layer_norm=st.booleans(),
     layers=st.integers(1, 3),
 )
-def test_alone_equals_in_any_batch(lengths, cell, bidirectional, subsampling, options, layers):
+def test_alone_equals_in_any_batch(lengths, cell, bidirectional, subsampling, layer_norm, layers):
     kind, factor = subsampling
     model = make(
         cell=cell, bidirectional=bidirectional, subsampling=kind, factor=factor, layers=layers,
-        **options,
+        layer_norm=layer_norm,
     ).double()  # fmt: skip
     # A layer that normalises a nearly constant cell magnifies float32's rounding a thousand times.
     check_alone_equals_batched(model, lengths, torch.float64, near=1e-10)
@@ -113,7 +103,7 @@ def test_alone_equals_in_any_batch(lengths, cell, bidirectional, subsampling, op
 @pytest.mark.parametrize(("subsampling", "factor"), SUBSAMPLINGS)
 @pytest.mark.parametrize("cell", CELLS)
 def test_more_padding_changes_nothing(cell, subsampling, factor):
-    model = make(cell=cell, subsampling=subsampling, factor=factor, **OPTIONS[-1])
+    model = make(cell=cell, subsampling=subsampling, factor=factor, layer_norm=True)
     features, lengths = pad(rows(LENGTHS))
     wider = nn.functional.pad(features, (0, 0, 0, 7))
     with torch.inference_mode():
@@ -127,7 +117,7 @@ def test_more_padding_changes_nothing(cell, subsampling, factor):
 @pytest.mark.parametrize(("subsampling", "factor"), SUBSAMPLINGS)
 @pytest.mark.parametrize("cell", sorted(set(CELLS) - {"ligru"}))  # takes statistics, in training
 def test_gradients_of_a_batch_are_the_sum_of_its_rows(cell, subsampling, factor):
-    model = make(cell=cell, subsampling=subsampling, factor=factor, **OPTIONS[-1])
+    model = make(cell=cell, subsampling=subsampling, factor=factor, layer_norm=True)
     utterances = rows(LENGTHS)
 
     def gradients(chosen: list[Tensor]) -> list[Tensor]:
@@ -177,7 +167,7 @@ def test_an_unknown_cell_is_answered_with_the_known_ones():
         RecurrentCTC(ModelRecipe(cell="gruu"), SIZE, TOKENS)
 
 
-# Dropout, residuals -----------------------------------------------------------------------------
+# Dropout ----------------------------------------------------------------------------------------
 
 
 def test_dropout_zeroes_its_share_and_keeps_the_mean():
@@ -210,33 +200,18 @@ def test_dropout_acts_in_training_and_not_in_use():
     assert torch.equal(still.train()(*batch)[0], expected)
 
 
-def test_a_residual_layer_adds_its_input_where_sizes_agree():
-    model = make(residual=True, factor=1, bidirectional=False, projection=SIZE, layers=2)
-    assert [block.residual for block in model.blocks] == [True, True]
-    with torch.no_grad():
-        for block in model.blocks:
-            block.project.weight.zero_()
-            block.project.bias.zero_()
-        x, _ = model.subsampling(*pad(rows([4])))
-        through, _ = model(*pad(rows([4])))
-        expected = nn.functional.log_softmax(model.head(x), dim=-1)
-    torch.testing.assert_close(through, expected)
-    assert [block.residual for block in make(residual=True).blocks] == [False, True]
-
-
 # Counts -----------------------------------------------------------------------------------------
 
 
 def test_parameters_and_work_of_a_model_counted_by_hand():
-    """80 bands stacked by 2 → two-way GRU of 32 → projection to 20 → the same again → 29 tokens."""
+    """80 bands stacked by 2 → bidirectional GRU of 32 → the same again → 29 tokens."""
     recipe = ModelRecipe(
-        cell="gru", layers=2, hidden_size=32, projection=20, factor=2, subsampling="stack",
-        layer_norm=False, residual=False,
-    )  # fmt: skip
+        cell="gru", layers=2, hidden_size=32, factor=2, subsampling="stack", layer_norm=False
+    )
     model = RecurrentCTC(recipe, 80, 29)
-    first, second = 2 * 3 * 32 * (160 + 32), 2 * 3 * 32 * (20 + 32)  # products of both ways
-    products = first + second + 2 * 64 * 20 + 20 * 29
-    biases = 2 * (2 * 2 * 3 * 32) + 2 * 20 + 29
+    first, second = 2 * 3 * 32 * (160 + 32), 2 * 3 * 32 * (64 + 32)  # both directions' products
+    products = first + second + 64 * 29
+    biases = 2 * (2 * 2 * 3 * 32) + 29
     assert parameter_count(model) == products + biases
     assert macs_per_second(model, 100.0) == 50 * products
 
@@ -245,7 +220,7 @@ def test_work_of_a_convolution_counted_by_hand():
     """40 bands: 3 × 3 over ⌈40 / 2⌉ bands, then ⌈20 / 2⌉, at 50 and 25 frames a second."""
     recipe = ModelRecipe(
         cell="rnn", layers=1, hidden_size=8, bidirectional=False, subsampling="conv", factor=4,
-        conv_channels=16, projection=0, layer_norm=False,
+        conv_channels=16, layer_norm=False,
     )  # fmt: skip
     model = RecurrentCTC(recipe, 40, 5)
     convolutions = 50 * 20 * (16 * 1 * 9) + 25 * 10 * (16 * 16 * 9)
@@ -263,3 +238,21 @@ def test_the_count_of_the_cells_is_in_the_model_s(cell):
     )
     inside = sum(p.numel() for layer in model.recurrent_layers() for p in layer.parameters())
     assert counted == inside
+
+
+# First values -----------------------------------------------------------------------------------
+
+
+def forget_biases(model: RecurrentCTC) -> list[Tensor]:
+    """bias_ih + bias_hh of every LSTM direction's forget gate."""
+    cells = [cell for layer in model.recurrent_layers() for cell in layer.directions]
+    return [(cell.bias_ih + cell.bias_hh).detach().chunk(4)[1] for cell in cells]
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -2.5])
+def test_the_recipe_sets_the_forget_gates_bias(value):
+    recipe = ModelRecipe(cell="lstm", hidden_size=256, layers=2, forget_bias=value)
+    for biases in forget_biases(RecurrentCTC(recipe, SIZE, TOKENS)):
+        assert biases.mean().item() == pytest.approx(value, abs=0.02)
+        assert biases.std().item() == pytest.approx((2 / 3) ** 0.5 / 16, rel=0.2)
+    assert ModelRecipe().forget_bias == 1.0

@@ -32,21 +32,30 @@ class Cell(nn.Module):
     gates: ClassVar[int]
     states: ClassVar[int] = 1  # tensors carried from frame to frame; the first is the output
     kernel: ClassVar[str | None] = None  # the name of its CPU kernel, if there is one
+    forget_gate: ClassVar[tuple[int, int] | None] = None
+    """Block of the weights that a forget gate has, and the sign with which its bias makes the cell
+    remember; None for a cell without one, which ignores `forget_bias`."""
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
+    def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0) -> None:
         super().__init__()
         self.input_size, self.hidden_size = input_size, hidden_size
         columns = {"weight_ih": (input_size,), "weight_hh": (hidden_size,)}
         for name in self.names:
             shape = (self.gates * hidden_size, *columns.get(name, ()))
             self.register_parameter(name, nn.Parameter(torch.empty(shape)))
-        self.reset_parameters()
+        self.reset_parameters(forget_bias)
 
-    def reset_parameters(self) -> None:
-        """U(-1/√H, 1/√H), as torch.nn; every cell starts from the same rule."""
+    @torch.no_grad()
+    def reset_parameters(self, forget_bias: float) -> None:
+        """Draw all from U(-1/√H, 1/√H), as torch.nn does, then add `forget_bias` to the forget
+        gate's bias_ih, so that the sum of its two biases has this mean. 0 leaves torch.nn's values.
+        """
         bound = self.hidden_size**-0.5
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
+        if self.forget_gate is not None:
+            block, sign = self.forget_gate
+            self.bias_ih.chunk(self.gates)[block].add_(sign * forget_bias)
 
     def weights(self) -> list[Tensor]:
         """In torch.nn's order."""

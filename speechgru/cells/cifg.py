@@ -18,12 +18,15 @@ class CIFG(Cell):
     h' = o ⊙ tanh(c')
 
     Gate order i, g, o. State (h, c). Parameters: 3·H·(I + H + 2).
+    f = σ(−a) for the input gate's pre-activation a, so b_ii + b_hi starts around −`forget_bias`
+    (see `LSTM`).
     Not to be confused with a GRU, which has as many weights: that one carries h itself, has no
     output gate, and resets h inside the candidate.
     """
 
     gates = 3
     states = 2
+    forget_gate = (0, -1)
     kernel = "cifg"
 
     def step(self, gates_x: Tensor, state: State) -> State:

@@ -20,8 +20,8 @@ class IndRNN(Cell):
     gates = 1
     names = ("weight_ih", "bias_ih")
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size)
+    def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0) -> None:
+        super().__init__(input_size, hidden_size, forget_bias)
         self.weight_hh = nn.Parameter(torch.rand(hidden_size))
 
     def project(self, x: Tensor, valid: Tensor) -> Tensor:

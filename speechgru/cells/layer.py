@@ -31,11 +31,18 @@ class RecurrentLayer(nn.Module):
     backend: Backend = "auto"
 
     def __init__(
-        self, cell: type[Cell], input_size: int, hidden_size: int, bidirectional: bool
+        self,
+        cell: type[Cell],
+        input_size: int,
+        hidden_size: int,
+        bidirectional: bool,
+        forget_bias: float = 1.0,
     ) -> None:
         super().__init__()
         count = 2 if bidirectional else 1
-        self.directions = nn.ModuleList(cell(input_size, hidden_size) for _ in range(count))
+        self.directions = nn.ModuleList(
+            cell(input_size, hidden_size, forget_bias) for _ in range(count)
+        )
         self.output_size = count * hidden_size
         self.set_precision("float32")
 

@@ -30,8 +30,8 @@ class LayerNormGRU(Cell):
 
     gates = 3
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size)
+    def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0) -> None:
+        super().__init__(input_size, hidden_size, forget_bias)
         self.gain_ih = nn.Parameter(torch.ones(3 * hidden_size))
         self.gain_hh = nn.Parameter(torch.ones(3 * hidden_size))
 
@@ -69,13 +69,15 @@ class LayerNormLSTM(Cell):
     h' = o ⊙ tanh(γ_c ⊙ LN(c') + b_c)
 
     Gate order i, f, g, o. State (h, c). Parameters: 4·H·(I + H + 4) + 2·H.
+    The forget gate's part of b_ih + b_hh starts around `forget_bias` (see `LSTM`).
     """
 
     gates = 4
     states = 2
+    forget_gate = (1, 1)
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size)
+    def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0) -> None:
+        super().__init__(input_size, hidden_size, forget_bias)
         self.gain_ih = nn.Parameter(torch.ones(4 * hidden_size))
         self.gain_hh = nn.Parameter(torch.ones(4 * hidden_size))
         self.gain_c = nn.Parameter(torch.ones(hidden_size))

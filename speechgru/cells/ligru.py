@@ -31,8 +31,8 @@ class LiGRU(Cell):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size)
+    def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0) -> None:
+        super().__init__(input_size, hidden_size, forget_bias)
         self.gain = nn.Parameter(torch.ones(2 * hidden_size))
         self.register_buffer("running_mean", torch.zeros(2 * hidden_size))
         self.register_buffer("running_var", torch.ones(2 * hidden_size))

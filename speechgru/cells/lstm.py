@@ -18,10 +18,14 @@ class LSTM(Cell):
     h' = o ⊙ tanh(c')
 
     Gate order i, f, g, o. State (h, c). Parameters: 4·H·(I + H + 2).
+    b_if + b_hf starts around `forget_bias`, 1 by default, so that c is kept before anything is
+    learnt (Gers et al. 2000, "Learning to forget"; Jozefowicz et al. 2015, "An empirical exploration
+    of recurrent network architectures"). torch.nn.LSTM starts around 0.
     """
 
     gates = 4
     states = 2
+    forget_gate = (1, 1)
     kernel = "lstm"
 
     def step(self, gates_x: Tensor, state: State) -> State:

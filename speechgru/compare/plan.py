@@ -281,6 +281,7 @@ def _from_version_1(values: dict[str, Any]) -> dict[str, Any]:
     recipe = {section: dict(keys) for section, keys in old["recipe"].items()}
     if "width" in recipe["model"]:
         recipe["model"]["hidden_size"] = recipe["model"].pop("width")
+    recipe["model"].setdefault("forget_bias", 0.0)  # as torch.nn draws it
     for section, key in (("training", "optimiser"), ("model", "projection"), ("model", "residual")):
         recipe[section].pop(key, None)
     spec = {

@@ -343,10 +343,10 @@ def test_a_cell_tells_its_equations_and_its_source(name):
 
 @pytest.mark.parametrize("name", CELLS)
 def test_first_values(name):
-    """Weights are drawn by one rule, U(−1/√H, 1/√H); what other papers fix stands apart."""
+    """All weights are drawn from U(−1/√H, 1/√H) but those for which a paper gives a value."""
     torch.manual_seed(1)
     fixed = {"gain": 1, "gain_ih": 1, "gain_hh": 1, "gain_c": 1, "bias_c": 0}
-    for tensor_name, tensor in CELLS[name](9, 64).named_parameters():
+    for tensor_name, tensor in CELLS[name](9, 64, forget_bias=0.0).named_parameters():
         if tensor_name in fixed:
             assert (tensor == fixed[tensor_name]).all()
         else:
@@ -354,6 +354,44 @@ def test_first_values(name):
             high = 1 if low == 0 else 1 / 8
             assert low <= tensor.min() < 0.2 * high, tensor_name
             assert 0.8 * high < tensor.max() <= high, tensor_name
+
+
+def kept_share(name, forget_bias):
+    """Of a large memory after one frame of zeros: the forget gate as the step applies it."""
+    torch.manual_seed(1)
+    cell = CELLS[name](3, 2000, forget_bias)
+    state = (*cell.initial_state(1)[:-1], torch.full((1, 2000), 1e6))
+    if cell.states == 1:
+        cell.weight_ih.data.mul_(0.01)
+    x = torch.zeros(1, 1, 3)
+    gates_x = cell.project(x, torch.ones(1, 1, dtype=torch.bool))[:, 0]
+    return (cell.step(gates_x, state)[-1] / 1e6).mean().item()
+
+
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [("lstm", sigmoid), ("lstm_ln", sigmoid), ("cifg", sigmoid),
+     ("minlstm", lambda a: sigmoid(a) / (sigmoid(a) + 0.5))],
+)  # fmt: skip
+@pytest.mark.parametrize("forget_bias", [0.0, 1.0, 3.0, -1.0])
+@torch.no_grad()
+def test_a_forget_bias_sets_how_much_is_kept_at_first(name, share, forget_bias):
+    assert kept_share(name, forget_bias) == pytest.approx(share(forget_bias), abs=0.02)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_forget_bias_changes_no_draw_and_nothing_else(name):
+    def weights(forget_bias):
+        torch.manual_seed(1)
+        cell = CELLS[name](9, 16, forget_bias)
+        return {**dict(cell.named_parameters()), "next draw": torch.rand(3)}
+
+    without, with_bias = weights(0.0), weights(1.0)
+    changed = [key for key, value in without.items() if not torch.equal(value, with_bias[key])]
+    assert changed == (["bias_ih"] if CELLS[name].forget_gate else [])
+    if changed:
+        moved = (with_bias["bias_ih"] - without["bias_ih"]).abs().chunk(CELLS[name].gates)
+        assert sorted(part.sum().item() for part in moved)[:-1] == [0] * (len(moved) - 1)
 
 
 @pytest.mark.parametrize("name", CELLS)
