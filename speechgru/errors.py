@@ -53,6 +53,10 @@ class CheckpointError(SpeechgruError):
     """A model or run folder that cannot be loaded."""
 
 
+class LanguageModelError(SpeechgruError):
+    """A language model, a text for one, or a word list that cannot be used."""
+
+
 class TrainingError(SpeechgruError):
     """Training cannot start or go on with this data or recipe."""
 

@@ -1,0 +1,134 @@
+"""Text to n-gram counts, by sorting: ten million words take seconds and some hundred megabytes."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+
+from speechgru.errors import LanguageModelError
+from speechgru.lm.ngram import END, SPACE, START, UNKNOWN, Ints, Unit
+
+Normalise = Callable[[str], str]
+SPECIAL = (UNKNOWN, START, END)  # numbers 0, 1 and 2
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Sentences as word numbers, each between `<s>` and `</s>`."""
+
+    words: tuple[str, ...]  # SPECIAL, then the words in code point order
+    numbers: Ints  # all sentences, one after the other
+    sentences: int
+    unknown: int  # tokens that a given vocabulary lacks
+
+    @property
+    def tokens(self) -> int:
+        return len(self.numbers) - 2 * self.sentences
+
+
+@dataclass(frozen=True)
+class Level:
+    """The distinct n-grams of one order, sorted by prefix and last word."""
+
+    parent: Ints  # (n-grams,) of the order below, without the last word
+    suffix: Ints  # (n-grams,) of the order below, without the first word
+    word: Ints  # (n-grams,) the last word
+    count: npt.NDArray[np.int64]  # (n-grams,) occurrences
+    starts: npt.NDArray[np.bool_]  # (n-grams,) the first word is <s>
+
+
+class _Units(dict[str, tuple[int, ...]]):
+    """White-space separated text → the numbers of its units, computed once for each distinct one.
+
+    Normalisation never looks across white space, so it can go word by word.
+    """
+
+    def __init__(self, unit: Unit, normalise: Normalise, vocabulary: Sequence[str] | None) -> None:
+        super().__init__({START: (), END: (), UNKNOWN: (0,)})
+        self.unit, self.normalise, self.open = unit, normalise, vocabulary is None
+        self.numbers = {word: number for number, word in enumerate(SPECIAL)}
+        for word in ((SPACE,) if unit == "character" else ()) + tuple(vocabulary or ()):
+            self.numbers.setdefault(word, len(self.numbers))
+
+    def __missing__(self, raw: str) -> tuple[int, ...]:
+        words = self.normalise(raw).split()
+        if self.unit == "character":
+            words = [unit for word in words for unit in (SPACE, *word)]
+        self[raw] = found = tuple(map(self._number, words))
+        return found
+
+    def _number(self, word: str) -> int:
+        if self.open:
+            return self.numbers.setdefault(word, len(self.numbers))
+        return self.numbers.get(word, 0)
+
+
+def read_corpus(
+    lines: Iterable[str],
+    unit: Unit,
+    normalise: Normalise,
+    vocabulary: Sequence[str] | None = None,
+) -> Corpus:
+    """The sentences of a text, one per line; lines without words are skipped.
+
+    Args:
+        normalise: as the recogniser's text rule; it must treat words one by one.
+        vocabulary: the only words (or characters) of the model; all others become `<unk>`.
+
+    Raises LanguageModelError when there are no words.
+    """
+    units = _Units(unit, normalise, vocabulary)
+    skip = 1 if unit == "character" else 0  # the space before the first word
+    pieces, sentences = [], 0
+    for line in lines:
+        sentence = list(chain.from_iterable(map(units.__getitem__, line.split())))[skip:]
+        if sentence:
+            pieces.append(np.array([1, *sentence, 2], np.int32))
+            sentences += 1
+    if not sentences:
+        raise LanguageModelError("no words to learn from; expected one sentence per line")
+    names = list(units.numbers)
+    ranks = sorted(range(len(SPECIAL), len(names)), key=names.__getitem__)
+    moved = np.arange(len(names), dtype=np.int32)
+    moved[ranks] = np.arange(len(SPECIAL), len(names), dtype=np.int32)
+    numbers = moved[np.concatenate(pieces)]
+    unknown = int(np.count_nonzero(numbers == 0))
+    return Corpus((*SPECIAL, *(names[rank] for rank in ranks)), numbers, sentences, unknown)
+
+
+def count_ngrams(corpus: Corpus, order: int) -> list[Level]:
+    """The n-grams of orders 1 to `order` that lie within a sentence; fewer orders when the longest
+    sentence is shorter than that."""
+    numbers, size = corpus.numbers, len(corpus.words)
+    number = np.arange(size, dtype=np.int32)
+    zeros = np.zeros(size, np.int32)
+    count = np.bincount(numbers, minlength=size)
+    levels = [Level(zeros, zeros, number, count, number == 1)]
+    place = numbers  # the n-gram of the order below that begins at each position
+    begins = np.arange(len(numbers))
+    for k in range(2, order + 1):
+        begins = begins[begins + k - 1 < len(numbers)]
+        begins = begins[numbers[begins + k - 2] != 2]  # </s> ends an n-gram
+        if not len(begins):
+            break
+        key = place[begins].astype(np.int64) * size + numbers[begins + k - 1]
+        ranks = np.argsort(key)
+        key = key[ranks]
+        new = np.concatenate([[True], key[1:] != key[:-1]])
+        firsts = np.flatnonzero(new)
+        example = begins[ranks[firsts]]  # a position of each
+        parent = place[example]
+        levels.append(
+            Level(
+                parent,
+                place[example + 1],
+                numbers[example + k - 1],
+                np.diff(np.append(firsts, len(key))),
+                levels[-1].starts[parent],
+            )
+        )
+        place = np.full(len(numbers), -1, np.int32)
+        place[begins[ranks]] = np.cumsum(new) - 1
+    return levels

@@ -1,0 +1,66 @@
+"""Reading text, and perplexity."""
+
+import gzip
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from speechgru.errors import LanguageModelError, ManifestError
+from speechgru.lm.smoothing import train
+from speechgru.lm.text import measure, read_lines
+from tests.lm.texts import corpus, zipf_sentences
+
+
+def test_text_gzip_and_manifests(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("\ufeffone\ntwo\n", encoding="utf-8")
+    (tmp_path / "b.gz").write_bytes(gzip.compress(b"drei\nvier"))
+    line = {"audio_filepath": "x.wav", "duration": 1.0, "text": "five six"}
+    (tmp_path / "c.jsonl").write_text(json.dumps(line) + "\n")
+    lines = read_lines([tmp_path / name for name in ("a.txt", "b.gz", "c.jsonl")])
+    assert [line for line in lines if line] == ["one", "two", "drei", "vier", "five six"]
+
+
+def test_unreadable_texts_are_named(tmp_path: Path) -> None:
+    (tmp_path / "latin").write_bytes("one\ngrün\n".encode("latin-1"))
+    (tmp_path / "broken.jsonl").write_text('{"text": \n')
+    for name, error in (
+        ("latin", LanguageModelError),
+        ("missing", LanguageModelError),
+        (".", LanguageModelError),
+        ("broken.jsonl", ManifestError),
+    ):
+        with pytest.raises(error, match=name):
+            list(read_lines([tmp_path / name]))
+    with pytest.raises(LanguageModelError, match="latin:2"):
+        list(read_lines([tmp_path / "latin"]))
+
+
+def test_perplexity_by_hand() -> None:
+    model = train(corpus(["a", "a", "b"]), 1, "word").model
+    found = measure(model, ["a", "x a", "", "x"], str)
+    probability = {word: math.exp(model.scores([word], end=False)[0]) for word in ("a", "x")}
+    end = math.exp(model.scores([])[0])
+    known = 2 * math.log(probability["a"]) + 3 * math.log(end)
+    assert (found.sentences, found.units, found.unknown) == (3, 4, 2)
+    assert found.worst == (("x", 2),)
+    assert found.unknown_rate == 0.5
+    assert found.perplexity == pytest.approx(math.exp(-known / 5))
+    assert found.with_unknown == pytest.approx(
+        math.exp(-(known + 2 * math.log(probability["x"])) / 7)
+    )
+
+
+def test_a_longer_context_predicts_better() -> None:
+    sentences = zipf_sentences(2000)
+    found = [
+        measure(train(corpus(sentences[:1800]), order, "word").model, sentences[1800:], str)
+        for order in (1, 2)
+    ]
+    assert found[1].perplexity < 0.8 * found[0].perplexity
+
+
+def test_an_empty_text_has_no_perplexity() -> None:
+    with pytest.raises(LanguageModelError):
+        measure(train(corpus(["a"]), 1, "word").model, ["", " "], str)
