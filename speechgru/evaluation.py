@@ -1,4 +1,4 @@
-"""Score a recogniser on utterances, and write what others' tools can score again."""
+"""Score a recogniser on utterances, and write transcript files that other tools can score too."""
 
 import os
 from collections import Counter
@@ -18,13 +18,13 @@ from speechgru.text import describe, normalise
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The score over the utterances that could be read, and who could not (id → why)."""
+    """The score of the utterances whose audio could be read."""
 
     score: Score
-    unknown: dict[str, int]  # characters of the references that the model cannot write
-    failed: dict[str, str]
-    normalisation: str  # the rule applied to both sides, in words
-    manifest: str | None = None  # the file that was scored, absolute
+    unknown: dict[str, int]  # characters of the references that the vocabulary lacks, with counts
+    failed: dict[str, str]  # utterances that are not in the score: id → reason
+    normalisation: str  # of both sides, in words
+    manifest: str | None = None  # absolute path
 
     def to_json(self) -> dict[str, Any]:
         return self.score.to_json() | {
@@ -42,7 +42,8 @@ def evaluate(
 ) -> Evaluation:
     """Transcribe a manifest's utterances and score them.
 
-    Raises ManifestError, and the last fault when no utterance at all can be read.
+    `on_progress` is called after each utterance with the number done, their total and its id.
+    Raises ManifestError, and the last AudioError when no utterance can be read.
     """
     utterances = read_manifest(manifest)
     evaluation = evaluate_utterances(recognizer, utterances, on_progress=on_progress)
@@ -55,8 +56,8 @@ def evaluate_utterances(
     cache: AudioCache | None = None,
     on_progress: Callable[[int, int, str], None] = lambda done, total, id_: None,
 ) -> Evaluation:
-    """The same for utterances in memory; an unreadable one is named, the rest is scored."""
-    rule = recognizer.checkpoint.config.text
+    """The same for utterances in memory; unreadable ones are listed in `failed`."""
+    text_recipe = recognizer.checkpoint.config.text
     read: list[Utterance] = []
     texts: list[str] = []
     failed: dict[str, str] = {}
@@ -67,23 +68,23 @@ def evaluate_utterances(
         if isinstance(result, SpeechgruError):
             failed[utterance.id], last = str(result), result
             continue
-        read.append(replace(utterance, text=normalise(utterance.text, rule)))
-        texts.append(normalise(result.text, rule))
+        read.append(replace(utterance, text=normalise(utterance.text, text_recipe)))
+        texts.append(normalise(result.text, text_recipe))
     if last is not None and not read:
         raise last
     scored = score([u.text for u in read], texts, [u.id for u in read], [u.speaker for u in read])
     vocabulary = recognizer.checkpoint.vocabulary
     unknown: Counter[str] = sum((vocabulary.unknown(u.text) for u in read), Counter())
-    return Evaluation(scored, dict(unknown.most_common()), failed, describe(rule))
+    return Evaluation(scored, dict(unknown.most_common()), failed, describe(text_recipe))
 
 
 def results_folder(run: Path, manifest: Path) -> Path:
-    """Where a manifest's results go: RUN/results/test; where another manifest's are there already,
-    results/an4-test, with as many folders of the manifest's path as it takes."""
+    """The folder for a manifest's results: RUN/results/test; or, when that has the results of
+    another manifest, results/an4-test, with as many folders of the manifest's path as needed."""
     name = manifest.stem
     for parent in Path(os.path.abspath(manifest)).parents:
         folder = run / "results" / name
-        if _holds(folder) in (None, _identity(manifest)):
+        if _scored_manifest(folder) in (None, _identity(manifest)):
             break
         name = f"{parent.name}-{name}"
     return folder
@@ -92,8 +93,8 @@ def results_folder(run: Path, manifest: Path) -> Path:
 def write_results(
     evaluation: Evaluation, folder: Path, json_file: Path | None = None
 ) -> list[Path]:
-    """ref.trn, hyp.trn and score.json into `folder`, the figures also to `json_file` if given;
-    returns what was written. Raises SpeechgruError."""
+    """Write ref.trn, hyp.trn and score.json into `folder`, and the scores to `json_file` if given;
+    returns the files. Raises SpeechgruError."""
     scored = evaluation.score.utterances
     files = [folder / name for name in ("ref.trn", "hyp.trn", "score.json")]
     write_trn(files[0], [(u.id, u.reference) for u in scored])
@@ -108,8 +109,8 @@ def _identity(manifest: str | Path) -> str:
     return printable(os.path.realpath(manifest))
 
 
-def _holds(folder: Path) -> str | None:
-    """The manifest whose results are in a folder; "" if it is not named, None without results."""
+def _scored_manifest(folder: Path) -> str | None:
+    """The manifest whose results are in a folder; "" if unknown, None without results."""
     file = folder / "score.json"
     if not os.path.exists(file):
         return None

@@ -1,77 +1,70 @@
-"""What a model is, in figures: size, work, frame rate, latency."""
+"""Size, compute, frame rate and latency of a model, trained or described by a recipe."""
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from speechgru.checkpoint import MODEL_FILE, Checkpoint, ModelConfig, load_model, new_checkpoint
 from speechgru.errors import RecipeError
 from speechgru.model import Convolution, macs_per_second, parameter_count
 from speechgru.recipe import load_recipe
+from speechgru.recognizer import frame_timing
 from speechgru.text import Vocabulary
 
-EXAMPLE = "abcdefghijklmnopqrstuvwxyz '"
+EXAMPLE = "abcdefghijklmnopqrstuvwxyz '"  # the characters assumed of a model not yet trained
 
 
-def describe(source: str, overrides: Iterable[str] = ()) -> dict[str, str]:
-    """Rows (name → value in words) for a run folder, a model file or a recipe."""
+@dataclass(frozen=True)
+class ModelInfo:
+    """A checkpoint and figures computed from it."""
+
+    checkpoint: Checkpoint
+    trained: bool  # else as a recipe describes it, with the vocabulary of EXAMPLE
+    parameters: int
+    macs: float  # multiply-accumulates per second of audio
+    seconds_per_frame: float  # of the model
+    look_ahead: float | None  # seconds from a model frame's begin to its last sample; None: to the
+    # end of the utterance
+
+
+def describe(source: str, overrides: Iterable[str] = ()) -> ModelInfo:
+    """Describe a run folder, a model file or a recipe.
+
+    Raises RecipeError (no such recipe, overrides of a trained model) and CheckpointError.
+    """
     path = Path(source)
     trained = path.suffix == ".safetensors" or os.path.exists(path / MODEL_FILE)
     if trained:
         if refused := list(overrides):
             raise RecipeError(
-                f"{refused[0]!r:.80}: {source} is a trained model; only recipes take changes"
+                f"{refused[0]!r:.80}: {source} is a trained model; only recipes can be overridden"
             )
         checkpoint = load_model(path)
-        vocabulary = str(checkpoint.vocabulary)
     else:
         recipe = load_recipe(source, overrides)
         config = ModelConfig(text=recipe.text, features=recipe.features, model=recipe.model)
         checkpoint = new_checkpoint(config, Vocabulary.from_texts([EXAMPLE]), {})
-        vocabulary = f"{checkpoint.vocabulary} assumed; training takes the data's own"
-    features, model = checkpoint.config.features, checkpoint.config.model
-    frames_per_second = features.frames_per_second
-    count = parameter_count(checkpoint.model)
-    ways = "two-way" if model.bidirectional else "one-way"
-    rows = {
-        "model": f"{model.layers} × {model.hidden_size} {ways} {model.cell}, {model.subsampling} "
-        f"×{model.factor}",
-        "features": f"{features.kind}, {checkpoint.extract.size} values a frame, "
-        f"{features.window_ms:g} ms windows every {features.hop_ms:g} ms at "
-        f"{features.sample_rate} Hz, normalised: {features.normalise}",
-        "vocabulary": vocabulary,
-        "parameters": f"{count:,} ({count * 4 / 1e6:.1f} MB as float32)",
-        "work": f"{macs_per_second(checkpoint.model, frames_per_second) / 1e6:,.1f} million "
-        "multiply-accumulates a second of audio",
-        "frame rate": f"{frames_per_second / model.factor:.1f} model frames a second "
-        f"({1000 * model.factor / frames_per_second:g} ms each)",
-        "latency": _latency(checkpoint),
-    }
-    if trained:
-        rows["trained"] = ", ".join(
-            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
-            for key, value in checkpoint.about.items()
-        )
-    return rows
+    features = checkpoint.config.features
+    streams = not checkpoint.config.model.bidirectional and features.normalise != "utterance"
+    return ModelInfo(
+        checkpoint=checkpoint,
+        trained=trained,
+        parameters=parameter_count(checkpoint.model),
+        macs=macs_per_second(checkpoint.model, features.frames_per_second),
+        seconds_per_frame=frame_timing(checkpoint)[0],
+        look_ahead=look_ahead(checkpoint) if streams else None,
+    )
 
 
-def _latency(checkpoint: Checkpoint) -> str:
-    if checkpoint.model.recipe.bidirectional:
-        return "the whole utterance (two-way layers read it from both ends)"
-    if checkpoint.config.features.normalise == "utterance":
-        return "the whole utterance (features are normalised over it)"
-    return f"{look_ahead_ms(checkpoint):g} ms from a model frame's beginning to its last sample"
-
-
-def look_ahead_ms(checkpoint: Checkpoint) -> float:
-    """Milliseconds of sound that a one-way model's frame waits for, from its own beginning on."""
+def look_ahead(checkpoint: Checkpoint) -> float:
+    """Algorithmic latency of a unidirectional model: seconds of audio that a model frame needs,
+    counted from its own beginning."""
     model, features = checkpoint.model, checkpoint.config.features
     frames = model.recipe.factor - 1
     if isinstance(model.subsampling, Convolution):
         first, _ = model.subsampling.strides
-        frames = 1 + first  # one frame of padding each; the second counts `first` frames
+        frames = 1 + first  # one frame of padding each; the second's is `first` feature frames
     frames += 2 * features.deltas  # a slope is taken over two frames on either side
-    # a frame spans n_fft samples, with the window in their middle
-    return (
-        1000 * (frames * checkpoint.extract.hop + checkpoint.extract.n_fft) / features.sample_rate
-    )
+    # a feature frame spans n_fft samples, with the window in their middle
+    return (frames * features.hop + checkpoint.extract.n_fft) / features.sample_rate

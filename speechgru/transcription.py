@@ -1,6 +1,5 @@
-"""From files and folders of sound to texts on disk or screen, one fault never stopping the rest."""
+"""From audio files and folders to output files or lines; an error never stops the other files."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -8,145 +7,113 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechgru.audio import AUDIO_SUFFIXES
-from speechgru.decoding import Transcript
 from speechgru.errors import AudioError, SpeechgruError, printable
 from speechgru.files import atomic_write, files_below
+from speechgru.formats import find_format
 from speechgru.recognizer import Recognizer
-
-FORMATS = ("txt", "json")
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
-    """A file to transcribe, or a folder in which none could be found, and why."""
+class AudioFile:
+    """A file to transcribe, or a folder without audio files and the reason."""
 
     source: Path
-    place: Path  # below the folder that was searched; the name alone of a file given by itself
-    fault: SpeechgruError | None = None
+    relative: Path  # to the folder that was searched; the bare name of a file given by itself
+    error: SpeechgruError | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one file: its transcript or the fault, and where or how it is told."""
+    """The output for one source, with the file it was written to, if any; or the error."""
 
     source: Path
-    transcript: Transcript | None
-    fault: SpeechgruError | None
-    written: Path | None  # the file that holds `output`, if one was asked for
-    output: str
+    output: str = ""
+    written: Path | None = None
+    error: SpeechgruError | None = None
 
 
-def check_format(name: str) -> None:
-    if name not in FORMATS:
-        raise SpeechgruError(f"output format {name!r}: expected one of {', '.join(FORMATS)}")
+def find_audio(sources: Sequence[Path]) -> list[AudioFile]:
+    """Files as given, and every audio file in the folders given, sorted; each once.
 
-
-def find_sounds(sources: Sequence[Path]) -> list[Sound]:
-    """Files as given, and every sound file under the folders given, sorted; each once.
-
-    Links to folders are followed. A folder without sound, and one that cannot be searched, stands
-    in the list with its fault; a path that is not there is named when its turn comes.
+    Links to folders are followed. A folder without audio files, or one that cannot be searched, is
+    listed with the error; a missing file fails when it is read.
     """
-    sounds: dict[Path, Sound] = {}
+    found: dict[Path, AudioFile] = {}
     for source in sources:
         folder = os.path.isdir(source)
-        for sound in _sounds_below(source) if folder else [Sound(source, Path(source.name))]:
-            sounds.setdefault(sound.source, sound)
-    return list(sounds.values())
+        for file in _search(source) if folder else [AudioFile(source, Path(source.name))]:
+            found.setdefault(file.source, file)
+    return list(found.values())
 
 
-def _sounds_below(folder: Path) -> list[Sound]:
-    faults: list[OSError] = []
+def _search(folder: Path) -> list[AudioFile]:
+    errors: list[OSError] = []
     files = sorted(
-        file for file in files_below(folder, faults.append) if file.suffix.lower() in AUDIO_SUFFIXES
+        file for file in files_below(folder, errors.append) if file.suffix.lower() in AUDIO_SUFFIXES
     )
-    sounds = [Sound(file, file.relative_to(folder)) for file in files]
-    for fault in faults:
-        reason = f"{printable(fault.filename)}: cannot be searched: {fault.strerror}"
-        sounds.append(Sound(Path(fault.filename), Path(), AudioError(reason)))
-    if not sounds:
-        looked_for = " ".join(sorted(AUDIO_SUFFIXES))
-        reason = f"{printable(folder)}: no sound file in this folder (looked for {looked_for})"
-        sounds.append(Sound(folder, Path(), AudioError(reason)))
-    return sounds
+    found = [AudioFile(file, file.relative_to(folder)) for file in files]
+    for error in errors:
+        reason = f"{error.filename}: cannot be searched: {error.strerror}"
+        found.append(AudioFile(Path(error.filename), Path(), AudioError(reason)))
+    if not found:
+        suffixes = " ".join(sorted(AUDIO_SUFFIXES))
+        reason = f"{folder}: no audio files in this folder (searched for {suffixes})"
+        found.append(AudioFile(folder, Path(), AudioError(reason)))
+    return found
 
 
 def transcribe_files(
     recognizer: Recognizer,
-    sounds: Sequence[Sound],
+    files: Sequence[AudioFile],
     output_format: str,
     folder: Path | None,
     force: bool = False,
 ) -> Iterator[Outcome]:
-    """One outcome a sound, in order; with `folder`, each text is also written there, but over
-    nothing that was there before, unless by `force`."""
-    names = _output_names(sounds, output_format)
-    targets = {source: folder / name for source, name in names.items()} if folder else {}
-    faults = {sound.source: sound.fault for sound in sounds if sound.fault}
+    """Yield one outcome per file, in order. With `folder`, each output is also written there; an
+    existing file is an error unless `force` is set."""
+    render = find_format(output_format).render
+    targets: dict[Path, Path] = {}
+    if folder is not None:
+        names = _output_names(files, output_format)
+        targets = {source: folder / name for source, name in names.items()}
+    errors = {file.source: file.error for file in files if file.error}
     if not force:
-        faults |= {
-            source: _is_there(target)
-            for source, target in targets.items()
-            if source not in faults and os.path.exists(target)
-        }
-    results = recognizer.transcribe_all([s.source for s in sounds if s.source not in faults])
-    for source in [sound.source for sound in sounds]:
-        result = faults.get(source) or next(results)
+        for source, target in targets.items():
+            if source not in errors and os.path.exists(target):
+                errors[source] = SpeechgruError(
+                    f"{target}: file exists; use --force to overwrite it or choose another "
+                    "--output-dir"
+                )
+    results = recognizer.transcribe_all([f.source for f in files if f.source not in errors])
+    for file in files:
+        result = errors.get(file.source) or next(results)
         if isinstance(result, SpeechgruError):
-            yield Outcome(source, None, result, None, "")
+            yield Outcome(file.source, error=result)
             continue
-        output = _render(source, result, output_format)
-        written = targets.get(source)
-        if written:
-            try:
+        output, written = render(file.source, result), targets.get(file.source)
+        try:
+            if written is not None:
                 atomic_write(written, output + "\n")
-            except SpeechgruError as error:
-                yield Outcome(source, None, error, None, "")
-                continue
-        yield Outcome(source, result, None, written, output)
+        except SpeechgruError as error:
+            yield Outcome(file.source, error=error)
+        else:
+            yield Outcome(file.source, output, written)
 
 
-def _is_there(target: Path) -> SpeechgruError:
-    return SpeechgruError(
-        f"{printable(target)}: there is such a file already; --force writes over it, or take another "
-        "--output-dir"
-    )
-
-
-def _render(file: Path, transcript: Transcript, output_format: str) -> str:
-    if output_format != "json":
-        return transcript.text
-    name = str(file)
-    if not _is_text(name):  # JSON holds Unicode alone
-        name = printable(file)
-    values = {"file": name, **transcript.to_json()}
-    line = json.dumps(values, ensure_ascii=False)
-    # a name's control characters would act on whoever's terminal shows the line
-    return line if line.isprintable() else json.dumps(values)
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _output_names(sounds: Sequence[Sound], suffix: str) -> dict[Path, str]:
-    """Source → where its text goes: anna/1.wav → anna/1.txt; where two would fall together, the
-    whole name stays: 1.wav.txt, then a number."""
+def _output_names(files: Sequence[AudioFile], suffix: str) -> dict[Path, str]:
+    """Source → name of its output: anna/1.wav → anna/1.txt; where two would be equal, with the
+    whole name, 1.wav.txt, and then a number."""
     taken: set[str] = set()
     names: dict[Path, str] = {}
-    stems = [printable(str(sound.place).removesuffix(sound.place.suffix)) for sound in sounds]
+    stems = [printable(str(file.relative).removesuffix(file.relative.suffix)) for file in files]
     uses = Counter(stems)
-    for sound, stem in zip(sounds, stems, strict=True):
-        whole = printable(sound.place)
+    for file, stem in zip(files, stems, strict=True):
+        whole = printable(file.relative)
         name = f"{stem}.{suffix}" if uses[stem] == 1 else f"{whole}.{suffix}"
         number = 1
         while name in taken:
             number += 1
             name = f"{whole}.{number}.{suffix}"
         taken.add(name)
-        names[sound.source] = name
+        names[file.source] = name
     return names

@@ -1,11 +1,11 @@
-"""Fixtures that several rooms use."""
+"""Fixtures that several folders of tests use."""
 
 import logging
 import os
 import sys
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: two workers share the processors
-os.environ["COLUMNS"] = "80"  # before typer and rich, which look for a terminal's width and colours
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: pytest's workers share the CPUs
+os.environ["COLUMNS"] = "80"  # before typer and rich, which look up a terminal's width and colours
 os.environ.pop("FORCE_COLOR", None)
 os.environ.pop("PY_COLORS", None)
 os.environ.pop("GITHUB_ACTIONS", None)
@@ -20,7 +20,7 @@ import torch
 from tones import tone_recipe, write_corpus
 
 torch.set_num_threads(1)
-# a busy machine is slow, not wrong
+# a busy machine may be slow
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
@@ -53,8 +53,8 @@ def tone_run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Said(NamedTuple):
-    """How a command ended and what it said: exit status, standard output, standard error."""
+class Result(NamedTuple):
+    """Of a command: exit status, standard output, standard error."""
 
     status: int
     out: str
@@ -64,11 +64,11 @@ class Said(NamedTuple):
 @pytest.fixture
 def speechgru(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Callable[..., Said]:
+) -> Callable[..., Result]:
     """`speechgru("info", "runs/a")` as a shell would run it, but in this process."""
     from speechgru.cli import main
 
-    def command(*words: str | Path) -> Said:
+    def command(*words: str | Path) -> Result:
         logger = logging.getLogger("speechgru")
         handlers, level, threads = list(logger.handlers), logger.level, torch.get_num_threads()
         monkeypatch.setattr(sys, "argv", ["speechgru", *map(str, words)])
@@ -82,7 +82,7 @@ def speechgru(
             logger.handlers[:] = handlers
             logger.setLevel(level)
             torch.set_num_threads(threads)
-        return Said(status, *capfd.readouterr())
+        return Result(status, *capfd.readouterr())
 
     return command
 

@@ -1,4 +1,4 @@
-"""Scoring a recogniser: what is counted, who could not be, and what is left for others' tools."""
+"""Scoring a recogniser: counts, unreadable utterances, and the files written for other tools."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -16,11 +16,11 @@ from speechgru.manifest import Utterance, read_manifest
 from speechgru.recipe import TextRecipe
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import score_files
-from speechgru.text import Vocabulary
+from speechgru.text import Vocabulary, describe
 
 
-class Heard:
-    """Stands for a recognizer that hears what it is told to; None is an unreadable file."""
+class Recognised:
+    """In place of a recogniser: returns the given texts; None is an unreadable file."""
 
     def __init__(self, *texts: str | None, characters: str = "abcdefg ") -> None:
         self.texts = texts
@@ -33,67 +33,68 @@ class Heard:
         self, sources: Sequence[Utterance], cache: object = None
     ) -> Iterator[Transcript | SpeechgruError]:
         for utterance, text in zip(sources, self.texts, strict=True):
-            fault = AudioError(f"{utterance.id}.wav: no such file")
-            yield fault if text is None else Transcript(text, 1.0)
+            error = AudioError(f"{utterance.id}.wav: no such file")
+            yield error if text is None else Transcript(text, 1.0)
 
 
-def said(*texts: str) -> list[Utterance]:
+def spoken(*texts: str) -> list[Utterance]:
     return [
         Utterance(Path(f"{i}.wav"), 1.0, text, f"u{i}", speaker=f"s{i % 7}")
         for i, text in enumerate(texts)
     ]
 
 
-def scored(heard: Heard, *references: str):
-    return evaluate_utterances(heard, said(*references))  # type: ignore[arg-type]
+def scored(recognised: Recognised, *references: str):
+    return evaluate_utterances(recognised, spoken(*references))  # type: ignore[arg-type]
 
 
 def test_counts_ids_and_speakers():
-    result = scored(Heard("a b x", "c", ""), "a b c", "c", "d")
+    result = scored(Recognised("a b x", "c", ""), "a b c", "c", "d")
     assert (result.score.words.errors, result.score.words.reference) == (2, 5)
     assert [u.id for u in result.score.utterances] == ["u0", "u1", "u2"]
     assert result.score.utterances[1].speaker == "s1"
     assert result.failed == {}
 
 
-def test_both_sides_are_normalised_and_the_rule_is_told():
-    result = scored(Heard("a, B."), "A b!")
+def test_both_sides_are_normalised_and_it_is_described():
+    result = scored(Recognised("a, B."), "A b!")
     assert result.score.wer == 0
     assert result.score.utterances[0].reference == "a b"
-    assert "lower case, punctuation removed" in result.normalisation
+    assert result.normalisation == describe(TextRecipe())
 
 
-def test_characters_the_model_cannot_write_count_as_errors_and_are_told():
-    result = scored(Heard("a b", "c"), "a bé", "z z c")
+def test_characters_outside_the_vocabulary_count_as_errors_and_are_listed():
+    result = scored(Recognised("a b", "c"), "a bé", "z z c")
     assert result.unknown == {"z": 2, "é": 1}
     assert result.score.utterances[0].reference == "a bé"
     assert result.score.words.errors == 3
 
 
-def test_who_cannot_be_read_is_named_and_the_rest_is_scored():
-    result = scored(Heard("a", None, "c"), "a", "b", "c")
-    assert result.failed == {"u1": "u1.wav: no such file"}
+def test_unreadable_utterances_are_listed_and_the_rest_is_scored():
+    result = scored(Recognised("a", None, "c"), "a", "b", "c")
+    assert list(result.failed) == ["u1"]
+    assert "u1.wav" in result.failed["u1"]
     assert [u.id for u in result.score.utterances] == ["u0", "u2"]
     assert result.score.words.reference == 2
 
 
-def test_when_nobody_can_be_read_that_is_an_error():
+def test_when_no_utterance_can_be_read_it_is_an_error():
     with pytest.raises(AudioError, match=r"u1\.wav"):
-        scored(Heard(None, None), "a", "b")
+        scored(Recognised(None, None), "a", "b")
 
 
-def test_progress_is_told_utterance_by_utterance():
-    told = []
+def test_progress_is_reported_after_each_utterance():
+    calls = []
     evaluate_utterances(
-        Heard("a", None, "c"),  # type: ignore[arg-type]
-        said("a", "b", "c"),
-        on_progress=lambda *words: told.append(words),
+        Recognised("a", None, "c"),  # type: ignore[arg-type]
+        spoken("a", "b", "c"),
+        on_progress=lambda *values: calls.append(values),
     )
-    assert told == [(1, 3, "u0"), (2, 3, "u1"), (3, 3, "u2")]
+    assert calls == [(1, 3, "u0"), (2, 3, "u1"), (3, 3, "u2")]
 
 
 def test_the_figures_as_json():
-    figures = scored(Heard("a x", None), "a é", "b").to_json()
+    figures = scored(Recognised("a x", None), "a é", "b").to_json()
     assert json.loads(json.dumps(figures)) == figures
     assert {"wer", "cer", "words", "substitutions", "deletions", "insertions", "wer_ci95",
             "utterances"} <= set(figures)  # fmt: skip
@@ -103,7 +104,7 @@ def test_the_figures_as_json():
 
 
 def test_results_are_written_for_other_tools_too(tmp_path):
-    result = scored(Heard("a b", "", "c c"), "a b", "b", "c")
+    result = scored(Recognised("a b", "", "c c"), "a b", "b", "c")
     out, figures = tmp_path / "new" / "out", tmp_path / "figures" / "a.json"
     written = write_results(result, out, figures)
     assert written == [out / "ref.trn", out / "hyp.trn", out / "score.json", figures]
@@ -134,7 +135,9 @@ def test_results_of_two_manifests_of_one_name_both_stay(tmp_path):
     folders = []
     for number, manifest in enumerate(manifests):
         folders.append(results_folder(run, manifest))
-        result = replace(scored(Heard("a"), "a"), manifest=str(manifest), failed={"n": str(number)})
+        result = replace(
+            scored(Recognised("a"), "a"), manifest=str(manifest), failed={"n": str(number)}
+        )
         write_results(result, folders[-1])
     names = [folder.relative_to(run / "results").as_posix() for folder in folders]
     assert names == ["test", "fsdd-test", "x-fsdd-test", "test"]
@@ -143,12 +146,22 @@ def test_results_of_two_manifests_of_one_name_both_stay(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"manifest": null}', "\0"])
-def test_results_of_which_nobody_knows_are_kept(tmp_path, text):
+def test_results_of_an_unknown_manifest_are_kept(tmp_path, text):
     write_json(tmp_path / "results/test/score.json", {})
     (tmp_path / "results/test/score.json").write_text(text)
     assert results_folder(tmp_path, Path("data/an4/test.jsonl")) == tmp_path / "results/an4-test"
 
 
-def test_a_manifest_that_is_none(tone_run, tmp_path):
+def test_a_missing_manifest_is_named(tone_run, tmp_path):
     with pytest.raises(ManifestError, match="nowhere"):
         evaluate(Recognizer.load(tone_run, "cpu"), tmp_path / "nowhere.jsonl")
+
+
+def test_dev_scoring_draws_no_bootstrap_samples(tone_run, tones, monkeypatch):
+    """Training scores the dev set after every epoch and needs no interval."""
+    monkeypatch.setattr("speechgru.scoring.interval.resampled_sums", None)
+    utterances = read_manifest(tones / "dev.jsonl")
+    result = evaluate_utterances(Recognizer.load(tone_run, "cpu"), utterances)
+    assert result.score.wer < 0.2
+    with pytest.raises(TypeError):
+        result.score.to_json()

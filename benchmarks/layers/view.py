@@ -4,13 +4,13 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from benchmarks.layers.cells import Report
-from speechgru.cli.console import err, print_wide, show_information, warn
+from speechgru.cli.console import err, print_rows, print_wide, warn
 
 
 def show_bench(report: Report) -> None:
     """The machine, then for every case a line for each of our layers: theirs is the same cell of
     torch.nn and onnxruntime, and nn.LSTM for all."""
-    show_information(report.facts())
+    print_rows(report.facts())
     for note in report.notes:
         warn(note)
     table = Table(

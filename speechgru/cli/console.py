@@ -1,4 +1,7 @@
-"""What a person sees: tables, progress, warnings. No figure is computed here."""
+"""Printing shared by several commands: lines, rows, tables, progress. No figure is computed here.
+
+Results go to standard output, progress and problems to standard error.
+"""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -7,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from speechgru.errors import printable
@@ -17,11 +20,11 @@ if TYPE_CHECKING:
 
 out = Console(highlight=False, soft_wrap=True, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-WIDE = 200  # columns of a table that no line may be broken in
+WIDE = 200  # columns of a wide table
 
 
 class LogHandler(logging.Handler):
-    """The package's log lines: warnings in colour, both above a running progress bar."""
+    """Prints the package's log records, warnings in colour, above a running progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         style = "yellow" if record.levelno >= logging.WARNING else None
@@ -32,20 +35,54 @@ def warn(message: str) -> None:
     err.print(message, style="yellow", markup=False)
 
 
+def show_error(error: Exception) -> None:
+    err.print(f"speechgru: {error}", style="red", markup=False)
+
+
 def show_written(files: Sequence[Path]) -> None:
     out.print("wrote " + ", ".join(printable(file) for file in files), markup=False)
 
 
+def print_rows(rows: dict[str, str]) -> None:
+    """Names, and values in a column of their own."""
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        out.print(f"{name:{width}}  {value}", markup=False)
+
+
+def print_wide(table: Table) -> None:
+    """Without breaking a line at the width of the terminal, or at 80 columns in a file."""
+    for column in table.columns:
+        column.no_wrap = True
+    table.width = out.measure(table, options=out.options.update(max_width=WIDE)).maximum
+    out.print(table)
+
+
+@contextmanager
+def counting_progress() -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar on a terminal: call it with how many are done, of how many, and a name."""
+    columns = (
+        TextColumn("{task.completed} of {task.total}"), BarColumn(24), TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+    )  # fmt: skip
+    with _progress(*columns) as bar:
+        task = bar.add_task("", total=None, visible=False)
+
+        def show(done: int, total: int, name: str) -> None:
+            bar.update(task, total=total, completed=done, description=printable(name), visible=True)
+
+        yield show
+
+
 @contextmanager
 def training_progress() -> Iterator[Callable[["TrainingStep"], None]]:
-    """A live line, within 80 columns, while a training runs on a terminal; epochs are logged above
-    it."""
+    """A progress bar on a terminal, within 80 columns; epochs are logged above it."""
     columns = (
         TextColumn("epoch {task.fields[epoch]}"), BarColumn(7),
         TextColumn("loss {task.fields[loss]:.2f}{task.fields[dev]}"),
         TextColumn("{task.fields[speed]:.0f}× real time  {task.fields[eta]} left"),
     )  # fmt: skip
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+    with _progress(*columns) as bar:
         task = bar.add_task("", epoch="", loss=0.0, dev="", speed=0.0, eta="?", visible=False)
 
         def show(step: "TrainingStep") -> None:
@@ -59,34 +96,16 @@ def training_progress() -> Iterator[Callable[["TrainingStep"], None]]:
         yield show
 
 
-def show_information(rows: dict[str, str]) -> None:
-    width = max(map(len, rows))
-    for name, value in rows.items():
-        out.print(f"{name:{width}}  {value}", markup=False)
-
-
-@contextmanager
-def counting_progress() -> Iterator[Callable[[int, int, str], None]]:
-    """A live line on a terminal: measurements done, of how many, what is under way, time left."""
-    columns = (
-        TextColumn("{task.completed} of {task.total}"), BarColumn(24),
-        TextColumn("{task.description}", markup=False), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task("", total=None, visible=False)
-
-        def show(done: int, total: int, name: str) -> None:
-            bar.update(task, total=total, completed=done, description=printable(name), visible=True)
-
-        yield show
-
-
-def print_wide(table: Table) -> None:
-    """With no line broken: a narrow terminal breaks it, a file keeps it whole."""
-    for column in table.columns:
-        column.no_wrap = True
-    table.width = out.measure(table, options=out.options.update(max_width=WIDE)).maximum
-    out.print(table)
+def _progress(*columns: ProgressColumn) -> Progress:
+    """On standard error. Lines for standard output are printed above it only when that is the
+    terminal too: otherwise they would be sent to standard error."""
+    return Progress(
+        *columns,
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+        redirect_stdout=out.is_terminal,
+    )
 
 
 def clock(seconds: float) -> str:

@@ -6,40 +6,58 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechgru.cli.console import counting_progress, out, show_information, show_written, warn
-from speechgru.cli.options import Device, Model, Precision, Threads, use_threads
+from speechgru.cli.console import counting_progress, out, print_rows, show_written, warn
+from speechgru.cli.options import (
+    BatchSeconds,
+    Device,
+    Model,
+    Precision,
+    Threads,
+    use_threads,
+)
 
 if TYPE_CHECKING:
     from speechgru.evaluation import Evaluation
     from speechgru.scoring import Score
-    from speechgru.scoring.mapsswe import MatchedPairs, PairReport
+    from speechgru.scoring.mapsswe import PairReport
 
 app = typer.Typer()
+
+Json = Annotated[
+    Path | None, typer.Option("--json", help="also write all figures to this JSON file")
+]
+Worst = Annotated[
+    int, typer.Option(min=0, help="number of utterances to show aligned, most errors first")
+]
 
 
 @app.command(epilog="Example: `speechgru evaluate data/an4/test.jsonl --model runs/an4`")
 def evaluate(
-    manifest: Annotated[Path, typer.Argument(help="utterances with their texts")],
+    manifest: Annotated[Path, typer.Argument(help="manifest of utterances with their texts")],
     model: Model,
-    json: Annotated[Path | None, typer.Option("--json", help="also write the figures here")] = None,
+    json: Json = None,
     folder: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="folder for ref.trn, hyp.trn, score.json  [default: RUN/results/NAME]"
+            "--out",
+            help="folder for ref.trn, hyp.trn and score.json  [default: results/MANIFEST in the "
+            "run folder]",
         ),
     ] = None,
-    worst: Annotated[int, typer.Option(min=0, help="utterances to show side by side")] = 5,
+    worst: Worst = 5,
     device: Device = "auto",
     precision: Precision = "float32",
+    batch_seconds: BatchSeconds = 30.0,
     threads: Threads = 0,
 ) -> None:
-    """Score a model on a manifest: WER and CER with counts, interval and the worst utterances."""
+    """Score a model on a manifest: WER and CER with error counts, a confidence interval and the
+    utterances with the most errors."""
     use_threads(threads)
     from speechgru.evaluation import evaluate as run_evaluation
     from speechgru.evaluation import results_folder, write_results
     from speechgru.recognizer import Recognizer
 
-    recognizer = Recognizer.load(model, device, precision)
+    recognizer = Recognizer.load(model, device, precision, batch_seconds)
     with counting_progress() as show:
         evaluation = run_evaluation(recognizer, manifest, show)
     show_evaluation(evaluation, worst)
@@ -51,12 +69,17 @@ def evaluate(
 
 @app.command(epilog="Example: `speechgru score ref.trn hyp.trn`")
 def score(
-    reference: Annotated[Path, typer.Argument(help="trn (`text (id)`) or one text a line")],
-    hypothesis: Annotated[Path, typer.Argument(help="the same, from any toolkit")],
-    json: Annotated[Path | None, typer.Option("--json", help="also write the figures here")] = None,
-    worst: Annotated[int, typer.Option(min=0, help="utterances to show side by side")] = 5,
+    reference: Annotated[
+        Path,
+        typer.Argument(help="reference texts: trn (`text (id)` per line) or one text per line"),
+    ],
+    hypothesis: Annotated[
+        Path, typer.Argument(help="texts of any recogniser, in one of the same formats")
+    ],
+    json: Json = None,
+    worst: Worst = 5,
 ) -> None:
-    """Score hypotheses against references."""
+    """Score hypotheses against references: WER and CER with error counts."""
     from speechgru import scoring
     from speechgru.files import write_json
 
@@ -70,18 +93,30 @@ def score(
     epilog="Example: `speechgru significance ref.trn gru1.trn,gru2.trn lstm1.trn,lstm2.trn`"
 )
 def significance(
-    reference: Annotated[Path, typer.Argument(metavar="REF", help="trn or one text a line")],
-    a: Annotated[
-        str, typer.Argument(metavar="HYP_A", help="of any toolkit; several by commas: one a seed")
+    reference: Annotated[
+        Path,
+        typer.Argument(
+            metavar="REF", help="reference texts: trn (`text (id)` per line) or one text per line"
+        ),
     ],
-    b: Annotated[str, typer.Argument(metavar="HYP_B", help="the same of the other system")],
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="HYP_A",
+            help="texts of system A, of any recogniser; files of several seeds separated by commas",
+        ),
+    ],
+    b: Annotated[str, typer.Argument(metavar="HYP_B", help="texts of system B, likewise")],
     margin: Annotated[
         float | None,
-        typer.Option(help="points of WER too small to matter  [default: a tenth of the mean WER]"),
+        typer.Option(
+            help="difference in WER, in percentage points, that is too small to matter  "
+            "[default: a tenth of the mean WER]"
+        ),
     ] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="also write the figures here")] = None,
+    json: Json = None,
 ) -> None:
-    """Is one system better than another? Paired bootstrap, and NIST's MAPSSWE beside it."""
+    """Test whether one system has a lower WER than another: paired bootstrap and NIST's MAPSSWE."""
     from speechgru.files import write_json
     from speechgru.scoring.mapsswe import compare_files
 
@@ -95,36 +130,36 @@ def show_evaluation(evaluation: "Evaluation", worst: int) -> None:
     show_score(evaluation.score, worst, evaluation.normalisation)
     if evaluation.unknown:
         listed = ", ".join(f"{char!r} ×{count}" for char, count in evaluation.unknown.items())
-        warn(f"characters the model cannot write, counted as errors: {listed}")
-    for id_, fault in evaluation.failed.items():
-        warn(f"not scored: {id_}: {fault}")
+        warn(f"characters that are not in the model's vocabulary, counted as errors: {listed}")
+    for id_, reason in evaluation.failed.items():
+        warn(f"not scored: {id_}: {reason}")
 
 
-def show_score(score: "Score", worst: int, rule: str) -> None:
-    """`rule`: what was done to both sides, in words."""
-    from speechgru import scoring
+def show_score(score: "Score", worst: int, normalisation: str) -> None:
+    from speechgru.scoring import alignment_lines, plural
+    from speechgru.scoring import worst as find_worst
 
-    for utterance in scoring.worst(score, worst):
-        out.print(scoring.alignment_lines(utterance), markup=False)
+    for utterance in find_worst(score, worst):
+        out.print(alignment_lines(utterance), markup=False)
         out.print()
-    low, high = score.wer_ci95
+    low, high = (100 * end for end in score.wer_ci95)
     words, characters = score.words, score.characters
     out.print(
-        f"WER {score.wer:.2%}  (95 % interval {low:.2%} to {high:.2%}, over {score.ci_unit}s)  "
-        f"{words.errors} errors in {words.reference} words: {words.substitutions} substitutions, "
-        f"{words.deletions} deletions, {words.insertions} insertions",
+        f"WER {100 * score.wer:.2f} %  (95 % interval {low:.2f} % to {high:.2f} %, over "
+        f"{score.ci_unit}s)  {plural(words.errors, 'error')} in {plural(words.reference, 'word')}: "
+        f"{plural(words.substitutions, 'substitution')}, {plural(words.deletions, 'deletion')}, "
+        f"{plural(words.insertions, 'insertion')}",
         markup=False,
     )
     out.print(
-        f"CER {score.cer:.2%}  {characters.errors} errors in {characters.reference} characters; "
-        f"{len(score.utterances)} utterances",
+        f"CER {100 * score.cer:.2f} %  {plural(characters.errors, 'error')} in "
+        f"{plural(characters.reference, 'character')}; {plural(len(score.utterances), 'utterance')}",
         markup=False,
     )
-    out.print(f"both sides normalised: {rule}", markup=False)
+    out.print(f"normalisation of both sides: {normalisation}", markup=False)
 
 
 def show_significance(report: "PairReport") -> None:
-    """Rates, both tests and the verdict in words."""
     from speechgru.scoring.mapsswe import FEW
     from speechgru.scoring.significance import p_text, signed, signed_points
 
@@ -137,23 +172,19 @@ def show_significance(report: "PairReport") -> None:
     rows["A − B"] = f"{signed_points(test.difference)} points of WER"
     rows["bootstrap"] = f"95 % interval {low} to {high}, {p_text(test.p)}"
     for number, pairs in enumerate(report.matched_pairs, 1):
-        which = f" {number}" if len(report.matched_pairs) > 1 else ""
-        few = f" (fewer than {FEW}: not to be relied on)" if pairs.segments < FEW else ""
-        rows[f"MAPSSWE{which}"] = (
+        name = f"MAPSSWE {number}" if len(report.matched_pairs) > 1 else "MAPSSWE"
+        few = f" (fewer than {FEW}: unreliable)" if pairs.segments < FEW else ""
+        verdict = pairs.verdict
+        rows[name] = (
             f"z = {signed(pairs.z)}, {p_text(pairs.p)}, {pairs.segments} segments{few}: "
-            f"{_of_a(pairs)}"
+            + (f"A is {verdict} than B" if verdict in ("better", "worse") else verdict)
         )
-    if alone := report.unmatched:
-        rows["no MAPSSWE"] = f"of {', '.join(alone)}: no file of the other system stands against it"
+    if report.unmatched:
+        rows["no MAPSSWE"] = f"{', '.join(report.unmatched)}: the other system has fewer files"
     out.print(f"{report.utterances:,} utterances, {report.words:,} words")
-    show_information(rows)
+    print_rows(rows)
     out.print(
-        f"Such a test finds a true difference of {100 * test.minimum_detectable:.2f} points "
-        "8 times in 10."
+        f"Minimum detectable difference: {100 * test.minimum_detectable:.2f} points (found 8 times "
+        "in 10)"
     )
     out.print(f"Verdict: {test.sentence()}", markup=False)
-
-
-def _of_a(pairs: "MatchedPairs") -> str:
-    verdict = pairs.verdict
-    return f"A is {verdict} than B" if verdict in ("better", "worse") else verdict

@@ -13,7 +13,7 @@ from speechgru.cli import compare, evaluate, info, prepare, train, transcribe
 
 
 class _Commands(TyperGroup):
-    """Typer ends Ctrl-C without a word."""
+    """Typer itself ends Ctrl-C without a message."""
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         try:
@@ -48,14 +48,15 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _speechgru(
-    debug: Annotated[bool, typer.Option("--debug", help="show the traceback of an error")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="show the traceback of errors")] = False,
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="and exit")
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="show the version"),
     ] = False,
 ) -> None:
     """Train a small speech recogniser (GRU, LSTM or RNN with CTC) on your own recordings,
     transcribe with it, and compare the cells."""
-    # main() looks at sys.argv itself: an error may come before typer has parsed anything.
+    # run() reads --debug from sys.argv: an error may come before typer has parsed anything.
 
 
 for _group in (prepare, train, evaluate, transcribe, compare, info):
@@ -68,7 +69,8 @@ def main() -> None:
 
 
 def run(application: typer.Typer, name: str) -> None:
-    """Run a typer application: one readable line for a user's error, a traceback with --debug."""
+    """Run a typer application. An error that a user can fix is one line, with --debug after its
+    traceback; any other keeps its traceback."""
     from speechgru.errors import SpeechgruError
 
     debug = "--debug" in sys.argv[1:]

@@ -11,6 +11,10 @@ Device = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, cu
 Precision = Annotated[
     str, typer.Option(help="precision of recurrent layers on a CPU: float32, or bfloat16 (faster)")
 ]
+BatchSeconds = Annotated[
+    float,
+    typer.Option(help="seconds of audio per batch, padding included (more is faster on a GPU)"),
+]
 Model = Annotated[Path, typer.Option("--model", "-m", help="run folder or model file")]
 Threads = Annotated[
     int,

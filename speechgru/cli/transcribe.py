@@ -1,14 +1,21 @@
 """`speechgru transcribe`."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechgru.cli.console import err, out, warn
-from speechgru.cli.options import Device, Model, Precision, Threads, use_threads
+from speechgru.cli.console import counting_progress, show_error, warn
+from speechgru.cli.options import (
+    BatchSeconds,
+    Device,
+    Model,
+    Precision,
+    Threads,
+    use_threads,
+)
 from speechgru.errors import printable
+from speechgru.formats import FORMATS, Format, find_format
 
 if TYPE_CHECKING:
     from speechgru.transcription import Outcome
@@ -20,46 +27,53 @@ app = typer.Typer()
     epilog="Example: `speechgru transcribe a.wav b.mp3 folder/ --model runs/an4 -f json -o texts`"
 )
 def transcribe(
-    sources: Annotated[list[Path], typer.Argument(metavar="FILES|FOLDERS", help="sound")],
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="FILES|FOLDERS", help="audio files or folders")
+    ],
     model: Model,
     output_format: Annotated[
-        str, typer.Option("--output-format", "--format", "-f", help="txt or json")
+        str, typer.Option("--output-format", "--format", "-f", help=" or ".join(FORMATS))
     ] = "txt",
     output_dir: Annotated[
         Path | None,
         typer.Option(
-            "--output-dir", "--out", "-o", help="a file for each, in here, laid as FOLDERS are"
+            "--output-dir", "--out", "-o",
+            help="write one file per audio file into this folder, in the folder structure of the "
+            "input  [default: print the transcripts]",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="write over texts that are there")] = False,
+    force: Annotated[bool, typer.Option("--force", help="overwrite existing files")] = False,
     device: Device = "auto",
     precision: Precision = "float32",
+    batch_seconds: BatchSeconds = 30.0,
     threads: Threads = 0,
-) -> None:
-    """Write down what is said in sound files; folders are searched for sound."""
+) -> None:  # fmt: skip
+    """Transcribe audio files; folders are searched recursively."""
+    output = find_format(output_format)
     use_threads(threads)
     from speechgru.recognizer import Recognizer
-    from speechgru.transcription import check_format, find_sounds, transcribe_files
+    from speechgru.transcription import find_audio, transcribe_files
 
-    check_format(output_format)
-    sounds = find_sounds(sources)
-    recognizer = Recognizer.load(model, device, precision)
+    files = find_audio(sources)
+    recognizer = Recognizer.load(model, device, precision, batch_seconds)
     failed = 0
-    for outcome in transcribe_files(recognizer, sounds, output_format, output_dir, force):
-        show_transcript(outcome, output_format)
-        failed += outcome.fault is not None
+    with counting_progress() as show:
+        outcomes = transcribe_files(recognizer, files, output_format, output_dir, force)
+        for number, outcome in enumerate(outcomes, 1):
+            show_outcome(outcome, output)
+            show(number, len(files), str(outcome.source))
+            failed += outcome.error is not None
     if failed:
-        warn(f"{failed} of {len(sounds)} without a new text: the lines above say why")
+        warn(f"{failed} of {len(files)} files failed; see the errors above")
         raise typer.Exit(1)
 
 
-def show_transcript(outcome: "Outcome", output_format: str = "txt") -> None:
-    """Text to standard output, faults to standard error. JSON names its file itself."""
-    if outcome.fault is not None:
-        err.print(f"speechgru: {outcome.fault}", style="red", markup=False)
+def show_outcome(outcome: "Outcome", output: Format) -> None:
+    if outcome.error is not None:
+        show_error(outcome.error)
     elif outcome.written is not None:
-        out.print(f"{printable(outcome.source)} → {printable(outcome.written)}", markup=False)
-    elif output_format == "json":
-        sys.stdout.write(outcome.output + "\n")
+        print(f"{printable(outcome.source)} → {printable(outcome.written)}")
+    elif output.names_source:
+        print(outcome.output)
     else:
-        out.print(f"{printable(outcome.source)}: {outcome.output}", markup=False)
+        print(f"{printable(outcome.source)}: {outcome.output}")

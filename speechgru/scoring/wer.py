@@ -194,8 +194,8 @@ def alignment_lines(utterance: UtteranceScore) -> str:
     """
     counts, speaker = utterance.words, f" [{utterance.speaker}]" if utterance.speaker else ""
     lines = [
-        f"{_printable(utterance.id)}{_printable(speaker)}: {_plural(counts.errors, 'error')} in "
-        f"{_plural(counts.reference, 'word')} "
+        f"{_printable(utterance.id)}{_printable(speaker)}: {plural(counts.errors, 'error')} in "
+        f"{plural(counts.reference, 'word')} "
         f"({counts.substitutions} S, {counts.deletions} D, {counts.insertions} I)"
     ]
     rows, used = ["REF:", "HYP:", "    "], 0
@@ -254,5 +254,5 @@ def _printable(text: str) -> str:
     return "".join("\N{REPLACEMENT CHARACTER}" if category(c) == "Cc" else c for c in text)
 
 
-def _plural(count: int, noun: str) -> str:
+def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

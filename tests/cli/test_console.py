@@ -1,28 +1,37 @@
-"""What a person sees: lines that fit, colours only on a terminal, names that stay names."""
+"""What commands print: whole lines, no styles in a pipe, names unchanged by markup."""
 
 import io
 import logging
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from speechgru.cli import console, evaluate, prepare, train, transcribe
 from speechgru.corpora import SummaryRow
-from speechgru.decoding import Transcript
 from speechgru.errors import AudioError
 from speechgru.evaluation import Evaluation
+from speechgru.formats import FORMATS
 from speechgru.scoring import score
 from speechgru.training import Progress, Result
 from speechgru.transcription import Outcome
+
+TXT, JSON = FORMATS["txt"], FORMATS["json"]
+
+
+# Shared -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("dev_wer", "eta", "parts"),
     [(1.2345, 36000.0, ["  best WER 123.4%", "10:00:00 left"]), (None, 61.0, ["1:01 left"])],
 )
-def test_a_training_s_line_fits_an_ordinary_terminal(monkeypatch, dev_wer, eta, parts):
+def test_the_training_bar_fits_an_ordinary_terminal(monkeypatch, dev_wer, eta, parts):
     drawn = io.StringIO()  # a terminal wide enough to wrap nothing
     wide = Console(file=drawn, force_terminal=True, color_system=None, width=200, highlight=False)
     monkeypatch.setattr(console, "err", wide)
@@ -36,104 +45,135 @@ def test_a_training_s_line_fits_an_ordinary_terminal(monkeypatch, dev_wer, eta, 
     assert len(lines[-1].rstrip()) <= 80
 
 
-def test_nothing_is_drawn_when_nobody_watches(capsys):
+def test_no_bar_without_a_terminal(capsys):
     with console.training_progress() as show:
         show(Progress(1, 2, 3, 4, 0.5, None, 6.0, 7.0))
-    with console.counting_progress() as show_probe:
-        show_probe(1, 2, "gru")
+    with console.counting_progress() as show_count:
+        show_count(1, 2, "gru")
     assert capsys.readouterr() == ("", "")
 
 
+PRINT_BESIDE_A_BAR = """
+from speechgru.cli import console
+with console.counting_progress() as show:
+    show(1, 2, "first")
+    print("a line")
+    console.warn("a warning")
+    show(2, 2, "second")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
+def test_lines_printed_beside_a_bar_stay_on_standard_output():
+    """Standard error is a terminal, standard output a file: rich would move the line to the
+    former."""
+    leader, follower = os.openpty()
+    done = subprocess.run(
+        [sys.executable, "-c", PRINT_BESIDE_A_BAR],
+        stdout=subprocess.PIPE, stderr=follower, env={**os.environ, "TERM": "xterm"}, check=True,
+    )  # fmt: skip
+    os.close(follower)
+    drawn = os.read(leader, 100_000).decode()
+    os.close(leader)
+    assert done.stdout == b"a line\n"
+    for part in ("2 of 2", "second", "a warning"):
+        assert part in drawn
+
+
 def test_log_lines_are_whole_and_unstyled(capsys):
-    text = "left out 2 [bold]long[/bold]: " + "a" * 200
+    text = "skipped 2 [bold]long[/bold]: " + "a" * 200
     record = logging.LogRecord("speechgru", logging.WARNING, "", 0, "%s", (text,), None)
     console.LogHandler().emit(record)
     console.warn(text)
     assert capsys.readouterr().err == f"{text}\n{text}\n"
 
 
+def test_a_wide_table_is_not_cut_at_80_columns(capsys):
+    table = Table("name", "value", "note")
+    table.add_row("a" * 60, "b" * 60, "c" * 20)
+    console.print_wide(table)
+    row = next(line for line in capsys.readouterr().out.splitlines() if "aaa" in line)
+    assert (row.count("a"), row.count("b"), row.count("c")) == (60, 60, 20)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(3.4, "0:03"), (59.6, "1:00"), (3599.9, "1:00:00"), (90061, "25:01:01")]
+)
+def test_clock(seconds, text):
+    assert console.clock(seconds) == text
+
+
+# Commands -----------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("name", ["a.wav", "[red]x[/red].wav", "a" * 100 + ".wav", "new\nline.wav"])
 def test_a_transcript_is_one_line_on_standard_output(name, capsys):
-    transcribe.show_transcript(
-        Outcome(Path(name), Transcript("one [two]", 1.0), None, None, "one [two]")
-    )
+    transcribe.show_outcome(Outcome(Path(name), "one [two]"), TXT)
     escaped = name.replace("\n", "\\n")
     assert capsys.readouterr() == (f"{escaped}: one [two]\n", "")
 
 
-def test_a_fault_is_one_line_on_standard_error(capsys):
-    transcribe.show_transcript(Outcome(Path("a"), None, AudioError("a: [red]bad"), None, ""))
+def test_an_error_is_one_line_on_standard_error(capsys):
+    transcribe.show_outcome(Outcome(Path("a"), error=AudioError("a: [red]bad")), TXT)
     assert capsys.readouterr() == ("", "speechgru: a: [red]bad\n")
 
 
-def test_colons_make_no_pictures(capsys):
-    transcribe.show_transcript(Outcome(Path(":100:.wav"), Transcript("", 1.0), None, None, ":cat:"))
-    transcribe.show_transcript(Outcome(Path("a"), None, AudioError("a:100:b"), None, ""))
+def test_colons_do_not_become_emoji(capsys):
+    transcribe.show_outcome(Outcome(Path(":100:.wav"), ":cat:"), TXT)
+    transcribe.show_outcome(Outcome(Path("a"), error=AudioError("a:100:b")), TXT)
     prepare.show_corpus(":100:", [SummaryRow(":cat:", 1, 1.0, 1, (8000,), "")], [], [])
-    said, warned = capsys.readouterr()
-    assert ":100:.wav: :cat:\n" in said
-    assert warned == "speechgru: a:100:b\n"
-    assert (said.count(":100:"), said.count(":cat:")) == (2, 2)
+    out, err = capsys.readouterr()
+    assert ":100:.wav: :cat:\n" in out
+    assert err == "speechgru: a:100:b\n"
+    assert (out.count(":100:"), out.count(":cat:")) == (2, 2)
 
 
-def test_json_is_itself_and_what_is_written_is_told(capsys):
+def test_json_is_printed_as_it_is(capsys):
     line = '{"file": "a.wav", "text": "' + "one " * 40 + '"}'
-    transcribe.show_transcript(
-        Outcome(Path("a.wav"), Transcript("", 1.0), None, None, line), "json"
-    )
-    transcribe.show_transcript(
-        Outcome(Path("a.wav"), Transcript("", 1.0), None, Path("o/a.txt"), "")
-    )
-    assert capsys.readouterr().out == f"{line}\na.wav → o/a.txt\n"
+    transcribe.show_outcome(Outcome(Path("a.wav"), line), JSON)
+    assert capsys.readouterr().out == f"{line}\n"
 
 
 def test_a_text_that_looks_like_json_is_a_text(capsys):
-    """A model may write braces; its text has its file's name all the same."""
-    transcribe.show_transcript(
-        Outcome(Path("a.wav"), Transcript("{one}", 1.0), None, None, "{one}")
-    )
+    transcribe.show_outcome(Outcome(Path("a.wav"), "{one}"), TXT)
     assert capsys.readouterr().out == "a.wav: {one}\n"
 
 
-def test_a_corpus_s_table(capsys):
+def test_a_written_file_is_named(capsys):
+    transcribe.show_outcome(Outcome(Path("a.wav"), "{}", Path("o/a.json")), JSON)
+    assert capsys.readouterr().out == "a.wav → o/a.json\n"
+
+
+def test_the_table_of_a_corpus(capsys):
     row = SummaryRow("train", 1234, 1.5, 7, (8000, 16000), " abü[" + "x" * 50 + "yz")
-    prepare.show_corpus("an4", [row], [Path("data/an4/train.jsonl")], ["u1: no audio"])
-    said, warned = capsys.readouterr()
-    for part in (
-        "train",
-        "1,234",
-        "1.50",
-        "7",
-        "8000, 16000",
-        " abü[",
-        "wrote data/an4/train.jsonl",
-    ):
-        assert part in said
-    assert said.count("x") == 50  # however long the list is
-    assert warned == "u1: no audio\n1 left out\n"
-    prepare.show_corpus("digits", [row], [], [])
-    assert "where they were read from, and stay" in capsys.readouterr().out
+    file = Path("data/an4/train.jsonl")
+    prepare.show_corpus("an4", [row], [file], ["u1: no audio"])
+    out, err = capsys.readouterr()
+    for part in ("train", "1,234", "1.50", "7", "8000, 16000", " abü[", str(file)):
+        assert part in out
+    assert out.count("x") == 50  # however long the list is
+    assert err.startswith("u1: no audio\n1 ")
 
 
-def test_an_evaluation_in_words(capsys):
+def test_an_evaluation(capsys):
     scored = score(["one two", "six"], ["one too", "six"], ["a", "b"], ["x", "y"])
-    evaluate.show_evaluation(Evaluation(scored, {"é": 2}, {"c": "no"}, "the rule"), 5)
-    said, warned = capsys.readouterr()
-    assert "WER 33.33%" in said
-    assert "1 errors in 3 words: 1 substitutions, 0 deletions, 0 insertions" in said
-    assert "HYP: one too" in said
-    assert "REF: six" not in said
-    assert "both sides normalised: the rule" in said
-    assert "'é' ×2" in warned
-    assert "not scored: c: no" in warned
+    evaluate.show_evaluation(Evaluation(scored, {"é": 2}, {"c": "no"}, "lower case"), 5)
+    out, err = capsys.readouterr()
+    for part in ("WER 33.33 %", "1 error in 3 words: 1 substitution, 0 deletions", "lower case"):
+        assert part in out
+    assert "HYP: one too" in out
+    assert "REF: six" not in out
+    assert "'é' ×2" in err
+    assert "c: no" in err
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(3.4, "0:03"), (59.6, "1:00"), (3599.9, "1:00:00"), (90061, "25:01:01")]
-)
-def test_a_training_s_end(capsys, seconds, words):
-    train.show_training(Result(Path("runs/a"), 0.1234, 0.05, 9, seconds, False))
-    expected = f"dev WER 12.34% after 9 epochs in {words}; model in runs/a\n"
-    assert capsys.readouterr().out == expected
-    train.show_training(Result(Path("runs/a"), 0.1234, 0.05, 9, seconds, True))
-    assert "after 9 epochs; the same command with --resume goes on" in capsys.readouterr().err
+def test_the_end_of_a_training(capsys):
+    train.show_training(Result(Path("runs/a"), 0.1234, 0.05, 9, 61.0, False))
+    out = capsys.readouterr().out
+    for part in ("12.34", "9 epochs", "1:01", "runs/a"):
+        assert part in out
+    train.show_training(Result(Path("runs/a"), 0.1234, 0.05, 9, 61.0, True))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "9 epochs" in err
+    assert "--resume" in err

@@ -1,5 +1,7 @@
-"""The command line: its help, its exit statuses, and how it tells what went wrong."""
+"""The command line: help, exit statuses, error messages."""
 
+import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,13 +12,16 @@ import pytest
 from tones import recipe_values
 from typer.main import get_command
 
+from speechgru import scoring
+from speechgru.checkpoint import load_model, save_model
 from speechgru.cli import app
 from speechgru.files import write_json
 from speechgru.manifest import read_manifest, write_manifest
+from speechgru.recipe import TextRecipe
 
 
 def commands() -> Iterator[tuple[str, ...]]:
-    """The words of every command, groups included: ("probe",), ("probe", "gates"), …"""
+    """The words of every command, groups included."""
 
     def below(group: object, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         for name, command in getattr(group, "commands", {}).items():
@@ -48,14 +53,14 @@ def test_the_commands_users_were_promised_are_there():
 @every_command
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_help_explains_and_gives_an_example(words, flag, speechgru):
-    said = speechgru(*words, flag)
-    assert (said.status, said.err) == (0, "")
-    order = "speechgru " + " ".join(words)
-    assert f"Usage: {order} " in said.out
+    result = speechgru(*words, flag)
+    assert (result.status, result.err) == (0, "")
+    command_line = "speechgru " + " ".join(words)
+    assert f"Usage: {command_line} " in result.out
     command = command_of(words)
     assert command.help
     if not hasattr(command, "commands"):
-        assert f"Example: {order} " in " ".join(said.out.split())
+        assert f"Example: {command_line} " in " ".join(result.out.split())
 
 
 @every_command
@@ -64,16 +69,16 @@ def test_every_option_is_explained(words):
         assert getattr(parameter, "help", None), parameter.name
 
 
-def test_the_version_is_told(speechgru):
-    said = speechgru("--version")
-    assert (said.status, said.out.split()[0]) == (0, "speechgru")
-    assert said.out.split()[1][0].isdigit()
+def test_the_version(speechgru):
+    result = speechgru("--version")
+    assert (result.status, result.out.split()[0]) == (0, "speechgru")
+    assert result.out.split()[1][0].isdigit()
 
 
 def test_without_a_command_the_help_is_shown(speechgru):
-    said = speechgru()
-    assert said.status == 2
-    assert "transcribe" in said.out + said.err
+    result = speechgru()
+    assert result.status == 2
+    assert "transcribe" in result.out + result.err
 
 
 # Wrong usage --------------------------------------------------------------------------------------
@@ -81,10 +86,10 @@ def test_without_a_command_the_help_is_shown(speechgru):
 
 @every_command
 def test_a_wrong_flag_is_named_with_status_2(words, speechgru):
-    said = speechgru(*words, "--flagg")
-    assert said.status == 2
-    assert "--flagg" in said.err
-    assert "Traceback" not in said.err
+    result = speechgru(*words, "--flagg")
+    assert result.status == 2
+    assert "--flagg" in result.err
+    assert "Traceback" not in result.err
 
 
 @pytest.mark.parametrize(
@@ -105,16 +110,16 @@ def test_a_wrong_flag_is_named_with_status_2(words, speechgru):
     ],
 )
 def test_what_is_missing_or_misshapen_is_status_2(words, speechgru):
-    said = speechgru(*words)
-    assert said.status == 2
-    assert said.out == ""
-    assert "Usage: speechgru" in said.err
+    result = speechgru(*words)
+    assert result.status == 2
+    assert result.out == ""
+    assert "Usage: speechgru" in result.err
 
 
 # Wrong input --------------------------------------------------------------------------------------
 
 WRONG = [
-    # the words, and what the one line must hold: what was found, what to do
+    # a command, and parts of the one line it must print: what was found, what was expected
     (("prepare", "tidigits"), ["'tidigits'", "digits, fsdd, an4, librispeech"]),
     (("prepare", "an4"), ["an4", "--source DIR"]),
     (("prepare", "an4", "--source", "nowhere"), ["nowhere", "etc/ and wav/"]),
@@ -152,8 +157,8 @@ WRONG = [
 
 
 @pytest.fixture
-def places(tones: Path, tone_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with what WRONG speaks of."""
+def folder(tones: Path, tone_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with the files named in WRONG."""
     (tmp_path / "TEXT").write_text("a line of text\n")
     (tmp_path / "EMPTY").mkdir()
     (tmp_path / "RUN").symlink_to(tone_run)
@@ -164,15 +169,15 @@ def places(tones: Path, tone_run: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(("words", "named"), WRONG, ids=lambda part: " ".join(part)[:40])
-def test_wrong_input_is_told_in_one_line_with_status_2(words, named, speechgru, places):
-    said = speechgru(*words)
-    assert said.status == 2
-    lines = said.err.splitlines()
-    assert len(lines) == 1, said.err
+def test_wrong_input_is_one_line_with_status_2(words, named, speechgru, folder):
+    result = speechgru(*words)
+    assert result.status == 2
+    lines = result.err.splitlines()
+    assert len(lines) == 1, result.err
     assert lines[0].startswith("speechgru: ")
     for part in named:
         assert part in lines[0]
-    assert sorted(path.name for path in places.iterdir()) == [
+    assert sorted(path.name for path in folder.iterdir()) == [
         "DEV", "EMPTY", "RECIPE", "RUN", "TEXT"
     ]  # fmt: skip
 
@@ -182,14 +187,14 @@ def test_a_corpus_with_utterances_missing_is_prepared_with_status_1(speechgru, t
         utterances = read_manifest(tones / f"{split}.jsonl")
         gone = replace(utterances[0], audio=tmp_path / "gone.wav")
         write_manifest(tmp_path / "in" / f"{split}.jsonl", [*utterances[1:], gone])
-    order = ("prepare", "digits", "--source", tmp_path / "in", "--out")
-    said = speechgru(*order, tmp_path / "out")
-    assert said.status == 1
-    assert said.err.splitlines() == [f"{tmp_path}/gone.wav: no such file; check the path"] * 3 + [
-        "3 left out"
-    ]
+    command = ("prepare", "digits", "--source", tmp_path / "in", "--out")
+    result = speechgru(*command, tmp_path / "out")
+    assert result.status == 1
+    *missing, total = result.err.splitlines()
+    assert [f"{tmp_path}/gone.wav: " in line for line in missing] == [True] * 3
+    assert total.startswith("3 ")
     assert len(read_manifest(tmp_path / "out/dev.jsonl")) == 7
-    assert speechgru(*order, tmp_path / "in").status == 1
+    assert speechgru(*command, tmp_path / "in").status == 1
     assert len(read_manifest(tmp_path / "in/dev.jsonl")) == 8
 
 
@@ -202,20 +207,27 @@ def test_a_corpus_with_utterances_missing_is_prepared_with_status_1(speechgru, t
     ],
     ids=" ".join,
 )
-def test_figures_are_shown_even_when_they_cannot_be_written(words, speechgru, places):
-    (places / "LINES").write_text("one two\nthree four\n" * 9)
-    said = speechgru(*words)
-    assert said.status == 2
-    assert "cannot be written" in said.err
-    assert "WER " in said.out
+def test_figures_are_shown_even_when_they_cannot_be_written(words, speechgru, folder):
+    (folder / "LINES").write_text("one two\nthree four\n" * 9)
+    result = speechgru(*words)
+    assert result.status == 2
+    assert "cannot be written" in result.err
+    assert "WER " in result.out
 
 
-def test_two_corpora_s_tests_are_both_kept(speechgru, tone_run, tones, tmp_path):
+def test_results_of_two_test_sets_of_one_name_are_both_kept(speechgru, tone_run, tones, tmp_path):
     shutil.copy(tone_run / "model.safetensors", tmp_path)
     for name, split in (("one", "dev"), ("two", "test")):
         write_manifest(tmp_path / name / "test.jsonl", read_manifest(tones / f"{split}.jsonl"))
-        order = ("evaluate", tmp_path / name / "test.jsonl", "--model", tmp_path, "--device", "cpu")
-        assert speechgru(*order).status == 0
+        command = (
+            "evaluate",
+            tmp_path / name / "test.jsonl",
+            "--model",
+            tmp_path,
+            "--device",
+            "cpu",
+        )
+        assert speechgru(*command).status == 0
     counts = [
         len((tmp_path / "results" / name / "ref.trn").read_text().splitlines())
         for name in ("test", "two-test")
@@ -223,25 +235,36 @@ def test_two_corpora_s_tests_are_both_kept(speechgru, tone_run, tones, tmp_path)
     assert counts == [8, 12]
 
 
-def test_a_folder_without_sound_is_a_file_s_fault_and_the_rest_is_done(speechgru, places, tones):
-    (places / "here.wav").symlink_to(next((tones / "dev").iterdir()))
-    order = ("transcribe", "here.wav", "EMPTY", "--model", "RUN", "-o", "texts", "--device", "cpu")
-    said = speechgru(*order)
-    assert (said.status, said.out) == (1, "here.wav → texts/here.txt\n")
-    fault, count = said.err.splitlines()
-    assert fault.startswith("speechgru: EMPTY: no sound file in this folder")
-    assert count == "1 of 2 without a new text: the lines above say why"
-    assert "here.txt: there is such a file already; --force" in speechgru(*order).err
-    assert speechgru(*order, "--force").out == said.out
+def test_an_empty_folder_is_an_error_and_the_rest_is_transcribed(speechgru, folder, tones):
+    (folder / "here.wav").symlink_to(next((tones / "dev").iterdir()))
+    command = (
+        "transcribe",
+        "here.wav",
+        "EMPTY",
+        "--model",
+        "RUN",
+        "-o",
+        "texts",
+        "--device",
+        "cpu",
+    )
+    result = speechgru(*command)
+    assert (result.status, result.out) == (1, "here.wav → texts/here.txt\n")
+    error, count = result.err.splitlines()
+    assert error.startswith("speechgru: EMPTY: ")
+    assert "1 of 2" in count
+    again = speechgru(*command)
+    assert again.status == 1
+    assert re.search("here.txt: .*--force", again.err)
+    assert speechgru(*command, "--force").out == result.out
 
 
 @pytest.mark.parametrize("debug", [["--debug"], []])
 def test_debug_shows_the_traceback_and_keeps_the_status(debug, speechgru):
-    said = speechgru(*debug, "info", "nowhere")
-    assert said.status == 2
-    assert ("Traceback" in said.err) == bool(debug)
-    assert ("in _find" in said.err) == bool(debug)
-    assert said.err.splitlines()[-1].startswith("speechgru: no recipe at nowhere")
+    result = speechgru(*debug, "info", "nowhere")
+    assert result.status == 2
+    assert ("Traceback" in result.err) == bool(debug)
+    assert result.err.splitlines()[-1].startswith("speechgru: ")
 
 
 def test_a_bug_keeps_its_traceback(speechgru, monkeypatch):
@@ -259,18 +282,38 @@ def test_ctrl_c_anywhere_is_status_130(debug, speechgru, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("speechgru.corpora.prepare", interrupted)
-    said = speechgru(*debug, "prepare", "digits")
-    assert (said.status, said.out) == (130, "")
-    assert said.err.splitlines()[-1] == "speechgru: interrupted"
-    assert ("Traceback" in said.err) == bool(debug)
+    result = speechgru(*debug, "prepare", "digits")
+    assert (result.status, result.out) == (130, "")
+    assert result.err.splitlines()[-1] == "speechgru: interrupted"
+    assert ("Traceback" in result.err) == bool(debug)
 
 
-def test_scoring_tells_its_rule_and_what_looks_like_ids(speechgru, tmp_path):
+def test_score_prints_its_normalisation_and_warns_of_ids(speechgru, tmp_path):
     (tmp_path / "kaldi").write_text("utt1 a b\nutt2 c\n")
-    said = speechgru("score", tmp_path / "kaldi", tmp_path / "kaldi")
-    assert said.status == 0
-    assert said.out.splitlines()[-1] == (
-        "both sides normalised: Unicode NFC, white space collapsed; letter case and punctuation "
-        "count"
+    result = speechgru("score", tmp_path / "kaldi", tmp_path / "kaldi")
+    assert result.status == 0
+    assert scoring.TIDIED in result.out.splitlines()[-1]
+    assert "utt1, utt2" in result.err
+
+
+def test_a_transcript_with_braces_is_scored_after_evaluate(
+    speechgru, tone_run, tones, tmp_path, monkeypatch
+):
+    """With punctuation kept, a text may have braces and slashes, as trn alternatives do."""
+    utterances = read_manifest(tones / "dev.jsonl")
+    texts = [replace(u, text="{a/b} " + u.text) for u in utterances]
+    write_manifest(tmp_path / "braces.jsonl", texts)
+    checkpoint = load_model(tone_run)
+    text_recipe = TextRecipe(punctuation="keep")
+    checkpoint.config = checkpoint.config.model_copy(update={"text": text_recipe})
+    save_model(tmp_path / "model.safetensors", checkpoint)
+    command = ("evaluate", tmp_path / "braces.jsonl", "--model", tmp_path, "--device", "cpu")
+    assert speechgru(*command, "--json", tmp_path / "evaluated.json").status == 0
+    results = tmp_path / "results/braces"
+    files = (results / "ref.trn", results / "hyp.trn")
+    assert speechgru("score", *files, "--json", tmp_path / "scored.json").status == 0
+    evaluated, scored = (
+        json.loads((tmp_path / f"{name}.json").read_text()) for name in ("evaluated", "scored")
     )
-    assert "utt1, utt2" in said.err
+    for key in ("words", "substitutions", "deletions", "insertions", "characters", "cer"):
+        assert scored[key] == evaluated[key]

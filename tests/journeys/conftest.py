@@ -1,16 +1,16 @@
-"""A user's desk: the embedded digits prepared, and a model trained on four of their voices."""
+"""A working directory: the embedded digits prepared, and a model trained on four of their voices."""
 
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from shell import Done, order
+from shell import Result, run
 
 from speechgru.manifest import Utterance, read_manifest, write_manifest
 
 VOICES = ("espeak-us-plain", "espeak-us-m6", "espeak-us-alex", "espeak-us-m7")
 
-# The demo's recipe, smaller; 8 kHz, so that a telephone's file is heard as well as another.
+# The demo's recipe, smaller; 8 kHz, so that telephone audio is recognised as well as other audio.
 TRAIN = (
     "train", "recipes/digits", "data.train=[data/few/train.jsonl]", "data.dev=data/few/dev.jsonl",
     "features.sample_rate=8000", "features.mels=32", "model.hidden_size=64", "augment.time_masks=0",
@@ -20,11 +20,11 @@ TRAIN = (
 
 
 class Desk(NamedTuple):
-    """A working directory with data/digits, data/few and runs/few; and what was said on the way."""
+    """A working directory with data/digits, data/few and runs/few; and what the commands printed."""
 
     folder: Path
-    prepared: Done
-    trained: Done
+    prepared: Result
+    trained: Result
 
     def utterances(self, split: str) -> list[Utterance]:
         return read_manifest(self.folder / f"data/few/{split}.jsonl")
@@ -33,7 +33,7 @@ class Desk(NamedTuple):
 @pytest.fixture(scope="session")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     folder = tmp_path_factory.mktemp("desk")
-    prepared = order("prepare", "digits", cwd=folder)
+    prepared = run("prepare", "digits", cwd=folder)
     voices: dict[str, list[Utterance]] = {voice: [] for voice in VOICES}
     for utterance in read_manifest(folder / "data/digits/train.jsonl"):
         if utterance.speaker in voices:
@@ -41,7 +41,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     for split, part in {"train": slice(27), "dev": slice(27, 32), "test": slice(32, None)}.items():
         chosen = [u for listed in voices.values() for u in listed[part]]
         write_manifest(folder / f"data/few/{split}.jsonl", chosen)
-    trained = order(*TRAIN, "--out", "runs/few", cwd=folder)
+    trained = run(*TRAIN, "--out", "runs/few", cwd=folder)
     return Desk(folder, prepared, trained)
 
 

@@ -1,4 +1,4 @@
-"""The installed command, as a shell runs it."""
+"""The installed command, run as from a shell."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ from typing import NamedTuple
 SPEECHGRU = Path(sys.executable).with_name("speechgru")
 
 
-class Done(NamedTuple):
+class Result(NamedTuple):
     """Exit status, standard output, standard error."""
 
     status: int
@@ -23,8 +23,8 @@ def start(*words: str | Path, cwd: Path) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def order(*words: str | Path, cwd: Path) -> Done:
+def run(*words: str | Path, cwd: Path) -> Result:
     """Run the command to its end."""
     process = start(*words, cwd=cwd)
     out, err = process.communicate(timeout=300)
-    return Done(process.returncode, out, err)
+    return Result(process.returncode, out, err)

@@ -23,12 +23,12 @@ def test_a_corpus_is_prepared_and_its_files_are_read(
     name, folder, counts, rate, real_data, speechgru, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    said = speechgru("prepare", name, "--source", real_data / folder)
-    assert said.status == 0, said.err
+    result = speechgru("prepare", name, "--source", real_data / folder)
+    assert result.status == 0, result.err
     table = {
         split: (int(count.replace(",", "")), int(hertz))
         for split, count, hertz in re.findall(
-            r"│ ([a-z+]+) +│ +([\d,]+) +│ [\d.]+ +│ \d+ +│ (\d+) ", said.out
+            r"│ ([a-z+]+) +│ +([\d,]+) +│ [\d.]+ +│ \d+ +│ (\d+) ", result.out
         )
     }
     for split, count in counts.items():
@@ -42,15 +42,15 @@ def test_a_corpus_is_prepared_and_its_files_are_read(
             assert utterance.text
 
 
-def test_others_files_are_transcribed_or_named(real_data, tone_run, speechgru):
-    """MP3, AAC, MP4, Vorbis, WebM and SPHERE, good and bad: what is said is beyond this model."""
+def test_files_of_all_formats_are_transcribed_or_named(real_data, tone_run, speechgru):
+    """MP3, AAC, MP4, Vorbis, WebM and SPHERE, good and bad; the texts are beyond this model."""
     folder = real_data / "formats"
-    said = speechgru("transcribe", folder, "--model", tone_run, "-f", "json", "--threads", "1")
-    assert said.status == 1
-    heard = {Path(line["file"]).name: line for line in map(json.loads, said.out.splitlines())}
+    result = speechgru("transcribe", folder, "--model", tone_run, "-f", "json", "--threads", "1")
+    assert result.status == 1
+    found = {Path(line["file"]).name: line for line in map(json.loads, result.out.splitlines())}
     good = {p.name for p in folder.iterdir() if p.suffix not in (".txt", ".csv", ".empty", ".wav")}
-    assert set(heard) == good
-    sonnet = [line["duration"] for name, line in heard.items() if name.startswith("p001")]
+    assert set(found) == good
+    sonnet = [line["duration"] for name, line in found.items() if name.startswith("p001")]
     assert max(sonnet) - min(sonnet) < 0.2
-    named = set(re.findall(r"^speechgru: .*/formats/(\S+): ", said.err, re.M))
+    named = set(re.findall(r"^speechgru: .*/formats/(\S+): ", result.err, re.M))
     assert named == {"mono.empty.wav", "mono.zero.wav", "mono.invalid.wav"}

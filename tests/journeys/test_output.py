@@ -1,4 +1,4 @@
-"""Whoever reads the output: a pipe that closes, a terminal of another age, a log file."""
+"""Where output goes: a pipe that closes, a terminal without UTF-8, a log file."""
 
 import os
 import subprocess
@@ -16,20 +16,20 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "ref.txt", tmp_path / "hyp.txt"
 
 
-def test_a_reader_that_goes_away_ends_the_command_quietly(pair):
+def test_a_closed_pipe_ends_the_command_quietly(pair):
     reading, writing = os.pipe()
     os.close(reading)
-    order = [SPEECHGRU, "score", *pair, "--worst", "2000"]
-    done = subprocess.run(order, stdout=writing, stderr=subprocess.PIPE, text=True)
+    command = [SPEECHGRU, "score", *pair, "--worst", "2000"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
     os.close(writing)
     assert done.returncode == 1
     assert done.stderr == ""
 
 
 def test_an_ascii_terminal_gets_escapes_not_a_traceback(pair):
-    order = [SPEECHGRU, "score", *pair, "--worst", "1"]
+    command = [SPEECHGRU, "score", *pair, "--worst", "1"]
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    done = subprocess.run(order, capture_output=True, env=environment)
+    done = subprocess.run(command, capture_output=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert rb"sch\xf6ner" in done.stdout
     assert done.stdout.isascii()
@@ -43,5 +43,5 @@ def test_piped_output_has_no_control_characters(speechgru, pair, monkeypatch, tm
         ("info", "recipes/digits"),
         ("info", "nowhere"),
     ]:
-        said = speechgru(*words)
-        assert all(line.isprintable() for line in (said.out + said.err).split("\n"))
+        result = speechgru(*words)
+        assert all(line.isprintable() for line in (result.out + result.err).split("\n"))
