@@ -1,6 +1,6 @@
-"""A language of three tones, so that a tiny model learns to read in seconds.
+"""A language of three tones, which a tiny model learns in seconds.
 
-Each letter is a burst of its own pitch, a space is quiet; a handful of words of two letters.
+Each letter is a burst of its own pitch, a space is silent; the words have two letters.
 """
 
 from pathlib import Path
@@ -55,7 +55,7 @@ def write_corpus(folder: Path) -> Path:
 
 
 def recipe_values(folder: Path) -> dict[str, dict[str, object]]:
-    """What reads the tones within about ten epochs, as a recipe file would say it."""
+    """Recipe values for learning the tones in about ten epochs."""
     return {
         "data": {"train": [str(folder / "train.jsonl")], "dev": str(folder / "dev.jsonl")},
         "features": {"sample_rate": RATE, "mels": 20, "low_hz": 100},
