@@ -33,7 +33,7 @@ class Format:
     """`render` gives the output of one audio file, without the last newline."""
 
     render: Callable[[Path, "Transcript"], str]
-    names_source: bool = False  # the output itself says which audio file it is of
+    names_source: bool = False  # the output contains the name of its audio file
 
 
 FORMATS = {

@@ -81,8 +81,7 @@ def transcribe_files(
         for source, target in targets.items():
             if source not in errors and os.path.exists(target):
                 errors[source] = SpeechgruError(
-                    f"{target}: file exists; use --force to overwrite it or choose another "
-                    "--output-dir"
+                    f"{target}: file exists; use --force to overwrite it or choose another --out"
                 )
     results = recognizer.transcribe_all([f.source for f in files if f.source not in errors])
     for file in files:

@@ -160,7 +160,7 @@ def test_existing_files_are_kept_without_force(tmp_path):
     touch(tmp_path, "a.wav", "b.wav", "a.txt")
     (tmp_path / "a.txt").write_text("typed by hand\n")
     kept, done = transcribed([tmp_path], "txt", tmp_path)
-    for part in (f"{tmp_path}/a.txt: ", "--force", "--output-dir"):
+    for part in (f"{tmp_path}/a.txt: ", "--force", "--out"):
         assert part in str(kept.error)
     assert (tmp_path / "a.txt").read_text() == "typed by hand\n"
     assert (done.written, done.written.read_text()) == (tmp_path / "b.txt", "this is b\n")

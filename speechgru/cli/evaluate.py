@@ -27,13 +27,16 @@ Json = Annotated[
     Path | None, typer.Option("--json", help="also write all figures to this JSON file")
 ]
 Worst = Annotated[
-    int, typer.Option(min=0, help="number of utterances to show aligned, most errors first")
+    int,
+    typer.Option(min=0, help="number of utterances to show with aligned words, most errors first"),
 ]
 
 
 @app.command(epilog="Example: `speechgru evaluate data/an4/test.jsonl --model runs/an4`")
 def evaluate(
-    manifest: Annotated[Path, typer.Argument(help="manifest of utterances with their texts")],
+    manifest: Annotated[
+        Path, typer.Argument(help="JSON lines with audio_filepath, duration and text")
+    ],
     model: Model,
     json: Json = None,
     folder: Annotated[
@@ -71,7 +74,7 @@ def evaluate(
 def score(
     reference: Annotated[
         Path,
-        typer.Argument(help="reference texts: trn (`text (id)` per line) or one text per line"),
+        typer.Argument(help="reference texts: trn (lines of TEXT (ID)) or one text per line"),
     ],
     hypothesis: Annotated[
         Path, typer.Argument(help="texts of any recogniser, in one of the same formats")
@@ -96,7 +99,7 @@ def significance(
     reference: Annotated[
         Path,
         typer.Argument(
-            metavar="REF", help="reference texts: trn (`text (id)` per line) or one text per line"
+            metavar="REF", help="reference texts: trn (lines of TEXT (ID)) or one text per line"
         ),
     ],
     a: Annotated[

@@ -51,7 +51,9 @@ def _speechgru(
     debug: Annotated[bool, typer.Option("--debug", help="show the traceback of errors")] = False,
     version: Annotated[
         bool,
-        typer.Option("--version", is_eager=True, callback=_show_version, help="show the version"),
+        typer.Option(
+            "--version", is_eager=True, callback=_show_version, help="show the version and exit"
+        ),
     ] = False,
 ) -> None:
     """Train a small speech recogniser (GRU, LSTM or RNN with CTC) on your own recordings,

@@ -32,12 +32,12 @@ def transcribe(
     ],
     model: Model,
     output_format: Annotated[
-        str, typer.Option("--output-format", "--format", "-f", help=" or ".join(FORMATS))
+        str, typer.Option("--format", "-f", help=" or ".join(FORMATS))
     ] = "txt",
-    output_dir: Annotated[
+    folder: Annotated[
         Path | None,
         typer.Option(
-            "--output-dir", "--out", "-o",
+            "--out", "-o",
             help="write one file per audio file into this folder, in the folder structure of the "
             "input  [default: print the transcripts]",
         ),
@@ -58,7 +58,7 @@ def transcribe(
     recognizer = Recognizer.load(model, device, precision, batch_seconds)
     failed = 0
     with counting_progress() as show:
-        outcomes = transcribe_files(recognizer, files, output_format, output_dir, force)
+        outcomes = transcribe_files(recognizer, files, output_format, folder, force)
         for number, outcome in enumerate(outcomes, 1):
             show_outcome(outcome, output)
             show(number, len(files), str(outcome.source))

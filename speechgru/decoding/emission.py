@@ -1,4 +1,4 @@
-"""What a model says about a recording, frame by frame."""
+"""The output of an acoustic model for one recording."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True)
 class Emission:
-    """Log-probabilities of every token in every model frame, and when the frames are.
+    """Log-probabilities of every token in every model frame, and the times of the frames.
 
     The time of a model frame is the centre of the analysis window of its first feature frame, in
     seconds from the beginning of the audio.
@@ -24,5 +24,5 @@ class Emission:
     duration: float = 0.0  # seconds of audio; 0 where it is not known
 
     def seconds(self, frame: float) -> float:
-        """The time of a model frame; fractions lie between frames."""
+        """The time of a model frame, which may be a fraction."""
         return self.start + frame * self.seconds_per_frame

@@ -9,7 +9,7 @@ Design choices
   of the two biases described below, and Student's t does the rest. The choice was made by
   simulation: benchmarks/significance_simulation.py, docs/results/.
 - Two or three seeds may agree by chance, and the utterances' many degrees of freedom would then
-  speak for the seeds too. So a difference must also be significant over the seeds alone (Welch).
+  count for the seeds too. So a difference must also be significant over the seeds alone (Welch).
 - Rates and differences are fractions (0.01 is one point of WER); text shows per cent.
 
 The crossed bootstrap
@@ -230,22 +230,12 @@ def crossed_bootstrap(
     half = max(error.half_width() for error in (crossed, alone))
     p = max(error.p(difference) for error in (crossed, alone))
     return Comparison(
-        rate_a=rate_a,
-        rate_b=rate_b,
-        difference=difference,
-        ci95=(difference - half, difference + half),
-        p=p,
-        p_adjusted=p,
-        crossed=crossed,
-        seeds_alone=alone,
-        from_seeds=from_seeds,
+        rate_a, rate_b, difference, ci95=(difference - half, difference + half), p=p, p_adjusted=p,
+        crossed=crossed, seeds_alone=alone, from_seeds=from_seeds,
         minimum_detectable=max(error.detectable(LEVEL) for error in (crossed, alone)),
         margin=(rate_a + rate_b) / 20 if margin is None else margin,
-        unit=unit,
-        units=units,
-        seeds=(len(a), len(b)),
-        held_out=held_out,
-    )
+        unit=unit, units=units, seeds=(len(a), len(b)), held_out=held_out,
+    )  # fmt: skip
 
 
 def _check_paired(
@@ -332,16 +322,16 @@ def _satterthwaite(variance: float, parts: Sequence[tuple[float, int]]) -> float
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment: the chance of any false "different" among all stays below the
+    """Holm's step-down adjustment: the chance of any false "different" among all remains below the
     level (Holm 1979, Scandinavian Journal of Statistics 6). In the order given.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
     adjusted, highest = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda k: p_values[k])):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = highest
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda k: p_values[k])):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = highest
     return adjusted
 
 

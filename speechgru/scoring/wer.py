@@ -2,7 +2,7 @@
 
 Design choices
 - Words are aligned by jiwer (Levenshtein, all three errors cost 1). NIST's sclite weighs a
-  substitution 4 and the others 3, so its split into S, D and I may differ by a few; the sum hardly.
+  substitution 4 and the others 3, so its split into S, D and I may differ a little, the sum hardly ever.
 - A corpus rate is summed errors over summed reference words, never a mean of ratios.
 - CER counts Unicode characters after NFC, the space between words among them, as jiwer does.
 - An empty reference counts its insertions and adds no words. A rate over no reference at all is
@@ -12,9 +12,11 @@ Design choices
 - The confidence interval, 10,000 bootstrap draws, is computed when it is first asked for.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 from unicodedata import category
@@ -49,7 +51,8 @@ class Counts:
 
     @property
     def rate(self) -> float:
-        """Errors per reference word (or character); may pass 1; over an empty reference, errors."""
+        """Errors per reference word (or character), which can exceed 1; of an empty reference, the
+        number of errors."""
         return self.errors / max(self.reference, 1)
 
     def __add__(self, other: "Counts") -> "Counts":
@@ -151,7 +154,7 @@ def score(
     speakers = [None] * total if speakers is None else speakers
     _check(total, hypotheses=len(hypotheses), ids=len(ids), speakers=len(speakers))
     if len(set(ids)) < total:
-        twice = next(name for place, name in enumerate(ids) if name in ids[:place])
+        twice = next(name for name, count in Counter(ids).items() if count > 1)
         raise ScoringError(f"the utterance id {twice!r} occurs twice; ids must be unique")
 
     refs, hyps = [tidy(text) for text in references], [tidy(text) for text in hypotheses]
@@ -181,10 +184,10 @@ def worst(result: Score, n: int) -> tuple[UtteranceScore, ...]:
 
 
 def alignment_lines(utterance: UtteranceScore) -> str:
-    """The utterance's reference above its hypothesis, word under word, S, D and I below.
+    """The reference above the hypothesis, aligned by words, with S, D and I below.
 
-    Columns agree in a monospaced font, wide (CJK) and combining characters included. Beyond
-    `LINE_WIDTH` columns, it continues in further rows of three. No newline at the end.
+    Aligned in a monospaced font, with wide (CJK) and combining characters too. Beyond `LINE_WIDTH`
+    columns, it continues in further rows of three. No newline at the end.
 
     >>> print(alignment_lines(score(["one two three"], ["one too three four"]).utterances[0]))
     1: 2 errors in 3 words (1 S, 0 D, 1 I)
@@ -242,10 +245,8 @@ def _aligned_words(utterance: UtteranceScore) -> list[tuple[str, str, str]]:
         refs = output.references[0][chunk.ref_start_idx : chunk.ref_end_idx]
         hyps = output.hypotheses[0][chunk.hyp_start_idx : chunk.hyp_end_idx]
         mark = {"equal": "", "substitute": "S", "delete": "D", "insert": "I"}[chunk.type]
-        for place in range(max(len(refs), len(hyps))):
-            ref = _printable(refs[place]) if refs else ""
-            hyp = _printable(hyps[place]) if hyps else ""
-            rows.append((ref, hyp, mark))
+        for ref, hyp in zip_longest(refs, hyps, fillvalue=""):
+            rows.append((_printable(ref), _printable(hyp), mark))
     return rows
 
 

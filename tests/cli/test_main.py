@@ -147,7 +147,7 @@ WRONG = [
     (("evaluate", "DEV", "--model", "RUN", "--json", "RUN"), ["RUN", "cannot be written"]),
     (("score", "no.trn", "TEXT"), ["no.trn", "cannot be read"]),
     (("score", "TEXT", "TEXT", "--json", "RUN"), ["RUN", "cannot be written"]),
-    (("transcribe", "DEV", "--model", "RUN", "--format", "srt"), ["'srt'", "txt, json"]),
+    (("transcribe", "DEV", "--model", "RUN", "--format", "docx"), ["'docx'", "txt, json"]),
     (("transcribe", "DEV", "--model", "nowhere"), ["nowhere", "run folder"]),
     (("transcribe", "DEV", "--model", "RUN", "--precision", "int3"), ["'int3'", "float32"]),
     (("compare", "--out", "o"), ["recipes/NAME", "--report-only"]),

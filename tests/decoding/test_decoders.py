@@ -1,5 +1,8 @@
 """What every decoder in the table does."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -37,3 +40,13 @@ def test_the_time_of_a_frame():
     assert emission.seconds(0) == pytest.approx(1.016)
     assert emission.seconds(4) == pytest.approx(1.136)
     assert emission.seconds(0.5) == pytest.approx(1.031)
+
+
+def test_decoding_and_scoring_load_no_torch():
+    """For a runtime without it."""
+    program = """
+import sys
+import speechgru.decoding, speechgru.formats, speechgru.scoring.mapsswe, speechgru.text
+sys.exit("torch" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0

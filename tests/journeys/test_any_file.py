@@ -137,7 +137,7 @@ def test_a_folder_to_a_folder(folder, spoken, speechgru):
     write_all_ways(folder / "in", "a", samples)
     write_all_ways(folder / "in/deep", "b", samples)
     (folder / "in/notes.txt").write_text("no audio")
-    result = speechgru("transcribe", folder / "in", *MODEL, "--output-dir", folder / "out")
+    result = speechgru("transcribe", folder / "in", *MODEL, "--out", folder / "out")
     assert result.status == 0
     written = {str(path.relative_to(folder / "out")) for path in (folder / "out").rglob("*.txt")}
     ends = ("-8k", ".m4a", ".mp3", ".opus", ".wav")
