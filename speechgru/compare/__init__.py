@@ -1,7 +1,9 @@
-"""Which is better on this data, and on what terms: `question` asks, `plan` fixes the choices,
-`grid` carries them out, `results` computes, `story` tells."""
+"""Compares variants of one recipe on equal terms: `spec` says what is compared, `plan` fixes every
+choice before training, `grid` trains and scores, `analysis` computes, `report` presents."""
 
-from speechgru.compare.grid import Means, compare, report
+from speechgru.compare.analysis import Analysis
+from speechgru.compare.grid import Means, compare
 from speechgru.compare.question import Question, ask
+from speechgru.compare.report import write_report
 
-__all__ = ["Means", "Question", "ask", "compare", "report"]
+__all__ = ["Analysis", "Means", "Question", "ask", "compare", "write_report"]

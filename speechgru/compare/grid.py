@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from speechgru.checkpoint import MODEL_FILE
+from speechgru.compare.analysis import Analysis
 from speechgru.compare.cost import measure_all
-from speechgru.compare.document import to_html, to_markdown
 from speechgru.compare.place import Here, Place, Workers
 from speechgru.compare.plan import _OldPlan as Plan
-from speechgru.compare.plan import make_plan, read_plan_values
+from speechgru.compare.plan import make_plan
 from speechgru.compare.question import Question
-from speechgru.compare.results import build_results
-from speechgru.compare.story import tell
+from speechgru.compare.report import write_report
 from speechgru.compare.work import OnStep, Task
 from speechgru.errors import SpeechgruError
-from speechgru.files import atomic_write, exclusive_lock, write_json
+from speechgru.files import exclusive_lock
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +40,8 @@ class Means:
         return Here(self.on_step) if self.jobs == 1 else Workers(self.jobs)
 
 
-def compare(question: Question, folder: str | Path, means: Means = Means()) -> dict[str, Any]:
-    """Carry out a comparison in `folder`, or go on with it; returns what results.json holds.
+def compare(question: Question, folder: str | Path, means: Means = Means()) -> Analysis:
+    """Carry out a comparison in `folder`, or continue it.
 
     Failed runs are named in the results. Raises SpeechgruError (another comparison in the folder,
     another process at work in it, data that cannot be read) and KeyboardInterrupt.
@@ -56,22 +55,7 @@ def compare(question: Question, folder: str | Path, means: Means = Means()) -> d
         _run_all(list(plan.runs(means.device, means.threads)), means.place())
         if means.cost:
             _measure(plan, means)
-        return report(folder)
-
-
-def report(folder: str | Path) -> dict[str, Any]:
-    """results.json, report.html and report.md from plan.json, results/ and, if it exists,
-    cost.json. Returns the values of results.json.
-
-    Raises SpeechgruError: no comparison in the folder, or a damaged file.
-    """
-    folder = Path(folder)
-    results = build_results(read_plan_values(folder), folder)
-    write_json(folder / "results.json", results)
-    document = tell(results)
-    atomic_write(folder / "report.html", to_html(document))
-    atomic_write(folder / "report.md", to_markdown(document))
-    return results
+        return write_report(folder)
 
 
 def _measure(plan: Plan, means: Means) -> None:
