@@ -1,15 +1,19 @@
 """`speechgru compare`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.box import SIMPLE_HEAD
+from rich.table import Column, Table
 
-from speechgru.cli.console import out, print_wide, training_progress, warn
+from speechgru.cli.console import out, training_progress, warn
 from speechgru.cli.options import Device, use_threads
 from speechgru.cpus import cpu_count
 from speechgru.errors import printable
+
+if TYPE_CHECKING:
+    from speechgru.compare import Analysis
 
 app = typer.Typer()
 
@@ -66,7 +70,7 @@ def compare(
     from speechgru import compare as comparing
 
     if report_only:
-        results = comparing.report(folder)
+        analysis = comparing.write_report(folder)
     elif recipe is None:
         raise RecipeError("which recipe? Give recipes/NAME, or --report-only for an old comparison")
     else:
@@ -75,42 +79,38 @@ def compare(
             loaded, vary, cells, seeds, str(test) if test else None, folds, match, tune
         )
         with training_progress() as show:
-            results = comparing.compare(
+            analysis = comparing.compare(
                 question, folder, comparing.Means(device, threads, jobs, cost, show)
             )
-    show_comparison(results, folder)
-    if results["failures"]:
+    show_comparison(analysis, folder)
+    if analysis.failures:
         raise typer.Exit(1)
 
 
-def show_comparison(results: dict[str, Any], folder: Path) -> None:
-    """What results.json holds, as two tables and a line for each verdict."""
-    table = Table(
-        "variant", "width", "parameters", "s an epoch", f"{results['scored_on']} WER %",
-        "SD over seeds", "95 % interval", "seeds",
-        title=f"{results['question']['vary']}: equal recipe, data order and augmentation; "
-        f"matched {results['question']['match']}",
-    )  # fmt: skip
-    times = results["timings"]["training"]
-    for row in results["systems"]:
-        seconds = times[row["name"]]["seconds_per_epoch"]
-        cells = ["–", "–", "–", "0"]
-        if "wer" in row:
-            low, high = row["wer_ci95"]
-            spread = "–" if row["wer_std"] is None else f"{100 * row['wer_std']:.2f}"
-            cells = [
-                f"{100 * row['wer_mean']:.2f}", spread, f"{100 * low:.2f}–{100 * high:.2f}",
-                str(len(row["wer"])),
-            ]  # fmt: skip
+def show_comparison(analysis: "Analysis", folder: Path) -> None:
+    """The headline, the systems and the pairs; details are in the report."""
+    from speechgru.compare.report import headline, pair_line, shown_pairs, warnings
+
+    numbers = [Column(name, justify="right", no_wrap=True) for name in
+               ("WER %", "95 % interval", "CER %", "hidden size", "parameters", "s/epoch")]  # fmt: skip
+    table = Table(Column("variant", overflow="fold"), *numbers, box=SIMPLE_HEAD, pad_edge=False)
+    for system in analysis.systems:
+        cells = ["–", "–", "–"]
+        if rates := system.rates:
+            low, high = rates.wer_ci95
+            interval = f"{100 * low:.2f} to {100 * high:.2f}"
+            cells = [f"{100 * rates.wer_mean:.2f}", interval, f"{100 * rates.cer_mean:.2f}"]
+        seconds = analysis.seconds_per_epoch.get(system.name)
         table.add_row(
-            row["name"], str(row["width"]), f"{row['parameters']:,}",
-            "–" if seconds is None else f"{seconds:.1f}", *cells,
+            system.name, *cells, str(system.size.hidden_size), f"{system.size.parameters:,}",
+            "–" if seconds is None else f"{seconds:.1f}",
         )  # fmt: skip
-    print_wide(table)
-    for pair in results["pairs"]:
-        out.print(pair["sentence"], markup=False)
-    if results["pending"]:
-        warn(f"not finished: {len(results['pending'])} runs are still to come")
-    for name, reason in results["failures"].items():
+    out.print(table)
+    out.print(headline(analysis), markup=False, style="bold")
+    for pair in shown_pairs(analysis):
+        out.print(pair_line(pair, len(analysis.pairs) > 1), markup=False)
+    for warning in warnings(analysis):
+        warn(f"warning: {warning.text}")
+    for name, reason in analysis.failures.items():
         warn(f"failed: {name}: {reason}")
     out.print(f"wrote {printable(folder)}/results.json, report.html, report.md", markup=False)

@@ -4,7 +4,7 @@ Design choices
 - Everything is rebuilt from plan.json, results/ and cost.json alone; rates are fractions.
 - A seed counts when all its folds finished. What failed is named with its reason, and so is what is
   still to run.
-- Everything but times repeats exactly on the same machine.
+- Everything but `costs` and `seconds_per_epoch` repeats exactly on the same machine.
 """
 
 import itertools
@@ -83,7 +83,6 @@ class SystemResult:
     collapsed_runs: int  # finished, but learned nothing
     train_hours: dict[str, float]  # "SEED FOLD" → hours of audio
     train_utterances: dict[str, int | None]
-    seconds_per_epoch: float | None  # of these runs, perhaps several at once; see `costs`
     rates: ErrorRates | None  # None without a complete seed
 
 
@@ -122,6 +121,7 @@ class Analysis:
     failures: dict[str, str]  # run → reason
     pending: tuple[str, ...]  # runs still to come
     made_by: dict[str, int]  # versions and device → runs
+    seconds_per_epoch: dict[str, float]  # variant → of these runs, perhaps of several at once
 
     def to_json(self) -> dict[str, Any]:
         """results.json: plain values; what is not finite is None."""
@@ -140,9 +140,14 @@ class Analysis:
         return best, {pair.b if pair.a == best else pair.a: pair for pair in pairs}
 
 
-def analyse(folder: Path) -> Analysis:
-    """Raises SpeechgruError: no comparison in the folder, or a damaged file."""
-    plan, results = read_plan(folder), read_results(folder)
+def read_analysis(folder: str | Path) -> Analysis:
+    """Of a comparison's folder. Raises SpeechgruError: no comparison there, or a damaged file."""
+    folder = Path(folder)
+    return analyse(read_plan(folder), read_results(folder), load_costs(folder / "cost.json"))
+
+
+def analyse(plan: Plan, results: dict[str, RunResult], costs: dict[str, VariantCost]) -> Analysis:
+    """`results` by run, `costs` by variant."""
     names, held_out = plan.spec.names, bool(plan.folds)
     finished: dict[str, list[RunResult]] = {name: [] for name in names}
     failed: dict[str, list[RunResult]] = {name: [] for name in names}
@@ -186,7 +191,7 @@ def analyse(folder: Path) -> Analysis:
         by_length=by_length(comparable, held_out),
         convergence=convergence(finished, failed),
         trials=sensitivity(trials),
-        costs=load_costs(folder / "cost.json"),
+        costs=costs,
         failures={
             run.run: run.failure.reason if run.failure else "not scored"
             for runs in failed.values()
@@ -194,6 +199,11 @@ def analyse(folder: Path) -> Analysis:
         },
         pending=tuple(pending),
         made_by=dict(sorted(made_by.items())),
+        seconds_per_epoch={
+            name: statistics.fmean(run.seconds[-1] / len(run.seconds) for run in runs)
+            for name, runs in finished.items()
+            if runs
+        },
     )
 
 
@@ -236,7 +246,6 @@ def _summary(
     system: System | None,
 ) -> SystemResult:
     models = {f"{run.seed} {run.fold}": run.model for run in runs if run.model}
-    seconds = [run.seconds[-1] / len(run.seconds) for run in runs if run.seconds]
     return SystemResult(
         name=name,
         size=plan.sizes[name],
@@ -246,7 +255,6 @@ def _summary(
         collapsed_runs=sum(map(collapsed, runs)),
         train_hours={key: model.train_hours for key, model in models.items()},
         train_utterances={key: model.train_utterances for key, model in models.items()},
-        seconds_per_epoch=statistics.fmean(seconds) if seconds else None,
         rates=_rates(system, bool(plan.folds)) if system else None,
     )
 

@@ -125,10 +125,10 @@ def convergence(finished: Runs, failed: Runs) -> Convergence:
 
 
 def improving(run: RunResult) -> bool:
-    """Whether dev WER was lowest at the last evaluation and had clearly fallen over the last two:
+    """Whether dev WER had a new minimum at the last evaluation and clearly fell over the last two:
     more epochs would probably help."""
     wers = [row.dev_wer for row in run.curve if row.dev_wer is not None]
-    if len(wers) < 2 or wers[-1] > min(wers):
+    if len(wers) < 2 or wers[-1] >= min(wers[:-1]):
         return False
     before = wers[-3:][0]
     return before - wers[-1] >= max(IMPROVING_POINTS, IMPROVING * before)

@@ -12,18 +12,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 
-from speechgru.compare.analysis import Analysis, ByLength, PairResult, SystemResult, analyse
+from speechgru.compare.analysis import Analysis, ByLength, PairResult, SystemResult, read_analysis
 from speechgru.compare.convergence import Trial, VariantConvergence
 from speechgru.compare.cost import NOISE, VariantCost, doubts
 from speechgru.compare.folds import MANY
 from speechgru.compare.matching import TOLERANCE
 from speechgru.files import atomic_write, write_json
-from speechgru.scoring.significance import LEVEL, Comparison
+from speechgru.scoring.significance import LEVEL, Comparison, p_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,7 +36,7 @@ MATCHED = {
     "train-time": "training time",
 }
 BACKENDS = {"cpu": "compiled (cpu)", "fused": "library (fused)", "unroll": "generic (unroll)"}
-STYLE = {"svg.fonttype": "none", "svg.hashsalt": "speechgru", "font.size": 10}
+STYLE: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "speechgru", "font.size": 10}
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def write_report(folder: str | Path) -> Analysis:
     Raises SpeechgruError: no comparison in the folder, or a damaged file.
     """
     folder = Path(folder)
-    analysis = analyse(folder)
+    analysis = read_analysis(folder)
     write_json(folder / "results.json", analysis.to_json())
     document = to_markdown(analysis)
     without = re.sub(r"!\[(.*?)\]\(\w+\)", r"*Figure in report.html: \1.*", document)
@@ -66,8 +66,6 @@ def to_markdown(analysis: Analysis) -> str:
     """The document; figures are `![caption](name)`."""
     spec, convergence = analysis.plan.spec, analysis.convergence
     recipe = spec.recipe.model_dump()
-    best, closest = analysis.ranking() or ("", {})
-    significant = [pair for pair in analysis.pairs if pair.verdict in ("better", "worse")]
     data = [*spec.recipe.data.train]
     if spec.by_speaker:
         data = list(dict.fromkeys([*data, spec.recipe.data.dev, *filter(None, [spec.test])]))
@@ -78,7 +76,7 @@ def to_markdown(analysis: Analysis) -> str:
         .render(
             analysis=analysis,
             backends=BACKENDS,
-            best=best,
+            best=(analysis.ranking() or [""])[0],
             command=command(analysis),
             data=data,
             doubts=doubts(analysis.costs.values()),
@@ -94,7 +92,7 @@ def to_markdown(analysis: Analysis) -> str:
             precision=recipe["training"].get("precision", "auto"),
             quicker=_quicker(analysis),
             same_speakers=0 < len(analysis.plan.folds) <= MANY,
-            shown=[*closest.values(), *(p for p in significant if best not in (p.a, p.b))],
+            shown=shown_pairs(analysis),
             testable=len(convergence.pairs) * smallest_p < LEVEL,
             tolerance=TOLERANCE.get(spec.match),
             utterances=_mean(n for s in analysis.systems for n in s.train_utterances.values() if n),
@@ -143,6 +141,23 @@ def headline(analysis: Analysis) -> str:
     parts = [f"{text[key]} {_list(names[key])}" for key in text if key in names]
     wer = next(s.rates.wer_mean for s in analysis.systems if s.rates and s.name == best)
     return f"{best} has the lowest WER, {_percent(wer)} %: {', '.join(parts)}."
+
+
+def shown_pairs(analysis: Analysis) -> list[PairResult]:
+    """Those that the headline is about, then other significant ones."""
+    best, closest = analysis.ranking() or ("", {})
+    others = [pair for pair in analysis.pairs if best not in (pair.a, pair.b)]
+    return [*closest.values(), *(p for p in others if p.verdict in ("better", "worse"))]
+
+
+def pair_line(pair: PairResult, adjusted: bool) -> str:
+    """One pair in one line; `adjusted`: p is over several pairs."""
+    comparison = pair.comparison
+    return (
+        f"{_name(pair)}: {_points(comparison.difference)} points of WER (95 % interval "
+        f"{_interval(comparison)}), {'Holm-adjusted ' if adjusted else ''}"
+        f"{p_text(comparison.p_adjusted)}"
+    )
 
 
 def warnings(analysis: Analysis) -> list[Caution]:
@@ -239,13 +254,14 @@ def _environment() -> Environment:
         "count": lambda value: "–" if value is None else f"{value:,.0f}",
         "detectable": _detectable,
         "error_cells": _error_cells,
-        "interval": lambda c: f"{_points(c.ci95[0])} to {_points(c.ci95[1])}",
+        "interval": _interval,
+        "line": pair_line,
         "last_wers": _last_wers,
         "megabytes": lambda size, digits=0: "–" if size is None else f"{size / 1e6:.{digits}f}",
         "literal": lambda text: re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", text),
         "name": _name,
         "number": lambda value: f"{value:g}",
-        "p": lambda p, equals="": "< 0.001" if p < 0.001 else f"{equals}{p:.3f}",
+        "p": lambda p: p_text(p).removeprefix("p = ").removeprefix("p "),
         "percent": _percent,
         "points": _points,
         "row": lambda cells: "| " + " | ".join(map(str, cells)) + " |",
@@ -265,6 +281,10 @@ def _percent(rate: float | None) -> str:
 
 def _points(difference: float) -> str:
     return f"{100 * difference:+.2f}".replace("-", "−")
+
+
+def _interval(comparison: Comparison) -> str:
+    return f"{_points(comparison.ci95[0])} to {_points(comparison.ci95[1])}"
 
 
 def _mean(values: Iterable[float]) -> float:
@@ -345,13 +365,16 @@ def figures(analysis: Analysis) -> dict[str, str]:
     """Name → SVG, the same text for the same numbers."""
     import matplotlib
 
+    texts = {}
     with matplotlib.rc_context(STYLE):
-        drawings = {"differences": _draw_differences(analysis), "curves": _draw_curves(analysis)}
-        texts = {}
-        for name, drawing in drawings.items():
-            text = io.StringIO()
-            drawing.savefig(text, format="svg", metadata={"Date": None})
-            texts[name] = text.getvalue()
+        for name, draw, drawn in (
+            ("differences", _draw_differences, analysis.pairs),
+            ("curves", _draw_curves, any(v.curve for v in analysis.convergence.variants.values())),
+        ):
+            if drawn:
+                text = io.StringIO()
+                draw(analysis).savefig(text, format="svg", metadata={"Date": None})
+                texts[name] = text.getvalue()
     return texts
 
 

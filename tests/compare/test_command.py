@@ -1,14 +1,15 @@
 """`speechgru compare`: what its options ask for, what it shows, and its exit status."""
 
 import json
+import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tones import recipe_values
 
-from speechgru.compare import Means, Question
+from speechgru.compare import Analysis, Means, Question
+from speechgru.compare.analysis import read_analysis
 from speechgru.files import write_json
 
 
@@ -25,9 +26,9 @@ def carried_out(
     """What would have been compared; shown are the results of `finished`."""
     calls = []
 
-    def compare(question: Question, folder: Path, means: Means) -> dict[str, Any]:
+    def compare(question: Question, folder: Path, means: Means) -> Analysis:
         calls.append((question, folder, means))
-        return json.loads((finished / "results.json").read_text())
+        return read_analysis(finished)
 
     monkeypatch.setattr("speechgru.compare.compare", compare)
     return calls
@@ -66,52 +67,66 @@ def test_without_options_little_is_asked(
 
 
 def rows(table: str) -> dict[str, list[str]]:
-    """The cells of a shown table's lines, by their first."""
-    lines = [[c.strip() for c in line.split("│")[1:-1]] for line in table.splitlines()]
-    return {cells[0]: cells[1:] for cells in lines if cells and cells[0]}
+    """The cells of a printed table's lines, by their first."""
+    lines = [re.split(r" {2,}", line.strip()) for line in table.splitlines()]
+    return {cells[0]: cells[1:] for cells in lines if len(cells) == 7}
 
 
 def test_the_report_alone_is_rebuilt_and_shown(speechgru, finished: Path, tmp_path: Path):
     written = shutil.ignore_patterns("runs", "results.json", "report.*")
     out = shutil.copytree(finished, tmp_path / "out", ignore=written)
     said = speechgru("compare", "--report-only", "--out", out)
-    assert (said.status, said.err) == (0, "")
-    results = json.loads((out / "results.json").read_text())
-    assert results == json.loads((finished / "results.json").read_text())
+    assert said.status == 0
+    for name in ("results.json", "report.html", "report.md"):
+        assert (out / name).read_bytes() == (finished / name).read_bytes()
+    analysis = read_analysis(out)
     shown = rows(said.out)
-    for row in results["systems"]:
-        cells = shown[row["name"]]
-        assert cells[:2] == [str(row["width"]), f"{row['parameters']:,}"]
-        assert cells[3:5] == [f"{100 * row['wer_mean']:.2f}", f"{100 * row['wer_std']:.2f}"]
-        assert cells[-1] == "2"
-    assert results["pairs"][0]["sentence"] in said.out
-    assert (out / "report.html").exists()
+    for system in analysis.systems:
+        assert system.rates is not None
+        cells = shown[system.name]
+        assert cells[0] == f"{100 * system.rates.wer_mean:.2f}"
+        assert cells[2] == f"{100 * system.rates.cer_mean:.2f}"
+        assert cells[3:5] == [str(system.size.hidden_size), f"{system.size.parameters:,}"]
+    assert f"p = {analysis.pairs[0].comparison.p:.3f}" in said.out
+
+
+def test_tables_fit_a_terminal_of_80_columns(speechgru, tmp_path: Path):
+    kept = Path(__file__).parents[2] / "docs" / "results" / "fsdd-speakers"
+    out = shutil.copytree(kept, tmp_path / "out")
+    said = speechgru("compare", "--report-only", "--out", out)
+    table = [line for line in said.out.splitlines() if line.startswith(" ")]
+    assert max(map(len, table)) <= 80
+    assert "…" not in said.out
+    for system in read_analysis(out).systems:
+        assert len(rows(said.out)[system.name]) == 6
 
 
 @pytest.mark.parametrize("runs", [["gru-seed2"], ["gru-seed1", "gru-seed2"]])
-def test_a_failure_is_told_and_is_the_status(speechgru, finished: Path, tmp_path: Path, runs):
+def test_failures_are_reported_and_set_the_status(
+    speechgru, finished: Path, tmp_path: Path, runs: list[str]
+):
     out = shutil.copytree(finished, tmp_path / "out")
     for run in runs:
         file = out / "results" / f"{run}.json"
         result = json.loads(file.read_text())
-        del result["scored"]
-        failed = {"kind": "diverged", "reason": "the loss is NaN"}
-        file.write_text(json.dumps(result | {"failed": failed}))
+        for key in ("scored", "scores", "width", "model"):
+            result.pop(key, None)
+        failure = {"kind": "diverged", "reason": "the loss is NaN"}
+        file.write_text(json.dumps(result | {"failed": failure, "failure": failure}))
     said = speechgru("compare", "--report-only", "--out", out)
     assert said.status == 1
-    assert said.err.splitlines() == [f"failed: {run}: the loss is NaN" for run in runs]
-    shown = rows(said.out)
-    assert shown["rnn"][-1] == "2"
-    assert shown["gru"][-1] == str(2 - len(runs))
-    assert (shown["gru"][3] == "–") == (len(runs) == 2)  # no seed, no rate
+    assert [line for line in said.err.splitlines() if "NaN" in line] == [
+        f"failed: {run}: the loss is NaN" for run in runs
+    ]
+    assert (rows(said.out)["gru"][0] == "–") == (len(runs) == 2)  # no seed, no rate
 
 
-def test_runs_that_are_still_to_come_are_no_failure(speechgru, finished: Path, tmp_path: Path):
+def test_missing_runs_are_no_failure(speechgru, finished: Path, tmp_path: Path):
     out = shutil.copytree(finished, tmp_path / "out")
     (out / "results" / "gru-seed2.json").unlink()
     said = speechgru("compare", "--report-only", "--out", out)
     assert said.status == 0
-    assert "1 runs are still to come" in said.err
+    assert "1 of 4 runs" in said.err
 
 
 def test_ctrl_c_is_status_130(speechgru, recipe, monkeypatch):

@@ -63,12 +63,12 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_each_variant_is_measured_once_by_its_first_run(
     asked: Asked, grid: Path, measuring: Measuring
 ):
-    assert compare(asked(seeds=2), grid, NO_COST)["timings"]["cost"] == {}
+    assert compare(asked(seeds=2), grid, NO_COST).costs == {}
     assert measuring.runs == []
     results = compare(asked(seeds=2), grid, COST)
     assert measuring.runs == ["rnn-seed1", "gru-seed1"]
-    assert results["timings"]["cost"] == {"rnn": MEASURED, "gru": MEASURED}
-    assert json.loads((grid / "cost.json").read_text()) == results["timings"]["cost"]
+    assert list(results.costs) == ["rnn", "gru"]
+    assert json.loads((grid / "cost.json").read_text()) == {"rnn": MEASURED, "gru": MEASURED}
     compare(asked(seeds=2), grid, COST)
     assert len(measuring.runs) == 2
 
@@ -78,7 +78,7 @@ def test_a_measurement_that_fails_is_a_warning_and_tried_again(
 ):
     measuring.broken = {"rnn"}
     results = compare(asked(seeds=2), grid, COST)
-    assert list(results["timings"]["cost"]) == ["gru"]
+    assert list(results.costs) == ["gru"]
     assert list(json.loads((grid / "cost.json").read_text())) == ["gru"]
     (warning, *others) = warnings(caplog)
     assert "rnn" in warning
@@ -88,7 +88,7 @@ def test_a_measurement_that_fails_is_a_warning_and_tried_again(
     measuring.broken = set()
     results = compare(asked(seeds=2), grid, COST)
     assert measuring.runs == ["rnn-seed1", "gru-seed1", "rnn-seed1"]
-    assert set(results["timings"]["cost"]) == {"rnn", "gru"}
+    assert set(results.costs) == {"rnn", "gru"}
 
 
 def test_models_that_were_deleted_are_told_unless_they_were_measured(

@@ -4,48 +4,20 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from asking import MEANS, Asked
 
-from speechgru.compare import Means, ask, compare, place, report, work
+from speechgru.compare import Means, ask, compare, place, work
 from speechgru.compare.grid import choose_rate
 from speechgru.compare.plan import make_plan
 from speechgru.compare.question import with_value
 from speechgru.errors import AudioError, SpeechgruError
 from speechgru.files import exclusive_lock
-from speechgru.manifest import read_manifest
 from speechgru.recipe import Recipe
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "results"
 KEPT = sorted(plan.parent for plan in DOCUMENTED.glob("*/plan.json"))
-
-
-def test_results_are_the_runs_own_scores(finished: Path, tones: Path):
-    results = json.loads((finished / "results.json").read_text())
-    test = read_manifest(tones / "test.jsonl")
-    assert results["scored_on"] == "test"
-    assert results["failures"] == {}
-    assert [row["name"] for row in results["systems"]] == ["rnn", "gru"]
-    for row in results["systems"]:
-        runs = [finished / "runs" / f"{row['name']}-seed{k}" for k in (1, 2)]
-        scores = [json.loads((run / "results/test/score.json").read_text()) for run in runs]
-        assert row["wer"] == [score["wer"] for score in scores]
-        assert row["wer_mean"] == pytest.approx(np.mean(row["wer"]))
-        assert row["wer_std"] == pytest.approx(np.std(row["wer"], ddof=1))
-        assert row["utterances"] == len(test)
-        assert row["words"] == sum(len(u.text.split()) for u in test)
-    rnn, gru = results["systems"]
-    for pairs, measure in (("pairs", "wer"), ("character_pairs", "cer")):
-        (pair,) = results[pairs]
-        assert (pair["a"], pair["b"], pair["seeds"]) == ("rnn", "gru", [2, 2])
-        rates = [pair["rate_a"], pair["rate_b"]]
-        assert rates == pytest.approx([rnn[f"{measure}_mean"], gru[f"{measure}_mean"]])
-        assert pair["difference"] == pytest.approx(rates[0] - rates[1])
-        assert f"{measure.upper()} {100 * rates[0]:.2f} % against" in pair["sentence"]
-    assert rnn["wer_mean"] != rnn["cer_mean"]
 
 
 def test_the_course_of_training_is_kept(finished: Path):
@@ -73,17 +45,13 @@ def test_choices_are_on_disk_before_test_and_test_is_scored_once(
     question = asked(tune="lr=0.001,0.02", match="params")
     results = compare(question, tmp_path / "out", MEANS)
     assert sorted(scored) == ["gru-seed1", "rnn-seed1"]
-    trials = results["learning_rates"]
-    assert {name: [row["learning_rate"] for row in rows] for name, rows in trials.items()} == {
-        "rnn": [0.001, 0.02],
-        "gru": [0.001, 0.02],
-    }
-    for row in results["systems"]:
-        best = min(trials[row["name"]], key=lambda trial: trial["dev_wer"])["dev_wer"]
-        chosen = next(
-            t for t in trials[row["name"]] if t["learning_rate"] == row["learning_rates"][0]
-        )
-        assert chosen["dev_wer"] == best
+    assert list(results.trials) == ["rnn", "gru"]
+    for system in results.systems:
+        trials = {
+            trial.learning_rate: trial.dev_wer.median for trial in results.trials[system.name]
+        }
+        assert list(trials) == [0.001, 0.02]
+        assert trials[system.learning_rates[0]] == min(trials.values())
 
     before = (tmp_path / "out" / "results.json").read_bytes()
     compare(question, tmp_path / "out", MEANS)
@@ -112,15 +80,13 @@ def test_a_diverging_run_is_reported_and_the_rest_completes(small, tones: Path, 
     )
     results = compare(question, tmp_path, MEANS)
     bad = question.variants[1].name
-    assert list(results["failures"]) == [f"{bad}-seed1"]
-    assert "NaN or infinity" in results["failures"][f"{bad}-seed1"]
-    assert results["trainability"]["systems"][bad]["diverged"] == 1
-    assert "wer" in results["systems"][0]
-    assert "wer" not in results["systems"][1]
-    html = (tmp_path / "report.html").read_text()
-    assert "Runs without a result" in html
+    assert list(results.failures) == [f"{bad}-seed1"]
+    assert "NaN or infinity" in results.failures[f"{bad}-seed1"]
+    assert results.convergence.variants[bad].diverged == 1
+    assert results.systems[0].rates
+    assert not results.systems[1].rates
     # A divergence is a finding, and is not tried again.
-    assert compare(question, tmp_path, MEANS)["failures"] == results["failures"]
+    assert compare(question, tmp_path, MEANS).failures == results.failures
 
 
 def test_a_fault_that_may_pass_is_tried_again(
@@ -135,10 +101,10 @@ def test_a_fault_that_may_pass_is_tried_again(
 
     monkeypatch.setattr(work, "_score", faulty)
     results = compare(asked(), tmp_path, MEANS)
-    assert results["failures"] == {"rnn-seed1": "a.wav: cannot be read"}
-    assert "wer" in results["systems"][1]
+    assert results.failures == {"rnn-seed1": "a.wav: cannot be read"}
+    assert results.systems[1].rates
     monkeypatch.setattr(work, "_score", usual)
-    assert compare(asked(), tmp_path, MEANS)["failures"] == {}
+    assert compare(asked(), tmp_path, MEANS).failures == {}
 
 
 def test_a_worker_that_is_killed_is_reported_and_its_run_tried_again(
@@ -153,21 +119,12 @@ def test_a_worker_that_is_killed_is_reported_and_its_run_tried_again(
 
     monkeypatch.setattr(place, "_start", deadly)
     results = compare(asked(), tmp_path, Means("cpu", jobs=2, cost=False))
-    assert list(results["failures"]) == ["rnn-seed1"]
-    assert "ended with status -9; see " in results["failures"]["rnn-seed1"]
-    assert results["pending"] == []
-    assert "wer" in results["systems"][1]
+    assert list(results.failures) == ["rnn-seed1"]
+    assert "ended with status -9; see " in results.failures["rnn-seed1"]
+    assert results.pending == ()
+    assert results.systems[1].rates
     monkeypatch.setattr(place, "_start", usual)
-    assert compare(asked(), tmp_path, MEANS)["failures"] == {}
-
-
-@pytest.mark.parametrize("name", ["cost.json", "results/gru-seed1.json"])
-def test_a_damaged_file_is_named(finished: Path, tmp_path: Path, name: str):
-    out = shutil.copytree(finished, tmp_path / "out")
-    (out / name).parent.mkdir(exist_ok=True)
-    (out / name).write_text("{half")
-    with pytest.raises(SpeechgruError, match=Path(name).name):
-        report(out)
+    assert compare(asked(), tmp_path, MEANS).failures == {}
 
 
 def test_another_question_in_the_folder_is_refused(asked: Asked, finished: Path):
@@ -187,17 +144,6 @@ def test_other_texts_than_were_planned_are_refused(small: Recipe, tones: Path, t
         make_plan(ask(recipe, cells="rnn,gru"), tmp_path / "out")
 
 
-def test_errors_against_other_references_are_not_compared(finished: Path, tmp_path: Path):
-    out = tmp_path / "out"
-    shutil.copytree(finished, out)
-    plan = json.loads((out / "plan.json").read_text())
-    plan["question"]["vary"] = "text.case"
-    (out / "plan.json").write_text(json.dumps(plan))
-    results = report(out)
-    assert (results["pairs"], results["by_length"]) == ([], None)
-    assert "No two variants have results that can be compared." in (out / "report.md").read_text()
-
-
 def test_two_grids_in_one_folder_are_refused(
     asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -207,55 +153,3 @@ def test_two_grids_in_one_folder_are_refused(
         pytest.raises(SpeechgruError, match="speechgru compare"),
     ):
         compare(asked(), tmp_path, MEANS)
-
-
-def test_held_out_speakers_are_pooled(asked: Asked, tones: Path, tmp_path: Path):
-    results = compare(asked(folds="speaker", cells="rnn,gru"), tmp_path, MEANS)
-    everyone = [u for s in ("train", "dev", "test") for u in read_manifest(tones / f"{s}.jsonl")]
-    assert results["folds"] == ["s0", "s1", "s2", "s3"]
-    for row in results["systems"]:
-        assert row["utterances"] == len(everyone)
-        assert row["words"] == sum(len(u.text.split()) for u in everyone)
-        assert row["speakers"] == 4
-        assert row["runs"] == 4
-        assert row["ci_unit"] == "speaker"
-    # Four are too few to stand for all speakers, but here each has models of its own.
-    by_length = results["by_length"]
-    measures = (results["pairs"], results["character_pairs"], by_length["pairs_on_longest"])
-    for (pair,) in measures:
-        assert (pair["unit"], pair["units"], pair["held_out"]) == ("speaker", 4, True)
-
-
-def test_the_report_needs_results_alone(finished: Path, tmp_path: Path):
-    for name in ("plan.json", "results"):
-        source = finished / name
-        copy = shutil.copytree if source.is_dir() else shutil.copy
-        copy(source, tmp_path / name)
-    report(tmp_path)
-    for name in ("results.json", "report.html", "report.md"):
-        assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
-
-
-def flat(values: Any, name: str = "") -> dict[str, Any]:
-    """Nested JSON as one table: {"systems.0.wer_mean": 0.1, …}."""
-    if not isinstance(values, dict | list):
-        return {name: values}
-    within = values.items() if isinstance(values, dict) else enumerate(values)
-    return {k: v for key, value in within for k, v in flat(value, f"{name}.{key}").items()}
-
-
-@pytest.mark.parametrize("kept", KEPT, ids=lambda folder: folder.name)
-def test_numbers_of_kept_comparisons_are_reproduced(kept: Path, tmp_path: Path):
-    """Up to a processor's rounding."""
-    shutil.copytree(kept, tmp_path, dirs_exist_ok=True)
-    ours = flat(report(tmp_path))
-    theirs = flat(json.loads((kept / "results.json").read_text()))
-    for name, value in ours.items():
-        near = isinstance(value, float)
-        expected = pytest.approx(theirs[name], rel=1e-9, abs=1e-12) if near else theirs[name]
-        assert value == expected, name
-
-
-def test_a_folder_without_a_comparison_is_explained(tmp_path: Path):
-    with pytest.raises(SpeechgruError, match=r"plan\.json: no such file"):
-        report(tmp_path)

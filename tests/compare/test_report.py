@@ -1,116 +1,249 @@
-"""The report: one valid page that needs nothing else, with results.json's own numbers."""
+"""The report: one valid page that needs nothing else, a Markdown twin, and their warnings."""
 
-import json
 import re
+import shlex
+import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from made_runs import MODEL, compared, finished, run, scores
 
-from speechgru.compare.cost import measure
-from speechgru.compare.grid import report
+from speechgru.compare.analysis import Analysis, read_analysis
+from speechgru.compare.cost import Timing, VariantCost
+from speechgru.compare.plan import ModelSize
+from speechgru.compare.report import (
+    command,
+    figures,
+    headline,
+    to_html,
+    to_markdown,
+    warnings,
+    write_report,
+)
+from speechgru.compare.spec import parse
 
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "results"
+KEPT = sorted(plan.parent for plan in DOCUMENTED.glob("*/plan.json"))
 VOID = {"meta", "link", "br", "hr", "img", "input"}
+GOOD, BAD = [0, 1, 0, 1, 0, 1] * 4, [3, 4, 5, 4, 3, 4] * 4
+TWO = {"rnn": [BAD, BAD], "gru": [GOOD, GOOD]}
 
 
 class Page(HTMLParser):
-    """Open tags, faults in their nesting, references and text."""
+    """Open tags, errors in their nesting, references, images and text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.open: list[str] = []
-        self.faults: list[str] = []
+        self.errors: list[str] = []
         self.references: list[str] = []
         self.images: list[dict[str, str | None]] = []
-        self.ids: set[str | None] = set()
+        self.tags: set[str] = set()
         self.text = ""
         self.feed(text)
         self.close()
 
     def handle_starttag(self, tag, attrs):
-        values = dict(attrs)
+        self.tags.add(tag)
         self.references += [v or "" for k, v in attrs if k in ("src", "href", "action", "data")]
-        self.ids.add(values.get("id"))
-        if values.get("role") == "img":
-            self.images.append(values)
+        if tag == "img":
+            self.images.append(dict(attrs))
         if tag not in VOID:
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
-        self.references += [v or "" for k, v in attrs if k in ("src", "href")]
+        self.handle_starttag(tag, attrs)
 
     def handle_endtag(self, tag):
         if not self.open or self.open.pop() != tag:
-            self.faults.append(tag)
+            self.errors.append(tag)
 
     def handle_data(self, data):
-        if self.open and self.open[-1] not in ("style", "script"):
+        if self.open and self.open[-1] != "style":
             self.text += data
 
 
+def page(analysis: Analysis) -> Page:
+    return Page(to_html(to_markdown(analysis), figures(analysis)))
+
+
 @pytest.fixture(scope="module")
-def page(finished: Path) -> Page:
-    return Page((finished / "report.html").read_text())
+def built(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of `finished`, from its plan and results alone."""
+    folder = tmp_path_factory.mktemp("report")
+    shutil.copy(finished / "plan.json", folder)
+    shutil.copytree(finished / "results", folder / "results")
+    write_report(folder)
+    return folder
 
 
-def test_the_page_is_well_formed_and_asks_for_nothing(page: Page, finished: Path):
-    assert (page.faults, page.open) == ([], [])
-    links = {reference for reference in page.references if reference.startswith("#")}
-    assert set(page.references) - links == {"data:,"}
-    assert {link[1:] for link in links} <= page.ids
-    text = (finished / "report.html").read_text()
-    assert set(re.findall(r"https?://[^\"' <]*", text)) <= {"http://www.w3.org/2000/svg"}
-    assert "@import" not in text
-    assert "url(" not in text
+def test_the_report_needs_plan_and_results_alone_and_repeats_exactly(finished: Path, built: Path):
+    for name in ("results.json", "report.html", "report.md"):
+        assert (built / name).read_bytes() == (finished / name).read_bytes()
 
 
-def test_every_figure_has_a_text_alternative(page: Page):
-    assert len(page.images) >= 4
-    assert all(len(image["aria-label"] or "") > 20 for image in page.images)
+def test_the_page_is_well_formed_and_loads_nothing(built: Path):
+    text = (built / "report.html").read_text()
+    shown = Page(text)
+    assert (shown.errors, shown.open) == ([], [])
+    assert all(reference.startswith("data:") for reference in shown.references)
+    assert not re.findall(r"https?://|@import|url\(|<script", text)
 
 
-def test_numbers_are_those_of_results_json(page: Page, finished: Path):
-    results = json.loads((finished / "results.json").read_text())
-    markdown = (finished / "report.md").read_text()
-    for row in results["systems"]:
-        for text in (f"{100 * row['wer_mean']:.2f}", f"{row['parameters']:,}", row["name"]):
-            assert text in page.text
-            assert text in markdown
-    for pair in results["pairs"]:
-        for text in (page.text, markdown):
-            assert pair["sentence"][1:] in text  # the first letter may be a capital
+def test_figures_have_a_text_alternative(built: Path):
+    images = Page((built / "report.html").read_text()).images
+    assert len(images) == 2
+    assert all(len(image["alt"] or "") > 20 for image in images)
 
 
-def test_costs_are_measured_on_two_roads(finished: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("speechgru.compare.cost.REPEATS", 1)
-    monkeypatch.setattr("speechgru.compare.cost.UTTERANCES", 2)
-    cost = measure(finished / "runs" / "gru-seed1", "cpu")
-    assert cost["fastest"] in cost["roads"]
-    assert "unroll" in cost["roads"]
-    for values in cost["roads"].values():
-        assert all(value > 0 for value in values.values())
-    assert cost["bytes"] == (finished / "runs/gru-seed1/model.safetensors").stat().st_size
+def test_both_forms_contain_the_numbers(built: Path):
+    analysis = read_analysis(built)
+    shown = Page((built / "report.html").read_text()).text
+    for text in (shown, (built / "report.md").read_text()):
+        for system in analysis.systems:
+            assert system.rates is not None
+            assert f"{100 * system.rates.wer_mean:.2f}" in text
+            assert f"{100 * system.rates.cer_mean:.2f}" in text
+            assert f"{system.size.parameters:,}" in text
+        for pair in analysis.pairs:
+            assert f"{100 * pair.comparison.difference:+.2f}".replace("-", "−") in text
+            assert f"{pair.comparison.p:.3f}" in text
 
 
-def test_costs_enter_the_report(finished: Path, tmp_path: Path):
-    import shutil
+@pytest.mark.parametrize("kept", KEPT, ids=lambda folder: folder.name)
+def test_kept_reports_are_up_to_date(kept: Path):
+    """To rebuild them: docs/results/README.md."""
+    document = to_markdown(read_analysis(kept))
+    document = re.sub(r"!\[(.*?)\]\(\w+\)", r"*Figure in report.html: \1.*", document)
+    assert document == (kept / "report.md").read_text()
+    assert len(document.splitlines()) <= 150
 
-    out = tmp_path / "out"
-    shutil.copytree(finished, out)
-    backend = {"rtf_1_thread": 0.01, "rtf_2_threads": 0.006, "seconds_per_epoch": 2.0}
-    one = {
-        "device": "CPU",
-        "share": 0.99,
-        "bytes": 1000,
-        "roads": {"cpu": backend, "unroll": backend},
-        "fastest": "cpu",
-        "training_bytes": 5_000_000,
-        "precisions": {},
+
+def test_the_headline_names_the_best_and_how_surely():
+    text = headline(compared({"rnn": [BAD, BAD], "gru": [GOOD, GOOD], "lstm": [GOOD, GOOD]}))
+    assert text.startswith("gru has the lowest WER, 5.00 %")
+    better, _, rest = text.partition(",")[2].partition("not significantly")
+    assert "rnn" in better
+    assert "lstm" in rest
+    assert "5.00" not in headline(compared({"a": [GOOD], "b": [GOOD]}, key="text.case"))
+
+
+def kinds(analysis: Analysis) -> list[str]:
+    return [warning.kind for warning in warnings(analysis)]
+
+
+def test_a_complete_comparison_needs_no_warning():
+    assert kinds(compared(TWO)) == []
+
+
+LOST = replace(run(2, 0.9, failed=True), run="gru-seed2", variant="gru")
+NOTHING = replace(
+    finished("gru", 2, scores(BAD)), curve=run(2, 1.0, 1.0).curve
+)  # a dev CER of 80 %
+FALLING = {
+    f"gru-seed{seed}": finished("gru", seed, scores(GOOD), curve=run(seed, 0.80, 0.51, 0.46).curve)
+    for seed in (1, 2)
+}
+LESS = replace(MODEL, train_hours=0.9)
+GPU = replace(MODEL, made_by="speechgru 1, torch 2, cuda")
+
+
+@pytest.mark.parametrize(
+    ("kind", "analysis"),
+    [
+        ("unfinished", compared(TWO, changes={"gru-seed2": None})),
+        ("failures", compared(TWO, changes={"gru-seed2": LOST})),
+        ("failures", compared(TWO, changes={"gru-seed2": NOTHING})),
+        ("improving", compared(TWO, changes=FALLING)),
+        ("high-wer", compared({"rnn": [[8] * 24] * 2, "gru": [[7] * 24] * 2})),
+        ("dev", compared(TWO, test=None)),
+        ("one-seed", compared({"rnn": [BAD], "gru": [GOOD]})),
+        ("data", compared(TWO, changes={"gru-seed1": finished("gru", 1, scores(GOOD), model=LESS)})),
+        ("devices", compared(TWO, changes={"gru-seed1": finished("gru", 1, scores(GOOD), model=GPU)})),
+    ],
+)  # fmt: skip
+def test_warnings(kind: str, analysis: Analysis):
+    assert kind in kinds(analysis)
+    (warning,) = [w for w in warnings(analysis) if w.kind == kind]
+    assert warning.text in to_markdown(analysis)
+
+
+def test_the_warning_of_an_unfinished_training_shows_its_last_evaluations():
+    (warning,) = warnings(compared(TWO, changes=FALLING))
+    assert "gru (80.0 → 51.0 → 46.0 %)" in warning.text
+
+
+def test_few_speakers_and_a_missed_match_are_warned_of():
+    few = {
+        f"{name}-seed{seed}": finished(name, seed, scores(errors, speakers=["ann", "bob"] * 12))
+        for name, (errors, _) in TWO.items()
+        for seed in (1, 2)
     }
-    (out / "cost.json").write_text(json.dumps({"rnn": one, "gru": one}))
-    results = report(out)
-    page = Page((out / "report.html").read_text())
-    assert (page.faults, page.open) == ([], [])
-    assert results["timings"]["cost"]["gru"]["fastest"] == "cpu"
-    assert "compiled (cpu), fastest" in page.text
-    assert "dev WER, % against seconds" in (out / "report.html").read_text().replace("Dev", "dev")
+    assert kinds(compared(TWO, changes=few)) == ["few-speakers"]
+    analysis = compared(TWO)
+    sizes = analysis.plan.sizes | {"gru": ModelSize(8, 900, 1e6, 0.9, False)}
+    gru = replace(analysis.systems[1], size=sizes["gru"])
+    assert kinds(replace(analysis, systems=(analysis.systems[0], gru))) == ["matching"]
+
+
+def test_what_the_data_cannot_show_is_left_out():
+    text = to_markdown(compared(TWO))
+    assert "## Utterance length" not in text
+    assert "## Cost" not in text
+    (head,) = [line for line in text.splitlines() if line.startswith("| pair | target")]
+    assert "verdict" not in head  # two seeds cannot show who converges faster
+    many = {"rnn": [BAD] * 6, "gru": [GOOD] * 6}
+    assert "| p | verdict |" in to_markdown(compared(many))
+
+
+def test_costs_have_a_row_per_backend():
+    timing = Timing(0.0123, 0.0077, 2.5)
+    cost = VariantCost(
+        "a CPU", 2_000_000, {"cpu": timing, "unroll": timing}, "cpu", 0.99, 5_000_000
+    )
+    text = to_markdown(compared(TWO, costs={"rnn": cost, "gru": cost}))
+    section = text.partition("## Cost")[2].partition("## ")[0]
+    assert section.count("| 2.50 | 0.0123 | 0.0077 |") == 4
+    assert section.count("| 5 | 2.00 |") == 2  # memory was measured on the fastest
+    assert "Warning" not in section
+    busy = replace(cost, cpu_share=0.5)
+    text = to_markdown(compared(TWO, costs={"rnn": cost, "gru": busy}))
+    assert "Warning" in text.partition("## Cost")[2]
+
+
+def test_a_comparison_without_results_has_a_report():
+    changes = {f"{name}-seed{seed}": None for name in TWO for seed in (1, 2)}
+    shown = page(compared(TWO, changes=changes))
+    assert (shown.errors, shown.open) == ([], [])
+    assert "4 of 4 runs" in shown.text
+
+
+def test_reasons_and_paths_cannot_break_the_page():
+    reason = "<script>alert(1)</script> | *a* `b` [c](d)"
+    lost = replace(LOST, failure=replace(LOST.failure, reason=reason))
+    shown = page(compared(TWO, changes={"gru-seed2": lost}, test="da|ta/<b>.jsonl"))
+    assert (shown.errors, shown.open) == ([], [])
+    assert "script" not in shown.tags
+    assert "b" not in shown.tags
+    assert reason in shown.text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cells": "gru,lstm", "seeds": 3, "test": "a b.jsonl", "match": "params"},
+        {"vary": "augment.speed=[0.9, 1.1],[1.0]", "folds": "speaker", "tune": "lr=0.001,0.003"},
+    ],
+)
+def test_the_command_repeats_the_comparison(options):
+    spec = parse(compared(TWO).plan.spec.recipe, **options)
+    analysis = compared(TWO)
+    words = shlex.split(command(replace(analysis, plan=replace(analysis.plan, spec=spec))))
+    assert words[:3] == ["speechgru", "compare", "recipe.yaml"]
+    given = dict(zip(words[3::2], words[4::2], strict=True))
+    assert given.pop("--out") == "FOLDER"
+    repeated = {name.removeprefix("--"): value for name, value in given.items()}
+    repeated["seeds"] = int(repeated["seeds"])
+    assert parse(spec.recipe, **repeated) == spec
