@@ -30,7 +30,8 @@ from speechgru.compare.convergence import (
 from speechgru.compare.cost import VariantCost, load_costs
 from speechgru.compare.plan import ModelSize, Plan, read_plan
 from speechgru.compare.runner import RunResult, Scores, read_results
-from speechgru.scoring.significance import Comparison, adjust, crossed_bootstrap, rate_interval
+from speechgru.scoring.interval import rate_interval
+from speechgru.scoring.significance import Comparison, adjust, crossed_bootstrap
 
 FORMAT = "speechgru-comparison-2"
 LONGER = 1.5  # words per utterance, longest third ÷ shortest, from which length is analysed, …

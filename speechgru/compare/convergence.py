@@ -16,7 +16,8 @@ from typing import Literal
 import numpy as np
 
 from speechgru.compare.runner import Epoch, RunResult
-from speechgru.scoring.significance import LEVEL, holm
+from speechgru.scoring.interval import LEVEL
+from speechgru.scoring.significance import holm
 
 COLLAPSED = 0.75  # dev CER at or above which a model has learned nothing
 IMPROVING = 0.05  # relative fall of dev WER over the last two evaluations, …

@@ -23,7 +23,8 @@ from speechgru.compare.cost import NOISE, VariantCost, doubts
 from speechgru.compare.folds import MANY
 from speechgru.compare.matching import TOLERANCE
 from speechgru.files import atomic_write, write_json
-from speechgru.scoring.significance import LEVEL, Comparison, p_text
+from speechgru.scoring.interval import LEVEL
+from speechgru.scoring.significance import Comparison, p_text, signed_points
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,7 +66,6 @@ def write_report(folder: str | Path) -> Analysis:
 def to_markdown(analysis: Analysis) -> str:
     """The document; figures are `![caption](name)`."""
     spec, convergence = analysis.plan.spec, analysis.convergence
-    recipe = spec.recipe.model_dump()
     data = [*spec.recipe.data.train]
     if spec.by_speaker:
         data = list(dict.fromkeys([*data, spec.recipe.data.dev, *filter(None, [spec.test])]))
@@ -80,7 +80,6 @@ def to_markdown(analysis: Analysis) -> str:
             command=command(analysis),
             data=data,
             doubts=doubts(analysis.costs.values()),
-            forget_bias=recipe["model"].get("forget_bias"),
             headline=headline(analysis),
             hours=_mean(value for s in analysis.systems for value in s.train_hours.values()),
             matched=MATCHED.get(spec.match),
@@ -89,7 +88,7 @@ def to_markdown(analysis: Analysis) -> str:
                 for pair in analysis.pairs
                 if pair.verdict == "no difference shown" and pair.comparison.from_seeds > 0.5
             ],
-            precision=recipe["training"].get("precision", "auto"),
+            precision=spec.recipe.training.model_dump().get("precision", "auto"),
             quicker=_quicker(analysis),
             same_speakers=0 < len(analysis.plan.folds) <= MANY,
             shown=shown_pairs(analysis),
@@ -154,7 +153,7 @@ def pair_line(pair: PairResult, adjusted: bool) -> str:
     """One pair in one line; `adjusted`: p is over several pairs."""
     comparison = pair.comparison
     return (
-        f"{_name(pair)}: {_points(comparison.difference)} points of WER (95 % interval "
+        f"{_name(pair)}: {signed_points(comparison.difference)} points of WER (95 % interval "
         f"{_interval(comparison)}), {'Holm-adjusted ' if adjusted else ''}"
         f"{p_text(comparison.p_adjusted)}"
     )
@@ -263,7 +262,7 @@ def _environment() -> Environment:
         "number": lambda value: f"{value:g}",
         "p": lambda p: p_text(p).removeprefix("p = ").removeprefix("p "),
         "percent": _percent,
-        "points": _points,
+        "points": signed_points,
         "row": lambda cells: "| " + " | ".join(map(str, cells)) + " |",
         "rule": lambda cells: "|" + "---|" * len(cells),
         "seconds_to_target": _seconds_to_target,
@@ -279,12 +278,8 @@ def _percent(rate: float | None) -> str:
     return "–" if rate is None else f"{100 * rate:.2f}"
 
 
-def _points(difference: float) -> str:
-    return f"{100 * difference:+.2f}".replace("-", "−")
-
-
 def _interval(comparison: Comparison) -> str:
-    return f"{_points(comparison.ci95[0])} to {_points(comparison.ci95[1])}"
+    return f"{signed_points(comparison.ci95[0])} to {signed_points(comparison.ci95[1])}"
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -198,6 +198,20 @@ def test_what_the_data_cannot_show_is_left_out():
     assert "| p | verdict |" in to_markdown(compared(many))
 
 
+@pytest.mark.parametrize(
+    ("key", "values", "row"),
+    [
+        ("model.forget_bias", ("0", "1"), "| forget-gate bias |"),
+        ("training.learning_rate", ("0.1", "0.2"), "| learning rate |"),
+        ("model.layers", ("1", "2"), "| model |"),
+    ],
+)
+def test_the_varied_setting_is_not_among_the_equal_terms(key: str, values: tuple[str, str], row):
+    assert row in to_markdown(compared(TWO))
+    text = to_markdown(compared(dict(zip(values, TWO.values(), strict=True)), key=key))
+    assert row not in text
+
+
 def test_costs_have_a_row_per_backend():
     timing = Timing(0.0123, 0.0077, 2.5)
     cost = VariantCost(
