@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 from typing import TypeVar
 
@@ -84,7 +83,7 @@ class AudioCache:
 
     def __init__(self, sample_rate: int, limit_bytes: int) -> None:
         self.sample_rate, self.free = sample_rate, limit_bytes
-        self._held: dict[tuple[Path, float, float], npt.NDArray[np.int16 | np.float32]] = {}
+        self._held: dict[tuple[str, float, float], npt.NDArray[np.int16 | np.float32]] = {}
         self._lock = Lock()
 
     def read(self, utterance: Utterance) -> npt.NDArray[np.float32]:

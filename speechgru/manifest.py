@@ -1,18 +1,20 @@
-"""Utterances, and the files that list them: one JSON object a line, with NeMo's keys.
+"""Utterances, and the manifests that list them: one JSON object per line, with NeMo's keys.
 
     {"audio_filepath": "audio/a.wav", "duration": 2.5, "text": "two seven", "speaker": "anna"}
 
 Design choices:
-- `audio_filepath` is relative to the manifest's own folder, so a folder of data can be moved whole.
-- Every fault names file and line. Whether the audio exists is `audio.py`'s business.
-- Keys we do not know are ignored: manifests of other toolkits carry many.
+- `audio_filepath` is relative to the manifest's own folder, so a folder of data can be moved.
+- An utterance's id depends on its own line only, never on the other lines of the manifest.
+- Every error names file and line. Whether the audio exists is checked in `audio`.
+- Unknown keys are ignored: manifests of other toolkits have many.
 """
 
 import json
 import math
 import os
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+import sys
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, NoReturn
@@ -21,287 +23,206 @@ from speechgru.errors import ManifestError, printable
 from speechgru.files import atomic_write
 
 MAX_LINE_BYTES = 1_000_000
-MAX_MANIFEST_BYTES = 2_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A word and when it is spoken, in seconds from the utterance's start."""
-
-    word: str
-    start: float
-    end: float
+EXPECTED = "expected an object with audio_filepath, duration and text"
 
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """A stretch of sound and what is said in it. Times in seconds.
+    """A piece of audio and its text. Times in seconds.
 
-    `id` is unique within a manifest: `audio_filepath` without the folders that all lines share and
-    without suffix; "@offset" is appended where the utterance is a part of its file.
+    `audio` is an absolute path, as a string: a manifest may have millions of lines. `id` is unique
+    within a manifest.
     """
 
-    audio: Path
+    audio: str
     duration: float
     text: str
     id: str
     offset: float = 0.0
     speaker: str | None = None
-    lang: str | None = None
-    words: tuple[Word, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """Where a parsed line stands and how it writes its audio."""
+def read_manifest(path: str | Path, text_required: bool = True) -> list[Utterance]:
+    """The utterances of a manifest, in its order.
 
-    place: str
-    name: str
-    values: dict[str, Any]
+    A line's `id` key is the utterance's id. Without one, the id is the `audio_filepath` as written,
+    without suffix, followed by "@OFFSET" where the offset is above 0. `text_required=False` allows
+    lines without text, such as a noise manifest's.
 
-
-def read_manifest(path: str | Path) -> list[Utterance]:
-    """The utterances of a manifest, in its order; `audio` becomes an absolute path.
-
-    Raises ManifestError, naming file and line: missing or unreadable file, not JSON lines, a key
-    missing or of the wrong kind, two lines for one piece of audio, no utterance at all, a line
-    over 1 MB, a file over 2 GB.
+    Raises ManifestError: missing or unreadable file, not JSON lines, a key missing or of the wrong
+    type, two lines with the same id, no utterance at all, a line over 1 MB.
     """
     file = Path(path)
-    lines = [_parse(place, text) for place, text in _numbered_lines(file)]
-    if not lines:
-        raise ManifestError(f"{file}: no utterance in it; expected one JSON object a line")
-    folder = Path(os.path.realpath(file)).parent
-    ids = _unique_ids(lines)
-    return [
-        Utterance(audio=Path(os.path.normpath(folder / line.name)), id=id_, **line.values)
-        for line, id_ in zip(lines, ids, strict=True)
-    ]
+    utterances, numbers, folder = [], array("L"), ""
+    for number, raw in _numbered_lines(file):
+        folder = folder or os.path.dirname(os.path.realpath(file))
+        try:
+            utterances.append(_utterance(raw, folder, text_required))
+        except ValueError as error:
+            raise ManifestError(f"{file}:{number}: {error}") from None
+        numbers.append(number)
+    if not utterances:
+        raise ManifestError(f"{file}: no utterances in it; expected one JSON object per line")
+    if len({utterance.id for utterance in utterances}) < len(utterances):
+        _refuse_same_ids(file, utterances, numbers)
+    return utterances
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
-    """Write a manifest whole or not at all; audio is named relative to the manifest's folder.
+    """Write a manifest atomically, with audio paths relative to the manifest's folder.
 
-    Raises ManifestError: no utterances, or a folder that cannot be written to.
+    Raises ManifestError: no utterances, or a file that cannot be written.
     """
     folder = Path(os.path.realpath(path)).parent
     text = "".join(_to_line(utterance, folder) for utterance in utterances)
     if not text:
-        raise ManifestError(f"{path}: nothing to write; a manifest needs an utterance")
+        raise ManifestError(f"{path}: nothing to write; a manifest needs at least one utterance")
     atomic_write(path, text, ManifestError)
 
 
 # Reading -----------------------------------------------------------------------------------------
 
 
-def _numbered_lines(file: Path) -> Iterator[tuple[str, str]]:
-    """("FILE:LINE", text) of each line that is not blank."""
+def _numbered_lines(file: Path) -> Iterator[tuple[int, bytes]]:
+    """The number and content of each line that is not blank."""
     try:
-        if (size := file.stat().st_size) > MAX_MANIFEST_BYTES:
-            raise ManifestError(
-                f"{file}: {size:,} bytes; a manifest may have {MAX_MANIFEST_BYTES:,}"
-            )
         with file.open("rb") as stream:
             number = 0
             while raw := stream.readline(MAX_LINE_BYTES + 1):
                 number += 1
-                place = f"{file}:{number}"
-                if text := _decoded(raw, place, first=number == 1):
-                    yield place, text
-    except (OSError, ValueError) as fault:
-        reason = fault.strerror if isinstance(fault, OSError) else fault
+                if number == 1:
+                    raw = raw.removeprefix(b"\xef\xbb\xbf")
+                if raw.strip():
+                    yield number, raw
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        reason = error.strerror if isinstance(error, OSError) else error
         raise ManifestError(
             f"{file}: cannot be read as a manifest: {reason}; "
             "expected a file of JSON lines, such as `speechgru prepare` writes"
         ) from None
 
 
-def _decoded(raw: bytes, place: str, first: bool) -> str:
-    if len(raw) > MAX_LINE_BYTES:
-        raise ManifestError(
-            f"{place}: longer than {MAX_LINE_BYTES:,} bytes; expected one JSON object a line"
-        )
-    try:
-        return raw.decode("utf-8-sig" if first else "utf-8").strip()
-    except UnicodeDecodeError as fault:
-        raise ManifestError(
-            f"{place}: not UTF-8 (byte {raw[fault.start]:#04x} at {fault.start}); save it as UTF-8"
-        ) from None
-
-
-def _parse(place: str, text: str) -> _Line:
-    """One line's values as Utterance takes them, all checked."""
-    try:
-        values = json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as fault:
-        reason = f"{fault}" if isinstance(fault, ValueError) else "nested too deeply"
-        raise ManifestError(
-            f"{place}: not JSON ({reason}); expected an object with audio_filepath, duration, text"
-        ) from None
-    if not isinstance(values, dict):
-        raise ManifestError(
-            f"{place}: expected a JSON object with audio_filepath, duration and text, "
-            f"found {text:.40}"
-        )
-    name = _string(values, "audio_filepath", place)
-    if not name or "\0" in name:
-        _fault(place, "audio_filepath", name, "the path of a sound file")
-    speaker = values.get("speaker")
-    if isinstance(speaker, int) and not isinstance(speaker, bool):
-        values["speaker"] = str(speaker)
-    kept = {
-        "duration": _seconds(values, "duration", place, positive=True),
-        "text": _plain(_string(values, "text", place), "text", place),
-        "offset": _seconds({"offset": 0.0, **_given(values)}, "offset", place),
-        "speaker": _optional_string(values, "speaker", place),
-        "lang": _optional_string(values, "lang", place),
-        "words": _words(values, place),
-    }
-    return _Line(place, name, kept)
-
-
-def _given(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value is not None}
-
-
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
+    raise ValueError(f"{name} is not a number in JSON")
 
 
-def _fault(place: str, key: str, found: object, expected: str) -> NoReturn:
-    raise ManifestError(f"{place}: {key} must be {expected}, found {found!r:.60}")
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
-def _string(values: dict[str, Any], key: str, place: str) -> str:
-    if key not in values:
-        hint = ", ".join(list(values)[:8]) or "no key"
-        raise ManifestError(f"{place}: no {key!r}; it has {hint}")
-    if not isinstance(value := values[key], str):
-        _fault(place, key, value, "a string")
-    return value
+def _utterance(raw: bytes, folder: str, text_required: bool) -> Utterance:
+    """One line as an Utterance. Raises ValueError with the reason."""
+    if len(raw) > MAX_LINE_BYTES:
+        raise ValueError(f"longer than {MAX_LINE_BYTES:,} bytes; expected one JSON object per line")
+    try:
+        values = _DECODER.decode(raw.decode())
+    except UnicodeDecodeError as error:
+        byte = raw[error.start]
+        raise ValueError(
+            f"not UTF-8 (byte {byte:#04x} at {error.start}); save it as UTF-8"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        reason = error if isinstance(error, ValueError) else "nested too deeply"
+        raise ValueError(f"not JSON ({reason}); {EXPECTED}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{EXPECTED}, found {raw[:40].decode(errors='replace')!r}")
+    name = values.get("audio_filepath")
+    if not isinstance(name, str) or not name or "\0" in name:
+        _refuse(values, "audio_filepath", "the path of an audio file")
+    duration = _seconds(values, "duration")
+    if duration <= 0:
+        _refuse(values, "duration", "a number of seconds above 0")
+    offset = 0.0 if values.get("offset") is None else _seconds(values, "offset")
+    text = _string(values, "text")
+    if text is None and text_required:
+        _refuse(values, "text", "a string")
+    speaker, id_ = _name(values, "speaker"), _name(values, "id")
+    if id_ is None:
+        id_ = printable(os.path.splitext(name)[0])
+        id_ += f"@{offset!r}".removesuffix(".0") if offset else ""
+    elif not id_.strip():
+        _refuse(values, "id", "a string that is not empty")
+    return Utterance(
+        audio=os.path.normpath(os.path.join(folder, name)),
+        duration=duration,
+        text=text or "",
+        id=id_,
+        offset=offset,
+        speaker=speaker and sys.intern(speaker),
+    )
 
 
-def _optional_string(values: dict[str, Any], key: str, place: str) -> str | None:
+def _seconds(values: dict[str, Any], key: str) -> float:
+    value = values.get(key)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            if math.isfinite(value) and value >= 0:
+                return float(value)
+        except OverflowError:  # an integer of hundreds of digits
+            pass
+    _refuse(values, key, "a number of seconds, 0 or more")
+    return None
+
+
+def _name(values: dict[str, Any], key: str) -> str | None:
+    """A printable string, None where there is none; a whole number is taken as its digits."""
+    value = values.get(key)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    text = _string(values, key)
+    return None if text is None else printable(text)
+
+
+def _string(values: dict[str, Any], key: str) -> str | None:
+    value = values.get(key)
+    try:
+        if value is None or (isinstance(value, str) and value.encode() is not None):
+            return value
+    except UnicodeEncodeError:  # half a surrogate pair: JSON can escape one, UTF-8 cannot encode it
+        pass
+    _refuse(values, key, "a string of valid Unicode")
+    return None
+
+
+def _refuse(values: dict[str, Any], key: str, expected: str) -> NoReturn:
     if values.get(key) is None:
-        return None
-    return _plain(_string(values, key, place), key, place)
+        raise ValueError(f"no {key!r}; found {', '.join(map(repr, list(values)[:8])) or 'no key'}")
+    raise ValueError(f"{key!r} must be {expected}; found {values[key]!a:.60}")
 
 
-def _plain(text: str, key: str, place: str) -> str:
-    """Refuse half a surrogate pair: JSON may write one, no UTF-8 file can hold it."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        _fault(place, key, ascii(text), "valid Unicode")
-    return text
-
-
-def _seconds(values: dict[str, Any], key: str, place: str, positive: bool = False) -> float:
-    if key not in values:
-        _string(values, key, place)
-    value = values[key]
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    try:
-        seconds = float(value) if number else math.nan
-    except OverflowError:
-        seconds = math.inf
-    if not math.isfinite(seconds) or seconds < 0 or (positive and seconds == 0):
-        _fault(place, key, value, f"a number of seconds {'above' if positive else 'from'} 0")
-    return seconds
-
-
-def _words(values: dict[str, Any], place: str) -> tuple[Word, ...]:
-    listed = values.get("words")
-    if listed is None:
-        return ()
-    if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
-        _fault(place, "words", listed, 'a list of {"word", "start", "end"}')
-    words = []
-    for item in listed:
-        word = _plain(_string(item, "word", place), "word", place)
-        start, end = _seconds(item, "start", place), _seconds(item, "end", place)
-        if end < start:
-            _fault(place, f"end of word {word!r}", end, f"at least its start, {start}")
-        words.append(Word(word, start, end))
-    return tuple(words)
-
-
-# Naming ------------------------------------------------------------------------------------------
-
-
-def _unique_ids(lines: list[_Line]) -> list[str]:
-    """An id a line: name without suffix, or whole where two files differ only in suffix; "@offset"
-    where it is not the only utterance of its file, or does not begin it."""
-    short = _without_common_folder({line.name for line in lines})
-    uses = Counter(line.name for line in lines)
-    files: defaultdict[str, set[str]] = defaultdict(set)
-    for name in uses:
-        files[_stem(short[name])].add(name)
-    seen: dict[str, str] = {}
-    ids = []
-    for line in lines:
-        stem = _stem(short[line.name])
-        id_ = stem if len(files[stem]) == 1 else short[line.name]
-        offset = line.values["offset"]
-        if offset > 0 or uses[line.name] > 1:
-            id_ += f"@{offset:.10g}"
-        id_ = printable(id_)
-        if id_ in seen:
-            raise ManifestError(
-                f"{line.place}: {id_!r} is the same piece of audio as in {seen[id_]}; "
-                "remove one of the two lines"
-            )
-        seen[id_] = line.place
-        ids.append(id_)
-    return ids
-
-
-def _without_common_folder(names: set[str]) -> dict[str, str]:
-    """Each name from where they begin to differ: an id, and every draw keyed by it, must not
-    change because the corpus stands elsewhere."""
-    parts = {name: PurePath(name).parts for name in names}
-    common = 0
-    for level in zip(*(folders[:-1] for folders in parts.values()), strict=False):
-        if len(set(level)) > 1:
+def _refuse_same_ids(file: Path, utterances: list[Utterance], numbers: Sequence[int]) -> NoReturn:
+    first: dict[str, int] = {}
+    for utterance, number in zip(utterances, numbers, strict=True):
+        if utterance.id in first:
             break
-        common += 1
-    return {name: PurePath(*folders[common:]).as_posix() for name, folders in parts.items()}
-
-
-def _stem(name: str) -> str:
-    path = PurePath(name)
-    return path.with_suffix("").as_posix() if path.suffix else path.as_posix()
+        first[utterance.id] = number
+    raise ManifestError(
+        f"{file}:{number}: the id {utterance.id!r} is also that of line {first[utterance.id]}; "
+        'remove one of the two lines, or add an "id" to each'
+    )
 
 
 # Writing -----------------------------------------------------------------------------------------
 
 
 def _to_line(utterance: Utterance, folder: Path) -> str:
+    try:
+        name = PurePath(os.path.relpath(utterance.audio, folder)).as_posix()
+    except ValueError:  # on another drive
+        name = PurePath(utterance.audio).as_posix()
     values: dict[str, Any] = {
-        "audio_filepath": _relative(utterance.audio, folder),
+        "audio_filepath": name,
         "duration": utterance.duration,
         "text": utterance.text,
     }
+    if utterance.id:
+        values["id"] = utterance.id
     if utterance.offset:
         values["offset"] = utterance.offset
     if utterance.speaker is not None:
         values["speaker"] = utterance.speaker
-    if utterance.lang is not None:
-        values["lang"] = utterance.lang
-    if utterance.words:
-        values["words"] = [
-            {"word": word.word, "start": word.start, "end": word.end} for word in utterance.words
-        ]
     line = json.dumps(values, ensure_ascii=False, allow_nan=False)
     try:
         line.encode("utf-8")
     except UnicodeEncodeError:  # a file name whose bytes are not UTF-8
         line = json.dumps(values, allow_nan=False)
     return line + "\n"
-
-
-def _relative(audio: Path, folder: Path) -> str:
-    try:
-        return PurePath(os.path.relpath(audio, folder)).as_posix()
-    except ValueError:  # another drive
-        return audio.as_posix()

@@ -1,5 +1,6 @@
-"""Readers of corpora: small look-alikes here, the real ones under SPEECHGRU_DATA."""
+"""Readers of corpora: small imitations here, the real corpora under SPEECHGRU_DATA."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -10,12 +11,12 @@ import pytest
 import soundfile
 
 from speechgru.corpora import CORPORA, Prepared, prepare, summary_rows, write_splits
-from speechgru.corpora.common import spaced
+from speechgru.corpora.an4 import spaced
 from speechgru.errors import CorpusError, ManifestError
 from speechgru.manifest import Utterance, read_manifest, write_manifest
 
 
-def sound(path: Path, seconds: float = 0.1, rate: int = 8000) -> None:
+def write_audio(path: Path, seconds: float = 0.1, rate: int = 8000) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = "NIST" if path.suffix == ".sph" else None
     soundfile.write(path, np.full(round(seconds * rate), 0.1), rate, format=kind)
@@ -45,7 +46,7 @@ def fsdd(tmp_path: Path) -> Path:
     for speaker in ("anna", "bo_b"):
         for digit in (0, 7):
             for index in (0, 4, 5, 9, 10, 49):
-                sound(tmp_path / f"recordings/{digit}_{speaker}_{index}.wav")
+                write_audio(tmp_path / f"recordings/{digit}_{speaker}_{index}.wav")
     (tmp_path / "recordings/._7_anna_0.wav").write_bytes(b"of a Mac")
     (tmp_path / "recordings/notes.txt").touch()
     return tmp_path
@@ -60,7 +61,7 @@ def test_fsdd_official_split(fsdd: Path) -> None:
         for split, indices in expected.items()
     }
     seven = next(u for u in result.splits["test"] if u.id == "7_bo_b_4")
-    audio = fsdd / "recordings/7_bo_b_4.wav"
+    audio = str(fsdd / "recordings/7_bo_b_4.wav")
     assert seven == Utterance(audio, 0.1, "seven", "7_bo_b_4", speaker="bo_b")
 
 
@@ -71,19 +72,30 @@ def test_fsdd_with_a_speaker_held_out(fsdd: Path) -> None:
     assert speakers(result.splits["train"] + result.splits["dev"]) == {"bo_b"}
     assert {u.id.rsplit("_")[-1] for u in result.splits["dev"]} == {"5", "9"}
     assert {u.id.rsplit("_")[-1] for u in result.splits["train"]} == {"0", "4", "10", "49"}
-    assert "no speaker zoe to hold out; expected one of anna, bo_b" in refused("fsdd", fsdd, "zoe")
+    message = refused("fsdd", fsdd, "zoe")
+    assert "zoe" in message
+    assert "anna, bo_b" in message
 
 
-def test_what_is_wrong_with_an_utterance_is_told(fsdd: Path) -> None:
+def test_an_unreadable_utterance_is_named_and_a_split_may_be_empty(
+    fsdd: Path, tmp_path: Path
+) -> None:
     bad = fsdd / "recordings/0_anna_10.wav"
     bad.write_bytes(b"")
     result = prepare("fsdd", fsdd)
-    assert result.problems == [f"0_anna_10: {bad}: an empty file (0 bytes); expected a sound file"]
+    (problem,) = result.problems
+    assert problem.startswith(f"0_anna_10: {bad}: ")
     assert "0_anna_10" not in ids(result)["train"]
     for path in fsdd.glob("recordings/*_[04].wav"):
         path.write_bytes(b"")
-    message = refused("fsdd", fsdd)
-    assert "no usable utterance for test; first fault: 0_anna_0: " in message
+    result = prepare("fsdd", fsdd)
+    assert len(result.problems) == 9
+    assert ids(result)["test"] == []
+    files = write_splits(result, tmp_path / "out")
+    assert [file.name for file in files] == ["train.jsonl", "dev.jsonl"]
+    for path in fsdd.glob("recordings/*.wav"):
+        path.write_bytes(b"")
+    assert "0_anna_10: " in refused("fsdd", fsdd)
 
 
 # AN4 ---------------------------------------------------------------------------------------------
@@ -106,9 +118,9 @@ def an4(tmp_path: Path) -> Path:
         lines = [line.format("ON", i.rpartition("/")[2]) for i in listed]
         (tmp_path / f"etc/an4_{part}.transcription").write_text("".join(lines))
     for number, name in enumerate(train):
-        sound(tmp_path / f"wav/{name}{('.wav', '.flac', '.sph')[number % 3]}")
+        write_audio(tmp_path / f"wav/{name}{('.wav', '.flac', '.sph')[number % 3]}")
     for name in test:
-        sound(tmp_path / f"wav/{name}.sph")
+        write_audio(tmp_path / f"wav/{name}.sph")
         (tmp_path / f"wav/{name}.raw").write_bytes(b"\1\2" * 800)
     return tmp_path
 
@@ -130,7 +142,7 @@ def test_an4(an4: Path) -> None:
     assert not dev & speakers(splits["train"])
     assert speakers(splits["train+dev"]) == set(WOMEN + MEN)
     assert {u.text for u in splits["train+dev"]} == {"GO ON"}
-    assert [(u.id, u.text, u.audio.suffix) for u in splits["test"]] == [
+    assert [(u.id, u.text, u.audio[-4:]) for u in splits["test"]] == [
         ("cen1-fzzz-b", "STOP ON", ".sph"),
         ("an2-mzzz-b", "STOP ON", ".sph"),
     ]
@@ -145,19 +157,21 @@ def test_an4_takes_the_folder_above_too(
 
 
 def test_an4_prefers_the_listed_folder_and_lossless_files(an4: Path) -> None:
-    sound(an4 / "wav/an4test_clstk/fzzz/cen1-fzzz-b.mp3")
-    sound(an4 / "copies/fzzz/cen1-fzzz-b.flac")
-    assert prepare("an4", an4).splits["test"][0].audio.suffix == ".sph"
+    write_audio(an4 / "wav/an4test_clstk/fzzz/cen1-fzzz-b.mp3")
+    write_audio(an4 / "copies/fzzz/cen1-fzzz-b.flac")
+    assert prepare("an4", an4).splits["test"][0].audio.endswith(".sph")
     (an4 / "wav/an4test_clstk/fzzz/cen1-fzzz-b.sph").unlink()
-    assert prepare("an4", an4).splits["test"][0].audio.suffix == ".mp3"
+    assert prepare("an4", an4).splits["test"][0].audio.endswith(".mp3")
     (an4 / "wav/an4test_clstk/fzzz/cen1-fzzz-b.mp3").unlink()
-    assert prepare("an4", an4).splits["test"][0].audio.suffix == ".flac"
+    assert prepare("an4", an4).splits["test"][0].audio.endswith(".flac")
 
 
 def test_an4_names_missing_audio_once(an4: Path) -> None:
     (an4 / "wav/an4_clstk/faaa/an0-faaa-b.wav").unlink()
     result = prepare("an4", an4)
-    assert result.problems == [f"an0-faaa-b: no audio of this name in {an4}"]
+    (problem,) = result.problems
+    assert problem.startswith("an0-faaa-b: ")
+    assert str(an4) in problem
     assert len(result.splits["train+dev"]) == 15
 
 
@@ -165,19 +179,25 @@ def test_an4_lists_that_do_not_fit(an4: Path) -> None:
     transcription = an4 / "etc/an4_test.transcription"
     good = transcription.read_text()
     transcription.write_text(good.splitlines()[0] + "\n")
-    assert refused("an4", an4) == f"{an4}/etc/an4_test.fileids: an2-mzzz-b has no transcription"
+    message = refused("an4", an4)
+    assert message.startswith(f"{an4}/etc/an4_test.fileids: ")
+    assert "an2-mzzz-b" in message
     transcription.write_text(good + "NO ID HERE\n")
-    assert f"{transcription}:3: expected WORDS (ID), found 'NO ID HERE'" in refused("an4", an4)
+    message = refused("an4", an4)
+    assert message.startswith(f"{transcription}:3: ")
+    assert "'NO ID HERE'" in message
     transcription.write_bytes(b"CAF\xc9 (an2-mzzz-b)\n")
-    assert refused("an4", an4) == f"{transcription}: cannot be read: not UTF-8"
+    message = refused("an4", an4)
+    assert message.startswith(f"{transcription}: ")
+    assert "UTF-8" in message
     transcription.unlink()
-    assert "cannot be read: No such file" in refused("an4", an4)
+    assert "No such file" in refused("an4", an4)
 
 
 def test_an4_needs_speakers_for_a_dev(an4: Path) -> None:
     listed = an4 / "etc/an4_train.fileids"
     listed.write_text("".join(line for line in listed.open() if "/m" in line))
-    assert "0 training speakers whose id begins with 'f'" in refused("an4", an4)
+    assert "found 0 training speakers" in refused("an4", an4)
 
 
 # LibriSpeech -------------------------------------------------------------------------------------
@@ -187,7 +207,7 @@ def librispeech_subset(folder: Path, names: Iterable[int]) -> None:
     for name in names:
         chapter = folder / f"{name}/100"
         for number in range(2):
-            sound(chapter / f"{name}-100-{number:04}.{'flac' if number else 'ogg'}")
+            write_audio(chapter / f"{name}-100-{number:04}.{'flac' if number else 'ogg'}")
         lines = [f"{name}-100-{number:04} IT'S NUMBER {number}\n" for number in range(2)]
         (chapter / f"{name}-100.trans.txt").write_text("".join(lines))
 
@@ -214,7 +234,7 @@ def test_librispeech_by_speaker_and_sex(librispeech: Path) -> None:
         assert result.splits["dev"][1].text == "IT'S NUMBER 1"
 
 
-def test_librispeech_is_split_alike_from_further_up(
+def test_librispeech_is_split_the_same_from_further_up(
     librispeech: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     above = tmp_path_factory.mktemp("above")
@@ -230,15 +250,29 @@ def test_librispeech_without_sexes(librispeech: Path) -> None:
 
 
 def test_librispeech_official_subsets(librispeech: Path) -> None:
+    """They stay separate sets; only what is missing is taken from the training speakers."""
     librispeech_subset(librispeech / "test-clean", [5000, 5001])
-    result = prepare("librispeech", librispeech)
-    assert speakers(result.splits["test"]) == {"5000", "5001"}
-    assert speakers(result.splits["dev"]) == {"31", "103", "32"}
-    assert len(speakers(result.splits["train"])) == 9
+    librispeech_subset(librispeech / "test-other", [5002])
+    splits = prepare("librispeech", librispeech).splits
+    assert list(splits) == ["train", "dev", "test-clean", "test-other"]
+    assert speakers(splits["test-clean"]) == {"5000", "5001"}
+    assert speakers(splits["test-other"]) == {"5002"}
+    assert speakers(splits["dev"]) == {"31", "103", "32"}
+    assert len(speakers(splits["train"])) == 9
     librispeech_subset(librispeech / "dev-clean", [6000])
-    result = prepare("librispeech", librispeech)
-    assert speakers(result.splits["dev"]) == {"6000"}
-    assert len(speakers(result.splits["train"])) == 12
+    splits = prepare("librispeech", librispeech).splits
+    assert list(splits) == ["train", "dev-clean", "test-clean", "test-other"]
+    assert speakers(splits["dev-clean"]) == {"6000"}
+    assert len(speakers(splits["train"])) == 12
+    splits = prepare("librispeech", librispeech / "test-clean").splits
+    assert list(splits) == ["test-clean"]
+
+
+def test_librispeech_training_subsets_are_one_split(librispeech: Path) -> None:
+    librispeech_subset(librispeech / "train-other-500", [1009, 1010])
+    splits = prepare("librispeech", librispeech).splits
+    assert list(splits) == ["train", "dev", "test"]
+    assert len(speakers(splits["train"])) == 7
 
 
 def test_librispeech_follows_links_and_survives_loops(
@@ -256,17 +290,21 @@ def test_librispeech_names_a_folder_that_cannot_be_searched(
 ) -> None:
     lock_folder("103")
     message = refused("librispeech", librispeech)
-    assert message == f"{librispeech}/train-clean-5/103: cannot be searched: Permission denied"
+    assert message.startswith(f"{librispeech}/train-clean-5/103: ")
+    assert "Permission denied" in message
 
 
-def test_librispeech_faults(librispeech: Path) -> None:
+def test_librispeech_errors(librispeech: Path) -> None:
     transcript = librispeech / "train-clean-5/7/100/7-100.trans.txt"
     transcript.write_text("7-100-0000\n")
     message = refused("librispeech", librispeech)
-    assert f"{transcript}:1: expected SPEAKER-CHAPTER-NUMBER WORDS, found '7-100-0000'" in message
+    assert message.startswith(f"{transcript}:1: ")
+    assert "'7-100-0000'" in message
     for name in ("7", "8", "19"):
         (librispeech / f"train-clean-5/{name}/100/{name}-100.trans.txt").unlink()
-    assert "9 speakers; at least 10 are needed" in refused("librispeech", librispeech)
+    message = refused("librispeech", librispeech)
+    assert "found 9 speakers" in message
+    assert "at least 10" in message
 
 
 @pytest.mark.parametrize("place", ["/", "/7/", "/7/100/"])
@@ -279,7 +317,7 @@ def test_librispeech_right_below_the_root(
     monkeypatch.setattr(
         "speechgru.corpora.librispeech.read_lines", lambda _: ["7-100-0000 IT'S NUMBER ZERO"]
     )
-    assert "1 speakers; at least 10 are needed" in refused("librispeech", tmp_path)
+    assert "found 1 speakers" in refused("librispeech", tmp_path)
 
 
 # Digits ------------------------------------------------------------------------------------------
@@ -291,8 +329,8 @@ def digits(tmp_path: Path) -> Path:
         listed = []
         for number in range(2):
             audio = tmp_path / f"audio/{split}/{number}.wav"
-            sound(audio, 1.0)
-            listed.append(Utterance(audio, 1.0, "one", "", speaker=split))
+            write_audio(audio, 1.0)
+            listed.append(Utterance(str(audio), 1.0, "one", f"{split}/{number}", speaker=split))
         write_manifest(tmp_path / f"{split}.jsonl", listed)
     return tmp_path
 
@@ -306,48 +344,47 @@ def test_digits_are_their_manifests(digits: Path) -> None:
 
 def test_digits_whose_audio_is_missing_or_short(digits: Path) -> None:
     (digits / "audio/train/0.wav").unlink()
-    sound(digits / "audio/dev/1.wav", 0.5)
+    write_audio(digits / "audio/dev/1.wav", 0.5)
     result = prepare("digits", digits)
-    assert result.problems == [
-        f"{digits}/audio/train/0.wav: no such file; check the path",
-        f"{digits}/audio/dev/1.wav: asked for seconds 0 to 1, but it has 0.5",
-    ]
+    missing, short = result.problems
+    assert missing.startswith(f"train/0: {digits}/audio/train/0.wav: ")
+    assert short.startswith(f"dev/1: {digits}/audio/dev/1.wav: ")
+    assert "0.5" in short
     assert [len(listed) for listed in result.splits.values()] == [1, 1, 2]
     (digits / "audio/train/1.wav").unlink()
-    (digits / "audio/dev/0.wav").unlink()
-    assert f"for train; first fault: {digits}/audio/train/0.wav: " in refused("digits", digits)
-    sound(digits / "audio/train/1.wav", 1.0)
-    assert f"for dev; first fault: {digits}/audio/dev/0.wav: " in refused("digits", digits)
+    assert [len(listed) for listed in prepare("digits", digits).splits.values()] == [0, 1, 2]
+    shutil.rmtree(digits / "audio")
+    assert f"{digits}/audio/train/0.wav: " in refused("digits", digits)
 
 
 def test_digits_listed_beyond_the_end_of_their_file(digits: Path) -> None:
-    """Also where the end is near enough to pass for a rounding."""
+    """Even if the difference could be a rounding."""
     listed = read_manifest(digits / "dev.jsonl")
     late = replace(listed[1], offset=1.02, duration=0.1)
     write_manifest(digits / "dev.jsonl", [listed[0], late])
     result = prepare("digits", digits)
-    assert result.problems == [
-        f"{late.audio}: asked for seconds 1.02 to 1.12, but it has 1",
-    ]
+    (problem,) = result.problems
+    assert problem.startswith(f"dev/1: {late.audio}: ")
+    assert "1.02 to 1.12" in problem
     assert len(result.splits["dev"]) == 1
 
 
-def test_digits_faults(digits: Path) -> None:
+def test_digits_errors(digits: Path) -> None:
     (digits / "dev.jsonl").unlink()
-    assert "no train.jsonl, dev.jsonl and test.jsonl in it" in refused("digits", digits)
-    assert "it is part of the repository" in refused("digits", digits / "nowhere")
+    assert str(digits) in refused("digits", digits)
+    assert "nowhere" in refused("digits", digits / "nowhere")
     (digits / "dev.jsonl").write_text("no manifest\n")
-    with pytest.raises(ManifestError, match=r"dev\.jsonl:1: not JSON"):
+    with pytest.raises(ManifestError, match=r"dev\.jsonl:1: "):
         prepare("digits", digits)
 
 
-def test_embedded_digits_stand_ready() -> None:
+def test_the_embedded_digits_are_ready() -> None:
     result = prepare("digits")
     assert not result.problems
     rows = summary_rows(result.splits)
     assert [row.split for row in rows] == ["train", "dev", "test"]
     assert all(row.sample_rates == (16000,) for row in rows)
-    assert all(u.words for listed in result.splits.values() for u in listed)
+    assert result.splits["test"][0].id == "espeak-us-f3/00"
 
 
 # All ---------------------------------------------------------------------------------------------
@@ -355,29 +392,32 @@ def test_embedded_digits_stand_ready() -> None:
 
 @pytest.mark.parametrize("name", [name for name in CORPORA if name != "digits"])
 def test_a_folder_that_is_not_the_corpus(name: str, tmp_path: Path) -> None:
-    assert f"{name}: where is it? Give --source DIR" in refused(name, None)
+    assert "--source DIR" in refused(name, None)
     for nowhere in ("nowhere", "n" * 300):  # that many no file system allows
-        assert "found nothing there" in refused(name, tmp_path / nowhere)
+        assert "found nothing" in refused(name, tmp_path / nowhere)
     (tmp_path / "two\nlines.txt").touch()
-    assert "found a file there" in refused(name, tmp_path / "two\nlines.txt")
+    assert "found a file" in refused(name, tmp_path / "two\nlines.txt")
     message = refused(name, tmp_path)
-    assert f"not {name}: no " in message
-    assert r"it holds two\nlines.txt" in message
+    assert f"not the {name} corpus" in message
+    assert r"two\nlines.txt" in message
 
 
 @pytest.mark.parametrize("name", [name for name in CORPORA if name != "fsdd"])
 def test_only_fsdd_has_speakers_to_hold_out(name: str, tmp_path: Path) -> None:
-    assert "--holdout anna is for fsdd" in refused(name, tmp_path, "anna")
+    message = refused(name, tmp_path, "anna")
+    assert "--holdout anna" in message
+    assert "fsdd" in message
 
 
 def test_an_unknown_corpus_lists_the_known(tmp_path: Path) -> None:
     message = refused("an5", tmp_path)
-    assert message == "no corpus 'an5'; expected one of digits, fsdd, an4, librispeech"
+    assert "'an5'" in message
+    assert ", ".join(CORPORA) in message
 
 
 def test_summary(tmp_path: Path) -> None:
-    sound(tmp_path / "a.wav", 1.0, 8000)
-    sound(tmp_path / "b.wav", 2.0, 16000)
+    write_audio(tmp_path / "a.wav", 1.0, 8000)
+    write_audio(tmp_path / "b.wav", 2.0, 16000)
     listed = [
         Utterance(tmp_path / "a.wav", 1.0, "ba", "a", speaker="x"),
         Utterance(tmp_path / "b.wav", 1.0, "a c", "b@0"),
@@ -397,7 +437,7 @@ def test_splits_are_written_side_by_side(digits: Path, tmp_path: Path) -> None:
     files = write_splits(result, tmp_path / "new/out")
     assert [file.name for file in files] == ["train.jsonl", "dev.jsonl", "test.jsonl"]
     for file, listed in zip(files, result.splits.values(), strict=True):
-        assert [u.audio for u in read_manifest(file)] == [u.audio for u in listed]
+        assert read_manifest(file) == listed
 
 
 def test_a_manifest_is_not_written_onto_itself(digits: Path, tmp_path: Path) -> None:
@@ -448,5 +488,5 @@ def test_real_librispeech(real_data: Path, tmp_path: Path) -> None:
     assert [row.speakers for row in rows] == [21, 3, 4]
     assert sum(row.hours for row in rows) * 60 == pytest.approx(318.6, abs=0.1)
     write_manifest(tmp_path / "dev.jsonl", result.splits["dev"])
-    again = read_manifest(tmp_path / "dev.jsonl")
-    assert [u.audio for u in again] == [u.audio for u in result.splits["dev"]]
+    assert read_manifest(tmp_path / "dev.jsonl") == result.splits["dev"]
+    assert all(re.fullmatch(r"\d+-\d+-\d{4}", u.id) for u in result.splits["dev"])

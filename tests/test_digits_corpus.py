@@ -43,7 +43,7 @@ def sample(lines) -> list[tuple[dict, np.ndarray, np.ndarray]]:
 
 def test_lines_have_the_documented_keys(lines):
     for line in lines:
-        assert list(line) == ["audio_filepath", "duration", "text", "speaker", "words"]
+        assert list(line) == ["audio_filepath", "duration", "text", "id", "speaker", "words"]
 
 
 def test_headers_agree_with_the_manifests(lines):

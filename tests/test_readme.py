@@ -198,7 +198,7 @@ def test_the_manifest_script_writes_a_valid_manifest(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(script, "README.md", "exec"), {})
     found = read_manifest(tmp_path / "my/all.jsonl")
-    assert [(u.audio, u.text, u.duration) for u in found] == [
+    assert [(Path(u.audio), u.text, u.duration) for u in found] == [
         (folder / "a.wav", "schön", 0.25),
         (folder / "b.wav", "turn the light on", 0.25),
     ]

@@ -390,6 +390,7 @@ def speak(voice: Voice) -> list[dict]:
                 "audio_filepath": path.relative_to(HERE).as_posix(),
                 "duration": round(soundfile.info(path).duration, 3),
                 "text": " ".join(words),
+                "id": f"{voice.id}/{path.stem}",
                 "speaker": voice.id,
                 "words": [
                     {"word": word, "start": round(start, 3), "end": round(end, 3)}

@@ -60,7 +60,7 @@ def audio_info(path: str | Path) -> AudioInfo:
         return AudioInfo(sound.frames / sound.rate, sound.rate, sound.channels)
 
 
-def read_headers(paths: Iterable[Path]) -> list[AudioInfo | AudioError]:
+def read_headers(paths: Iterable[str | Path]) -> list[AudioInfo | AudioError]:
     """Length and rate of each file, or what is wrong with it, in order."""
     with ThreadPoolExecutor(READERS) as pool:
         return list(pool.map(_header, paths))
@@ -233,7 +233,7 @@ def _refuse_nonsense(name: str, samples: Samples, start: int, rate: int) -> None
         )
 
 
-def _header(path: Path) -> AudioInfo | AudioError:
+def _header(path: str | Path) -> AudioInfo | AudioError:
     try:
         return audio_info(path)
     except AudioError as fault:

@@ -18,16 +18,19 @@ app = typer.Typer()
 
 @app.command(epilog="Example: `speechgru prepare an4 --source /data/an4`")
 def prepare(
-    name: Annotated[str, typer.Argument(help="digits, fsdd, an4 or librispeech")],
-    source: Annotated[Path | None, typer.Option(help="the corpus as its makers ship it")] = None,
+    name: Annotated[str, typer.Argument(help="the corpus: digits, fsdd, an4 or librispeech")],
+    source: Annotated[
+        Path | None, typer.Option(help="folder of the corpus, as it is distributed")
+    ] = None,
     folder: Annotated[
-        Path | None, typer.Option("--out", help="folder for manifests  [default: data/NAME]")
+        Path | None, typer.Option("--out", help="folder for the manifests  [default: data/NAME]")
     ] = None,
     holdout: Annotated[
-        str | None, typer.Option(help="fsdd: the speaker who is only in the test set")
+        str | None,
+        typer.Option(help="fsdd only: a speaker who is in the test set and in no other set"),
     ] = None,
 ) -> None:
-    """Make manifests from a corpus, and say what is in it."""
+    """Write the manifests of a corpus, and print what is in it."""
     from speechgru.corpora import prepare as prepare_corpus
     from speechgru.corpora import summary_rows, write_splits
 
@@ -42,9 +45,10 @@ def prepare(
 def show_corpus(
     name: str, rows: Sequence["SummaryRow"], files: Sequence[Path], problems: Sequence[str]
 ) -> None:
+    """A table of the splits, the problems found, and what was written."""
     table = Table(
         *("split", "utterances", "hours", "speakers", "rates (Hz)"),
-        Column("characters", overflow="fold"),  # all of them
+        Column("characters", overflow="fold"),  # never shortened
         title=name,
     )
     for row in rows:
@@ -56,8 +60,10 @@ def show_corpus(
     for problem in problems:
         warn(problem)
     if problems:
-        warn(f"{len(problems)} left out")
+        warn(f"{len(problems)} utterances are excluded")
+    if empty := [row.split for row in rows if not row.utterances]:
+        warn(f"no utterances, so no manifest: {', '.join(empty)}")
     if files:
         show_written(files)
     else:
-        out.print("the manifests are where they were read from, and stay as they are")
+        out.print("the manifests are already in place; nothing is written")

@@ -65,14 +65,14 @@ def pool(manifests: list[str]) -> list[Utterance]:
     found: dict[tuple[str, float], Utterance] = {}
     for manifest in manifests:
         for utterance in read_manifest(manifest):
-            found.setdefault((str(utterance.audio), utterance.offset), utterance)
+            found.setdefault((utterance.audio, utterance.offset), utterance)
     everyone = [found[key] for key in sorted(found)]
     return renamed(everyone, common_folder(everyone))
 
 
 def common_folder(utterances: Sequence[Utterance]) -> Path:
     """The deepest folder that holds everyone's audio."""
-    return Path(os.path.commonpath([utterance.audio.parent for utterance in utterances]))
+    return Path(os.path.commonpath([os.path.dirname(u.audio) for u in utterances]))
 
 
 def renamed(utterances: Sequence[Utterance], folder: Path) -> list[Utterance]:
@@ -80,9 +80,9 @@ def renamed(utterances: Sequence[Utterance], folder: Path) -> list[Utterance]:
     stays only where two files differ in nothing else."""
 
     def ids(suffix: bool) -> list[str]:
-        names = [os.path.relpath(u.audio if suffix else u.audio.with_suffix(""), folder)
+        names = [os.path.relpath(u.audio if suffix else os.path.splitext(u.audio)[0], folder)
                  for u in utterances]  # fmt: skip
-        parts = [f"@{u.offset:g}" if u.offset or "@" in u.id else "" for u in utterances]
+        parts = [f"@{u.offset!r}" if u.offset or "@" in u.id else "" for u in utterances]
         return [name + part for name, part in zip(names, parts, strict=True)]
 
     short = ids(suffix=False)

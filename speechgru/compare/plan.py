@@ -187,7 +187,10 @@ def _manifests(question: Question) -> list[str]:
 def _data(question: Question) -> str:
     """Changes when an utterance, its text, length or speaker does, but not with where it lies."""
     everyone = [
-        [(u.audio.name, u.offset, u.duration, u.text, u.speaker) for u in read_manifest(manifest)]
+        [
+            (os.path.basename(u.audio), u.offset, u.duration, u.text, u.speaker)
+            for u in read_manifest(manifest)
+        ]
         for manifest in _manifests(question)
     ]
     return hashlib.sha256(json.dumps(everyone).encode()).hexdigest()[:16]

@@ -1,7 +1,8 @@
-"""Corpora → manifests: one module a corpus or layout, one line in the table.
+"""Corpora → manifests: one module per corpus, one line in the table below.
 
-A reader takes the corpus's folder (None: its usual place, if it has one) and a speaker to hold out
-(None: the usual splits); what is wrong with single utterances it returns, it does not raise.
+A reader takes the corpus's folder (None: its usual place, if it has one) and returns the splits.
+Errors in single utterances are returned, not raised. A reader gives each utterance the corpus's
+own id.
 """
 
 import os
@@ -17,7 +18,7 @@ from speechgru.manifest import Utterance, write_manifest
 
 __all__ = ["CORPORA", "Prepared", "SummaryRow", "prepare", "summary_rows", "write_splits"]
 
-CORPORA: dict[str, Callable[[Path | None, str | None], Prepared]] = {
+CORPORA: dict[str, Callable[[Path | None], Prepared]] = {
     "digits": digits.prepare,
     "fsdd": fsdd.prepare,
     "an4": an4.prepare,
@@ -38,30 +39,42 @@ class SummaryRow:
 
 
 def prepare(name: str, source: str | Path | None = None, holdout: str | None = None) -> Prepared:
-    """The utterances of a corpus, in splits, and what had to be left out.
+    """The splits of a corpus, and which utterances were excluded and why.
 
-    Raises CorpusError: no such corpus, not its folder, no usable utterance for a split.
+    `holdout` is the speaker who makes up the test set of fsdd, the one corpus whose official test
+    speakers are also in training. Raises CorpusError: no such corpus, not its folder, no usable
+    utterance at all.
     """
     if name not in CORPORA:
         raise CorpusError(f"no corpus {name!r}; expected one of {', '.join(CORPORA)}")
-    return CORPORA[name](Path(source) if source is not None else None, holdout)
+    folder = None if source is None else Path(source)
+    if holdout is None:
+        return CORPORA[name](folder)
+    if name != "fsdd":
+        raise CorpusError(
+            f"--holdout {holdout}: only fsdd has speakers to hold out; "
+            f"the splits of {name} share no speaker"
+        )
+    return fsdd.prepare(folder, holdout)
 
 
 def write_splits(prepared: Prepared, folder: Path) -> list[Path]:
-    """Write `folder`/SPLIT.jsonl for each split, and return what was written: a manifest that the
-    corpus was read from stays as it is. Raises ManifestError."""
-    kept = {os.path.realpath(file) for file in prepared.read_from}
+    """Write `folder`/SPLIT.jsonl for each split that is not empty; returns the files written.
+
+    A manifest that the corpus was read from is never overwritten. Raises ManifestError.
+    """
+    sources = {os.path.realpath(file) for file in prepared.read_from}
     files = []
     for split, utterances in prepared.splits.items():
         file = folder / f"{split}.jsonl"
-        if os.path.realpath(file) not in kept:
+        if utterances and os.path.realpath(file) not in sources:
             write_manifest(file, utterances)
             files.append(file)
     return files
 
 
 def summary_rows(splits: Mapping[str, Sequence[Utterance]]) -> list[SummaryRow]:
-    """A row a split, in order; rates are read from the files' read_headers."""
+    """One row per split, in order; sample rates are read from the files' headers."""
     return [_summary_row(split, utterances) for split, utterances in splits.items()]
 
 

@@ -1,14 +1,15 @@
-"""CMU Census (AN4): spelled names, letters, numbers and commands; CMU Sphinx's layout.
+"""CMU Census (AN4): spelled names, letters, numbers and commands, in CMU Sphinx's layout.
 
 `etc/an4_{train,test}.fileids` list the utterances, `etc/an4_{train,test}.transcription` their
 words; audio is found by id, whatever its suffix. Train and test are official and share no speaker.
-The corpus has no dev: ours is 8 of the training speakers, 3 women and 5 men (test has 3 and 7),
-evenly spread over the sorted ids of each; an id's first letter tells the sex. "train+dev" is all
-the training utterances again, for a last training once everything is chosen.
+The corpus has no dev set: ours is 8 of the training speakers, 3 women and 5 men (test has 3 and 7),
+evenly spread over the sorted ids of each; the first letter of a speaker id is the sex. The split
+"train+dev" is all training utterances, for a final training run with every choice already made.
 """
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from speechgru.corpora.common import (
@@ -19,8 +20,6 @@ from speechgru.corpora.common import (
     not_the_corpus,
     prepared,
     read_lines,
-    refuse_holdout,
-    spaced,
 )
 from speechgru.errors import CorpusError
 
@@ -29,29 +28,26 @@ FILLERS = {"<s>", "</s>", "<sil>"}
 ORIGIN = "https://github.com/cmusphinx/an4 or http://www.speech.cs.cmu.edu/databases/an4"
 
 
-def prepare(source: Path | None, holdout: str | None = None) -> Prepared:
+def prepare(source: Path | None) -> Prepared:
     """Splits train, dev, test and train+dev.
 
-    Raises CorpusError: lists missing, a line of them unreadable, too few speakers for a dev.
+    Raises CorpusError: lists missing, a line that cannot be parsed, too few speakers for a dev set.
     """
-    refuse_holdout("an4", holdout)
-    source = need_source(source, "an4", "the folder that holds etc/ and wav/", ORIGIN)
+    source = need_source(source, "an4", "the folder with etc/ and wav/ in it", ORIGIN)
     if not os.path.isdir(source / "etc") and os.path.isdir(source / "an4" / "etc"):
         source = source / "an4"
     files = audio_below(source)
     train, test = (_listed(source, part, files) for part in ("train", "test"))
     dev_speakers = _dev_speakers(source, train)
-    result = prepared(
+    return prepared(
         source,
         {
             "train": [r for r in train if r.speaker not in dev_speakers],
             "dev": [r for r in train if r.speaker in dev_speakers],
             "test": test,
+            "train+dev": train,
         },
     )
-    both = {u.id: u for split in ("train", "dev") for u in result.splits[split]}
-    result.splits["train+dev"] = [both[r.id] for r in train if r.id in both]
-    return result
 
 
 def _listed(source: Path, part: str, files: dict[str, list[Path]]) -> list[Recording]:
@@ -65,7 +61,9 @@ def _listed(source: Path, part: str, files: dict[str, list[Path]]) -> list[Recor
         path = PurePosixPath(line.strip())
         if path.name not in texts:
             raise CorpusError(f"{lists[0]}: {path.name} has no transcription")
-        audio = _best(files.get(path.name, []), path)
+        candidates = files.get(path.name, [])
+        exact = [p for p in candidates if p.with_suffix("").as_posix().endswith(f"/{path}")]
+        audio = next(iter(exact or candidates), None)
         recordings.append(Recording(path.name, audio, texts[path.name], path.parent.name))
     return recordings
 
@@ -82,21 +80,19 @@ def _transcripts(file: Path) -> dict[str, str]:
     return texts
 
 
-def _best(candidates: list[Path], path: PurePosixPath) -> Path | None:
-    """The file whose folders are the listed ones, else the first of that name."""
-    listed = path.as_posix()
-    inside = [p for p in candidates if p.with_suffix("").as_posix().endswith(f"/{listed}")]
-    return next(iter(inside or candidates), None)
-
-
 def _dev_speakers(source: Path, train: list[Recording]) -> set[str]:
     chosen: set[str] = set()
     for sex, count in DEV_SPEAKERS.items():
         speakers = sorted({r.speaker for r in train if r.speaker.startswith(sex)})
         if len(speakers) <= count:
             raise CorpusError(
-                f"{source}: {len(speakers)} training speakers whose id begins with "
-                f"{sex!r}; dev needs {count} and training some more: is the corpus complete?"
+                f"{source}: found {len(speakers)} training speakers with an id in {sex!r}; "
+                f"expected more than {count}, the number in dev: is the corpus complete?"
             )
         chosen.update(spaced(speakers, count))
     return chosen
+
+
+def spaced(items: Sequence[str], count: int) -> list[str]:
+    """`count` items, evenly spread over the sequence."""
+    return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]

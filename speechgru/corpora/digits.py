@@ -1,56 +1,55 @@
-"""Connected digits of synthetic voices, part of the repository: manifests that stand ready."""
+"""Connected digits spoken by synthetic voices: part of the repository, with ready manifests."""
 
 import os
 from pathlib import Path
 
 from speechgru.audio import AudioInfo, read_headers, segment_duration
-from speechgru.corpora.common import Prepared, not_the_corpus, refuse_holdout
-from speechgru.errors import AudioError, CorpusError, printable
+from speechgru.corpora.common import Prepared, not_the_corpus, refuse_empty
+from speechgru.errors import AudioError, CorpusError
 from speechgru.manifest import Utterance, read_manifest
 
 SPLITS = ("train", "dev", "test")
 
 
-def prepare(source: Path | None, holdout: str | None = None) -> Prepared:
-    """The three manifests in `source` (None: the repository's data/digits), audio checked.
+def prepare(source: Path | None) -> Prepared:
+    """The three manifests in `source` (None: the repository's data/digits), with audio checked.
 
-    Raises CorpusError: manifests missing, a split without audio; ManifestError: a damaged one.
+    Raises CorpusError: manifests missing, no audio at all; ManifestError: a damaged manifest.
     """
-    refuse_holdout("digits", holdout)
     source = _find(source)
     splits: dict[str, list[Utterance]] = {}
     problems: list[str] = []
     for split in SPLITS:
         listed = read_manifest(source / f"{split}.jsonl")
+        splits[split] = []
         infos = read_headers(utterance.audio for utterance in listed)
-        faults = [_fault(utterance, info) for utterance, info in zip(listed, infos, strict=True)]
-        splits[split] = [u for u, fault in zip(listed, faults, strict=True) if not fault]
-        problems += filter(None, faults)
-        if not splits[split]:
-            raise CorpusError(
-                f"{source}: no usable utterance for {split}; first fault: {faults[0]}"
-            )
-    return Prepared(splits, problems, tuple(source / f"{split}.jsonl" for split in SPLITS))
+        for utterance, info in zip(listed, infos, strict=True):
+            if problem := _problem(utterance, info):
+                problems.append(f"{utterance.id}: {problem}")
+            else:
+                splits[split].append(utterance)
+    result = Prepared(splits, problems, tuple(source / f"{split}.jsonl" for split in SPLITS))
+    refuse_empty(source, result)
+    return result
 
 
 def _find(source: Path | None) -> Path:
     beside_package = Path(__file__).parents[2] / "data" / "digits"
-    homes = [source] if source else [beside_package, Path("data/digits")]
-    for home in homes:
-        if all(os.path.isfile(home / f"{split}.jsonl") for split in SPLITS):
-            return home
+    folders = [source] if source else [beside_package, Path("data/digits")]
+    for folder in folders:
+        if all(os.path.isfile(folder / f"{split}.jsonl") for split in SPLITS):
+            return folder
     if source and os.path.isdir(source):
         not_the_corpus(source, "digits", "train.jsonl, dev.jsonl and test.jsonl")
-    looked = " or ".join(printable(home) for home in homes)
     raise CorpusError(
-        f"digits: no train.jsonl, dev.jsonl and test.jsonl in {looked}; it is part of the "
-        "repository: run there, or give --source DIR"
+        f"digits: no train.jsonl, dev.jsonl and test.jsonl in {' or '.join(map(str, folders))}; "
+        "the corpus is part of the repository: run there, or give --source DIR"
     )
 
 
-def _fault(utterance: Utterance, header: AudioInfo | AudioError) -> str:
+def _problem(utterance: Utterance, header: AudioInfo | AudioError) -> str:
     try:
         segment_duration(utterance.audio, header, utterance.offset, utterance.duration)
-    except AudioError as fault:
-        return str(fault)
+    except AudioError as error:
+        return str(error)
     return ""

@@ -1,9 +1,9 @@
-"""Free Spoken Digit Dataset: `recordings/{digit}_{speaker}_{index}.wav`, one digit a file, 8 kHz.
+"""Free Spoken Digit Dataset: `recordings/{digit}_{speaker}_{index}.wav`, one digit each, 8 kHz.
 
-Test is the official one, index 0–4 of every digit and speaker: speakers known from training. Dev
-is index 5–9 of the same: the recordings next to the test's, chosen by the same rule, so that what
-is better on dev is likely better on test. With a speaker held out, all of that speaker is test,
-dev is index 5–9 of the others, and their index 0–4 joins the training.
+Test is the official one, index 0–4 of every digit and speaker, so its speakers are also in
+training. Dev is index 5–9, chosen by the same rule as test, so that what is better on dev is
+likely to be better on test. With a speaker held out, test is all of that speaker, dev is index 5–9
+of the others, and their index 0–4 is added to training.
 """
 
 import os
@@ -26,11 +26,11 @@ ORIGIN = "https://github.com/Jakobovski/free-spoken-digit-dataset"
 
 
 def prepare(source: Path | None, holdout: str | None = None) -> Prepared:
-    """Splits of the official test, or of one speaker left out.
+    """Splits train, dev and test; `holdout` is the test speaker, None: the official test set.
 
-    Raises CorpusError: no recordings, or no speaker of the name to hold out.
+    Raises CorpusError: no recordings, or no speaker of that name.
     """
-    source = need_source(source, "fsdd", "the folder that holds recordings/", ORIGIN)
+    source = need_source(source, "fsdd", "the folder with recordings/ in it", ORIGIN)
     folder = source / "recordings"
     files = audio_below(folder if os.path.isdir(folder) else source)
     matches = [match for name in sorted(files) if (match := NAME.fullmatch(name))]
@@ -39,16 +39,12 @@ def prepare(source: Path | None, holdout: str | None = None) -> Prepared:
     speakers = sorted({match[2] for match in matches})
     if holdout is not None and holdout not in speakers:
         raise CorpusError(
-            f"fsdd: no speaker {holdout} to hold out; expected one of {', '.join(speakers)}"
+            f"--holdout {holdout}: fsdd has no such speaker; expected one of {', '.join(speakers)}"
         )
     splits: dict[str, list[Recording]] = {"train": [], "dev": [], "test": []}
     for match in matches:
         digit, speaker, index = int(match[1]), match[2], int(match[3])
-        recording = Recording(match[0], files[match[0]][0], DIGITS[digit], speaker)
-        splits[_split(speaker, index, holdout)].append(recording)
+        is_test = index <= 4 if holdout is None else speaker == holdout
+        split = "test" if is_test else "dev" if 5 <= index <= 9 else "train"
+        splits[split].append(Recording(match[0], files[match[0]][0], DIGITS[digit], speaker))
     return prepared(source, splits)
-
-
-def _split(speaker: str, index: int, holdout: str | None) -> str:
-    is_test = index <= 4 if holdout is None else speaker == holdout
-    return "test" if is_test else "dev" if 5 <= index <= 9 else "train"

@@ -1,13 +1,15 @@
-"""LibriSpeech: read books, `SUBSET/SPEAKER/CHAPTER/SPEAKER-CHAPTER-NNNN.*` beside
+"""LibriSpeech: read books, `SUBSET/SPEAKER/CHAPTER/SPEAKER-CHAPTER-NNNN.*` with the texts in
 `SPEAKER-CHAPTER.trans.txt`; audio is found by id, whatever its suffix.
 
-Beside a train-… subset, subsets named dev-… and test-… are dev and test. What is missing of the
-two is carved from the other speakers, ids in numerical order: the first two women and two men are
-test, the next two women and the next man dev. Where SPEAKERS.TXT does not tell the sexes, the
-first four are test and the next three dev.
+Subsets named dev-… and test-… stay separate sets of the same names, since results on clean and
+other are reported separately. All other subsets are training data. If there is training data but no
+dev or no test subset, that split is taken from the training speakers, in numerical order of their
+ids: the first two women and two men are test, the next two women and the next man dev. If
+SPEAKERS.TXT does not list the sexes, the first four speakers are test and the next three dev.
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from speechgru.corpora.common import (
@@ -19,35 +21,31 @@ from speechgru.corpora.common import (
     not_the_corpus,
     prepared,
     read_lines,
-    refuse_holdout,
 )
 from speechgru.errors import CorpusError
 
-MIN_SPEAKERS = 10  # to carve test and dev from
+MIN_SPEAKERS = 10  # of training data that dev or test is taken from
 ORIGIN = "https://www.openslr.org/12 (or /31: train-clean-5, five hours)"
 
 
-def prepare(source: Path | None, holdout: str | None = None) -> Prepared:
-    """Splits of the subsets in a folder, or of a single subset.
+def prepare(source: Path | None) -> Prepared:
+    """Splits of one subset's folder, or of a folder with several subsets.
 
-    Raises CorpusError: no transcripts, a line of them unreadable, too few speakers.
+    Raises CorpusError: no transcripts, a line that cannot be parsed, too few speakers to split.
     """
-    refuse_holdout("librispeech", holdout)
-    expected = "a subset's folder or the one that holds subsets"
+    expected = "the folder of a subset, or the one with the subsets in it"
     source = need_source(source, "librispeech", expected, ORIGIN)
     files = audio_below(source)
     subsets: dict[str, list[Recording]] = {}
-    transcripts = (p for p in files_of(source) if p.name.endswith(".trans.txt"))
-    for transcript in sorted(transcripts):
+    for transcript in sorted(p for p in files_of(source) if p.name.endswith(".trans.txt")):
         subset = transcript.parent.parent.parent.name
         subsets.setdefault(subset, []).extend(_chapter(transcript, files))
     if not subsets:
         not_the_corpus(source, "librispeech", "SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt")
-    return prepared(source, _split(source, subsets))
+    return prepared(source, _splits(source, subsets))
 
 
-def _chapter(transcript: Path, files: dict[str, list[Path]]) -> list[Recording]:
-    recordings = []
+def _chapter(transcript: Path, files: dict[str, list[Path]]) -> Iterator[Recording]:
     for number, line in enumerate(read_lines(transcript), start=1):
         name, _, text = line.strip().partition(" ")
         speaker, *rest = name.split("-")
@@ -58,33 +56,34 @@ def _chapter(transcript: Path, files: dict[str, list[Path]]) -> list[Recording]:
             )
         candidates = files.get(name, [])
         beside = [path for path in candidates if path.parent == transcript.parent]
-        audio = next(iter(beside or candidates), None)
-        recordings.append(Recording(name, audio, text.strip(), speaker))
-    return recordings
+        yield Recording(name, next(iter(beside or candidates), None), text.strip(), speaker)
 
 
-def _split(source: Path, subsets: dict[str, list[Recording]]) -> dict[str, list[Recording]]:
-    splits: dict[str, list[Recording]] = {"train": [], "dev": [], "test": []}
-    has_train = any(name.startswith("train-") for name in subsets)
-    others: list[Recording] = []
-    for name, recordings in subsets.items():
-        kind = name.partition("-")[0]
-        official = has_train and kind in ("dev", "test")
-        (splits[kind] if official else others).extend(recordings)
-    missing = [kind for kind in ("test", "dev") if not splits[kind]]
-    carved = _carve(source, {r.speaker for r in others}) if missing else {}
-    for recording in others:
-        kind = carved.get(recording.speaker, "train")
-        splits[kind if kind in missing else "train"].append(recording)
-    return splits
+def _splits(source: Path, subsets: dict[str, list[Recording]]) -> dict[str, list[Recording]]:
+    official: dict[str, list[Recording]] = {}
+    training: list[Recording] = []
+    for name, recordings in sorted(subsets.items()):
+        if name.startswith(("dev-", "test-")):
+            official[name] = recordings
+        else:
+            training += recordings
+    if not training:
+        return official
+    missing = [
+        kind for kind in ("dev", "test") if not any(name.startswith(kind) for name in official)
+    ]
+    chosen = _held_out_speakers(source, {r.speaker for r in training}) if missing else {}
+    taken = {kind: [r for r in training if chosen.get(r.speaker) == kind] for kind in missing}
+    train = [r for r in training if chosen.get(r.speaker) not in missing]
+    return {"train": train, **dict(sorted((official | taken).items()))}
 
 
-def _carve(source: Path, speakers: set[str]) -> dict[str, str]:
+def _held_out_speakers(source: Path, speakers: set[str]) -> dict[str, str]:
     """Speaker → "test" or "dev", by the rule at the top."""
     if len(speakers) < MIN_SPEAKERS:
         raise CorpusError(
-            f"{source}: {len(speakers)} speakers; at least {MIN_SPEAKERS} are needed to "
-            "carve test and dev from: give a larger subset, or dev-… and test-… beside it"
+            f"{source}: found {len(speakers)} speakers; expected at least {MIN_SPEAKERS} to take "
+            "dev and test from, or subsets dev-… and test-… in the same folder"
         )
     order = sorted(speakers, key=lambda speaker: (len(speaker), speaker))
     sexes = _sexes(source)
@@ -98,13 +97,12 @@ def _carve(source: Path, speakers: set[str]) -> dict[str, str]:
 
 
 def _sexes(source: Path) -> dict[str, str]:
-    """Speaker → "F" or "M", from every SPEAKERS.TXT in the folder, below it or just above it."""
-    name = "SPEAKERS.TXT"
+    """Speaker → "F" or "M", from every SPEAKERS.TXT in or below the folder, or just above it."""
+    tables = [p for p in files_of(source) if p.name == "SPEAKERS.TXT"]
+    if os.path.isfile(above := source.parent / "SPEAKERS.TXT"):
+        tables.append(above)
     sexes: dict[str, str] = {}
-    above = source.parent / name
-    for file in [above] * os.path.isfile(above) + sorted(
-        p for p in files_of(source) if p.name == name
-    ):
+    for file in sorted(tables):
         lines = [line for line in read_lines(file) if not line.startswith(";")]
         fields = [[field.strip() for field in line.split("|")] for line in lines]
         sexes |= {field[0]: field[1] for field in fields if len(field) > 2}

@@ -66,7 +66,7 @@ def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> 
     _refuse_unreadable(recipe.data.dev, dev)
     noises: list[Utterance] = []
     if manifest := recipe.augment.noise_manifest:
-        noises = _read("augment.noise_manifest", manifest)
+        noises = _read("augment.noise_manifest", manifest, text_required=False)
         _refuse_unreadable(manifest, noises)
     vocabulary = vocabulary or Vocabulary.from_texts(u.text for u in kept)
     _tell(excluded, kept, dev, vocabulary)
@@ -79,13 +79,13 @@ def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> 
     return TrainingData(kept, tokens, dev, noises, vocabulary, excluded)
 
 
-def _read(key: str, path: str) -> list[Utterance]:
+def _read(key: str, path: str, text_required: bool = True) -> list[Utterance]:
     """The manifest that a key of the recipe names."""
     if not os.path.exists(path):
         raise ManifestError(
             f"{key}: there is no {path}; give {key}=PATH, or let `speechgru prepare` make it"
         )
-    return read_manifest(path)
+    return read_manifest(path, text_required)
 
 
 def frames_needed(tokens: list[int]) -> int:

@@ -131,7 +131,7 @@ def test_resuming_keeps_to_the_data(few, tmp_path, split, change):
     state = (tmp_path / "run/last.safetensors").read_bytes()
     utterances = read_manifest(manifest)
     if change == "file" and split == "train":
-        utterances[0].audio.unlink()
+        Path(utterances[0].audio).unlink()
     else:
         changed = {
             "text": [replace(utterances[0], text="o"), *utterances[1:]],
@@ -188,7 +188,9 @@ def test_dev_that_cannot_be_decoded_is_refused_before_the_first_step(few, tmp_pa
     recipe, seen = quick(few, data={"dev": str(tmp_path / "dev.jsonl")}), list[Progress]()
     with pytest.raises(TrainingError) as caught:
         train(recipe, tmp_path / "run", "cpu", on_progress=seen.append)
-    assert str(caught.value).startswith(f"dev utterance nan: {tmp_path}/nan.wav: the sample at 0.5")
+    assert str(caught.value).startswith(
+        f"dev utterance {dev[2].id}: {tmp_path}/nan.wav: the sample at 0.5"
+    )
     assert str(caught.value).isprintable()
     assert seen == []
     assert not (tmp_path / "run").exists()
