@@ -190,13 +190,14 @@ def _contenders(case: Case, cell: str, threads: int) -> list[Contender]:
 
 
 def _precisions() -> list[str]:
-    """Of the recurrent weights: those that this machine has the instructions for."""
-    return [name for name in kernels.PRECISIONS if kernels.unsupported_reason(name) is None]
+    """Of the recurrent weights: float32, and what this machine has the instructions for."""
+    reduced = kernels.PRECISIONS[1:]
+    return ["float32", *(name for name in reduced if kernels.unsupported_reason(name) is None)]
 
 
 def _absent() -> list[str]:
     notes = []
-    if (reason := kernels.unavailable()) is not None:
+    if (reason := kernels.unsupported_reason()) is not None:
         notes.append(f"our kernels are off ({reason}): ours is torch.nn's code")
     else:
         unsupported_reason = [

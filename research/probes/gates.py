@@ -9,14 +9,13 @@ is −1 / ln f; compare Tallec & Ollivier 2018, "Can recurrent neural networks w
 memory alone; `gradient_reach` also measures what passes through the recurrent weights.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import layer_norm, linear, logsigmoid, softplus
 
 from research.probes.finding import Curves, Finding, Job, Record, Table, grouped, plot, spread
 from research.probes.subjects import (
@@ -26,7 +25,7 @@ from research.probes.subjects import (
     some_utterances,
     utterance_features,
 )
-from speechgru.cells import Cell, State
+from speechgru.cells import CELLS, Cell
 from speechgru.checkpoint import Checkpoint
 from speechgru.errors import SpeechgruError
 
@@ -34,77 +33,22 @@ SHARES = [percent / 100 for percent in range(0, 101, 2)]  # of units, for the di
 LONGEST = 1e6  # frames; for a gate that never closes
 
 
-# ln f, from the input's part of the gates (batch, gates·H) and the state before the frame --------
-
-
-def _gru(cell: Cell, gates_x: Tensor, state: State) -> Tensor:
-    h_z = linear(state[0], cell.weight_hh, cell.bias_hh).chunk(3, -1)[1]
-    return logsigmoid(gates_x.chunk(3, -1)[1] + h_z)
-
-
-def _lstm(cell: Cell, gates_x: Tensor, state: State) -> Tensor:
-    gates = gates_x + linear(state[0], cell.weight_hh, cell.bias_hh)
-    return logsigmoid(gates.chunk(4, -1)[1])
-
-
-def _cifg(cell: Cell, gates_x: Tensor, state: State) -> Tensor:
-    gates = gates_x + linear(state[0], cell.weight_hh, cell.bias_hh)
-    return logsigmoid(-gates.chunk(3, -1)[0])  # ln(1 − σ(a)) = ln σ(−a)
-
-
-def _gru_ln(cell: Cell, gates_x: Tensor, state: State) -> Tensor:
-    size = 2 * cell.hidden_size  # reset and update gate are normalised together
-    h_rz = linear(state[0], cell.weight_hh[:size])
-    h_rz = layer_norm(h_rz, [size], cell.get_parameter("gain_hh")[:size], cell.bias_hh[:size])
-    return logsigmoid((gates_x[:, :size] + h_rz).chunk(2, -1)[1])
-
-
-def _lstm_ln(cell: Cell, gates_x: Tensor, state: State) -> Tensor:
-    gates_h = linear(state[0], cell.weight_hh)
-    gates_h = layer_norm(gates_h, gates_h.shape[-1:], cell.get_parameter("gain_hh"), cell.bias_hh)
-    return logsigmoid((gates_x + gates_h).chunk(4, -1)[1])
-
-
-def _ligru(cell: Cell, gates_x: Tensor, state: State) -> Tensor:
-    return logsigmoid((gates_x + linear(state[0], cell.weight_hh)).chunk(2, -1)[0])
-
-
-def _mingru(cell: Cell, gates_x: Tensor, state: State) -> Tensor:
-    return logsigmoid(-gates_x.chunk(2, -1)[0])
-
-
-def _minlstm(cell: Cell, gates_x: Tensor, state: State) -> Tensor:
-    f, i, _ = gates_x.chunk(3, -1)
-    return logsigmoid(softplus(-i) - softplus(-f))  # f / (f + i) = σ(ln f − ln i)
-
-
-LOG_RETENTION: dict[str, Callable[[Cell, Tensor, State], Tensor]] = {
-    "gru": _gru,
-    "lstm": _lstm,
-    "cifg": _cifg,
-    "gru_ln": _gru_ln,
-    "lstm_ln": _lstm_ln,
-    "ligru": _ligru,
-    "mingru": _mingru,
-    "minlstm": _minlstm,
-}
-"""ln f of one frame, (batch, H); each beside the equations in its cell's docstring."""
-
-
 def check_gated(name: str) -> None:
     """Raises SpeechgruError for a cell without gates."""
-    if name not in LOG_RETENTION:
-        raise SpeechgruError(
-            f"cell {name!r} has no gates: expected one of {', '.join(LOG_RETENTION)}"
-        )
+    gated = [key for key, cell in CELLS.items() if cell.log_retention is not Cell.log_retention]
+    if name not in gated:
+        raise SpeechgruError(f"cell {name!r} has no gates: expected one of {', '.join(gated)}")
 
 
-def mean_log_retention(name: str, cell: Cell, x: Tensor) -> Tensor:
-    """ln f, mean over the frames of rows of one length: (batch, frames, input) → (H,)."""
+def mean_log_retention(cell: Cell, x: Tensor) -> Tensor:
+    """`cell.log_retention`, mean over the frames of rows of one length:
+    (batch, frames, input) → (H,)."""
     state = cell.initial_state(len(x))
     total = x.new_zeros(cell.hidden_size)
     for gates_x in cell.project(x, torch.ones(x.shape[:2], dtype=torch.bool)).unbind(1):
-        total += LOG_RETENTION[name](cell, gates_x, state).mean(0)
+        retention = cell.log_retention(gates_x, state)
+        assert retention is not None
+        total += retention.mean(0)
         state = cell.step(gates_x, state)
     return total / x.shape[1]
 
@@ -115,8 +59,7 @@ def time_constants(checkpoint: Checkpoint, utterances: Sequence[Tensor]) -> list
 
     utterances: features (feature frames, size). Raises SpeechgruError for a cell without gates.
     """
-    name = checkpoint.config.model.cell
-    check_gated(name)
+    check_gated(checkpoint.config.model.cell)
     layers = checkpoint.model.recurrent_layers()
     totals = [torch.zeros(layer.output_size) for layer in layers]
     frames = 0
@@ -127,7 +70,7 @@ def time_constants(checkpoint: Checkpoint, utterances: Sequence[Tensor]) -> list
             cells = [cell for cell in layer.directions if isinstance(cell, Cell)]
             # One row without padding, so that flipping it gives the backward direction's order.
             rows = (x, x.flip(1))
-            means = [mean_log_retention(name, *each) for each in zip(cells, rows, strict=False)]
+            means = [mean_log_retention(*each) for each in zip(cells, rows, strict=False)]
             total += torch.cat(means) * x.shape[1]
     return [
         [min(LONGEST, -1 / mean) if mean < 0 else LONGEST for mean in (total / frames).tolist()]

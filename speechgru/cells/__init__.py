@@ -1,4 +1,4 @@
-"""Recurrent cells: a cell is its equations. A new one is a class and a line in this table."""
+"""Recurrent cells: a cell is its equations. A new one is one class and one line in this table."""
 
 from speechgru.cells.base import Cell, State
 from speechgru.cells.cifg import CIFG

@@ -1,7 +1,7 @@
-"""What every recurrent cell is: parameters, a projection of the input, and one step of equations.
+"""The interface of a recurrent cell: parameters, a projection of the input, one step of equations.
 
-A cell knows nothing of time, direction or padding: `unroll` (unroll.py) runs `step` over frames,
-`RecurrentLayer` (layer.py) chooses between it and a fused implementation.
+A cell is independent of time, direction and padding: `unroll` (unroll.py) runs `step` over frames,
+`RecurrentLayer` (layer.py) chooses between that and a faster implementation.
 """
 
 from collections.abc import Callable
@@ -16,12 +16,12 @@ State = tuple[Tensor, ...]
 class Cell(nn.Module):
     """One direction of one layer.
 
-    `gates` blocks of `hidden_size` rows make up the weights, in the order each cell documents:
+    The weights consist of `gates` blocks of `hidden_size` rows, in the order each cell documents:
 
     weight_ih (gates·H, input)   weight_hh (gates·H, H)   bias_ih, bias_hh (gates·H,)
 
-    A cell that has not all four says so in `names`; one that has more makes them, with their
-    first values, in its own constructor.
+    A cell without some of the four lists its own in `names`; one with more makes them, with their
+    first values, in its constructor.
     """
 
     weight_ih: nn.Parameter
@@ -33,8 +33,8 @@ class Cell(nn.Module):
     states: ClassVar[int] = 1  # tensors carried from frame to frame; the first is the output
     kernel: ClassVar[str | None] = None  # the name of its CPU kernel, if there is one
     forget_gate: ClassVar[tuple[int, int] | None] = None
-    """Block of the weights that a forget gate has, and the sign with which its bias makes the cell
-    remember; None for a cell without one, which ignores `forget_bias`."""
+    """The forget gate's block of the weights, and the sign with which its bias keeps the memory;
+    None for a cell without a forget gate, which ignores `forget_bias`."""
 
     def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0) -> None:
         super().__init__()
@@ -48,8 +48,7 @@ class Cell(nn.Module):
     @torch.no_grad()
     def reset_parameters(self, forget_bias: float) -> None:
         """Draw all from U(-1/√H, 1/√H), as torch.nn does, then add `forget_bias` to the forget
-        gate's bias_ih, so that the sum of its two biases has this mean. 0 leaves torch.nn's values.
-        """
+        gate's bias_ih, which makes it the mean of that gate's total bias. 0: torch.nn's values."""
         bound = self.hidden_size**-0.5
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
@@ -66,10 +65,10 @@ class Cell(nn.Module):
         return (zeros,) * self.states
 
     def project(self, x: Tensor, valid: Tensor) -> Tensor:
-        """The input's part of the gates for all frames at once.
+        """The input part of the gates for all frames at once.
 
-        (batch, frames, input) → (batch, frames, gates·H). `valid` (batch, frames) bool tells the
-        frames that are not padding, to a cell that takes statistics over them.
+        (batch, frames, input) → (batch, frames, gates·H). `valid` (batch, frames) bool is true at
+        frames that are not padding, for cells that compute statistics over them.
         """
         return nn.functional.linear(x, self.weight_ih, self.bias_ih)
 
@@ -77,17 +76,22 @@ class Cell(nn.Module):
         """One frame: (batch, gates·H) and the state → the new state, whose first is the output."""
         raise NotImplementedError
 
-    def fused(self, x: Tensor, state: State) -> tuple[Tensor, State] | None:
-        """The same over all frames by one library call, or None where no library has this cell.
+    def log_retention(self, gates_x: Tensor, state: State) -> Tensor | None:
+        """ln f of one frame, (batch, H), where m' = f ⊙ m + … is the update of the memory; None for
+        a cell without gates. Arguments as for `step`."""
+        return None
 
-        (batch, frames, input) → (batch, frames, H), and the state after the last frame, padded
-        or not: who wants it at each row's own end must look it up (see unroll.run_fused).
+    def fused(self, x: Tensor, state: State) -> tuple[Tensor, State] | None:
+        """All frames in one library call, or None where no library has this cell.
+
+        (batch, frames, input) → (batch, frames, H) and the state after the last frame, padding
+        included; `unroll.run_fused` finds the state at each row's own end.
         """
         return None
 
     @classmethod
     def parameter_count(cls, input_size: int, hidden_size: int) -> int:
-        """Weights and biases of one direction; the formula stands in each cell's docstring."""
+        """Weights and biases of one direction; each cell's docstring has the formula."""
         columns = {"weight_ih": input_size, "weight_hh": hidden_size}
         return cls.gates * hidden_size * sum(columns.get(name, 1) for name in cls.names)
 
@@ -101,14 +105,14 @@ class Cell(nn.Module):
 def torch_recurrence(
     function: Callable[..., Any], x: Tensor, state: State, weights: list[Tensor]
 ) -> tuple[Tensor, ...]:
-    """Run `torch.gru` or one of its relatives over one direction: y and the final state's tensors.
+    """Run `torch.gru` or a similar function over one direction: y and the final state's tensors.
 
-    x (batch, frames, input), state tensors (batch, H) → y (batch, frames, H), tensors (1, batch, H).
+    x (batch, frames, input), state tensors (batch, H) → y (batch, frames, H), tensors (1, batch, H)
     """
     initial = [part[None] for part in state]
-    # train: cuDNN keeps what its backward pass needs only when told to.
-    train = torch.is_grad_enabled()
     start = initial if len(initial) > 1 else initial[0]
+    # cuDNN saves what its backward pass needs only if `train` is set.
+    train = torch.is_grad_enabled()
     result: tuple[Tensor, ...] = function(
         x, start, contiguous_block(weights), True, 1, 0.0, train, False, True
     )
@@ -123,5 +127,5 @@ def contiguous_block(tensors: list[Tensor]) -> list[Tensor]:
     if tensors[0].device.type == "cpu":
         return tensors
     block = torch.cat([tensor.flatten() for tensor in tensors])
-    parts = block.split([tensor.numel() for tensor in tensors])
+    parts = torch.split(block, [tensor.numel() for tensor in tensors])
     return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]

@@ -7,14 +7,14 @@ from speechgru.cells.base import Cell, State
 
 
 class IndRNN(Cell):
-    """Independently recurrent neural network (Li et al. 2018, arXiv 1803.04831): each unit sees
-    its own past only, so that what passes from frame to frame is one number u a unit.
+    """Independently recurrent neural network (Li et al. 2018, arXiv 1803.04831): a unit depends on
+    its own past only, through one recurrent weight u per unit.
 
     h' = max(0, W x + b + u ⊙ h)     |u| ≤ 1
 
-    Parameters: H·(I + 2). u starts at U(0, 1). The paper clips u to 2^(1/T) for T frames, by which
-    a gradient at most doubles on its way; 1 is its limit for any T. Units mix in the next layer.
-    Not to be confused with `rnn_relu`, whose units all see each other's past.
+    Parameters: H·(I + 2). u starts at U(0, 1). The paper clips u to 2^(1/T) for T frames, so that a
+    gradient at most doubles over them; 1 is the limit for any T. Units mix in the next layer.
+    Not to be confused with `rnn_relu`, where every unit depends on all units' past.
     """
 
     gates = 1
@@ -25,7 +25,7 @@ class IndRNN(Cell):
         self.weight_hh = nn.Parameter(torch.rand(hidden_size))
 
     def project(self, x: Tensor, valid: Tensor) -> Tensor:
-        # Clipped here, before each use, rather than in the optimiser, which knows no cells.
+        # Clipped before each use rather than in the optimiser, which is the same for all cells.
         self.weight_hh.data.clamp_(-1, 1)
         return super().project(x, valid)
 

@@ -1,12 +1,13 @@
-"""One recurrent layer: a cell run one way or both ways over padded rows.
+"""One recurrent layer: a cell run in one or both directions over padded rows.
 
-Three roads give the same numbers (the tests hold them against each other):
-- `cpu`: our compiled kernels (kernels), both directions and ragged rows in one call;
-- `fused`: one library call a direction (torch.nn's code; cuDNN on a GPU);
+Three interchangeable backends, tested for equality:
+- `cpu`: our compiled kernels, both directions and ragged rows in one call;
+- `fused`: one library call per direction (torch.nn's code; cuDNN on a GPU);
 - `unroll`: the cell's own equations, frame by frame.
 """
 
 import logging
+from functools import cache
 from typing import Literal
 
 import torch
@@ -18,14 +19,13 @@ from speechgru.cells.unroll import reverse_valid, run_fused, unroll, valid_frame
 
 Backend = Literal["auto", "cpu", "fused", "unroll"]
 log = logging.getLogger(__name__)
-_told: set[str] = set()
 
 
 class RecurrentLayer(nn.Module):
     """(batch, frames, input), lengths (batch,) int64 → (batch, frames, directions·H).
 
-    Padded frames are zero on the way out and never touch the others, in either direction: the
-    backward pass starts at each row's own last valid frame.
+    Padded frames are zero in the output and never affect others, in either direction: the backward
+    direction starts at each row's own last valid frame.
     """
 
     backend: Backend = "auto"
@@ -47,23 +47,29 @@ class RecurrentLayer(nn.Module):
         self.set_precision("float32")
 
     def set_precision(self, precision: str) -> None:
-        """How the CPU kernel multiplies at inference: a name in `kernels.PRECISIONS`.
+        """Precision of the CPU kernel's products at inference: one of `kernels.PRECISIONS`.
 
-        What this machine cannot do is said once, and float32 taken instead.
+        If this machine or cell does not support it, a warning is logged and float32 is used.
         """
-        cell = self._cells()[0]
+        name = self._cells()[0].kernel
         if precision != "float32":
             reason = kernels.unsupported_reason(precision)
-            if cell.kernel not in kernels.KINDS:
-                reason = f"the cell {type(cell).__name__} has no CPU kernel"
+            if name is None:
+                reason = f"{type(self._cells()[0]).__name__} has no CPU kernel"
             if reason is not None:
-                _tell_once(
-                    f"no {precision} here ({reason}): float32 is used instead", logging.WARNING
+                _log_once(
+                    logging.WARNING, f"{precision} is not supported ({reason}): using float32"
                 )
                 precision = "float32"
-        self._kernel = (
-            kernels.Kernel(cell.kernel, precision) if cell.kernel in kernels.KINDS else None
-        )
+        self._kernel = None if name is None else kernels.Kernel(name, precision)
+
+    def backend_on(self, device: torch.device) -> Backend:
+        """The backend used on a device: cpu, fused or unroll."""
+        wanted = self.backend in ("auto", "cpu") and self._kernel is not None
+        if wanted and device.type == "cpu" and kernels.unsupported_reason() is None:
+            return "cpu"
+        has_fused = type(self._cells()[0]).fused is not Cell.fused
+        return "fused" if has_fused and self.backend != "unroll" else "unroll"
 
     def initial_state(self, batch: int) -> State:
         """Zeros: tensors (directions, batch, H)."""
@@ -73,9 +79,9 @@ class RecurrentLayer(nn.Module):
     def forward(
         self, x: Tensor, lengths: Tensor, state: State | None = None
     ) -> tuple[Tensor, State | None]:
-        """With `state` (directions, batch, H) given, also returns the state after each row's last
-        frame (a backward direction's: after frame 0); without, starts from zeros and returns
-        None, which leaves the faster library calls open to ragged rows."""
+        """With `state`, tensors (directions, batch, H), also returns the state after each row's last
+        frame (in the backward direction: after frame 0). Without, starts from zeros and returns
+        None, so that the faster library calls can be used for ragged rows."""
         if self._use_kernel(x):
             assert self._kernel is not None
             weights: list[kernels.Weights] = [
@@ -87,7 +93,7 @@ class RecurrentLayer(nn.Module):
         for direction, cell in enumerate(self._cells()):
             start = None if state is None else tuple(part[direction] for part in state)
             rows = x if direction == 0 else reverse_valid(x, lengths)
-            y, end = self._one_way(cell, rows, lengths, start)
+            y, end = self._one_direction(cell, rows, lengths, start)
             outputs.append(y if direction == 0 else reverse_valid(y, lengths))
             finals.append(end)
         y = torch.cat(outputs, dim=-1)
@@ -95,7 +101,7 @@ class RecurrentLayer(nn.Module):
             return y, None
         return y, tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
 
-    def _one_way(
+    def _one_direction(
         self, cell: Cell, x: Tensor, lengths: Tensor, state: State | None
     ) -> tuple[Tensor, State]:
         start = cell.initial_state(x.shape[0]) if state is None else state
@@ -111,18 +117,17 @@ class RecurrentLayer(nn.Module):
         if self.backend not in ("auto", "cpu") or self._kernel is None:
             return False
         on_cpu = x.device.type == "cpu"
-        reason = kernels.unavailable() if on_cpu else f"the data are on {x.device.type}"
+        reason = kernels.unsupported_reason() if on_cpu else f"the input is on {x.device.type}"
         if reason is None and x.dtype not in (torch.float32, torch.float64):
-            reason = f"no kernel for {x.dtype}"
+            reason = f"the input is {x.dtype}"
         if reason is not None:
-            _tell_once(f"CPU kernels off ({reason}): torch.nn is used instead")
+            _log_once(logging.INFO, f"CPU kernels not used ({reason}): using torch's functions")
         return reason is None
 
     def _cells(self) -> list[Cell]:
         return [cell for cell in self.directions if isinstance(cell, Cell)]
 
 
-def _tell_once(words: str, level: int = logging.INFO) -> None:
-    if words not in _told:
-        _told.add(words)
-        log.log(level, words)
+@cache
+def _log_once(level: int, message: str) -> None:
+    log.log(level, message)

@@ -1,9 +1,9 @@
 """GRU and LSTM with layer normalisation inside the recurrence (Ba et al. 2016, arXiv 1607.06450,
 supplementary equations).
 
-LN(a) = (a − mean) / √(variance + 1e-5) over the units of one frame: nothing passes from frame to
-frame or row to row. Gains γ start at 1. The shifts β of the paper are b_ih and b_hh here, added
-after normalising (before it, a bias would be all but undone).
+LN(a) = (a − mean) / √(variance + 1e-5) over the units of one frame, independently of other frames
+and rows. Gains γ start at 1. The shifts β of the paper are b_ih and b_hh here, added after
+normalisation (which would nearly cancel a bias added before).
 
 Not to be confused with normalising a layer's input (`model.layer_norm` of a recipe).
 """
@@ -12,13 +12,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import layer_norm, linear
+from torch.nn.functional import layer_norm, linear, logsigmoid
 
 from speechgru.cells.base import Cell, State
 
 
 class LayerNormGRU(Cell):
-    """GRU, reset after the product as `GRU`, over normalised pre-activations.
+    """GRU, reset after the product like `GRU`, with normalised pre-activations.
 
     (a_r, a_z) = γ_x ⊙ LN(W_ix x) + b_ix + γ_h ⊙ LN(W_hx h) + b_hx   LN over both, 2·H together
     r, z = σ(a_r), σ(a_z)
@@ -47,8 +47,12 @@ class LayerNormGRU(Cell):
         n = torch.tanh(x_n + r * h_n)
         return ((1 - z) * n + z * h,)
 
+    def log_retention(self, gates_x: Tensor, state: State) -> Tensor:
+        h_rz, _ = self._normalise(linear(state[0], self.weight_hh), self.gain_hh, self.bias_hh)
+        return logsigmoid((self._parts(gates_x)[0] + h_rz).chunk(2, -1)[1])
+
     def _normalise(self, gates: Tensor, gain: Tensor, shift: Tensor) -> list[Tensor]:
-        """Both gates as one vector, the candidate by itself."""
+        """r and z together, the candidate separately."""
         parts = zip(self._parts(gates), self._parts(gain), self._parts(shift), strict=True)
         return [layer_norm(a, a.shape[-1:], g, b) for a, g, b in parts]
 
@@ -61,7 +65,7 @@ class LayerNormGRU(Cell):
 
 
 class LayerNormLSTM(Cell):
-    """LSTM, as `LSTM`, over normalised pre-activations, and a normalised c on the way out.
+    """`LSTM` with normalised pre-activations and a normalised c in the output.
 
     (a_i, a_f, a_g, a_o) = γ_x ⊙ LN(W_ih x) + b_ih + γ_h ⊙ LN(W_hh h) + b_hh   LN over all 4·H
     i, f, g, o = σ(a_i), σ(a_f), tanh(a_g), σ(a_o)
@@ -89,12 +93,18 @@ class LayerNormLSTM(Cell):
 
     def step(self, gates_x: Tensor, state: State) -> State:
         h, c = state
-        gates_h = linear(h, self.weight_hh)
-        gates = gates_x + layer_norm(gates_h, gates_h.shape[-1:], self.gain_hh, self.bias_hh)
-        i, f, g, o = gates.chunk(4, dim=-1)
+        i, f, g, o = self._gates(gates_x, h)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-        seen = layer_norm(c, c.shape[-1:], self.gain_c, self.bias_c)
-        return torch.sigmoid(o) * torch.tanh(seen), c
+        out = layer_norm(c, c.shape[-1:], self.gain_c, self.bias_c)
+        return torch.sigmoid(o) * torch.tanh(out), c
+
+    def log_retention(self, gates_x: Tensor, state: State) -> Tensor:
+        return logsigmoid(self._gates(gates_x, state[0])[1])
+
+    def _gates(self, gates_x: Tensor, h: Tensor) -> tuple[Tensor, ...]:
+        gates_h = linear(h, self.weight_hh)
+        normalised = layer_norm(gates_h, gates_h.shape[-1:], self.gain_hh, self.bias_hh)
+        return (gates_x + normalised).chunk(4, dim=-1)
 
     @classmethod
     def parameter_count(cls, input_size: int, hidden_size: int) -> int:

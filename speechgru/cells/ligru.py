@@ -2,26 +2,26 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm, linear
+from torch.nn.functional import batch_norm, linear, logsigmoid
 
 from speechgru.cells.base import Cell, State
 
 
 class LiGRU(Cell):
     """Light gated recurrent unit (Ravanelli et al. 2018, "Light gated recurrent units for speech
-    recognition", arXiv 1803.10225): no reset gate, ReLU for tanh, batch normalisation.
+    recognition", arXiv 1803.10225): no reset gate, ReLU instead of tanh, batch normalisation.
 
     z  = σ(γ_z ⊙ BN(W_iz x) + b_iz + W_hz h)            update gate
     n  = max(0, γ_n ⊙ BN(W_in x) + b_in + W_hn h)       candidate
     h' = (1 − z) ⊙ n + z ⊙ h
 
-    Gate order z, n. Parameters: 2·H·(I + H + 2); the running mean and variance beside them (4·H)
-    are measured, not trained. γ starts at 1.
+    Gate order z, n. Parameters: 2·H·(I + H + 2), besides the running mean and variance (4·H), which
+    are not trained. γ starts at 1.
 
-    BN takes mean and variance of each unit over the frames of a batch, in training; padding does
-    not count. Otherwise it takes the running ones, so that a row never depends on its batch mates
-    or on a stream's future. Two batches accumulated are normalised one by one; where weights of
-    several epochs are averaged, so are the running statistics, which is not quite their own.
+    In training, BN uses each unit's mean and variance over the frames of a batch, padding excluded;
+    otherwise the running ones, so that a row never depends on its batch mates or on later frames.
+    With gradient accumulation each batch is normalised by itself. Averaging checkpoints averages
+    the running statistics too, which approximates those of the averaged weights.
     """
 
     gates = 2
@@ -38,10 +38,10 @@ class LiGRU(Cell):
         self.register_buffer("running_var", torch.ones(2 * hidden_size))
 
     def project(self, x: Tensor, valid: Tensor) -> Tensor:
-        # (frames that are not padding, 2·H), under autocast too in the precision of the weights:
-        # in bfloat16 a z above 0.998 would be 1, and never forget.
+        # (frames that are not padding, 2·H), in the precision of the weights under autocast too: in
+        # bfloat16 a z above 0.998 would be rounded to 1 and never forget.
         frames = linear(x[valid], self.weight_ih).to(self.weight_ih.dtype)
-        # A single frame has no variance; a NaN would stay in the running statistics for good.
+        # A single frame has no variance; a NaN would stay in the running statistics for ever.
         batch_statistics = self.training and len(frames) > 1 and bool(frames.isfinite().all())
         frames = batch_norm(
             frames, self.running_mean, self.running_var, self.gain, self.bias_ih,
@@ -56,6 +56,9 @@ class LiGRU(Cell):
         z, n = (gates_x + linear(h, self.weight_hh)).chunk(2, dim=-1)
         z, n = torch.sigmoid(z), torch.relu(n)
         return ((1 - z) * n + z * h,)
+
+    def log_retention(self, gates_x: Tensor, state: State) -> Tensor:
+        return logsigmoid((gates_x + linear(state[0], self.weight_hh)).chunk(2, -1)[0])
 
     @classmethod
     def parameter_count(cls, input_size: int, hidden_size: int) -> int:

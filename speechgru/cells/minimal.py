@@ -4,15 +4,15 @@ Gates and candidate depend on the input only, so that the recurrence is linear i
 
     h[t] = a[t] ⊙ h[t−1] + b[t],
 
-and a scan gives all frames at once: one backend for whole utterances, `step` for streams. The paper
-scans in logarithms (Heinsen 2023), which errs by the rounding of a sum of T logarithms. Ours
-(`scan`) multiplies only a's, all between 0 and 1, and so needs no logarithm and stays exact.
-The candidate's g(a) is the paper's (positive everywhere, which its logarithms called for):
+and a scan computes all frames of an utterance at once; `step` is for streams. The paper scans in
+logarithms (Heinsen 2023), whose error is the rounding of a sum of T logarithms. Our `scan`
+multiplies values of a, all between 0 and 1, which needs no logarithms and is exact to rounding.
+The candidate's g(a) is the paper's, positive everywhere because of its logarithms:
 
     g(a) = a + 0.5 if a ≥ 0 else σ(a)
 
-Under autocast the product is in half precision, all after it in the precision of the weights: in
-bfloat16 an a above 0.998 would be 1, and never forget.
+Under autocast the product is in half precision and everything after it in the precision of the
+weights: in bfloat16 an a above 0.998 would be rounded to 1 and never forget.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import softplus
+from torch.nn.functional import logsigmoid, softplus
 
 from speechgru.cells.base import Cell, State
 
@@ -28,10 +28,10 @@ from speechgru.cells.base import Cell, State
 class MinGRU(Cell):
     """z  = σ(W_z x + b_z)           update gate
     n  = g(W_n x + b_n)           candidate
-    h' = (1 − z) ⊙ h + z ⊙ n      z weighs the new one here; in `GRU` it weighs the old
+    h' = (1 − z) ⊙ h + z ⊙ n      z weights the candidate; in `GRU` it weights the old state
 
     Gate order z, n. Parameters: 2·H·(I + 1). Not to be confused with the minimal gated unit (Zhou
-    et al. 2016), which keeps its recurrent weights.
+    et al. 2016), which has recurrent weights.
     """
 
     gates = 2
@@ -44,6 +44,9 @@ class MinGRU(Cell):
     def fused(self, x: Tensor, state: State) -> tuple[Tensor, State] | None:
         gates_x = torch.nn.functional.linear(x, self.weight_ih, self.bias_ih)
         return _run(*self._keep_and_add(gates_x), state)
+
+    def log_retention(self, gates_x: Tensor, state: State) -> Tensor:
+        return logsigmoid(-gates_x.chunk(2, -1)[0])
 
     def _keep_and_add(self, gates_x: Tensor) -> tuple[Tensor, Tensor]:
         z, n = gates_x.to(self.weight_ih.dtype).chunk(2, dim=-1)
@@ -72,9 +75,13 @@ class MinLSTM(Cell):
         gates_x = torch.nn.functional.linear(x, self.weight_ih, self.bias_ih)
         return _run(*self._keep_and_add(gates_x), state)
 
+    def log_retention(self, gates_x: Tensor, state: State) -> Tensor:
+        f, i, _ = gates_x.chunk(3, -1)
+        return logsigmoid(softplus(-i) - softplus(-f))  # f / (f + i) = σ(ln f − ln i)
+
     def _keep_and_add(self, gates_x: Tensor) -> tuple[Tensor, Tensor]:
         f, i, n = gates_x.to(self.weight_ih.dtype).chunk(3, dim=-1)
-        odds = softplus(-f) - softplus(-i)  # ln(i / f): safe where both gates are shut
+        odds = softplus(-f) - softplus(-i)  # ln(i / f), finite where both gates are 0
         return torch.sigmoid(-odds), torch.sigmoid(odds) * positive(n)
 
 
@@ -117,7 +124,7 @@ def scan(a: Tensor, b: Tensor) -> Tensor:
     """h[t] = a[t] ⊙ h[t−1] + b[t] over the first axis, in 2·log₂ T rounds (odd-even reduction:
     Blelloch 1990, "Prefix sums and their applications").
 
-    Two frames in one are h[t+1] = (a[t+1]·a[t]) ⊙ h[t−1] + (a[t+1]·b[t] + b[t+1]): solve that for
+    Two frames together are h[t+1] = (a[t+1]·a[t]) ⊙ h[t−1] + (a[t+1]·b[t] + b[t+1]): solve that for
     the odd frames, half as many; each even one follows from the odd one before it.
     """
     frames = len(b)

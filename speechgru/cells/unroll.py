@@ -1,4 +1,4 @@
-"""Time, direction and ragged lengths, for any cell: the generic backend that needs only `step`."""
+"""Time, direction and ragged lengths for any cell: the generic backend, which needs only `step`."""
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ def unroll(cell: Cell, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor
     if frames == 0:
         return x.new_zeros(batch, 0, cell.hidden_size), state
     valid = valid_frames(lengths, frames)
-    all_alive = int(lengths.min()) if batch else 0  # up to here no row has ended
+    all_alive = int(lengths.min()) if batch else 0  # no row ends before this frame
     outputs = []
     # unbind, not [:, t]: the gradient of a slice is as large as the whole.
     for t, gates_x in enumerate(cell.project(x, valid).unbind(1)):
@@ -32,9 +32,9 @@ def unroll(cell: Cell, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor
 def run_fused(cell: Cell, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State] | None:
     """The same through `cell.fused`, or None where that cannot give it.
 
-    Padding stands behind the frames that count, so a causal pass never lets it touch them; but
-    the library's final state is the one after the padding. For ragged rows h is read off the
-    outputs; a second state (the LSTM's c) cannot be, so such rows are left to `unroll`.
+    Padding follows the valid frames, so it never affects a causal pass over them; but the library's
+    final state is the one after the padding. For ragged rows h is taken from the outputs, which do
+    not contain a second state (the LSTM's c): then None.
     """
     ragged = int(lengths.min()) < x.shape[1]
     if ragged and cell.states > 1:
@@ -49,7 +49,7 @@ def run_fused(cell: Cell, x: Tensor, lengths: Tensor, state: State) -> tuple[Ten
 
 
 def reverse_valid(x: Tensor, lengths: Tensor) -> Tensor:
-    """Reverse each row's valid frames and leave its padding where it is (its own inverse).
+    """Reverse each row's valid frames and leave its padding in place (its own inverse).
 
     Lengths 3, 1, 2 of     a b c        c b a
                            d · ·   →    d · ·
@@ -61,5 +61,5 @@ def reverse_valid(x: Tensor, lengths: Tensor) -> Tensor:
 
 
 def valid_frames(lengths: Tensor, frames: int) -> Tensor:
-    """(batch,) int64 → (batch, frames) bool, true where a frame belongs to its utterance."""
+    """(batch,) int64 → (batch, frames) bool, true at frames that are not padding."""
     return torch.arange(frames, device=lengths.device)[None] < lengths[:, None]

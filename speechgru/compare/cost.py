@@ -28,7 +28,7 @@ from torch import nn
 from speechgru import kernels
 from speechgru.audio import read_audio
 from speechgru.batches import Batch, collate, plan_batches
-from speechgru.cells import Cell, RecurrentLayer
+from speechgru.cells import RecurrentLayer
 from speechgru.checkpoint import MODEL_FILE, Checkpoint
 from speechgru.errors import SpeechgruError
 from speechgru.files import read_json, write_json
@@ -237,12 +237,8 @@ def measure(folder: Path, device: str = "auto") -> Cost:
 
 
 def fastest_road(layer: RecurrentLayer, device: torch.device) -> str:
-    """What `auto` takes for this layer: cpu, fused or unroll."""
-    cell = layer.directions[0]
-    assert isinstance(cell, Cell)
-    if device.type == "cpu" and cell.kernel in kernels.KINDS and kernels.unavailable() is None:
-        return "cpu"
-    return "fused" if type(cell).fused is not Cell.fused else "unroll"
+    """What `auto` chooses for this layer: cpu, fused or unroll."""
+    return layer.backend_on(device)
 
 
 def _rtf(recognizer: Recognizer, sounds: Sequence[Any], threads: int, watch: Stopwatch) -> float:

@@ -1,7 +1,9 @@
-"""Fast kernels for recurrent layers on x86-64 processors, compiled on the user's machine.
+"""Fast kernels for recurrent layers on x86-64 CPUs, compiled by numba on the user's machine.
 
 Design: one loop over time for all cells, a matrix-vector micro-kernel in explicit vector code,
 gates as small functions, utterances of different lengths side by side without packing.
+
+This module is the whole public interface; numba is imported at the first call of a kernel.
 """
 
 import importlib.util
@@ -12,17 +14,21 @@ from functools import cache
 
 import torch
 
-from speechgru.kernels.gates import CELLS
-from speechgru.kernels.kernel import Kernel, Weights
-from speechgru.kernels.stamp import STAMP  # taken now, not at the first compilation
+from speechgru.kernels import stamp as stamp  # read now, not at the first compilation
+from speechgru.kernels.buffers import release_buffers
+from speechgru.kernels.gates import GATES
+from speechgru.kernels.kernel import Kernel
+from speechgru.kernels.packed import Weights
 
-KINDS = tuple(CELLS)
+CELLS = tuple(GATES)
+"""Names of the cells that have a kernel."""
 PRECISIONS = ("float32", "bfloat16")
+"""Of the products at inference; training is always in the precision of the weights."""
 
 
 @cache
-def unavailable() -> str | None:
-    """Why the kernels cannot be used in this process, None if they can."""
+def unsupported_reason(precision: str = "float32") -> str | None:
+    """Why kernels of this precision cannot run in this process; None if they can."""
     if os.environ.get("SPEECHGRU_CPU_KERNELS") == "0":
         return "SPEECHGRU_CPU_KERNELS=0"
     if sys.platform != "linux" or platform.machine() != "x86_64":
@@ -33,25 +39,16 @@ def unavailable() -> str | None:
         return "numba is not installed"
     try:
         import numba
-    except Exception as fault:  # another NumPy than it was built for, say
-        return f"numba cannot be used: {fault}"
+    except Exception as error:  # built for another NumPy, say
+        return f"numba cannot be imported: {error}"
     if numba.config.DISABLE_JIT:
         return "NUMBA_DISABLE_JIT is set"
+    if precision == "bfloat16":
+        from speechgru.kernels import layout, vector
+
+        if layout.vector_bytes() < 64 or not vector.has_feature("avx512bf16"):
+            return "the processor has no AVX512-BF16"
     return None
 
 
-@cache
-def unsupported_reason(precision: str) -> str | None:
-    """What a precision needs and this machine has not, None if it has all."""
-    if precision == "float32":
-        return None
-    if (reason := unavailable()) is not None:
-        return f"CPU kernels off: {reason}"
-    from speechgru.kernels import layout, vector  # brings numba
-
-    if layout.vector_bytes() < 64 or not vector.has_feature("avx512bf16"):
-        return "the processor has no AVX512-BF16"
-    return None
-
-
-__all__ = ["KINDS", "PRECISIONS", "STAMP", "Kernel", "Weights", "unavailable", "unsupported_reason"]
+__all__ = ["CELLS", "PRECISIONS", "Kernel", "Weights", "release_buffers", "unsupported_reason"]

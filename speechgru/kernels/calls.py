@@ -1,156 +1,128 @@
-"""Calling the compiled kernels: their arguments, made from tensors, and how many threads."""
+"""Calls of the compiled kernels: their arguments, made from tensors, and how many threads."""
 
 import ctypes
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from speechgru.kernels import threads
+from speechgru.kernels.arguments import (
+    AccumulateArguments,
+    MultiplyArguments,
+    RecurrenceArguments,
+)
 from speechgru.kernels.layout import WIDE, Layout, vector_bytes
-from speechgru.kernels.plans import Plan
-from speechgru.kernels.rows import Rows
+from speechgru.kernels.plans import ThreadPlan
+from speechgru.kernels.rows import BatchRows
 
 CACHED = 1 << 18
 """Bytes of a product's left side that stay in the second-level cache beside a panel."""
 
 
-def _run(
-    what: str,
-    kind: str,
-    dtype: torch.dtype,
-    short: bool,
-    threads_: int,
-    arguments: tuple[int, ...],
-) -> None:
-    from speechgru.kernels import compiled  # brings numba
+@dataclass(frozen=True)
+class LoopTensors:
+    """What the loop over time reads and writes; see `RecurrenceArguments`."""
 
-    kernel = compiled.kernel(what, kind, dtype, short)
-    numbers = (ctypes.c_int64 * len(arguments))(*arguments)
-    threads.run(kernel, ctypes.addressof(numbers), threads_)
+    tape: Tensor
+    y: Tensor
+    weight: Tensor
+    bias: Tensor
+    state: Tensor
+    state_next: Tensor
+    left: Tensor  # `state`, or its h as pairs of bfloat16: (directions, batch, pairs) int32
+    left_next: Tensor
+    scratch: Tensor
 
 
 def recur(
-    back: bool,
-    layout: Layout,
-    rows: Rows,
-    plan: Plan,
-    *,
-    tape: Tensor,
-    y: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    state: Tensor,
-    state_next: Tensor,
-    left: Tensor,
-    left_next: Tensor,
-    scratch: Tensor,
-    save: bool,
+    name: str, layout: Layout, rows: BatchRows, plan: ThreadPlan, t: LoopTensors, save: bool
 ) -> None:
-    """The loop over time; see `loops.Arguments`.
-
-    `left` is `state`, or its h as pairs of bfloat16, (directions, batch, pairs) int32.
-    """
+    """The loop over time; `name` is forward or backward."""
     if rows.frames == 0:
         return
     barriers = (ctypes.c_int64 * (8 * rows.teams))()
-    depth = layout.hidden if weight.dtype != torch.int32 else -(-layout.hidden // 2)
+    bf16 = t.weight.dtype == torch.int32
     used = min(plan.threads, plan.parts * rows.teams)
-    size = tape.element_size()
-    _run(
-        "backward" if back else "forward",
-        layout.kind,
-        tape.dtype,
-        weight.dtype == torch.int32,
-        used,
-        (
-            threads.THREAD_COUNT if used > 1 else 0,
-            threads.THREAD_INDEX if used > 1 else 0,
-            threads.GIVE_WAY,
-            ctypes.addressof(barriers),
-            rows.teams_at,
-            rows.teams,
-            plan.parts,
-            layout.hidden,
-            layout.padded,
-            rows.lengths_at,
-            rows.first_frame_at,
-            rows.first_output_at,
-            tape.data_ptr(),
-            tape.stride(0) * size,
-            tape.stride(1) * size,
-            y.data_ptr(),
-            y.shape[-1] * size,
-            weight.data_ptr(),
-            weight.stride(0) * size,
-            bias.data_ptr(),
-            bias.stride(0) * size,
-            state.data_ptr(),
-            state_next.data_ptr(),
-            left.data_ptr(),
-            left_next.data_ptr(),
-            left.stride(1) * left.element_size(),
-            depth,
-            scratch.data_ptr(),
-            scratch.stride(0) * size,
-            int(save),
-        ),
+    size = t.tape.element_size()
+    arguments = RecurrenceArguments(
+        thread_count=threads.THREAD_COUNT if used > 1 else 0,
+        thread_index=threads.THREAD_INDEX if used > 1 else 0,
+        give_way=threads.YIELD,
+        barriers=ctypes.addressof(barriers),
+        teams=rows.teams_at,
+        team_count=rows.teams,
+        parts=plan.parts,
+        units=layout.hidden,
+        padded=layout.padded,
+        lengths=rows.lengths_at,
+        first_frame=rows.first_frame_at,
+        first_output=rows.first_output_at,
+        tape=t.tape.data_ptr(),
+        tape_step=t.tape.stride(0) * size,
+        slots_step=t.tape.stride(1) * size,
+        y=t.y.data_ptr(),
+        y_step=t.y.shape[-1] * size,
+        weight=t.weight.data_ptr(),
+        weight_step=t.weight.stride(0) * size,
+        bias=t.bias.data_ptr(),
+        bias_step=t.bias.stride(0) * size,
+        state=t.state.data_ptr(),
+        state_next=t.state_next.data_ptr(),
+        left=t.left.data_ptr(),
+        left_next=t.left_next.data_ptr(),
+        left_step=t.left.stride(1) * t.left.element_size(),
+        depth=-(-layout.hidden // 2) if bf16 else layout.hidden,
+        scratch=t.scratch.data_ptr(),
+        scratch_step=t.scratch.stride(0) * size,
+        save=int(save),
     )
+    _run(name, layout.cell, t.tape.dtype, bf16, used, arguments)
 
 
 def multiply(
-    a: Tensor,
-    *,
-    a_next: int,
-    k: int,
-    w: Tensor,
-    start: Tensor,
-    c: Tensor,
-    c_next: int,
-    vectors: int,
-    summed: bool,
+    a: Tensor, a_next: int, w: Tensor, start: Tensor, c: Tensor, c_next: int, summed: bool,
     limit: int,
-) -> None:
+) -> None:  # fmt: skip
     """c[i] = start[i] + a[i] @ w[i] for every panel matrix in w; or c = the sum of all, if summed.
 
-    With pairs of bfloat16 (int32) in a and w, k counts the pairs and * is their dot product.
     `a` and `c` are rows with a unit stride; `a[i]` and `c[i]` start i * `_next` elements later.
+    `start` (1 or items, columns) has whole vectors of columns. In int32, `a` and `w` contain pairs
+    of bfloat16, whose products are added.
     """
     items, rows, size = len(w), len(a), a.element_size()
     if not rows:
         return
+    columns = start.shape[1]
+    vectors, k = columns * c.element_size() // vector_bytes(), w.shape[1] // columns
     chunk = max(8, CACHED // (k * size) // 8 * 8)
     jobs = max(1, rows // chunk) * (1 if summed else items)
     # Some more jobs than threads, so that none waits long for the last.
     groups = 1 if jobs >= 2 * limit else min(-(-vectors // WIDE), 2 * limit)
     ticket = ctypes.c_int64(0)
-    _run(
-        "multiply",
-        "",
-        c.dtype,
-        a.dtype == torch.int32,
-        min(limit, jobs * groups),
-        (
-            ctypes.addressof(ticket),
-            items,
-            int(summed),
-            rows,
-            k,
-            vectors,
-            chunk,
-            groups,
-            a.data_ptr(),
-            a.stride(0) * size,
-            a_next * size,
-            w.data_ptr(),
-            w.stride(0) * size,
-            start.data_ptr(),
-            0,
-            start.stride(0) * size,
-            c.data_ptr(),
-            c.stride(0) * size,
-            c_next * size,
-        ),
+    arguments = MultiplyArguments(
+        ticket=ctypes.addressof(ticket),
+        items=items,
+        summed=int(summed),
+        rows=rows,
+        k=k,
+        vectors=vectors,
+        chunk=chunk,
+        groups=groups,
+        a=a.data_ptr(),
+        a_step=a.stride(0) * size,
+        a_next=a_next * size,
+        w=w.data_ptr(),
+        w_next=w.stride(0) * size,
+        start=start.data_ptr(),
+        start_step=0,
+        start_next=start.stride(0) * size,
+        c=c.data_ptr(),
+        c_step=c.stride(0) * size,
+        c_next=c_next * size,
     )
+    bf16 = a.dtype == torch.int32
+    _run("multiply", "", c.dtype, bf16, min(limit, jobs * groups), arguments)
 
 
 def accumulate(
@@ -158,7 +130,7 @@ def accumulate(
 ) -> Tensor:
     """(items, columns, width of b): the transpose of a[i] times b[i], summed over their rows.
 
-    `columns` of a, from its first one; `a[i]` and `b[i]` start i * `_next` elements later.
+    The first `columns` of a are used; `a[i]` and `b[i]` start i * `_next` elements later.
     """
     size = a.element_size()
     lanes = vector_bytes() // size
@@ -169,35 +141,39 @@ def accumulate(
     result = a.new_empty(items, columns, vectors * lanes)
     chunk = min(512, max(64, 2 * CACHED // (vectors * lanes * size)), rows)
     splits = max(1, limit // items)
-    # Of each job: packed rows of b, and a few packed columns of a.
+    # Per job: packed rows of b, and a few packed columns of a.
     scratch = a.new_empty(items * splits, chunk * (vectors * lanes + 8))
     zeros = a.new_zeros(WIDE * lanes)
     ticket = ctypes.c_int64(0)
-    _run(
-        "accumulate",
-        "",
-        a.dtype,
-        False,
-        min(limit, items * splits),
-        (
-            ctypes.addressof(ticket),
-            items,
-            splits,
-            rows,
-            chunk,
-            columns,
-            width,
-            a.data_ptr(),
-            a.stride(0) * size,
-            a_next * size,
-            b.data_ptr(),
-            b.stride(0) * size,
-            b_next * size,
-            result.data_ptr(),
-            result.stride(0) * size,
-            zeros.data_ptr(),
-            scratch.data_ptr(),
-            scratch.stride(0) * size,
-        ),
+    arguments = AccumulateArguments(
+        ticket=ctypes.addressof(ticket),
+        items=items,
+        splits=splits,
+        rows=rows,
+        chunk=chunk,
+        columns=columns,
+        width=width,
+        a=a.data_ptr(),
+        a_step=a.stride(0) * size,
+        a_next=a_next * size,
+        b=b.data_ptr(),
+        b_step=b.stride(0) * size,
+        b_next=b_next * size,
+        c=result.data_ptr(),
+        c_next=result.stride(0) * size,
+        zeros=zeros.data_ptr(),
+        scratch=scratch.data_ptr(),
+        scratch_step=scratch.stride(0) * size,
     )
+    _run("accumulate", "", a.dtype, False, min(limit, items * splits), arguments)
     return result[:, :, :width]
+
+
+def _run(
+    name: str, cell: str, dtype: torch.dtype, bf16: bool, used: int, arguments: tuple[int, ...]
+) -> None:
+    from speechgru.kernels import compiled  # imports numba
+
+    function = compiled.function(name, cell, dtype, bf16)
+    numbers = (ctypes.c_int64 * len(arguments))(*arguments)
+    threads.run(function, ctypes.addressof(numbers), used)

@@ -1,4 +1,4 @@
-"""The functions that gates are made of, on vectors."""
+"""The elementary functions of gates, on vectors, and the choice of a cell's gates."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from speechgru.kernels.vector import above, below, exp, overload, where_positive
 
 
 def _tanh_fast(x: Any) -> Any:
-    # The rational function of degree 13/6 that Eigen uses; error below 3e-7 everywhere.
+    # Eigen's rational function of degree 13/6; its error is below 3e-7 everywhere.
     x = above(below(x, -7.90531110763549805), 7.90531110763549805)
     s = x * x
     p = s * -2.76076847742355e-16 + 2.00018790482477e-13
@@ -56,11 +56,11 @@ def backward(machine: Any, saved: Any, state: Any, grad: Any) -> Any:
 
 @overload(forward)
 def _choose_forward(machine: Any, x: Any, a: Any, state: Any) -> Any:
-    cell = register_jitable(gates.CELLS[machine.cell].forward)
+    cell = register_jitable(gates.GATES[machine.cell].forward)
     return lambda machine, x, a, state: cell(x, a, state)
 
 
 @overload(backward)
 def _choose_backward(machine: Any, saved: Any, state: Any, grad: Any) -> Any:
-    cell = register_jitable(gates.CELLS[machine.cell].backward)
+    cell = register_jitable(gates.GATES[machine.cell].backward)
     return lambda machine, saved, state, grad: cell(saved, state, grad)

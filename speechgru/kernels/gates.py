@@ -1,16 +1,16 @@
-"""The gates of each cell: all that one cell's kernel has and another's has not.
+"""The gates of each cell: the part of a kernel that differs between cells.
 
-A cell is two functions on vectors of units and one line in `CELLS`.
+A cell's gates are two functions on vectors of units and one line in `GATES`.
 
     forward(x, a, state)         -> (saved, new state)
     backward(saved, state, grad) -> (slots, gradient of the old state but for the product)
 
 `x` is the input part of the pre-activations (biases included), `a` the recurrent part, `state`
-the old (h,) or (h, c), `grad` the gradient of the new one.  Of the `slots` that backward returns,
+the old (h,) or (h, c), `grad` the gradient of the new one. Of the `slots` that backward returns,
 the first `gates` are the gradients of `x` in its order and the last `gates` those of `a` in its
-order: a cell orders its gates so that what both share is stored once.
+order: gates are ordered so that what both share is stored once.
 
-These functions are compiled (see `functions.py`); nothing here needs the compiler.
+The functions are compiled in functions.py; this module does not import numba.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from typing import Any
 
 
 def tanh(x: Any) -> Any:
-    """Of a vector; `functions.py` has the code, as for the next two."""
+    """Of a vector; implemented in functions.py, like the next two."""
     raise NotImplementedError
 
 
@@ -29,7 +29,7 @@ def sigmoid(x: Any) -> Any:
 
 
 def positive(test: Any, x: Any) -> Any:
-    """x where test > 0, else 0; a NaN in x stays one where test is NaN."""
+    """x where test > 0, else 0; x where test is NaN."""
     raise NotImplementedError
 
 
@@ -118,10 +118,10 @@ def cifg_backward(saved: Any, state: Any, grad: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What a cell looks like to the loops: how many of each thing one unit has.
+class GateShape:
+    """Values per unit, for the loops.
 
-    gates: blocks of the weight matrices; saved: values kept per frame for the backward pass, the
+    gates: blocks of the weight matrices; saved: values saved per frame for the backward pass, the
     first `gates` of which turn into the gradient of the input part and the last `gates` into the
     gradient of the recurrent part; states: h, or h and c; wide: vectors of units in one panel.
     """
@@ -133,25 +133,25 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A cell's functions, its shape, and the order it wants torch's gates in."""
+class Gates:
+    """A cell's functions, their shape, and the order of torch's gates that they expect."""
 
     forward: Callable[..., Any]
     backward: Callable[..., Any]
-    shape: Shape
+    shape: GateShape
     input_order: tuple[int, ...]
     recurrent_order: tuple[int, ...]
 
 
-_RNN = Shape(gates=1, saved=1, states=1, wide=4)
-_GRU = Shape(gates=3, saved=4, states=1, wide=1)
-_LSTM = Shape(gates=4, saved=4, states=2, wide=1)
-_CIFG = Shape(gates=3, saved=3, states=2, wide=1)
+_RNN = GateShape(gates=1, saved=1, states=1, wide=4)
+_GRU = GateShape(gates=3, saved=4, states=1, wide=1)
+_LSTM = GateShape(gates=4, saved=4, states=2, wide=1)
+_CIFG = GateShape(gates=3, saved=3, states=2, wide=1)
 
-CELLS = {
-    "rnn": Cell(rnn_forward, rnn_backward, _RNN, (0,), (0,)),
-    "rnn_relu": Cell(relu_forward, relu_backward, _RNN, (0,), (0,)),
-    "gru": Cell(gru_forward, gru_backward, _GRU, (2, 0, 1), (0, 1, 2)),
-    "lstm": Cell(lstm_forward, lstm_backward, _LSTM, (0, 1, 2, 3), (0, 1, 2, 3)),
-    "cifg": Cell(cifg_forward, cifg_backward, _CIFG, (0, 1, 2), (0, 1, 2)),
+GATES = {
+    "rnn": Gates(rnn_forward, rnn_backward, _RNN, (0,), (0,)),
+    "rnn_relu": Gates(relu_forward, relu_backward, _RNN, (0,), (0,)),
+    "gru": Gates(gru_forward, gru_backward, _GRU, (2, 0, 1), (0, 1, 2)),
+    "lstm": Gates(lstm_forward, lstm_backward, _LSTM, (0, 1, 2, 3), (0, 1, 2, 3)),
+    "cifg": Gates(cifg_forward, cifg_backward, _CIFG, (0, 1, 2), (0, 1, 2)),
 }

@@ -1,4 +1,4 @@
-"""How the weights of a layer lie in the memory that the kernels read."""
+"""The order of weights in the memory that the kernels read."""
 
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -6,7 +6,7 @@ from functools import cache, cached_property
 import torch
 from torch import Tensor
 
-from speechgru.kernels.gates import CELLS, Shape
+from speechgru.kernels.gates import GATES, GateShape
 
 
 @cache
@@ -20,7 +20,7 @@ WIDE = 3
 
 
 def column_panels(matrix: Tensor, lanes: int) -> Tensor:
-    """A matrix (k, columns) as flat panels (k, WIDE * lanes), the last one narrower if need be.
+    """A matrix (k, columns) as flat panels (k, WIDE * lanes), the last one narrower if necessary.
 
     Columns are padded with zeros to whole vectors.
     """
@@ -31,26 +31,27 @@ def column_panels(matrix: Tensor, lanes: int) -> Tensor:
     return torch.cat([panels.flatten(), matrix[:, whole:].flatten()])
 
 
-def pair_up(rows: Tensor) -> Tensor:
-    """(…, k) float32 → (…, ⌈k / 2⌉) int32: neighbours as two bfloat16, the last beside a zero."""
+def bf16_pairs(rows: Tensor) -> Tensor:
+    """(…, k) float32 → (…, ⌈k / 2⌉) int32: two neighbours each, rounded to bfloat16; an odd last
+    one is paired with zero."""
     even = torch.nn.functional.pad(rows, (0, rows.shape[-1] % 2))
     return even.to(torch.bfloat16).contiguous().view(torch.int32)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a layer of one hidden size lies in memory.
+    """Of a layer of one hidden size.
 
-    Units are padded with zeros to whole blocks, gates are in the order the cell wants.
+    Units are padded with zeros to whole blocks; gates are in the order that the kernel uses.
     """
 
-    kind: str
+    cell: str
     hidden: int
     lanes: int
 
     @property
-    def shape(self) -> Shape:
-        return CELLS[self.kind].shape
+    def shape(self) -> GateShape:
+        return GATES[self.cell].shape
 
     @cached_property
     def block(self) -> int:
@@ -66,7 +67,7 @@ class Layout:
 
     @property
     def weight_bytes(self) -> int:
-        """Of one direction's recurrent weights, with the padding, in the state's own type."""
+        """Of one direction's recurrent weights, padding included, in the state's own type."""
         return self.shape.gates * self.padded * self.hidden * (vector_bytes() // self.lanes)
 
     def _gates(self, weight: Tensor, order: tuple[int, ...]) -> Tensor:
@@ -81,29 +82,29 @@ class Layout:
 
     def input_rows(self, weight: Tensor) -> Tensor:
         """(gates * padded, columns)"""
-        return self._gates(weight, CELLS[self.kind].input_order).flatten(0, 1)
+        return self._gates(weight, GATES[self.cell].input_order).flatten(0, 1)
 
-    def panels(self, weight: Tensor, short: bool = False) -> Tensor:
+    def panels(self, weight: Tensor, bf16: bool = False) -> Tensor:
         """The recurrent weights for the forward loop: (blocks, columns, gates, block), or pairs
-        of columns if `short`."""
-        full = self._gates(weight, CELLS[self.kind].recurrent_order)
-        full = pair_up(full) if short else full
+        of columns if `bf16`."""
+        full = self._gates(weight, GATES[self.cell].recurrent_order)
+        full = bf16_pairs(full) if bf16 else full
         count = self.shape.gates
         return full.view(count, self.blocks, self.block, -1).permute(1, 3, 0, 2).contiguous()
 
     def back_panels(self, weight: Tensor) -> Tensor:
         """The recurrent weights for the backward loop: columns of (gates * padded, padded)."""
-        full = self._gates(weight, CELLS[self.kind].recurrent_order).flatten(0, 1)
+        full = self._gates(weight, GATES[self.cell].recurrent_order).flatten(0, 1)
         padded = torch.nn.functional.pad(full, (0, self.padded - self.hidden))
         return column_panels(padded, self.lanes)
 
     def unpack_inputs(self, grad: Tensor) -> Tensor:
         """The reverse of `input_rows`."""
-        return self._unpack(grad, CELLS[self.kind].input_order)
+        return self._unpack(grad, GATES[self.cell].input_order)
 
     def unpack_recurrent(self, grad: Tensor) -> Tensor:
-        """(gates * padded, columns) in the recurrent order, as torch has it."""
-        return self._unpack(grad, CELLS[self.kind].recurrent_order)
+        """(gates * padded, columns) in the recurrent order → torch's order, without padding."""
+        return self._unpack(grad, GATES[self.cell].recurrent_order)
 
     def _unpack(self, grad: Tensor, order: tuple[int, ...]) -> Tensor:
         split = grad.view(self.shape.gates, self.padded, -1)[:, : self.hidden]
@@ -112,5 +113,5 @@ class Layout:
 
 
 @cache
-def layout_of(kind: str, dtype: torch.dtype, hidden: int) -> Layout:
-    return Layout(kind, hidden, vector_bytes() // dtype.itemsize)
+def layout_of(cell: str, dtype: torch.dtype, hidden: int) -> Layout:
+    return Layout(cell, hidden, vector_bytes() // dtype.itemsize)

@@ -1,21 +1,22 @@
 """The recurrence over time, forward and backward, for any cell.
 
-Both loops run many utterances side by side.  Rows (an utterance in one direction) belong to
+Both loops process many utterances side by side. Rows (an utterance in one direction) belong to
 teams; a team is `parts` threads that share the units of its rows and meet at a barrier in every
-frame, or a single thread that needs no barrier.  Within a team rows are sorted by length, longest
+frame, or a single thread that needs no barrier. Within a team rows are sorted by length, longest
 first, so that at every step the rows still running are the first `active` ones: padded frames
 are never touched.
 
 A step of one block of units is the same for every cell: `tile` multiplies the old states of a few
-rows with the block's panel of weights, the gates take it from there.  The blocks are walked
-backwards on odd steps: what the cache still holds of the weights is used first.
+rows with the block's panel of weights, then the gates are applied. Odd steps visit the blocks in
+reverse order, so that the weights still in the cache are used first.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from numba import njit
 
 from speechgru.kernels import functions
+from speechgru.kernels.arguments import RecurrenceArguments
 from speechgru.kernels.layout import WIDE
 from speechgru.kernels.products import panel_product
 from speechgru.kernels.vector import (
@@ -30,55 +31,18 @@ from speechgru.kernels.vector import (
     peek,
     peek_shared,
     read,
+    store_bf16,
     store_each,
     store_first,
-    store_short,
     tile,
 )
 
 SPINS = 2000
-"""Looks at the barrier before giving the processor to another thread."""
-
-
-class Arguments(NamedTuple):
-    """What a kernel is called with, in memory: int64 each.  Steps are bytes, arrays addresses."""
-
-    thread_count: int  # C functions int(void), or 0
-    thread_index: int
-    give_way: int
-    barriers: int  # one counter of 64 bytes a team
-    teams: int  # (direction, first row, rows) of each
-    team_count: int
-    parts: int  # threads of one team
-    units: int  # hidden size
-    padded: int  # hidden size of every buffer, a multiple of a block
-    lengths: int  # of each row
-    first_frame: int  # each row's first frame in `tape`
-    first_output: int  # each row's first frame in `y`
-    tape: int  # (frames, directions, slots, padded): input part in, saved values out
-    tape_step: int
-    slots_step: int  # from direction to direction
-    y: int  # (frames, directions * units): output, or its gradient
-    y_step: int
-    weight: int  # packed panels, of each direction
-    weight_step: int
-    bias: int
-    bias_step: int
-    state: int  # (rows, states, padded)
-    state_next: int
-    left: (
-        int  # what products read of the states: (rows, …), the states themselves or their bfloat16
-    )
-    left_next: int
-    left_step: int
-    depth: int  # of a product: units, or pairs of them
-    scratch: int  # forward: (threads, tile), backward: (rows, gates, padded)
-    scratch_step: int
-    save: int  # 1: keep what the backward pass needs
+"""Looks at the barrier before yielding the processor to another thread."""
 
 
 def _rows_at_once(machine: Machine, wide: int) -> tuple[int, int, int, int]:
-    """How many rows one tile takes: as many as leave registers for the panel and a factor."""
+    """Rows of one tile: as many as leave registers for the panel and a factor."""
     registers = 32 if machine.vec.bytes == 64 else 16
     most = min(8, (registers - 1) // wide - 1)
     return most, min(4, most), 2, 1
@@ -96,7 +60,7 @@ def product(
     c: int,
     c_step: int,
 ) -> int:
-    """`tile` for up to `left` rows and one panel of a cell's gates; how many rows it took."""
+    """`tile` for up to `left` rows and one panel of a cell's gates; returns how many rows."""
     raise NotImplementedError
 
 
@@ -134,7 +98,7 @@ def _product(
 
 @njit(error_model="numpy")
 def meet(counter: int, parts: int, visits: int, give_way: int) -> None:
-    """Wait until all threads of a team have come here `visits` times."""
+    """Wait until all threads of a team have called this `visits` times."""
     fetch_add(counter, 1)
     spins = 0
     while peek_shared(counter) < parts * visits:
@@ -147,7 +111,7 @@ def meet(counter: int, parts: int, visits: int, give_way: int) -> None:
 
 @njit(error_model="numpy", forceinline=True)
 def frame_of(direction: int, step: int, length: int) -> int:
-    """The frame a row is at: the reverse direction starts at its own last frame."""
+    """A row's frame at a step: the reverse direction starts at the row's own last frame."""
     return step if direction == 0 else length - 1 - step
 
 
@@ -164,7 +128,7 @@ def advance(
     sums: int,
     left: int,
 ) -> None:
-    """The gates of one row and one block of units, whose products stand in `sums`."""
+    """The gates of one row and one block of units, whose products are in `sums`."""
     size, wide = constant(m, "bytes"), constant(m, "wide")
     element = size // constant(m, "lanes")
     frame = frame_of(direction, step, peek(a.lengths, row))
@@ -210,7 +174,7 @@ def retreat(m: Any, a: Any, direction: int, row: int, step: int, unit: int) -> N
 
 
 def store_left(machine: Any, address: int, h: Any) -> None:
-    """Keep h as the next step's products read it, where that is not the state itself."""
+    """Write h as the next step's products read it, if that is not the state itself."""
     raise NotImplementedError
 
 
@@ -226,8 +190,8 @@ def last(machine: Any, slots: Any) -> Any:
 
 @overload(store_left)
 def _store_left(machine: Any, address: Any, h: Any) -> Any:
-    if machine.short:
-        return lambda machine, address, h: store_short(address, h)
+    if machine.bf16:
+        return lambda machine, address, h: store_bf16(address, h)
     return lambda machine, address, h: None
 
 
@@ -348,8 +312,8 @@ def team_backward(m: Any, a: Any, team: int, part: int, parts: int, scratch: int
 
 @njit(error_model="numpy", forceinline=True)
 def run_teams(m: Any, address: int, team: Any) -> None:
-    """What every thread does: its part of its team, or whole teams in turn."""
-    a = read(address, Arguments)
+    """Run by every thread: its part of its team, or whole teams in turn."""
+    a = read(address, RecurrenceArguments)
     count, index = 1, 0
     if a.thread_count:
         count, index = call_int(a.thread_count), call_int(a.thread_index)

@@ -1,17 +1,17 @@
 """Matrix products of whole batches: input projections, and the gradients of inputs and weights.
 
-They have the same micro-kernel as the recurrence because a general library is slower than it on
-some processors (by a third on Zen 4), and because a frame's result then does not depend on how
-many other frames there are.
+They use the recurrence's micro-kernel because a general library is slower on some processors (by
+a third on Zen 4), and because a frame's result then does not depend on the number of other frames.
 
 Matrices on the right side are packed in panels of `WIDE` vectors of columns, (k, wide, lanes)
-each; the last panel is narrower if it has to be.  Threads draw jobs from a counter.
+each; the last panel may be narrower. Threads draw jobs from a counter.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from numba import njit
 
+from speechgru.kernels.arguments import AccumulateArguments, MultiplyArguments
 from speechgru.kernels.layout import WIDE
 from speechgru.kernels.vector import (
     constant,
@@ -39,7 +39,7 @@ def panel_product(
     c: int,
     c_step: int,
 ) -> int:
-    """`tile` for up to `left` rows and a panel of `wide` vectors; how many rows it took."""
+    """`tile` for up to `left` rows and a panel of `wide` vectors; returns how many rows."""
     raise NotImplementedError
 
 
@@ -89,36 +89,9 @@ def rows_at_once(vector_bytes: int) -> int:
     return 8 if vector_bytes == 64 else 4
 
 
-class Multiply(NamedTuple):
-    """c[i] = start[i] + a[i] @ w[i] for i < items; or, if `summed`, one c with the sum of all.
-
-    Steps are bytes: `_step` from row to row, `_next` from one i to the next.
-    """
-
-    ticket: int  # address of a zero: the next job
-    items: int
-    summed: int
-    rows: int
-    k: int
-    vectors: int  # columns of c
-    chunk: int  # rows of a job
-    groups: int  # into how many jobs the panels are split
-    a: int
-    a_step: int
-    a_next: int
-    w: int
-    w_next: int
-    start: int
-    start_step: int
-    start_next: int
-    c: int
-    c_step: int
-    c_next: int
-
-
 @njit(error_model="numpy")
 def multiply(m: Any, address: int) -> None:
-    a = read(address, Multiply)
+    a = read(address, MultiplyArguments)
     panels = (a.vectors + WIDE - 1) // WIDE
     chunks = max(1, a.rows // a.chunk)
     each = 1 if a.summed else a.items
@@ -128,7 +101,7 @@ def multiply(m: Any, address: int) -> None:
             return
         i, chunk, group = job % each, job // each // a.groups, job // each % a.groups
         first = chunk * a.chunk
-        # The last chunk takes what is left.
+        # The last chunk takes the rest.
         last = a.rows if chunk == chunks - 1 else first + a.chunk
         for p in range(panels * group // a.groups, panels * (group + 1) // a.groups):
             row = first
@@ -138,7 +111,7 @@ def multiply(m: Any, address: int) -> None:
 
 @njit(error_model="numpy", forceinline=True)
 def _corner(m: Any, a: Any, i: int, row: int, last: int, p: int) -> int:
-    """A few rows of one panel; how many."""
+    """A few rows of one panel; returns how many."""
     size = constant(m, "bytes")
     wide = min(WIDE, a.vectors - p * WIDE)
     c = a.c + i * a.c_next + row * a.c_step + p * WIDE * size
@@ -162,32 +135,9 @@ def _corner(m: Any, a: Any, i: int, row: int, last: int, p: int) -> int:
     return taken
 
 
-class Accumulate(NamedTuple):
-    """c[i] = the transpose of a[i] times b[i], for i < items: sums over many rows (frames)."""
-
-    ticket: int
-    items: int
-    splits: int  # into how many jobs the rows of c are split
-    rows: int  # of a and b
-    chunk: int  # rows packed at a time
-    columns: int  # of a, a multiple of a tile's rows
-    width: int  # of b, in elements
-    a: int
-    a_step: int
-    a_next: int
-    b: int
-    b_step: int
-    b_next: int
-    c: int  # (columns, vectors of b)
-    c_next: int
-    zeros: int  # a row of WIDE vectors
-    scratch: int  # of each job: packed b, then packed a
-    scratch_step: int
-
-
 @njit(error_model="numpy")
 def accumulate(m: Any, address: int) -> None:
-    a = read(address, Accumulate)
+    a = read(address, AccumulateArguments)
     size, lanes = constant(m, "bytes"), constant(m, "lanes")
     vectors = (a.width + lanes - 1) // lanes
     high = 8 if size == 64 else 4

@@ -1,4 +1,4 @@
-"""Which utterance each row of the loops is, and how states get there and back."""
+"""The order in which the loops process the utterances of a batch, and their states in that order."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -14,11 +14,11 @@ from speechgru.kernels.layout import Layout
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 
-class Rows:
-    """The utterances of a batch in the order the loops take them, and where their frames are.
+class BatchRows:
+    """The utterances of a batch in the order of the loops, and the positions of their frames.
 
-    Sorted by length, longest first, and dealt to `groups` teams a direction; `valid` are the
-    indices of the frames that are not padding, None if all are.
+    Sorted by length, longest first, and dealt to `groups` teams per direction; `valid` are the
+    indices of the frames that are not padding, None if there is no padding.
     """
 
     def __init__(self, sizes: Ints, frames: int, directions: int, groups: int) -> None:
@@ -32,8 +32,8 @@ class Rows:
         self.valid: Tensor | None = None
         self.odd: Tensor | None = None  # which rows end after an odd number of steps
         if self.frames < batch * frames:
-            # Dealt like cards, so that every team has long and short ones.  The hands that are
-            # one card short come first, as in `bounds`.
+            # Round robin, so that every team has long and short ones. The teams with a row less
+            # come first, as in `bounds`.
             by_length = np.argsort(-sizes, kind="stable")
             order = np.concatenate([by_length[g::groups] for g in reversed(range(groups))])
             valid = np.flatnonzero(np.arange(frames) < sizes[:, None])
@@ -47,8 +47,8 @@ class Rows:
             for d in range(directions)
             for first, last in pairwise(bounds.tolist())
         ]
-        # What the loops read: (direction, first row, rows) of each team, then length, first frame
-        # in the tape and first frame in the output of each row.
+        # The loops read: (direction, first row, rows) of each team, then each row's length, first
+        # frame in the tape and first frame in the output.
         rows = np.tile(np.stack([sizes, packed, start]), (1, directions))
         self._numbers = np.concatenate([np.array(teams).ravel(), rows.ravel()]).astype(np.int64)
         at, count = self._numbers.ctypes.data, batch * directions
@@ -58,20 +58,22 @@ class Rows:
 
 
 @lru_cache(maxsize=64)
-def _uniform(batch: int, frames: int, directions: int, groups: int) -> Rows:
-    return Rows(np.full(batch, frames, np.int64), frames, directions, groups)
+def _uniform(batch: int, frames: int, directions: int, groups: int) -> BatchRows:
+    return BatchRows(np.full(batch, frames, np.int64), frames, directions, groups)
 
 
-def arrange(lengths: Tensor, frames: int, directions: int, groups: int) -> Rows:
+def arrange(lengths: Tensor, frames: int, directions: int, groups: int) -> BatchRows:
     """The rows for a padded batch of `frames`."""
     batch = len(lengths)
     if batch == 0 or int(lengths.min()) == frames:
         return _uniform(batch, frames, directions, groups)
-    return Rows(lengths.numpy(), frames, directions, groups)
+    return BatchRows(lengths.numpy(), frames, directions, groups)
 
 
-def to_rows(layout: Layout, rows: Rows, state: Sequence[Tensor] | None, like: Tensor) -> Tensor:
-    """States (directions, batch, hidden) as the loops hold them: (…, states, padded)."""
+def to_rows(
+    layout: Layout, rows: BatchRows, state: Sequence[Tensor] | None, like: Tensor
+) -> Tensor:
+    """States (directions, batch, hidden) in the loops' order: (…, states, padded)."""
     buffer = like.new_zeros(rows.directions, rows.batch, layout.shape.states, layout.padded)
     for s, value in enumerate(state or ()):
         chosen = value if rows.order is None else value[:, rows.order]
@@ -79,7 +81,7 @@ def to_rows(layout: Layout, rows: Rows, state: Sequence[Tensor] | None, like: Te
     return buffer
 
 
-def from_rows(layout: Layout, rows: Rows, buffer: Tensor) -> tuple[Tensor, ...]:
+def from_rows(layout: Layout, rows: BatchRows, buffer: Tensor) -> tuple[Tensor, ...]:
     """The reverse of `to_rows`."""
     result = []
     for s in range(layout.shape.states):

@@ -1,4 +1,4 @@
-"""Which sources this process runs: kernels compiled of others must not be taken from the disk."""
+"""A digest of this package's sources: kernels compiled from others must not be read from disk."""
 
 import hashlib
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Running a kernel on the threads that torch already has.
 
-A second pool of threads would fight torch's: after a parallel region its workers spin for a
-while.  So kernels run on the OpenMP runtime that torch has loaded, by its C entry point.
+A second pool of threads would compete with torch's, whose workers spin for a while after a parallel
+region. So kernels run on the OpenMP runtime that torch has loaded, through its C entry point.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ import torch
 from speechgru.cpus import usable_cpus
 
 
-def _symbol(name: str) -> int:
+def symbol(name: str) -> int:
     """The address of a C function in this process, or 0."""
     try:
         return ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value or 0
@@ -23,20 +23,20 @@ def _symbol(name: str) -> int:
         return 0
 
 
-GIVE_WAY = _symbol("sched_yield")
-THREAD_COUNT = _symbol("omp_get_num_threads")
-THREAD_INDEX = _symbol("omp_get_thread_num")
+YIELD = symbol("sched_yield")
+THREAD_COUNT = symbol("omp_get_num_threads")
+THREAD_INDEX = symbol("omp_get_thread_num")
 
 
-class Kernel(NamedTuple):
-    """Compiled code, void(address of its arguments); lives as long as `owner`."""
+class CompiledFunction(NamedTuple):
+    """Compiled code, void(address of its arguments), valid as long as `owner` exists."""
 
     call: Callable[[int], None]
     address: int
     owner: Any
 
 
-_parallel_address = _symbol("GOMP_parallel") if THREAD_COUNT and THREAD_INDEX else 0
+_parallel_address = symbol("GOMP_parallel") if THREAD_COUNT and THREAD_INDEX else 0
 _parallel = (
     ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint, ctypes.c_uint)(
         _parallel_address
@@ -52,7 +52,7 @@ def _after_fork_in_child(function: Callable[[], None]) -> None:
 
 
 class ForkLock:
-    """A lock that is free in a forked child: whoever held it is not there."""
+    """A lock that is free in a forked child, where the thread that held it does not exist."""
 
     def __init__(self) -> None:
         self._renew()
@@ -74,15 +74,15 @@ class ForkLock:
         self._lock.release()
 
 
-# One kernel at a time has the pool; another thread's kernel meanwhile runs on that thread alone.
+# One kernel at a time uses the pool; another thread's kernel meanwhile runs on that thread alone.
 _pool = ForkLock()
-_ran = False  # any kernel, and so torch's operations around it
+_ran = False  # whether any kernel has run, and so torch's operations around it
 _pool_lost = False
 
 
 def _forget_the_pool() -> None:
-    # The child has the parent's pool on paper and none of its threads: torch's own operations
-    # would wait for them for ever too.
+    # The child inherits the pool's state but none of its threads: torch's own operations would wait
+    # for them for ever too.
     global _pool_lost
     if _ran:
         _pool_lost = True
@@ -99,14 +99,14 @@ def limit() -> int:
     return min(torch.get_num_threads(), usable_cpus())
 
 
-def run(kernel: Kernel, arguments: int, wanted: int) -> None:
-    """Call a kernel on up to `wanted` threads; it asks how many it got."""
+def run(function: CompiledFunction, arguments: int, wanted: int) -> None:
+    """Call a kernel on up to `wanted` threads; it asks OpenMP how many it got."""
     global _ran
     _ran = True
     if wanted > 1 and _parallel is not None and not _pool_lost and _pool.acquire(blocking=False):
         try:
-            _parallel(kernel.address, arguments, wanted, 0)
+            _parallel(function.address, arguments, wanted, 0)
         finally:
             _pool.release()
     else:
-        kernel.call(arguments)
+        function.call(arguments)

@@ -1,15 +1,15 @@
 """Vectors inside numba: the few operations that must be exact machine instructions.
 
-Numba alone turns loops into vectors when it can prove enough about them, which is never for the
-matrix-vector product at the heart of a recurrent cell.  So a vector is a type here (`Vec`), with
-arithmetic operators, and the product (`tile`) emits its own LLVM code.  Everything else of the
-kernels is ordinary Python that numba compiles.
+Numba vectorises a loop only if it can prove enough about it, which it never can for the
+matrix-vector product at the heart of a recurrent cell. So a vector is a type here (`Vec`), with
+arithmetic operators, and the product (`tile`) emits its own LLVM code. Everything else in the
+kernels is ordinary Python compiled by numba.
 
 Memory is a plain integer address: kernels slice rows at offsets that differ per utterance, and
-address arithmetic is the one thing that compiles fast and means the same in every loop.
+address arithmetic compiles fast and means the same in every loop.
 
-A `Machine` travels as the first argument of every kernel function.  It is only a type: the cell,
-the element type and the vector length it stands for are constants to the compiler.
+A `Machine` is the first argument of every kernel function. It is only a type: the cell, the element
+type and the vector length that it stands for are constants to the compiler.
 """
 
 import functools
@@ -31,7 +31,7 @@ from numba.extending import (
     register_model,
 )
 
-from speechgru.kernels.gates import Shape
+from speechgru.kernels.gates import GateShape
 
 # Numba compares parameters with their annotations unless told otherwise.
 overload = functools.partial(numba.extending.overload, strict=False)
@@ -42,9 +42,9 @@ I32 = ir.IntType(32)
 
 def has_feature(name: str) -> bool:
     """Whether numba compiles for a processor with this feature of LLVM's, and LLVM knows it."""
-    if llvm.llvm_version_info[0] < 16:  # knew no bfloat
+    if llvm.llvm_version_info[0] < 16:  # has no bfloat
         return False
-    if config.CPU_NAME or config.CPU_FEATURES is not None:  # the user wants another processor's
+    if config.CPU_NAME or config.CPU_FEATURES is not None:  # set by the user
         return f"+{name}" in (config.CPU_FEATURES or "").split(",")
     return bool(llvm.get_host_cpu_features().get(name))
 
@@ -54,7 +54,7 @@ def _element(bits: int) -> ir.Type:
 
 
 class BFloat(ir.Type):  # type: ignore[misc]
-    """LLVM's bfloat, which llvmlite has no name for."""
+    """LLVM's bfloat, which llvmlite does not define."""
 
     def _to_string(self) -> str:
         return "bfloat"
@@ -93,14 +93,14 @@ class _VecModel(models.PrimitiveModel):  # type: ignore[misc]
 
 
 class Machine(types.Type):  # type: ignore[misc]
-    """The constants of one compiled kernel: which cell, which float, how many lanes.
+    """The constants of one compiled kernel: cell, float type, number of lanes.
 
-    `short`: products multiply pairs of bfloat16, 32 bits each, and add up floats.
+    `bf16`: products multiply pairs of bfloat16, 32 bits each, and sum in float32.
     """
 
-    def __init__(self, cell: str, shape: Shape, bits: int, lanes: int, short: bool) -> None:
-        self.cell, self.shape, self.vec, self.short = cell, shape, Vec(bits, lanes), short
-        super().__init__(name=f"Machine({cell}, {shape}, f{bits}x{lanes}, {short})")
+    def __init__(self, cell: str, shape: GateShape, bits: int, lanes: int, bf16: bool) -> None:
+        self.cell, self.shape, self.vec, self.bf16 = cell, shape, Vec(bits, lanes), bf16
+        super().__init__(name=f"Machine({cell}, {shape}, f{bits}x{lanes}, {bf16})")
 
 
 @register_model(Machine)
@@ -382,23 +382,23 @@ def tile(
 ) -> Any:
     """c[r, v] = start[r, v] + sum over k of a[r, k] * w[k, v], all in registers.
 
-    On a short machine each a[r, k] and each number of w[k, v] is a pair, and * their dot product.
+    On a bf16 machine each a[r, k] and each element of w[k, v] is a pair, and * their dot product.
 
     `rows` and `wide` are literals, v counts vectors, w is a packed panel (k, wide, lanes); steps
-    are bytes from row to row.  With `adjacent` 1 instead of 0, a is packed as (k, rows).  Every
+    are bytes from row to row. With `adjacent` 1 instead of 0, a is packed as (k, rows). Every
     output adds its products in the order of k whatever `rows` is, so that a result does not
     depend on how rows were grouped.
     """
     if not all(isinstance(n, types.IntegerLiteral) for n in (rows, wide, adjacent)):
         return None
-    n, m, vec, short = rows.literal_value, wide.literal_value, machine.vec, machine.short
+    n, m, vec, bf16 = rows.literal_value, wide.literal_value, machine.vec, machine.bf16
     packed = adjacent.literal_value
     args = (machine, rows, wide, adjacent) + (types.int64,) * 8
 
     def codegen(ctx: Any, b: Any, sig: Any, values: Any) -> Any:
         a, a_step, w, k, start, start_step, c, c_step = values[4:]
         size = vec.bits // 8
-        element, factor, add_product = _short_product(b, vec) if short else _product(b, vec)
+        element, factor, add_product = _bf16_product(b, vec) if bf16 else _product(b, vec)
         row = [_pointer(b, b.add(a, b.mul(a_step, I64(r))), element) for r in range(n)]
 
         def corner(base: Any, step: Any, r: int, v: int) -> Any:
@@ -439,8 +439,8 @@ def _product(b: Any, vec: Vec) -> tuple[ir.Type, ir.Type, Callable[..., Any]]:
     return _element(vec.bits), vec.llvm, lambda x, y, z: b.call(fma, [x, y, z])
 
 
-def _short_product(b: Any, vec: Vec) -> tuple[ir.Type, ir.Type, Callable[..., Any]]:
-    """The same for pairs of bfloat16, which stand in memory as integers of 32 bits."""
+def _bf16_product(b: Any, vec: Vec) -> tuple[ir.Type, ir.Type, Callable[..., Any]]:
+    """The same for pairs of bfloat16, which are 32-bit integers in memory."""
     pairs = ir.VectorType(BFloat(), 2 * vec.lanes)
     name = "llvm.x86.avx512bf16.dpbf16ps.512"
     dot = _function(b, name, vec.llvm, [vec.llvm, pairs, pairs])
@@ -452,7 +452,7 @@ def _short_product(b: Any, vec: Vec) -> tuple[ir.Type, ir.Type, Callable[..., An
 
 
 @intrinsic
-def store_short(typingctx: Any, address: Any, x: Any) -> Any:
+def store_bf16(typingctx: Any, address: Any, x: Any) -> Any:
     """Store a vector as bfloat16, rounded to nearest."""
     if not isinstance(x, Vec):
         return None
@@ -513,7 +513,7 @@ def peek_shared(typingctx: Any, address: Any) -> Any:
 
 @intrinsic
 def pause(typingctx: Any) -> Any:
-    """Tell the processor that this thread is spinning."""
+    """Hint to the processor that this thread is spinning."""
 
     def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
         b.call(_function(b, "llvm.x86.sse2.pause", ir.VoidType(), []), [])
@@ -551,9 +551,9 @@ __all__ = [
     "poke",
     "read",
     "store",
+    "store_bf16",
     "store_each",
     "store_first",
-    "store_short",
     "tile",
     "where_positive",
 ]

@@ -9,27 +9,29 @@ from speechgru.cells import CELLS, Cell, RecurrentLayer, State
 
 INPUT, HIDDEN = 5, 7
 RAGGED, EVEN = [8, 1, 4, 0, 8, 3], [6, 6, 6]
-WAYS = pytest.mark.parametrize("bidirectional", [False, True], ids=["one-way", "two-way"])
-# Of each cell only the roads it has, the one that `auto` takes last: asked for another, a layer
-# unrolls, and a test would hold a backend against itself.
-ROADS = [
+DIRECTIONS = pytest.mark.parametrize(
+    "bidirectional", [False, True], ids=["unidirectional", "bidirectional"]
+)
+# The backends that each cell has, the one that `auto` chooses last: with any other, a layer falls
+# back to `unroll`, and a test would compare a backend with itself.
+BACKENDS = [
     (name, backend)
     for name, cell in CELLS.items()
     for backend, exists in [
         ("unroll", True),
         ("fused", cell.fused is not Cell.fused),
-        ("cpu", kernels.unavailable() is None and cell.kernel in kernels.KINDS),
+        ("cpu", kernels.unsupported_reason() is None and cell.kernel is not None),
     ]
     if exists
 ]
 
 
 def make_layer(
-    name: str, bidirectional: bool, backend: str = "unroll", width: int = HIDDEN
+    name: str, bidirectional: bool, backend: str = "unroll", hidden_size: int = HIDDEN
 ) -> RecurrentLayer:
-    """Its every weight and statistic differs from its first value."""
+    """A layer all of whose weights and statistics differ from their first values."""
     torch.manual_seed(3)
-    layer = RecurrentLayer(CELLS[name], INPUT, width, bidirectional).double()
+    layer = RecurrentLayer(CELLS[name], INPUT, hidden_size, bidirectional).double()
     layer.backend = backend  # type: ignore[assignment]
     with torch.no_grad():
         for tensor in layer.parameters():

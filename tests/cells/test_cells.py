@@ -1,10 +1,10 @@
-"""What every cell promises, on every backend it has: its equations in NumPy, and torch.nn's; rows that
-do not see each other or their padding; streams, counts, first values, training."""
+"""Every cell on every backend it has: its equations in NumPy and torch.nn's layers; independence of
+batch mates and padding; streams, counts, first values, training."""
 
 import numpy as np
 import pytest
 import torch
-from layers import EVEN, HIDDEN, INPUT, RAGGED, ROADS, WAYS, batch, make_layer, some_state
+from layers import BACKENDS, DIRECTIONS, EVEN, HIDDEN, INPUT, RAGGED, batch, make_layer, some_state
 from torch import nn
 
 from speechgru.cells import CELLS, RecurrentLayer
@@ -14,8 +14,10 @@ from speechgru.model import RecurrentCTC
 from speechgru.recipe import FeatureRecipe, ModelRecipe, TextRecipe
 from speechgru.text import Vocabulary
 
-EACH_ROAD = pytest.mark.parametrize(("name", "backend"), ROADS)
-OTHER_ROADS = pytest.mark.parametrize(("name", "backend"), [r for r in ROADS if r[1] != "unroll"])
+EACH_BACKEND = pytest.mark.parametrize(("name", "backend"), BACKENDS)
+OTHER_BACKENDS = pytest.mark.parametrize(
+    ("name", "backend"), [r for r in BACKENDS if r[1] != "unroll"]
+)
 BOTH_LENGTHS = pytest.mark.parametrize("lengths", [RAGGED, EVEN], ids=["ragged", "even"])
 EXACT = {"rtol": 0, "atol": 1e-9}
 
@@ -132,12 +134,12 @@ def by_hand(name, layer, x, lengths, state):
     return y, final
 
 
-@WAYS
+@DIRECTIONS
 @BOTH_LENGTHS
 @pytest.mark.parametrize(
     ("dtype", "atol"), [(torch.float64, 1e-9), (torch.float32, 1e-5)], ids=["float64", "float32"]
 )
-@EACH_ROAD
+@EACH_BACKEND
 @torch.no_grad()
 def test_a_layer_computes_its_equations(name, backend, dtype, atol, lengths, bidirectional):
     layer = make_layer(name, bidirectional, backend).to(dtype)
@@ -159,8 +161,8 @@ TORCH = {
 }  # fmt: skip
 
 
-@WAYS
-@pytest.mark.parametrize(("name", "backend"), [r for r in ROADS if r[0] in TORCH])
+@DIRECTIONS
+@pytest.mark.parametrize(("name", "backend"), [r for r in BACKENDS if r[0] in TORCH])
 def test_a_layer_is_torch_s_with_its_weights_copied(name, backend, bidirectional):
     layer = make_layer(name, bidirectional, backend)
     kind, options = TORCH[name]
@@ -175,28 +177,28 @@ def test_a_layer_is_torch_s_with_its_weights_copied(name, backend, bidirectional
         torch.testing.assert_close(layer(x, lengths)[0], expected, **EXACT)
 
 
-# Roads ------------------------------------------------------------------------------------------
+# Backends ---------------------------------------------------------------------------------------
 
 
-@OTHER_ROADS
-def test_no_road_falls_back_on_another_and_auto_takes_the_best(name, backend, monkeypatch):
+@OTHER_BACKENDS
+def test_no_backend_falls_back_to_another_and_auto_chooses_the_fastest(name, backend, monkeypatch):
     def never(*_):
-        raise AssertionError("another backend was taken")
+        raise AssertionError("another backend was used")
 
     monkeypatch.setattr(CELLS[name], "step", never)
     if backend == "cpu":
         monkeypatch.setattr(CELLS[name], "fused", never)
-    for each in (backend, "auto") if backend == dict(ROADS)[name] else (backend,):
+    for each in (backend, "auto") if backend == dict(BACKENDS)[name] else (backend,):
         layer = make_layer(name, True, each)
         for lengths in (RAGGED, EVEN):
             layer(*batch(lengths))
-            # What a library leaves of c in ragged rows is of no use: those alone are unrolled.
+            # A library returns c after the padding of ragged rows: only those are unrolled.
             if backend == "cpu" or lengths == EVEN or CELLS[name].states == 1:
                 layer(*batch(lengths), some_state(layer, len(lengths)))
 
 
 def outputs_and_gradients(layer, x, lengths, state=None):
-    """Gradients of input, state and parameters, from all outputs, each weighed differently."""
+    """Gradients of input, state and parameters, from all outputs, each weighted differently."""
     state = state and tuple(part.requires_grad_() for part in state)
     y, final = layer(x.requires_grad_(), lengths, state)
     outputs = (y, *(final or ()))
@@ -206,10 +208,10 @@ def outputs_and_gradients(layer, x, lengths, state=None):
     return outputs, torch.autograd.grad(outputs, wanted, upstream)
 
 
-@WAYS
+@DIRECTIONS
 @BOTH_LENGTHS
-@OTHER_ROADS
-def test_every_road_gives_the_same_numbers_states_and_gradients(
+@OTHER_BACKENDS
+def test_every_backend_gives_the_same_outputs_states_and_gradients(
     name, backend, lengths, bidirectional
 ):
     for with_state in (False, True):
@@ -221,7 +223,7 @@ def test_every_road_gives_the_same_numbers_states_and_gradients(
         torch.testing.assert_close(*results, **EXACT)
 
 
-@EACH_ROAD
+@EACH_BACKEND
 def test_gradients_are_finite_over_400_steps(name, backend):
     torch.manual_seed(0)
     layer = RecurrentLayer(CELLS[name], 8, 16, bidirectional=True)
@@ -238,8 +240,8 @@ def test_gradients_are_finite_over_400_steps(name, backend):
 # Padding and chunks -----------------------------------------------------------------------------
 
 
-@WAYS
-@EACH_ROAD
+@DIRECTIONS
+@EACH_BACKEND
 @torch.no_grad()
 def test_a_row_alone_equals_itself_in_a_padded_batch(name, backend, bidirectional):
     layer = make_layer(name, bidirectional, backend)
@@ -252,9 +254,9 @@ def test_a_row_alone_equals_itself_in_a_padded_batch(name, backend, bidirectiona
         assert not together[row, length:].any()
 
 
-@WAYS
-@pytest.mark.parametrize("training", [False, True], ids=["in use", "in training"])
-@EACH_ROAD
+@DIRECTIONS
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+@EACH_BACKEND
 def test_no_gradient_reaches_padding_or_comes_from_it(name, backend, training, bidirectional):
     """Also Li-GRU's, whose training statistics are of the valid frames."""
     results = []
@@ -270,7 +272,7 @@ def test_no_gradient_reaches_padding_or_comes_from_it(name, backend, training, b
 
 
 @pytest.mark.parametrize("sizes", [[1] * 8, [1, 2, 5], [3, 3, 2]], ids=str)
-@EACH_ROAD
+@EACH_BACKEND
 @torch.no_grad()
 def test_chunk_by_chunk_equals_one_call(name, backend, sizes):
     layer = make_layer(name, False, backend)
@@ -287,7 +289,7 @@ def test_chunk_by_chunk_equals_one_call(name, backend, sizes):
 
 
 @pytest.mark.parametrize("frames", [0, 3])
-@EACH_ROAD
+@EACH_BACKEND
 def test_empty_rows_alone_leave_the_state_as_it_was(name, backend, frames):
     layer = make_layer(name, True, backend)
     state = some_state(layer, 2)
@@ -310,7 +312,7 @@ def test_reversal_keeps_padding_in_place_and_undoes_itself():
 # The table --------------------------------------------------------------------------------------
 
 
-COUNTS = {  # for input 5 and width 4, by hand: (parameters, multiply-accumulates a frame)
+COUNTS = {  # for input 5 and hidden size 4, by hand: (parameters, multiply-accumulates per frame)
     "rnn": (16 + 20 + 8, 36),
     "rnn_relu": (16 + 20 + 8, 36),
     "gru": (3 * 44, 3 * 36),
@@ -334,7 +336,7 @@ def test_counts(name):
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_a_cell_tells_its_equations_and_its_source(name):
+def test_a_cells_docstring_has_its_equations_and_parameter_count(name):
     text = CELLS[name].__doc__ or ""
     assert "h'" in text
     assert "Parameters" in text

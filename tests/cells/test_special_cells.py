@@ -1,9 +1,9 @@
-"""What is special to one cell; test_cells.py has what all of them promise."""
+"""Properties of single cells; test_cells.py has those of all."""
 
 import numpy as np
 import pytest
 import torch
-from layers import HIDDEN, INPUT, RAGGED, WAYS, batch, make_layer
+from layers import DIRECTIONS, HIDDEN, INPUT, RAGGED, batch, make_layer
 
 from speechgru.cells.minimal import Scan, scan
 from speechgru.cells.unroll import valid_frames
@@ -46,7 +46,7 @@ def test_scan_stays_exact_over_long_sequences():
 
 
 @pytest.mark.parametrize(
-    ("name", "backend", "biases"),  # a candidate of zero, and gates that keep σ(7) of the memory
+    ("name", "backend", "biases"),  # a candidate of zero, and gates that retain σ(7) of the memory
     [("mingru", "fused", (-7, -30)), ("minlstm", "fused", (20, -7, -30)),
      ("ligru", "unroll", (7, -30))],
 )  # fmt: skip
@@ -66,7 +66,7 @@ def test_gates_near_one_forget_under_autocast(name, backend, biases):
     assert h[0, 0].tolist() == pytest.approx([0.99909**40] * HIDDEN, abs=2e-3)
 
 
-@WAYS
+@DIRECTIONS
 def test_ligru_takes_statistics_of_valid_frames_only(bidirectional):
     layer = make_layer("ligru", bidirectional).train()
     x, lengths = batch(RAGGED)
@@ -83,7 +83,7 @@ def test_ligru_takes_statistics_of_valid_frames_only(bidirectional):
         np.testing.assert_allclose(cell.running_var.numpy(), variance)
 
 
-def test_ligru_normalises_by_the_batch_in_training_and_not_in_use():
+def test_ligru_normalises_by_the_batch_in_training_only():
     cell = make_layer("ligru", False).directions[0].train()
     x, lengths = batch(RAGGED)
     valid = valid_frames(lengths, x.shape[1])
@@ -121,9 +121,9 @@ def test_indrnn_clips_its_recurrent_weight():
 
 
 @pytest.mark.parametrize("name", ["gru_ln", "lstm_ln"])
-def test_layer_normalised_cells_do_not_see_the_scale_of_their_weights(name):
-    """Ba et al., section 5.1: invariant to re-scaling of a weight matrix (all but ε)."""
-    layer = make_layer(name, True, width=16)
+def test_layer_normalised_cells_are_invariant_to_the_scale_of_their_weights(name):
+    """Ba et al., section 5.1: invariant to re-scaling of a weight matrix, up to ε."""
+    layer = make_layer(name, True, hidden_size=16)
     x, lengths = batch(RAGGED)
     before = layer(x, lengths)[0]
     with torch.no_grad():

@@ -19,20 +19,16 @@ from speechgru.recipe import Recipe
 def library_road() -> Iterator[None]:
     """torch.nn's code, here and in processes of ours: our kernels would first have to be compiled.
 
-    What cpu found out about this machine is kept for a whole process, so it is forgotten before,
-    lest the switch do nothing, and after, lest other rooms' tests miss the kernels.
+    `unsupported_reason` caches its answers for the whole process.
     """
-    kept = (kernels.unavailable, kernels.unsupported_reason)
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(RecurrentLayer, "backend", "fused")
             patch.setenv("SPEECHGRU_CPU_KERNELS", "0")
-            for answer in kept:
-                answer.cache_clear()
+            kernels.unsupported_reason.cache_clear()
             yield
     finally:
-        for answer in kept:
-            answer.cache_clear()
+        kernels.unsupported_reason.cache_clear()
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,5 @@
-"""The CPU kernels as neighbours: threads, CPUs, forks, caches, and what they do where they cannot
-run.  Nothing here is timed."""
+"""The CPU kernels in a process and on a machine: threads, CPUs, forks, caches, unsupported platforms
+and reduced precision. Nothing here is timed."""
 
 import os
 import subprocess
@@ -12,13 +12,13 @@ import torch
 from speechgru import kernels
 from speechgru.cells import CELLS, RecurrentLayer
 from speechgru.cells import layer as layer_module
-from speechgru.kernels import kernel as kernel_module
-from speechgru.kernels import plans, threads
-from speechgru.kernels.layout import layout_of
-from speechgru.kernels.plans import Choice, Plan, candidates
+from speechgru.kernels import passes, threads
+from speechgru.kernels.layout import Layout
+from speechgru.kernels.plans import ThreadPlan, thread_plan
 
 pytestmark = pytest.mark.skipif(
-    kernels.unavailable() is not None, reason=f"no CPU kernels here: {kernels.unavailable()}"
+    kernels.unsupported_reason() is not None,
+    reason=f"no CPU kernels here: {kernels.unsupported_reason()}",
 )
 
 
@@ -40,11 +40,12 @@ def layer_and_input(hidden=40, batch=3, frames=9, bidirectional=True, cell="gru"
 # Threads -----------------------------------------------------------------------------------------
 
 
-def test_a_result_does_not_depend_on_how_it_was_spread(monkeypatch, two_threads):
+def test_a_result_does_not_depend_on_the_plan(monkeypatch, two_threads):
     layer, x, lengths = layer_and_input(hidden=100)
     results = []
-    for plan in (Plan(1, 1, 1), Plan(2, 1, 1), Plan(2, 2, 1), Plan(2, 1, 2), Plan(4, 2, 2)):
-        monkeypatch.setattr(kernel_module, "candidates", lambda *_, plan=plan: (plan,))
+    for numbers in ((1, 1, 1), (2, 1, 1), (2, 2, 1), (2, 1, 2), (4, 2, 2)):
+        plan = ThreadPlan(*numbers)
+        monkeypatch.setattr(passes, "thread_plan", lambda *_, plan=plan: plan)
         y = layer(x, lengths)[0]
         grads = torch.autograd.grad(y.square().sum(), list(layer.parameters()))
         results.append((y, *grads))
@@ -53,7 +54,7 @@ def test_a_result_does_not_depend_on_how_it_was_spread(monkeypatch, two_threads)
         torch.testing.assert_close(other[1:], results[0][1:], rtol=0, atol=1e-6)
 
 
-def test_torchs_thread_count_and_the_cpus_we_may_use_are_the_limit(monkeypatch, two_threads):
+def test_the_limit_is_torchs_thread_count_and_the_usable_cpus(monkeypatch, two_threads):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
     assert threads.limit() == 2
     torch.set_num_threads(1)
@@ -68,8 +69,8 @@ import os, sys, torch
 {before}
 torch.set_num_threads(2)
 from speechgru.cells import CELLS, RecurrentLayer
-from speechgru.kernels import kernel
-from speechgru.kernels.plans import Plan
+from speechgru.kernels import passes
+from speechgru.kernels.plans import ThreadPlan
 torch.manual_seed(7)
 layer = RecurrentLayer(CELLS["gru"], 5, 100, True)
 x = torch.randn(3, 200, 5)
@@ -89,26 +90,26 @@ def run_script(before="", during="", **environment):
 
 @pytest.fixture(scope="module")
 def plain():
-    """What the script computes undisturbed."""
+    """The script's result without changes."""
     return run_script()[0]
 
 
 def test_two_threads_bound_to_one_cpu_still_finish(plain):
-    # The barrier between them must give way: here even a kernel that wants two threads for one
-    # direction has only one CPU, and the limit itself is taken away.
+    # The barrier between them must yield: here a kernel with two threads per direction has only one
+    # CPU, and the limit itself is removed.
     one_cpu = "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"
-    plan = "kernel.candidates = lambda *_: (Plan(2, 1, 2),)"
+    plan = "passes.thread_plan = lambda *_: ThreadPlan(2, 1, 2)"
     assert run_script(one_cpu, plan)[0] == plain
 
 
-def test_fewer_threads_than_asked_for_give_the_same(plain):
-    plan = "kernel.candidates = lambda *_: (Plan(2, 1, 2),)"
+def test_fewer_threads_than_requested_give_the_same(plain):
+    plan = "passes.thread_plan = lambda *_: ThreadPlan(2, 1, 2)"
     assert run_script(during=plan, OMP_THREAD_LIMIT="1")[0] == plain
 
 
-def test_a_child_can_go_back_over_its_parents_pass():
+def test_a_child_can_run_its_parents_backward_pass():
     fork = (
-        "kernel.candidates = lambda *_: (Plan(2, 1, 2),)\n"
+        "passes.thread_plan = lambda *_: ThreadPlan(2, 1, 2)\n"
         "y = layer(x, torch.tensor([200, 150, 1]))[0]\n"
         "child = os.fork()\n"
         "if child == 0:\n"
@@ -141,7 +142,7 @@ def test_a_forked_child_computes_the_same():
     run_script(during=fork)
 
 
-def test_two_models_in_two_threads_do_not_meet():
+def test_two_models_in_two_threads_do_not_interfere():
     jobs = [layer_and_input(cell=cell) for cell in ("gru", "lstm")]
     with torch.no_grad():
         expected = [layer(x, lengths)[0] for layer, x, lengths in jobs]
@@ -165,84 +166,67 @@ def test_two_models_in_two_threads_do_not_meet():
 # Plans -------------------------------------------------------------------------------------------
 
 
-def test_both_ways_compete_only_where_weights_outgrow_the_cache(monkeypatch):
-    monkeypatch.setattr(plans, "second_level_cache", lambda: 1 << 20)
-    candidates.cache_clear()
-    small, large = (layout_of("gru", torch.float32, width) for width in (128, 512))
-    assert candidates(2, 2, 1, small) == (Plan(2, 1, 1),)
-    assert candidates(2, 2, 1, large) == (Plan(2, 1, 1), Plan(2, 1, 2))
-    assert candidates(1, 2, 1, large) == (Plan(1, 1, 1),)
-    assert candidates(2, 1, 1, small) == (Plan(2, 1, 2), Plan(2, 1, 1))
-    assert candidates(8, 2, 16, small) == (Plan(8, 2, 2), Plan(8, 2, 1))
-    candidates.cache_clear()
+@pytest.mark.parametrize(
+    ("limit", "directions", "batch", "hidden", "expected"),
+    [
+        (1, 2, 1, 512, (1, 1, 1)),
+        (2, 2, 1, 128, (2, 1, 1)),  # a direction per thread
+        (2, 2, 1, 512, (2, 1, 2)),  # 3 MB of weights: all threads on one direction at a time
+        (2, 2, 16, 512, (2, 1, 1)),
+        (2, 1, 1, 64, (2, 1, 1)),  # too little work to share
+        (2, 1, 1, 128, (2, 1, 2)),
+        (2, 1, 16, 128, (2, 2, 1)),  # a group of rows per thread
+        (8, 2, 16, 128, (8, 2, 2)),
+        (8, 1, 1, 100, (8, 1, 7)),  # no more parts than blocks of 16 units
+    ],
+)
+def test_the_rule_for_threads(monkeypatch, limit, directions, batch, hidden, expected):
+    layout = Layout("gru", hidden, 16)
+    monkeypatch.setattr("speechgru.kernels.layout.vector_bytes", lambda: 64)
+    plan = thread_plan.__wrapped__(limit, directions, batch, layout)
+    assert (plan.threads, plan.groups, plan.parts) == expected
 
 
-def test_the_faster_plan_is_kept_and_the_other_tried_again():
-    choice = Choice((Plan(2, 1, 1), Plan(2, 1, 2)))
-    seconds = {0: 3.0, 1: 2.0}
-    order = []
-    for _ in range(120):
-        order.append(choice.next())
-        choice.record(order[-1], seconds[order[-1]])
-    assert order[:4] == [0, 0, 1, 1]
-    assert order[4:].count(0) == 116 // plans.AGAIN
-    seconds = {0: 1.0, 1: 2.0}  # the machine has changed
-    for _ in range(200):
-        order.append(choice.next())
-        choice.record(order[-1], seconds[order[-1]])
-    assert order[-1] == 0
+# Where they cannot run, and files on disk ---------------------------------------------------------
 
 
-def test_a_hopeless_plan_is_left_alone_and_a_slow_first_call_is_forgiven():
-    choice = Choice((Plan(2, 1, 1), Plan(2, 1, 2)))
-    for plan, taken in ((0, 9.0), (0, 1.0), (1, 5.0), (1, 4.0)):  # the first call compiled
-        assert choice.next() == plan
-        choice.record(plan, taken)
-    for _ in range(3 * plans.AGAIN):
-        assert choice.next() == 0
-        choice.record(0, 1.0)
-
-
-# Where they cannot run ---------------------------------------------------------------------------
-
-
-def test_switched_off_the_kernels_are_left_alone(monkeypatch):
+def test_kernels_that_are_switched_off_are_not_called(monkeypatch):
     layer, x, lengths = layer_and_input()
     monkeypatch.setenv("SPEECHGRU_CPU_KERNELS", "0")
     monkeypatch.setattr(kernels.Kernel, "__call__", None)
-    kernels.unavailable.cache_clear()
+    kernels.unsupported_reason.cache_clear()
     try:
         y = layer(x, lengths)[0]
     finally:
         monkeypatch.undo()
-        kernels.unavailable.cache_clear()
+        kernels.unsupported_reason.cache_clear()
     layer.backend = "fused"
     assert torch.equal(y, layer(x, lengths)[0])
 
 
-def test_a_second_process_takes_kernels_from_the_disk(tmp_path):
-    says = "import logging; logging.basicConfig(level='INFO')"
-    runs = [run_script(says, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2)]
+def test_a_second_process_reads_kernels_from_disk(tmp_path):
+    log = "import logging; logging.basicConfig(level='INFO')"
+    runs = [run_script(log, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2)]
     assert "compiled the CPU kernel gru forward" in runs[0][1]
     assert "compiled" not in runs[1][1]
     assert runs[0][0] == runs[1][0]
-    kernels = [p.name for p in tmp_path.rglob("*.nbi")]
-    assert len(kernels) == len(list(tmp_path.rglob("*.nbc"))) == 2  # an index for each kernel
+    indices, compiled = (list(tmp_path.rglob(f"*.{suffix}")) for suffix in ("nbi", "nbc"))
+    assert len(indices) == len(compiled) == 2  # an index for each kernel
 
 
-def test_no_cache_folder_is_no_error(plain):
+def test_a_missing_cache_folder_is_not_an_error(plain):
     assert run_script(NUMBA_CACHE_DIR="/dev/null/nowhere")[0] == plain
 
 
-def test_why_they_are_off_is_said_once(monkeypatch, caplog):
-    monkeypatch.setattr(layer_module, "_told", set())
-    monkeypatch.setattr(kernels, "unavailable", lambda: "numba is not installed")
+def test_the_reason_for_not_using_kernels_is_logged_once(monkeypatch, caplog):
+    layer_module._log_once.cache_clear()
+    monkeypatch.setattr(kernels, "unsupported_reason", lambda: "numba is not installed")
     layer, x, lengths = layer_and_input()
     with caplog.at_level("INFO", logger="speechgru"):
         y = layer(x, lengths)[0]
         layer(x, lengths)
-    told = [r.getMessage() for r in caplog.records]
-    assert told == ["CPU kernels off (numba is not installed): torch.nn is used instead"]
+    (record,) = caplog.records
+    assert "numba is not installed" in record.getMessage()
     monkeypatch.undo()
     torch.testing.assert_close(y, layer(x, lengths)[0], rtol=0, atol=1e-5)
 
@@ -250,24 +234,25 @@ def test_why_they_are_off_is_said_once(monkeypatch, caplog):
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"platform": "darwin"}, "not tested on darwin"),
-        ({"machine": "aarch64"}, "not tested on linux aarch64"),
-        ({"capability": "DEFAULT"}, "the processor has no AVX2"),
-        ({"numba": None}, "numba is not installed"),
+        ({"platform": "darwin"}, "darwin"),
+        ({"machine": "aarch64"}, "aarch64"),
+        ({"capability": "DEFAULT"}, "AVX2"),
+        ({"numba": None}, "numba"),
     ],
 )
-def test_each_reason_has_its_words(monkeypatch, changed, reason):
+def test_each_requirement_is_checked_and_named(monkeypatch, changed, reason):
     monkeypatch.setattr(sys, "platform", changed.get("platform", "linux"))
     monkeypatch.setattr("platform.machine", lambda: changed.get("machine", "x86_64"))
     capability = changed.get("capability", "AVX2")
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: changed.get("numba", "here"))
-    assert kernels.unavailable.__wrapped__().startswith(reason)
+    for precision in kernels.PRECISIONS:
+        assert reason in kernels.unsupported_reason.__wrapped__(precision)
 
 
 # Reduced precision -------------------------------------------------------------------------------
 
-short = pytest.mark.skipif(
+needs_bfloat16 = pytest.mark.skipif(
     kernels.unsupported_reason("bfloat16") is not None,
     reason=str(kernels.unsupported_reason("bfloat16")),
 )
@@ -290,21 +275,21 @@ def gru_of_rounded_factors(cell, x):
     return torch.stack(outputs)
 
 
-@short
+@needs_bfloat16
 @pytest.mark.parametrize("hidden", [1, 16, 37, 130])
 def test_bfloat16_rounds_factors_and_nothing_else(hidden):
     layer, x, lengths = layer_and_input(hidden=hidden, batch=1, frames=12, bidirectional=False)
     layer.set_precision("bfloat16")
     with torch.no_grad():
         expected = gru_of_rounded_factors(layer.directions[0], x[0])
-        # A state on the edge between two bfloat16 may fall to either side.
+        # A state halfway between two bfloat16 may be rounded to either.
         torch.testing.assert_close(layer(x, lengths)[0][0], expected, rtol=0, atol=5e-4)
         layer.set_precision("float32")
         assert (layer(x, lengths)[0][0] - expected).abs().max() > 1e-5
 
 
-@short
-def test_transposed_weights_can_be_shortened():
+@needs_bfloat16
+def test_transposed_weights_can_be_rounded():
     layer, x, lengths = layer_and_input()
     cell = layer.directions[0]
     with torch.no_grad():
@@ -314,8 +299,8 @@ def test_transposed_weights_can_be_shortened():
         assert torch.equal(layer(x, lengths)[0], expected)
 
 
-@short
-@pytest.mark.parametrize("cell", sorted(kernels.KINDS))
+@needs_bfloat16
+@pytest.mark.parametrize("cell", kernels.CELLS)
 @pytest.mark.parametrize("bidirectional", [True, False])
 def test_bfloat16_is_near_float32_for_every_cell(cell, bidirectional):
     for batch in (1, 3, 16):
@@ -329,7 +314,7 @@ def test_bfloat16_is_near_float32_for_every_cell(cell, bidirectional):
         assert torch.equal(y[:1, : alone.shape[1]], alone)
 
 
-@short
+@needs_bfloat16
 def test_training_is_float32_whatever_the_precision():
     layer, x, lengths = layer_and_input()
     expected = torch.autograd.grad(layer(x, lengths)[0].sum(), layer.directions[0].weight_hh)[0]
@@ -338,16 +323,17 @@ def test_training_is_float32_whatever_the_precision():
     assert torch.equal(grad, expected)
 
 
-@pytest.mark.parametrize(("cell", "why"), [("gru", "no AVX512-BF16"), ("indrnn", "IndRNN has no")])
-def test_a_machine_or_cell_without_bfloat16_says_so_and_runs_float32(
-    monkeypatch, caplog, cell, why
+@pytest.mark.parametrize(("cell", "reason"), [("gru", "AVX512-BF16"), ("indrnn", "IndRNN")])
+def test_without_support_for_bfloat16_a_warning_is_logged_and_float32_used(
+    monkeypatch, caplog, cell, reason
 ):
-    monkeypatch.setattr(layer_module, "_told", set())
-    monkeypatch.setattr(kernels, "unsupported_reason", lambda _: "the processor has no AVX512-BF16")
+    layer_module._log_once.cache_clear()
     layer, x, lengths = layer_and_input(cell=cell)
     expected = layer(x, lengths)[0]
-    with caplog.at_level("INFO", logger="speechgru"):
-        layer.set_precision("bfloat16")
-    assert why in caplog.text
-    assert "float32 is used instead" in caplog.text
+    missing = {"float32": None, "bfloat16": "the processor has no AVX512-BF16"}
+    monkeypatch.setattr(kernels, "unsupported_reason", lambda name="float32": missing[name])
+    layer.set_precision("bfloat16")
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert reason in record.getMessage()
     assert torch.equal(layer(x, lengths)[0], expected)

@@ -8,70 +8,13 @@ import torch
 from subject import write_subject
 
 from research.probes.gates import (
-    LOG_RETENTION,
     gates_jobs,
     mean_log_retention,
     summarise,
     time_constants,
 )
 from research.probes.subjects import load_subjects
-from speechgru.cells import CELLS
 from speechgru.errors import SpeechgruError
-
-
-def test_every_cell_is_known_to_have_gates_or_not() -> None:
-    assert set(CELLS) - set(LOG_RETENTION) == {"rnn", "rnn_relu", "indrnn"}
-
-
-@pytest.mark.parametrize("name", LOG_RETENTION)
-def test_f_is_what_the_memory_is_multiplied_by(name: str) -> None:
-    """The memory's Jacobian is diag(f): c's at any weights, h's without recurrent ones."""
-    torch.manual_seed(3)
-    cell = CELLS[name](5, 4).double().eval()
-    for parameter in cell.parameters():
-        parameter.data.normal_()
-    if cell.states == 1 and "weight_hh" in dict(cell.named_parameters()):
-        cell.weight_hh.data.zero_()
-    gates_x = cell.project(torch.randn(1, 1, 5).double(), torch.ones(1, 1, dtype=torch.bool))[:, 0]
-    before = tuple(torch.rand(1, 4).double() for _ in range(cell.states))
-
-    def memory(last: torch.Tensor) -> torch.Tensor:
-        return cell.step(gates_x, (*before[:-1], last[None]))[-1][0]
-
-    jacobian = torch.autograd.functional.jacobian(memory, before[-1][0])
-    found = LOG_RETENTION[name](cell, gates_x, before).exp()[0]
-    torch.testing.assert_close(jacobian, torch.diag(found))
-
-
-@pytest.mark.parametrize("name", ["gru", "lstm", "cifg", "gru_ln", "lstm_ln", "ligru"])
-def test_recurrent_weights_move_the_gate(name: str) -> None:
-    """f depends on the state."""
-    torch.manual_seed(4)
-    cell = CELLS[name](5, 4).double().eval()
-    gates_x = cell.project(torch.randn(1, 1, 5).double(), torch.ones(1, 1, dtype=torch.bool))[:, 0]
-    zeros = cell.initial_state(1)
-    other = tuple(torch.rand(1, 4).double() for _ in range(cell.states))
-    assert not torch.allclose(
-        LOG_RETENTION[name](cell, gates_x, zeros), LOG_RETENTION[name](cell, gates_x, other)
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "candidate"),  # its rows: n in r, z, n; g in i, f, g, o; n in z, n
-    [("gru", slice(8, 12)), ("gru_ln", slice(8, 12)), ("lstm", slice(8, 12)),
-     ("ligru", slice(4, 8))],
-)  # fmt: skip
-def test_the_gate_is_the_one_the_step_uses(name: str, candidate: slice) -> None:
-    """A candidate of zero leaves m' = f ⊙ m, recurrent weights or not."""
-    torch.manual_seed(5)
-    cell = CELLS[name](3, 4).double().eval()
-    for parameter in cell.parameters():
-        parameter.data.normal_()
-        parameter.data[candidate] = 0
-    gates_x = cell.project(torch.randn(2, 1, 3).double(), torch.ones(2, 1, dtype=torch.bool))[:, 0]
-    state = tuple(torch.rand(2, 4).double() for _ in range(cell.states))
-    kept = cell.step(gates_x, state)[-1] / state[-1]
-    torch.testing.assert_close(LOG_RETENTION[name](cell, gates_x, state).exp(), kept)
 
 
 def test_time_constants_of_fixed_gates(tmp_path: Path) -> None:
@@ -101,7 +44,7 @@ def test_the_backward_direction_starts_at_the_end(tmp_path: Path) -> None:
     ):
         state, total = cell.initial_state(1), torch.zeros(8)
         for frame in cell.project(frames, torch.ones(1, 15, dtype=torch.bool))[0]:
-            total += LOG_RETENTION["gru"](cell, frame[None], state)[0].detach()
+            total += cell.log_retention(frame[None], state)[0].detach()
             state = cell.step(frame[None], state)
         expected += (-15 / total).tolist()
     assert taus == pytest.approx(expected, rel=1e-4)
@@ -113,7 +56,7 @@ def test_frames_not_utterances_are_averaged(tmp_path: Path) -> None:
     (taus,) = time_constants(subject.checkpoint, features)
     layer = subject.checkpoint.model.recurrent_layers()[0]
     each = [
-        mean_log_retention("mingru", layer.directions[0], features.reshape(1, -1, 40)).detach()
+        mean_log_retention(layer.directions[0], features.reshape(1, -1, 40)).detach()
         for features in features
     ]
     together = -22 / (20 * each[0] + 2 * each[1])
