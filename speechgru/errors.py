@@ -42,7 +42,7 @@ class CorpusError(SpeechgruError):
 
 
 class AudioError(SpeechgruError):
-    """A file that holds no sound we can read."""
+    """A file without audio that can be decoded."""
 
 
 class ScoringError(SpeechgruError):
@@ -58,7 +58,7 @@ class LanguageModelError(SpeechgruError):
 
 
 class TrainingError(SpeechgruError):
-    """Training cannot start or go on with this data or recipe."""
+    """Training cannot start or continue with this data or recipe."""
 
 
 class Diverged(TrainingError):

@@ -4,7 +4,7 @@ Design choices:
 - Lengths are int64 frame counts from loading to loss. Rows past their length are zeroed wherever
   a later layer could see them, so a row's output never depends on its batch mates.
 - Subsampling by stacking or by convolution; both give ⌈frames / factor⌉ model frames.
-- Dropout stands between recurrent layers and before the head, never on the features (augmentation
+- Dropout is applied between recurrent layers and before the head, never on the features (augmentation
   is for them; docs/log.md has the figures) and never inside a recurrence.
 """
 

@@ -30,15 +30,15 @@ def lines(corpus) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def sample(lines) -> list[tuple[dict, np.ndarray, np.ndarray]]:
-    """Each twelfth utterance, its samples, and which of them lie in words."""
-    heard = []
+    """Each twelfth utterance, its samples, and which of them are in words."""
+    sample = []
     for line in lines[::12]:
-        sound, rate = soundfile.read(DIGITS / line["audio_filepath"])
-        spoken = np.zeros(len(sound), bool)
+        audio, rate = soundfile.read(DIGITS / line["audio_filepath"])
+        spoken = np.zeros(len(audio), bool)
         for word in line["words"]:
             spoken[round(word["start"] * rate) : round(word["end"] * rate)] = True
-        heard.append((line, sound, spoken))
-    return heard
+        sample.append((line, audio, spoken))
+    return sample
 
 
 def test_lines_have_the_documented_keys(lines):
@@ -110,32 +110,32 @@ def test_digits_are_balanced(corpus, split):
 
 
 def test_sound_is_finite_heard_and_unclipped(sample):
-    for line, sound, _ in sample:
-        assert np.isfinite(sound).all()
-        assert 0.02 < abs(sound).max() < 0.99, line["audio_filepath"]
+    for line, audio, _ in sample:
+        assert np.isfinite(audio).all()
+        assert 0.02 < abs(audio).max() < 0.99, line["audio_filepath"]
 
 
 def test_word_times_point_at_speech(sample):
     """Words are far louder than the pauses, and moving the times by 150 ms spoils that."""
 
-    def contrast(sound, spoken):
-        power = np.array([(sound[spoken] ** 2).mean(), (sound[~spoken] ** 2).mean()])
+    def contrast(audio, spoken):
+        power = np.array([(audio[spoken] ** 2).mean(), (audio[~spoken] ** 2).mean()])
         return -np.diff(10 * np.log10(power + 1e-12))[0]
 
     true, moved = [], []
-    for line, sound, spoken in sample:
-        true.append(contrast(sound, spoken))
-        moved.append(contrast(sound, np.roll(spoken, 2400)))
+    for line, audio, spoken in sample:
+        true.append(contrast(audio, spoken))
+        moved.append(contrast(audio, np.roll(spoken, 2400)))
         assert true[-1] > 10, line["audio_filepath"]
     assert np.median(true) > np.median(moved) + 10
 
 
 def test_each_word_is_louder_than_the_noise(sample):
-    for line, sound, spoken in sample:
-        floor = np.sqrt((sound[~spoken] ** 2).mean())
+    for line, audio, spoken in sample:
+        floor = np.sqrt((audio[~spoken] ** 2).mean())
         for word in line["words"]:
-            heard = sound[round(word["start"] * 16_000) : round(word["end"] * 16_000)]
-            assert np.sqrt((heard**2).mean()) > 1.5 * floor, (line["audio_filepath"], word)
+            part = audio[round(word["start"] * 16_000) : round(word["end"] * 16_000)]
+            assert np.sqrt((part**2).mean()) > 1.5 * floor, (line["audio_filepath"], word)
 
 
 def test_readme_lists_every_voice(lines):

@@ -153,7 +153,7 @@ def test_two_lines_of_one_id_are_both_named(tmp_path: Path, first: dict, second:
 
 # Errors ------------------------------------------------------------------------------------------
 
-ERRORS: list[tuple[object, str, object]] = [  # a line, the key at fault, the value found
+ERRORS: list[tuple[object, str, object]] = [  # a line, the wrong key, the value found
     ([GOOD], "object", "a.wav"),
     ("text", "object", "text"),
     (7, "object", 7),
@@ -260,7 +260,7 @@ def test_a_written_line_has_readable_text_and_no_empty_keys(tmp_path: Path) -> N
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 printables = texts.filter(str.isprintable)
-# any bytes a file system allows
+# any bytes that a file system allows
 names = st.binary(min_size=1, max_size=12).map(
     lambda raw: os.fsdecode(raw.replace(b"\0", b"0").replace(b"/", b"_"))
 )

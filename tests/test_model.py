@@ -217,7 +217,7 @@ def test_parameters_and_work_of_a_model_counted_by_hand():
 
 
 def test_work_of_a_convolution_counted_by_hand():
-    """40 bands: 3 × 3 over ⌈40 / 2⌉ bands, then ⌈20 / 2⌉, at 50 and 25 frames a second."""
+    """40 bands: 3 × 3 over ⌈40 / 2⌉ bands, then ⌈20 / 2⌉, at 50 and 25 frames per second."""
     recipe = ModelRecipe(
         cell="rnn", layers=1, hidden_size=8, bidirectional=False, subsampling="conv", factor=4,
         conv_channels=16, layer_norm=False,

@@ -65,4 +65,4 @@ def test_the_search_for_a_result_sees_where_there_is_none():
     table = "| seed | test WER % |\n|---|---|\n| 1.5 | {} |\n"
     assert measured(table.format("7.89, 8.28")) == ["7.89, 8.28"]
     assert measured("test WER 3.19 % (28 errors)") == ["3.19"]
-    assert measured(table.format("")) == measured("WER: `run.sh` tells it in 3 hours") == []
+    assert measured(table.format("")) == measured("WER: `run.sh` ends in 3 hours") == []

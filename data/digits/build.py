@@ -1,11 +1,11 @@
 """Builds the embedded digits corpus: connected digits spoken by speech synthesisers.
 
 Design:
-- A phrase of digits is spoken in one breath wherever the engine tells where each word begins
-  (espeak-ng, flite, festival), so words run into each other as in real speech. Pico tells nothing:
+- A phrase of digits is spoken without pauses wherever the engine reports where each word begins
+  (espeak-ng, flite, festival), so words run into each other as in real speech. Pico does not:
   its words are spoken one by one.
 - Phrases are trimmed and joined by short pauses; then comes a room, a microphone's tilt, noise and
-  a level. None of these moves a word: the direct sound stays where it was.
+  a level. None of these moves a word: the direct signal keeps its times.
 - Every draw is keyed by (SEED, utterance), so the same engine versions give the same corpus.
 - `tract` shortens (> 1) or lengthens (< 1) a voice's vocal tract by resampling; tempo is set right
   again by the engine.
@@ -60,7 +60,7 @@ class Voice:
 
 @dataclass(frozen=True)
 class Phrase:
-    """Digits to be said in one breath."""
+    """Digits spoken without pauses."""
 
     words: tuple[str, ...]
     tempo: float  # 1: the engine's ordinary speed
@@ -69,9 +69,9 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Sound at `rate` Hz and, for each word in it, (start, end) in seconds."""
+    """Audio at `rate` Hz and (start, end) of each of its words in seconds."""
 
-    sound: np.ndarray
+    audio: np.ndarray
     rate: float
     times: list[tuple[float, float]]
 
@@ -104,21 +104,21 @@ _EspeakCallback = ctypes.CFUNCTYPE(
 @cache
 def espeak_library():
     library = ctypes.CDLL("libespeak-ng.so.1")
-    return library, library.espeak_Initialize(2, 0, None, 1)  # synchronous; tells of phonemes
+    return library, library.espeak_Initialize(2, 0, None, 1)  # synchronous, with phoneme events
 
 
 def espeak_say(voice: str, text: str, rate: int, pitch: int) -> Chunk:
-    """`rate` in words a minute. The times are one (start, end) a word."""
+    """`rate` in words per minute. `times` has (start, end) per word."""
     library, sample_rate = espeak_library()
-    sounds, starts = [], {}  # starts: position in the text → second
+    pieces, starts = [], {}  # starts: position in the text → second
 
     @_EspeakCallback
     def collect(wave, count, event):
         if wave and count > 0:
-            sounds.append(np.ctypeslib.as_array(wave, (count,)).astype(np.float32) / 32768)
+            pieces.append(np.ctypeslib.as_array(wave, (count,)).astype(np.float32) / 32768)
         i = 0
         while event[i].type:  # 7: a phoneme begins
-            if event[i].type == 7 and not event[i].id.text.startswith(b"_"):  # a sound, no pause
+            if event[i].type == 7 and not event[i].id.text.startswith(b"_"):  # a phone, not a pause
                 starts.setdefault(event[i].text_position, event[i].sample / sample_rate)
             i += 1
         return 0
@@ -130,9 +130,9 @@ def espeak_say(voice: str, text: str, rate: int, pitch: int) -> Chunk:
         library.espeak_SetParameter(parameter, value, 0)
     data = text.encode()
     library.espeak_Synth(data, len(data) + 1, 0, 1, 0, 1, None, None)
-    sound = np.concatenate(sounds)
-    bounds = [*starts.values(), len(sound) / sample_rate]
-    return Chunk(sound, sample_rate, list(itertools.pairwise(bounds)))
+    audio = np.concatenate(pieces)
+    bounds = [*starts.values(), len(audio) / sample_rate]
+    return Chunk(audio, sample_rate, list(itertools.pairwise(bounds)))
 
 
 def espeak(voice: Voice, phrases: list[Phrase]) -> list[list[Chunk]]:
@@ -160,7 +160,7 @@ def flite_say(voice: Voice, phrase: Phrase) -> Chunk:
             command += ["--setf", f"int_f0_target_mean={voice.pitch * phrase.pitch:.1f}"]
         command += ["-psdur", "-t", " ".join(phrase.words), "-o", wav.name]
         printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        sound, rate = soundfile.read(wav.name, dtype="float32")
+        audio, rate = soundfile.read(wav.name, dtype="float32")
     phones, clock = [], 0.0
     for name, end in re.findall(r"(\S+):([\d.]+)", printed):
         if name != "pau":
@@ -172,7 +172,7 @@ def flite_say(voice: Voice, phrase: Phrase) -> Chunk:
         at += PHONES[word]
     if at != len(phones):
         raise SystemExit(f"flite said {len(phones)} phones for {phrase.words}, expected {at}")
-    return Chunk(sound, rate, times)
+    return Chunk(audio, rate, times)
 
 
 FESTIVAL = """
@@ -207,8 +207,8 @@ def festival(voice: Voice, phrases: list[Phrase]) -> list[list[Chunk]]:
             times.setdefault(out, []).append((float(start), float(end)))
         chunks = []
         for i in range(len(phrases)):
-            sound, rate = soundfile.read(f"{folder}/{i}.wav", dtype="float32")
-            chunks.append([Chunk(sound, rate, times[f"{folder}/{i}.wav"])])
+            audio, rate = soundfile.read(f"{folder}/{i}.wav", dtype="float32")
+            chunks.append([Chunk(audio, rate, times[f"{folder}/{i}.wav"])])
     return chunks
 
 
@@ -227,8 +227,8 @@ def pico_say(voice: Voice, phrase: Phrase, word: str) -> Chunk:
             f'<pitch level="{round(voice.pitch * phrase.pitch)}">{word}</pitch></speed>'
         )
         subprocess.run(["pico2wave", "-l", voice.voice, "-w", wav.name, text], check=True)
-        sound, rate = soundfile.read(wav.name, dtype="float32")
-    return Chunk(sound, rate, [(0.0, len(sound) / rate)])  # silence around it is cut off later
+        audio, rate = soundfile.read(wav.name, dtype="float32")
+    return Chunk(audio, rate, [(0.0, len(audio) / rate)])  # silence around it is cut off later
 
 
 ENGINES = {"espeak": espeak, "flite": flite, "festival": festival, "pico": pico}
@@ -238,29 +238,29 @@ ENGINES = {"espeak": espeak, "flite": flite, "festival": festival, "pico": pico}
 HOP = 0.01  # s
 
 
-def levels(sound: np.ndarray, rate: float) -> np.ndarray:
+def levels(audio: np.ndarray, rate: float) -> np.ndarray:
     """Level of each 10 ms in dB below the loudest: shape (frames,)."""
     hop = round(rate * HOP)
-    frames = sound[: len(sound) // hop * hop].reshape(-1, hop)
+    frames = audio[: len(audio) // hop * hop].reshape(-1, hop)
     power = (frames**2).mean(axis=1) + 1e-12
     return 10 * np.log10(power / power.max())
 
 
 def settle(chunk: Chunk, tract: float) -> Chunk:
     """At 16 kHz, with the vocal tract scaled, silence cut off, and its speech at one level."""
-    sound = soxr.resample(chunk.sound, chunk.rate * tract, RATE, quality="VHQ")
+    audio = soxr.resample(chunk.audio, chunk.rate * tract, RATE, quality="VHQ")
     times = [(start / tract, end / tract) for start, end in chunk.times]
-    loud = np.flatnonzero(levels(sound, RATE) > -45)
+    loud = np.flatnonzero(levels(audio, RATE) > -45)
     first = min(max(times[0][0], loud[0] * HOP), times[0][1] - 0.05)
     last = max(min(times[-1][1], (loud[-1] + 1) * HOP), times[-1][0] + 0.05)
-    begin, end = max(0.0, first - 0.015), min(len(sound) / RATE, last + 0.03)
-    sound = sound[round(begin * RATE) : round(end * RATE)].astype(np.float64)
+    begin, end = max(0.0, first - 0.015), min(len(audio) / RATE, last + 0.03)
+    audio = audio[round(begin * RATE) : round(end * RATE)].astype(np.float64)
     times[0] = (first, times[0][1])
     times[-1] = (times[-1][0], last)
-    power = (sound[round((first - begin) * RATE) : round((last - begin) * RATE)] ** 2).mean()
-    fade = np.minimum(1, np.arange(1, len(sound) + 1) / (0.008 * RATE))
-    sound *= fade * fade[::-1] / math.sqrt(power)
-    return Chunk(sound, RATE, [(start - begin, end - begin) for start, end in times])
+    power = (audio[round((first - begin) * RATE) : round((last - begin) * RATE)] ** 2).mean()
+    fade = np.minimum(1, np.arange(1, len(audio) + 1) / (0.008 * RATE))
+    audio *= fade * fade[::-1] / math.sqrt(power)
+    return Chunk(audio, RATE, [(start - begin, end - begin) for start, end in times])
 
 
 def join(breaths: list[list[Chunk]], rng) -> Chunk:
@@ -273,7 +273,7 @@ def join(breaths: list[list[Chunk]], rng) -> Chunk:
                 pieces.append(np.zeros(round(pause * RATE)))
             clock = sum(map(len, pieces)) / RATE
             times += [(clock + start, clock + end) for start, end in chunk.times]
-            pieces.append(chunk.sound)
+            pieces.append(chunk.audio)
     pieces.append(np.zeros(round(rng.uniform(0.12, 0.3) * RATE)))
     return Chunk(np.concatenate(pieces), RATE, times)
 
@@ -281,35 +281,35 @@ def join(breaths: list[list[Chunk]], rng) -> Chunk:
 # ── room, microphone, noise ─────────────────────────────────────────────────────────────────────
 
 
-def room(sound: np.ndarray, rng) -> np.ndarray:
-    """A direct sound and an exponentially fading tail (RT60 0.1-0.35 s), 8-18 dB below it."""
+def room(audio: np.ndarray, rng) -> np.ndarray:
+    """The direct signal and an exponentially fading tail (RT60 0.1-0.35 s), 8-18 dB below it."""
     decay = rng.uniform(0.1, 0.35)
     time = np.arange(round(decay * RATE)) / RATE
     tail = rng.standard_normal(len(time)) * 10 ** (-3 * time / decay)
     tail[: round(rng.uniform(0.002, 0.008) * RATE)] = 0
     tail *= 10 ** (-rng.uniform(8, 18) / 20) / np.linalg.norm(tail)
     tail[0] = 1
-    return convolve(sound, tail)
+    return convolve(audio, tail)
 
 
-def convolve(sound: np.ndarray, response: np.ndarray) -> np.ndarray:
-    size = len(sound) + len(response) - 1
-    product = np.fft.rfft(sound, size) * np.fft.rfft(response, size)
-    return np.fft.irfft(product, size)[: len(sound)]
+def convolve(audio: np.ndarray, response: np.ndarray) -> np.ndarray:
+    size = len(audio) + len(response) - 1
+    product = np.fft.rfft(audio, size) * np.fft.rfft(response, size)
+    return np.fft.irfft(product, size)[: len(audio)]
 
 
-def tilt(sound: np.ndarray, decibels: float) -> np.ndarray:
+def tilt(audio: np.ndarray, decibels: float) -> np.ndarray:
     """`decibels` more at 8 kHz than at 100 Hz, growing with the octaves."""
-    frequencies = np.maximum(np.fft.rfftfreq(len(sound), 1 / RATE), 100)
+    frequencies = np.maximum(np.fft.rfftfreq(len(audio), 1 / RATE), 100)
     gain = decibels * np.log(frequencies / 100) / np.log(80)
-    return np.fft.irfft(np.fft.rfft(sound) * 10 ** (gain / 20), len(sound))
+    return np.fft.irfft(np.fft.rfft(audio) * 10 ** (gain / 20), len(audio))
 
 
 @cache
 def babble_track() -> np.ndarray:
     """Eight voices reading at once: a loop of about 15 s."""
     voices = ("m1", "m3", "m5", "m7", "f1", "f2", "f4", "Annie")
-    tracks = [settle(espeak_say(f"en-us+{v}", FABLE, 165, 50), 1.0).sound for v in voices]
+    tracks = [settle(espeak_say(f"en-us+{v}", FABLE, 165, 50), 1.0).audio for v in voices]
     size = min(map(len, tracks))
     return sum(np.roll(t[:size], i * size // 8) for i, t in enumerate(tracks))
 
@@ -318,25 +318,25 @@ def noise(kind: str, size: int, rng) -> np.ndarray:
     """`size` samples of unit power."""
     if kind == "babble":
         track = babble_track()
-        sound = np.roll(track, -int(rng.integers(len(track))))[:size]
-        sound = np.pad(sound, (0, size - len(sound)), mode="wrap")
+        audio = np.roll(track, -int(rng.integers(len(track))))[:size]
+        audio = np.pad(audio, (0, size - len(audio)), mode="wrap")
     else:
-        sound = rng.standard_normal(size)
+        audio = rng.standard_normal(size)
         if kind == "pink":
-            sound = tilt(sound, -10 * math.log10(80))  # power falls as 1/f
-    return sound / np.sqrt((sound**2).mean())
+            audio = tilt(audio, -10 * math.log10(80))  # power falls as 1/f
+    return audio / np.sqrt((audio**2).mean())
 
 
 def record(speech: Chunk, rng) -> np.ndarray:
     """What a microphone makes of it: float in ±0.8."""
-    sound = room(speech.sound, rng) if rng.random() < 0.6 else speech.sound
-    sound = tilt(sound, rng.uniform(-5, 5))
-    spoken = np.concatenate([sound[round(s * RATE) : round(e * RATE)] for s, e in speech.times])
-    sound = sound / np.sqrt((spoken**2).mean())
+    audio = room(speech.audio, rng) if rng.random() < 0.6 else speech.audio
+    audio = tilt(audio, rng.uniform(-5, 5))
+    spoken = np.concatenate([audio[round(s * RATE) : round(e * RATE)] for s, e in speech.times])
+    audio = audio / np.sqrt((spoken**2).mean())
     kind = rng.choice(["white", "pink", "babble"], p=[0.3, 0.4, 0.3])
-    sound = sound + noise(kind, len(sound), rng) * 10 ** (-rng.uniform(15, 30) / 20)
-    sound = sound * 10 ** (rng.uniform(-32, -18) / 20)
-    return sound * min(1, 0.8 / abs(sound).max())
+    audio = audio + noise(kind, len(audio), rng) * 10 ** (-rng.uniform(15, 30) / 20)
+    audio = audio * 10 ** (rng.uniform(-32, -18) / 20)
+    return audio * min(1, 0.8 / abs(audio).max())
 
 
 # ── corpus ──────────────────────────────────────────────────────────────────────────────────────
@@ -362,11 +362,11 @@ def breathe(words: list[str], voice: Voice, rng) -> list[Phrase]:
     return [Phrase(tuple(group.tolist()), tempo, pitch) for group in groups]
 
 
-def encode(sound: np.ndarray, path: Path, serial: int) -> None:
+def encode(audio: np.ndarray, path: Path, serial: int) -> None:
     command = ["opusenc", "--quiet", "--raw", "--raw-rate", str(RATE), "--raw-chan", "1"]
     command += ["--bitrate", str(BITRATE), "--speech", "--discard-comments", "--padding", "0"]
     command += ["--serial", str(serial), "-", str(path)]
-    pcm = np.round(sound * 32767).astype("<i2").tobytes()
+    pcm = np.round(audio * 32767).astype("<i2").tobytes()
     subprocess.run(command, input=pcm, check=True)
 
 

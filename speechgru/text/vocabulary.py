@@ -14,7 +14,7 @@ MAX_TOKENS = 100_000
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The characters a model writes. `tokens[0]` is the blank; a token's number is its place."""
+    """The characters of a model's output. `tokens[0]` is the blank; a token's number is its index."""
 
     tokens: tuple[str, ...]
     _numbers: dict[str, int] = field(init=False, repr=False, compare=False)

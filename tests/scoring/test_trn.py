@@ -1,4 +1,4 @@
-"""Transcript files: trn and plain text told apart, matched by id, and written whole."""
+"""Transcript files: distinguishing trn from plain text, matched by id, and written whole."""
 
 import os
 from pathlib import Path
