@@ -61,7 +61,9 @@ class Recognizer:
         decoder: Decoder | None = None,
     ) -> None:
         if not batch_seconds > 0:
-            raise SpeechgruError(f"{batch_seconds:g} seconds of audio per batch: expected above 0")
+            raise SpeechgruError(
+                f"batch_seconds {batch_seconds:g}: expected seconds of audio, above 0"
+            )
         self.checkpoint, self.device = checkpoint, torch.device(device)
         self.batch_seconds = batch_seconds
         self.decoder: Decoder = decoder or Greedy(checkpoint.vocabulary)
@@ -236,8 +238,8 @@ def _windows(
     window: list[Loaded | SpeechgruError] = []
     for item in loaded:
         window.append(item)
-        # 1 s for an error, so that a stream of errors is not held back
-        seconds += item.seconds if isinstance(item, Loaded) else 1.0
+        # at least 1 s each: many short files, or errors, need not wait for minutes of audio either
+        seconds += max(1.0, item.seconds) if isinstance(item, Loaded) else 1.0
         if seconds >= batches * batch_seconds:
             yield window
             window, seconds, batches = [], 0.0, min(2 * batches, MAX_WINDOW)
