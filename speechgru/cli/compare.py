@@ -109,8 +109,8 @@ def show_comparison(analysis: "Analysis", folder: Path) -> None:
     out.print(headline(analysis), markup=False, style="bold")
     for pair in shown_pairs(analysis):
         out.print(pair_line(pair, len(analysis.pairs) > 1), markup=False)
-    for warning in warnings(analysis):
-        warn(f"warning: {warning.text}")
+    for text in warnings(analysis).values():
+        warn(f"warning: {text}")
     for name, reason in analysis.failures.items():
         warn(f"failed: {name}: {reason}")
     out.print(f"wrote {printable(folder)}/results.json, report.html, report.md", markup=False)

@@ -12,7 +12,7 @@ import json
 import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +51,9 @@ class System:
     character_errors: Counts
     words: Counts
     characters: Counts
-    ids: tuple[str, ...]
-    speakers: tuple[str | None, ...]
-    seconds: tuple[float, ...]
+    ids: list[str]
+    speakers: list[str | None]
+    seconds: list[float]
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def analyse(plan: Plan, results: dict[str, RunResult], costs: dict[str, VariantC
     return Analysis(
         plan=plan,
         systems=tuple(
-            _summary(name, plan, finished[name], failed[name], systems.get(name)) for name in names
+            _summary(plan, name, finished[name], failed[name], systems.get(name)) for name in names
         ),
         pairs=_pairs(comparable, by_words),
         cer_pairs=_pairs(comparable, by_characters),
@@ -217,31 +217,29 @@ def _pool(name: str, runs: Sequence[RunResult], folds: int) -> System | None:
     whole = {seed: scores for seed, scores in by_seed.items() if len(scores) == max(folds, 1)}
     if not whole:
         return None
-
-    def joined(scores: Sequence[Scores], key: str) -> tuple[Any, ...]:
-        return tuple(value for each in scores for value in getattr(each, key))
-
-    first = next(iter(whole.values()))
-    table = {
-        key: np.array([joined(scores, key) for scores in whole.values()], dtype=np.int64)
-        for key in ("errors", "character_errors", "words", "characters")
+    joined: dict[str, list[list[Any]]] = {  # key → for each seed, a value per utterance
+        field.name: [
+            [value for part in scores for value in getattr(part, field.name)]
+            for scores in whole.values()
+        ]
+        for field in fields(Scores)
     }
     return System(
         name=name,
         seeds=tuple(whole),
-        errors=table["errors"],
-        character_errors=table["character_errors"],
-        words=table["words"][0],
-        characters=table["characters"][0],
-        ids=joined(first, "ids"),
-        speakers=joined(first, "speakers"),
-        seconds=joined(first, "seconds"),
+        errors=np.array(joined["errors"]),
+        character_errors=np.array(joined["character_errors"]),
+        words=np.array(joined["words"][0]),
+        characters=np.array(joined["characters"][0]),
+        ids=joined["ids"][0],
+        speakers=joined["speakers"][0],
+        seconds=joined["seconds"][0],
     )
 
 
 def _summary(
-    name: str,
     plan: Plan,
+    name: str,
     runs: Sequence[RunResult],
     failed: Sequence[RunResult],
     system: System | None,

@@ -9,7 +9,6 @@ import io
 import re
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 
-from speechgru.compare.analysis import Analysis, ByLength, PairResult, SystemResult, read_analysis
-from speechgru.compare.convergence import Trial, VariantConvergence
-from speechgru.compare.cost import NOISE, VariantCost, doubts
+from speechgru.compare.analysis import Analysis, PairResult, SystemResult, read_analysis
+from speechgru.compare.convergence import Convergence, Trial, VariantConvergence
+from speechgru.compare.cost import doubts
 from speechgru.compare.folds import MANY
 from speechgru.compare.matching import TOLERANCE
 from speechgru.files import atomic_write, write_json
@@ -27,25 +26,10 @@ from speechgru.scoring.interval import LEVEL
 from speechgru.scoring.significance import Comparison, p_text, signed_points
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
 HIGH_WER = 0.5  # no recogniser above it is of use
-MATCHED = {
-    "params": "parameters",
-    "macs": "multiply-accumulates",
-    "time": "transcription time",
-    "train-time": "training time",
-}
-BACKENDS = {"cpu": "compiled (cpu)", "fused": "library (fused)", "unroll": "generic (unroll)"}
 STYLE: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "speechgru", "font.size": 10}
-
-
-@dataclass(frozen=True)
-class Caution:
-    """What a reader must know before trusting the ranking."""
-
-    kind: str
-    text: str
 
 
 def write_report(folder: str | Path) -> Analysis:
@@ -65,39 +49,31 @@ def write_report(folder: str | Path) -> Analysis:
 
 def to_markdown(analysis: Analysis) -> str:
     """The document; figures are `![caption](name)`."""
-    spec, convergence = analysis.plan.spec, analysis.convergence
+    spec, pairs = analysis.plan.spec, analysis.convergence.pairs
     data = [*spec.recipe.data.train]
     if spec.by_speaker:
         data = list(dict.fromkeys([*data, spec.recipe.data.dev, *filter(None, [spec.test])]))
-    smallest_p = min((2.0 ** (1 - pair.seeds) for pair in convergence.pairs), default=1.0)
-    text = (
-        _environment()
-        .get_template("report.md.j2")
-        .render(
-            analysis=analysis,
-            backends=BACKENDS,
-            best=(analysis.ranking() or [""])[0],
-            command=command(analysis),
-            data=data,
-            doubts=doubts(analysis.costs.values()),
-            headline=headline(analysis),
-            hours=_mean(value for s in analysis.systems for value in s.train_hours.values()),
-            matched=MATCHED.get(spec.match),
-            noisy=[
-                _name(pair)
-                for pair in analysis.pairs
-                if pair.verdict == "no difference shown" and pair.comparison.from_seeds > 0.5
-            ],
-            precision=spec.recipe.training.model_dump().get("precision", "auto"),
-            quicker=_quicker(analysis),
-            same_speakers=0 < len(analysis.plan.folds) <= MANY,
-            shown=shown_pairs(analysis),
-            testable=len(convergence.pairs) * smallest_p < LEVEL,
-            tolerance=TOLERANCE.get(spec.match),
-            utterances=_mean(n for s in analysis.systems for n in s.train_utterances.values() if n),
-            warnings=warnings(analysis),
-        )
-    )
+    text = _templates().get_template("report.md.j2").render(
+        analysis=analysis,
+        best=(analysis.ranking() or [""])[0],
+        command=command(analysis),
+        data=data,
+        doubts=doubts(analysis.costs.values()),
+        headline=headline(analysis),
+        hours=_mean(value for s in analysis.systems for value in s.train_hours.values()),
+        noisy=[
+            _name(pair)
+            for pair in analysis.pairs
+            if pair.verdict == "no difference shown" and pair.comparison.from_seeds > 0.5
+        ],
+        precision=spec.recipe.training.model_dump().get("precision", "auto"),
+        same_speakers=0 < len(analysis.plan.folds) <= MANY,
+        shown=shown_pairs(analysis),
+        testable=any(len(pairs) * 2.0 ** (1 - pair.seeds) < LEVEL for pair in pairs),
+        tolerance=TOLERANCE.get(spec.match),
+        utterances=_mean(n for s in analysis.systems for n in s.train_utterances.values() if n),
+        warnings=warnings(analysis),
+    )  # fmt: skip
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
@@ -109,14 +85,10 @@ def to_html(document: str, drawings: dict[str, str]) -> str:
     for name, svg in drawings.items():
         url = "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
         body = body.replace(f'src="{name}"', f'src="{url}"')
-    body = re.sub(
-        r'<p>(<img [^>]*alt="([^"]*)"[^>]*>)</p>',
-        r"<figure>\1<figcaption>\2.</figcaption></figure>",
-        body,
-    )
-    title = document.partition("\n")[0].lstrip("# ").replace("`", "")
-    template = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=False)
-    return template.get_template("report.html.j2").render(title=escape(title), body=body)
+    figure = r"<figure>\1<figcaption>\2.</figcaption></figure>"
+    body = re.sub(r'<p>(<img [^>]*alt="([^"]*)"[^>]*>)</p>', figure, body)
+    title = escape(document.partition("\n")[0].lstrip("# ").replace("`", ""))
+    return _templates().get_template("report.html.j2").render(title=title, body=body)
 
 
 # Headline and warnings ---------------------------------------------------------------------------
@@ -124,14 +96,12 @@ def to_html(document: str, drawings: dict[str, str]) -> str:
 
 def headline(analysis: Analysis) -> str:
     """Which variant has the lowest WER, and than which others it is significantly better."""
-    ranking = analysis.ranking()
-    if ranking is None:
+    best, pairs = analysis.ranking() or ("", {})
+    if not pairs:
         return "No two variants can be compared."
-    best, pairs = ranking
     names: dict[str, list[str]] = {}
     for other, pair in pairs.items():
-        verdict = "better" if pair.verdict == "worse" else pair.verdict
-        names.setdefault(verdict, []).append(other)
+        names.setdefault(pair.verdict.replace("worse", "better"), []).append(other)
     text = {
         "better": "significantly better than",
         "equivalent": "equivalent to",
@@ -159,8 +129,8 @@ def pair_line(pair: PairResult, adjusted: bool) -> str:
     )
 
 
-def warnings(analysis: Analysis) -> list[Caution]:
-    """What the headline does not say by itself, most important first."""
+def warnings(analysis: Analysis) -> dict[str, str]:
+    """Kind → what must be known before the headline is trusted, most important first."""
     spec, systems = analysis.plan.spec, analysis.systems
     rates = [s.rates for s in systems if s.rates]
     found: dict[str, str] = {}
@@ -193,7 +163,7 @@ def warnings(analysis: Analysis) -> list[Caution]:
             f"the test set has {rates[0].speakers or 'no known'} speakers, too few to generalise "
             "to others: intervals are for other utterances of the same speakers."
         )
-    return [Caution(*item) for item in (found | _unequal_terms(analysis)).items()]
+    return found | _unequal_terms(analysis)
 
 
 def _unequal_terms(analysis: Analysis) -> dict[str, str]:
@@ -213,20 +183,6 @@ def _unequal_terms(analysis: Analysis) -> dict[str, str]:
     return found
 
 
-def _quicker(analysis: Analysis) -> list[str]:
-    """Variants that are not significantly worse than the best, and clearly faster."""
-    ranking, costs = analysis.ranking(), analysis.costs
-    if ranking is None or ranking[0] not in costs or doubts(costs.values()):
-        return []
-    own = costs[ranking[0]].timing().rtf_1_thread
-    ratios = {
-        name: costs[name].timing().rtf_1_thread / own
-        for name, pair in ranking[1].items()
-        if name in costs and pair.verdict not in ("better", "worse")
-    }
-    return [f"{name} (× {ratio:.2f})" for name, ratio in ratios.items() if ratio < 1 - NOISE]
-
-
 def command(analysis: Analysis) -> str:
     """The command line that repeats the comparison."""
     spec = analysis.plan.spec
@@ -242,10 +198,10 @@ def command(analysis: Analysis) -> str:
 # Cells of tables ---------------------------------------------------------------------------------
 
 
-def _environment() -> Environment:
+def _templates() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False,
     )  # fmt: skip
     environment.filters |= {
         "by_seed": _by_seed,
@@ -265,9 +221,6 @@ def _environment() -> Environment:
         "points": signed_points,
         "row": lambda cells: "| " + " | ".join(map(str, cells)) + " |",
         "rule": lambda cells: "|" + "---|" * len(cells),
-        "seconds_to_target": _seconds_to_target,
-        "seeds": lambda count: [f"seed {seed}" for seed in range(1, count + 1)],
-        "thirds": _thirds,
         "tried": _tried,
         "verdict": _verdict,
     }
@@ -321,36 +274,17 @@ def _by_seed(system: SystemResult, seeds: int) -> list[str]:
     return [_percent(rates.get(seed)) for seed in range(1, seeds + 1)]
 
 
-def _thirds(length: ByLength) -> list[str]:
-    parts = zip(length.seconds, length.words, strict=True)
-    return [f"{low:.1f} to {high:.1f} s ({words:,} words)" for (low, high), words in parts]
-
-
 def _last_wers(variant: VariantConvergence) -> str:
     wers = [point.dev_wer.median for point in variant.curve if point.dev_wer]
     return " → ".join(f"{100 * wer:.1f}" for wer in wers[-3:])
 
 
-def _seconds_to_target(variant: VariantConvergence, cost: VariantCost | None) -> str:
-    """The epoch in which half of the runs reached the target × its measured time."""
-    steps = variant.median_steps_to_target
-    if steps is None or cost is None:
-        return "–"
-    epoch = min(variant.curve, key=lambda point: abs(point.steps - steps)).epoch
-    return f"{epoch * cost.timing().seconds_per_epoch:.0f}"
-
-
 def _tried(trials: Sequence[Trial], rates: Sequence[float]) -> list[str]:
     by_rate = {trial.learning_rate: trial for trial in trials}
-    cells = []
-    for rate in rates:
-        trial = by_rate.get(rate)
-        text = "–" if trial is None else "failed"
-        if trial and trial.dev_wer:
-            text = _percent(trial.dev_wer.median)
-            text += f" ({trial.failed} of {trial.runs} failed)" if trial.failed else ""
-        cells.append(text)
-    return cells
+    found = [by_rate.get(rate) for rate in rates]
+    return [
+        "–" if t is None else _percent(t.dev_wer.median) if t.dev_wer else "failed" for t in found
+    ]
 
 
 # Figures -----------------------------------------------------------------------------------------
@@ -359,45 +293,38 @@ def _tried(trials: Sequence[Trial], rates: Sequence[float]) -> list[str]:
 def figures(analysis: Analysis) -> dict[str, str]:
     """Name → SVG, the same text for the same numbers."""
     import matplotlib
+    from matplotlib.figure import Figure
 
-    texts = {}
+    figures, texts = {}, {}
     with matplotlib.rc_context(STYLE):
-        for name, draw, drawn in (
-            ("differences", _draw_differences, analysis.pairs),
-            ("curves", _draw_curves, any(v.curve for v in analysis.convergence.variants.values())),
-        ):
-            if drawn:
-                text = io.StringIO()
-                draw(analysis).savefig(text, format="svg", metadata={"Date": None})
-                texts[name] = text.getvalue()
+        if analysis.pairs:
+            figures["differences"] = Figure((5, 0.9 + 0.28 * len(analysis.pairs)))
+            _draw_differences(figures["differences"].subplots(), analysis.pairs)
+        if any(variant.curve for variant in analysis.convergence.variants.values()):
+            figures["curves"] = Figure((5, 5))
+            wer, loss = figures["curves"].subplots(2, 1, sharex=True)
+            _draw_curves(wer, loss, analysis.convergence)
+        for name, figure in figures.items():
+            text = io.StringIO()
+            figure.set_layout_engine("constrained")
+            figure.savefig(text, format="svg", metadata={"Date": None})
+            texts[name] = text.getvalue()
     return texts
 
 
-def _draw_differences(analysis: Analysis) -> "Figure":
-    from matplotlib.figure import Figure
-
-    pairs = analysis.pairs
-    figure = Figure(figsize=(5, 0.9 + 0.28 * len(pairs)), layout="constrained")
-    axes = figure.subplots()
+def _draw_differences(axes: "Axes", pairs: Sequence[PairResult]) -> None:
     for row, pair in enumerate(pairs):
-        ends = [100 * end for end in pair.comparison.ci95]
         colour = "C7" if pair.verdict == "no difference shown" else "C0"
-        axes.plot(ends, [row, row], color=colour)
+        axes.plot([100 * end for end in pair.comparison.ci95], [row, row], color=colour)
         axes.plot(100 * pair.comparison.difference, row, "o", color=colour)
     axes.axvline(0, color="black", linewidth=1)
     axes.set_yticks(range(len(pairs)), [_name(pair) for pair in pairs])
-    axes.set_ylim(len(pairs) - 0.5, -0.5)
+    axes.set(ylim=(len(pairs) - 0.5, -0.5), xlabel="points of WER")
     axes.grid(axis="x", alpha=0.3)
-    axes.set_xlabel("points of WER")
-    return figure
 
 
-def _draw_curves(analysis: Analysis) -> "Figure":
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 5), layout="constrained")
-    wer, loss = figure.subplots(2, 1, sharex=True)
-    for name, variant in analysis.convergence.variants.items():
+def _draw_curves(wer: "Axes", loss: "Axes", convergence: Convergence) -> None:
+    for name, variant in convergence.variants.items():
         for axes, key, scale in ((wer, "dev_wer", 100), (loss, "loss", 1)):
             points = [(point.steps, getattr(point, key)) for point in variant.curve]
             rows = [(x, scale * b.low, scale * b.median, scale * b.high) for x, b in points if b]
@@ -406,10 +333,9 @@ def _draw_curves(analysis: Analysis) -> "Figure":
                 (line,) = axes.plot(steps, middle, label=name)
                 axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.2)
     wer.set(ylabel="dev WER, %", ylim=(0, None))
-    loss.set(ylabel="training loss per token", yscale="log", xlabel="optimiser steps")
     wer.legend()
+    loss.set(ylabel="training loss per token", yscale="log", xlabel="optimiser steps")
     loss.yaxis.set_major_formatter("{x:g}")
     loss.yaxis.set_minor_formatter("{x:g}")
     for axes in (wer, loss):
         axes.grid(alpha=0.3)
-    return figure
