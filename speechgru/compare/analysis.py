@@ -126,8 +126,7 @@ class Analysis:
 
     def to_json(self) -> dict[str, Any]:
         """results.json: plain values; what is not finite is None."""
-        values = json.loads(TypeAdapter(Analysis).dump_json(self))
-        return {"format": FORMAT, **values}
+        return {"format": FORMAT} | json.loads(TypeAdapter(Analysis).dump_json(self))
 
     def ranking(self) -> tuple[str, dict[str, PairResult]] | None:
         """The variant of lowest WER, and its pairs with the others, by their names. None when no

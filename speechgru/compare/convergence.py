@@ -22,8 +22,7 @@ from speechgru.scoring.significance import holm
 COLLAPSED = 0.75  # dev CER at or above which a model has learned nothing
 IMPROVING = 0.05  # relative fall of dev WER over the last two evaluations, …
 IMPROVING_POINTS = 0.01  # … and the absolute one, that count as still improving
-EXACT = 16  # pairs up to which all sign flips are enumerated
-FLIPS = 20_000
+FLIPS = 16  # differences up to which all sign flips are enumerated; more are sampled
 
 Runs = dict[str, list[RunResult]]  # variant → its runs
 
@@ -44,7 +43,6 @@ class CurvePoint:
     epoch: int
     runs: int
     steps: float
-    audio_hours: float
     loss: Band | None
     dev_wer: Band | None
 
@@ -56,7 +54,6 @@ class VariantConvergence:
     median_steps_to_target: int | None
     reached: int  # runs
     attempted: int  # runs that finished or diverged
-    diverged: int
     improving: bool  # dev WER was still falling at the last evaluation, in most runs
 
 
@@ -119,7 +116,6 @@ def convergence(finished: Runs, failed: Runs) -> Convergence:
             median_steps_to_target=int(median) if math.isfinite(median) else None,
             reached=sum(map(math.isfinite, steps)),
             attempted=len(steps),
-            diverged=len(steps) - len(runs),
             improving=2 * sum(map(improving, runs)) > len(runs),
         )
     return Convergence(target, variants, _pairs(attempted))
@@ -156,32 +152,27 @@ def sensitivity(trials: Runs) -> dict[str, tuple[Trial, ...]]:
 
 def flip_test(differences: Sequence[float]) -> float:
     """Two-sided p of paired differences whose signs are arbitrary under "no difference" (Fisher's
-    randomisation test, 1935): exact up to EXACT pairs, sampled beyond.
+    randomisation test, 1935).
 
     >>> flip_test([1.0, 1.0, 1.0])
     0.25
     """
-    values = np.asarray(differences, dtype=np.float64)
-    if not len(values):
-        return 1.0
-    if len(values) <= EXACT:
-        signs = np.array(list(itertools.product((1, -1), repeat=len(values))))
+    values, count = np.asarray(differences, dtype=np.float64), len(differences)
+    if count <= FLIPS:
+        signs = np.array(list(itertools.product((1, -1), repeat=count)))
     else:
-        signs = np.random.default_rng(0).choice((1, -1), size=(FLIPS, len(values)))
+        signs = np.random.default_rng(0).choice((1, -1), size=(20_000, count))
         signs[0] = 1
-    sums = np.abs(signs @ values)
-    return float(np.mean(sums >= abs(values.sum()) - 1e-12))
+    return float(np.mean(np.abs(signs @ values) >= abs(values.sum()) - 1e-12))
 
 
 def _curve(runs: Sequence[RunResult]) -> tuple[CurvePoint, ...]:
     points = []
     for epoch in range(1, 1 + max((len(run.curve) for run in runs), default=0)):
-        there = [run for run in runs if len(run.curve) >= epoch]
-        rows = [run.curve[epoch - 1] for run in there]
+        rows = [run.curve[epoch - 1] for run in runs if len(run.curve) >= epoch]
         steps = statistics.median(row.step for row in rows)
-        hours = epoch * statistics.median(run.model.train_hours for run in there if run.model)
         loss, dev_wer = _band([r.loss for r in rows]), _band([r.dev_wer for r in rows])
-        points.append(CurvePoint(epoch, len(rows), steps, hours, loss, dev_wer))
+        points.append(CurvePoint(epoch, len(rows), steps, loss, dev_wer))
     return tuple(points)
 
 

@@ -82,7 +82,7 @@ def test_a_diverging_run_is_reported_and_the_rest_completes(small, tones: Path, 
     bad = question.variants[1].name
     assert list(results.failures) == [f"{bad}-seed1"]
     assert "NaN or infinity" in results.failures[f"{bad}-seed1"]
-    assert results.convergence.variants[bad].diverged == 1
+    assert results.convergence.variants[bad].attempted == 1
     assert results.systems[0].rates
     assert not results.systems[1].rates
     # A divergence is a finding, and is not tried again.

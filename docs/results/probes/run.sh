@@ -11,6 +11,10 @@ python -m research.probes gradient-reach --cells rnn,rnn_relu,gru,lstm,cifg,gru_
 python -m research.probes memory --problems adding --lengths 100 --learning-rates 0.01,0.003 --seeds 5 --steps 2500 --out "$out/adding-100"
 python -m research.probes memory --problems adding --lengths 200 --learning-rates 0.01 --seeds 5 --steps 2500 --out "$out/adding-200"
 python -m research.probes memory --problems copy --lengths 30 --learning-rates 0.01 --seeds 5 --steps 1500 --out "$out/copy-30"
+# The LSTMs above were measured with a forget-gate bias of 0; here they have the present default, 1.
+python -m research.probes gradient-reach --cells lstm --seeds 5 --gains 1,3 --frames 500 --out "$out/gradient-reach-forget-bias"
+python -m research.probes memory --problems adding --lengths 100 --learning-rates 0.01,0.003 --cells lstm --seeds 5 --steps 2500 --out "$out/adding-100-forget-bias"
+python -m research.probes memory --problems adding --lengths 200 --learning-rates 0.01 --cells lstm --seeds 5 --steps 2500 --out "$out/adding-200-forget-bias"
 # Trained models: the runs of fsdd-speakers (../README.md), if present.
 runs=runs/fsdd-speakers/runs
 if [ -d "$runs" ]; then
