@@ -22,7 +22,7 @@ def quoted() -> dict[str, list[str]]:
             if row["models"] in (*CELLS, "lstm_ln"):
                 factor = f"{row['× per frame']['median']:.2f}"
                 found[f"{probe}: gradient per frame, untrained, {row['models']}"] = [factor]
-    for probe in ("adding-100", "adding-200", "adding-100-forget-bias", "adding-200-forget-bias"):
+    for probe in ("adding-100", "adding-200", "adding-100-forget-bias"):
         for row in _table(f"{probe}/memory", "learning rate 0.01"):
             if row["cell"] in CELLS:
                 found[f"{probe}: solved, median steps, {row['cell']}"] = _solved(row)
@@ -64,6 +64,8 @@ def _comparison(analysis: Analysis) -> dict[str, list[str]]:
     p = p_text(pair.comparison.p_adjusted).removeprefix("p ").removeprefix("= ")
     difference = signed_points(pair.comparison.difference, 1)
     found["gru − lstm, interval, p"] = [difference, f"{low} to {high}", p]
+    if analysis.plan.spec.match == "time":
+        return found
     for steps in analysis.convergence.pairs:
         if (steps.a, steps.b) == ("gru", "lstm"):
             found["steps, gru ÷ lstm"] = [f"{steps.ratio:.2f}"]

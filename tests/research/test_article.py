@@ -30,7 +30,11 @@ def test_every_measured_number_is_of_a_kept_result(numbers: list[str]):
 
 def test_every_kept_number_is_quoted(numbers: list[str]):
     text = measured()
-    assert [number for number in numbers if not re.search(rf"(?<![\d.,]){re.escape(number)}(?![\d])", text)] == []
+    assert [
+        number
+        for number in numbers
+        if not re.search(rf"(?<![\d.,]){re.escape(number)}(?![\d])", text)
+    ] == []
 
 
 def test_the_page_is_short():
