@@ -25,7 +25,7 @@ from speechgru.recipe import load_recipe
 from speechgru.recognizer import Recognizer
 from speechgru.training.data import read_training_data
 from speechgru.training.loop import Trainer
-from speechgru.training.run import Run, TrainingState
+from speechgru.training.state import RunFolder, TrainingState
 
 RECURRENT = ("Recurrence", "RecurrenceBackward")
 
@@ -33,14 +33,14 @@ RECURRENT = ("Recurrence", "RecurrenceBackward")
 def epoch() -> None:
     recipe = load_recipe("recipes/an4", ["training.epochs=3"])
     with tempfile.TemporaryDirectory() as folder:
-        data, run = read_training_data(recipe), Run(Path(folder) / "run")
+        data, run = read_training_data(recipe), RunFolder(Path(folder) / "run")
         trainer = Trainer(recipe, data, run, torch.device("cpu"), TrainingState(), lambda _: None)
         for number in range(2):
-            trainer.position.epoch, trainer.position.batch = number, 0
+            trainer.state.epoch, trainer.state.batch = number, 0
             began = time.perf_counter()
             trainer._train_epoch(threading.Event())
             print(f"epoch {number + 1}: {time.perf_counter() - began:.1f} s")
-        batches = [trainer._load(plan) for plan in trainer.plans[2][:8]]
+        batches = [trainer.loader.load(plan, 2) for plan in trainer.loader.plan(2)[:8]]
         with profile(activities=[ProfilerActivity.CPU]) as profiled:
             began = time.perf_counter()
             for batch in batches:

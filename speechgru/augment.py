@@ -1,7 +1,8 @@
-"""Changes to training utterances that keep their words.
+"""Augmentation: changes to training utterances that keep their words.
 
-Every draw comes from a generator keyed by (seed, epoch, utterance): it never depends on worker
-count, batch, cell, or what ran before, so two cells compared with one seed see the same data.
+Every random draw comes from a generator keyed by (seed, epoch, utterance id): it never depends on
+worker count, batch, cell, or what ran before, so two cells compared with one seed train on the same
+data.
 """
 
 import logging
@@ -24,8 +25,8 @@ log = logging.getLogger(__name__)
 
 
 class Augment:
-    """Utterance's samples → normalised, augmented features, for one seed. `noises`: recordings to
-    mix in; one that cannot be decoded is named, once, and the utterance stays as it is."""
+    """Samples → normalised, augmented features, for one seed. `noises`: recordings to mix in; one
+    that cannot be decoded is reported once, and the utterance is used without noise."""
 
     def __init__(
         self,
@@ -35,7 +36,7 @@ class Augment:
         noises: Sequence[Utterance] = (),
     ) -> None:
         self.recipe, self.extract, self.seed, self.noises = recipe, extract, seed, noises
-        self._damaged: set[str] = set()
+        self._reported: set[str] = set()
 
     def __call__(self, samples: Samples, utterance_id: str, epoch: int) -> Tensor:
         """(samples,) → (frames, size)."""
@@ -52,34 +53,34 @@ class Augment:
         return spec_augment(features, recipe, self.extract.recipe, rng)
 
     def _noise(self, rng: np.random.Generator, length: int) -> Samples | None:
-        """A stretch of a noise recording of `length` samples, repeated if it is shorter; None of
-        a damaged one."""
+        """`length` samples from a noise recording, repeated if it is shorter; None if it cannot be
+        decoded."""
         noise: Utterance = self.noises[int(rng.integers(len(self.noises)))]
         rate = self.extract.recipe.sample_rate
         seconds = min(noise.duration, length / rate)
         start = noise.offset + rng.uniform(0, noise.duration - seconds)
         try:
             return np.resize(read_audio(noise.audio, rate, start, seconds), length)
-        except AudioError as fault:
-            if noise.id not in self._damaged:
-                self._damaged.add(noise.id)
-                log.warning("noise %s is not mixed in: %s", noise.id, fault)
+        except AudioError as error:
+            if noise.id not in self._reported:
+                self._reported.add(noise.id)
+                log.warning("noise %s is not mixed in: %s", noise.id, error)
             return None
 
 
 def generator(seed: int, epoch: int, utterance_id: str) -> np.random.Generator:
-    """The one source of randomness for an utterance in an epoch."""
+    """The only source of randomness for an utterance in an epoch."""
     return np.random.default_rng([seed, epoch, zlib.crc32(utterance_id.encode())])
 
 
 def change_speed(samples: Samples, factor: float) -> Samples:
-    """Play `factor` times as fast, pitch included (Ko et al. 2015, "Audio augmentation for
-    speech recognition"): (n,) → about n / factor samples."""
+    """Speed up by `factor`, pitch included (Ko et al. 2015, "Audio augmentation for speech
+    recognition"): (n,) → about n / factor samples."""
     return resample(samples, round(1000 * factor), 1000)
 
 
 def mix(samples: Samples, noise: Samples, snr_db: float) -> Samples:
-    """Add noise of the same length, scaled to stand `snr_db` below the speech's power."""
+    """Add noise of the same length, scaled to a signal-to-noise ratio of `snr_db`."""
     speech_power, noise_power = float(np.mean(samples**2)), float(np.mean(noise**2))
     if speech_power == 0 or noise_power == 0:
         return samples
@@ -90,11 +91,14 @@ def mix(samples: Samples, noise: Samples, snr_db: float) -> Samples:
 def spec_augment(
     features: Tensor, recipe: AugmentRecipe, kind: FeatureRecipe, rng: np.random.Generator
 ) -> Tensor:
-    """Blank random bands and stretches of features of a kind with their mean: zero, or where they
-    are not normalised the utterance's own (Park et al. 2019, arXiv 1904.08779, without time
-    warping). A band is blank in the differences too, which would tell what it held. Of MFCC the
-    same share is blanked as of mel bands, so that the two can be compared. Masks in time are
-    limited to a fifth of the utterance each."""
+    """Mask random bands and spans of frames with their mean: zero, or the utterance's own where
+    features are not normalised (SpecAugment, Park et al. 2019, arXiv 1904.08779, without time
+    warping).
+
+    A band is masked in the deltas too, which would reveal it. MFCC are masked in the same
+    proportion as mel bands, so that the two can be compared. A time mask covers at most a fifth of
+    the utterance.
+    """
     if not recipe.frequency_masks and not recipe.time_masks:
         return features
     blocks = features.clone().reshape(len(features), 1 + kind.deltas, -1)  # (frames, …, bands)
@@ -112,5 +116,6 @@ def spec_augment(
 
 
 def _span(rng: np.random.Generator, length: int, widest: int) -> tuple[int, int]:
+    """(start, width) of a random part of `length`, at most `widest` wide."""
     width = int(rng.integers(widest + 1))
     return int(rng.integers(length - width + 1)), width

@@ -1,9 +1,9 @@
-"""Which utterances go together, in what order, and how they become padded tensors.
+"""Batches: which utterances go together, in what order, and how they become padded tensors.
 
 Design choices:
-- The plan of an epoch (who, with whom, when) depends on (seed, epoch) alone.
+- The plan of an epoch depends on the durations and on (seed, epoch) alone.
 - Loading runs in threads beside the training: NumPy, soxr and torch release the interpreter lock,
-  and threads share the audio cache. A result never depends on how many there are.
+  and threads share the audio cache. A result never depends on the number of threads.
 """
 
 from collections import deque
@@ -28,7 +28,7 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Padded features (batch, frames, size) float32, lengths (batch,) int64 in frames, the
-    targets of all rows one behind the other (sum of target_lengths,), and the rows' ids."""
+    targets of all rows concatenated (sum of target_lengths,) int64, and the rows' ids."""
 
     features: Tensor
     lengths: Tensor
@@ -39,21 +39,34 @@ class Batch:
 
 
 def plan_batches(
-    durations: Sequence[float], batch_seconds: float, seed: int, epoch: int
+    durations: npt.ArrayLike, batch_seconds: float, seed: int, epoch: int
 ) -> list[list[int]]:
     """Indices grouped by similar duration so that rows × longest ≤ `batch_seconds`, groups in
     random order. Durations are jittered by ± 10 % before sorting, so that neighbours change."""
     rng = np.random.default_rng([seed, epoch])
-    jittered = np.asarray(durations) * rng.uniform(0.9, 1.1, len(durations))
-    batches: list[list[int]] = [[]]
-    longest = 0.0
-    for index in np.argsort(jittered, kind="stable"):
-        longest = max(longest, durations[index])
-        if batches[-1] and longest * (len(batches[-1]) + 1) > batch_seconds:
-            batches.append([])
-            longest = durations[index]
-        batches[-1].append(int(index))
-    return [batches[i] for i in rng.permutation(len(batches))]
+    order, starts = _buckets(durations, batch_seconds, rng)
+    batches = np.split(order, starts[1:])
+    return [batches[i].tolist() for i in rng.permutation(len(batches))]
+
+
+def count_batches(durations: npt.ArrayLike, batch_seconds: float, seed: int, epoch: int) -> int:
+    """How many batches the epoch's plan has, without making the plan."""
+    return len(_buckets(durations, batch_seconds, np.random.default_rng([seed, epoch]))[1])
+
+
+def _buckets(
+    durations: npt.ArrayLike, batch_seconds: float, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.int64], list[int]]:
+    """Indices in order of jittered duration, and where in this order each batch starts."""
+    lengths = np.asarray(durations)
+    order = np.argsort(lengths * rng.uniform(0.9, 1.1, len(lengths)), kind="stable")
+    starts, longest = [0], 0.0
+    for place, seconds in enumerate(lengths[order].tolist()):
+        longest = max(longest, seconds)
+        if place > starts[-1] and longest * (place - starts[-1] + 1) > batch_seconds:
+            starts.append(place)
+            longest = seconds
+    return order, starts
 
 
 def pad(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -78,52 +91,52 @@ def collate(
 
 
 class AudioCache:
-    """Decoded audio, kept up to a bound; what does not fit is read again. Sound that 16-bit
-    integers hold exactly is kept as such, in half the memory of any other."""
+    """Decoded audio in memory, up to a limit; what does not fit is read again. Samples that 16-bit
+    integers represent exactly are stored as such, in half the memory."""
 
     def __init__(self, sample_rate: int, limit_bytes: int) -> None:
         self.sample_rate, self.free = sample_rate, limit_bytes
-        self._held: dict[tuple[str, float, float], npt.NDArray[np.int16 | np.float32]] = {}
+        self._stored: dict[tuple[str, float, float], npt.NDArray[np.int16 | np.float32]] = {}
         self._lock = Lock()
 
     def read(self, utterance: Utterance) -> npt.NDArray[np.float32]:
-        """(samples,) float32: what `read_audio` returns."""
-        # Not its id, which is unique within a manifest only: dev's a.wav may not be training's.
+        """(samples,) float32: what `read_audio` returns, in an array of the caller's own."""
+        # Not the id, which is unique within a manifest only: dev's a.wav may not be training's.
         key = (utterance.audio, utterance.offset, utterance.duration)
-        held = self._held.get(key)
-        if held is not None:
-            return _expanded(held)
+        stored = self._stored.get(key)
+        if stored is not None:
+            return _expanded(stored)
         samples = read_audio(
             utterance.audio, self.sample_rate, utterance.offset, utterance.duration
         )
-        held = _compact(samples)
+        stored = _compact(samples)
         with self._lock:
-            if held.nbytes <= self.free and key not in self._held:
-                self._held[key] = held
-                self.free -= held.nbytes
+            if stored.nbytes <= self.free and key not in self._stored:
+                self._stored[key] = stored
+                self.free -= stored.nbytes
         return samples
 
 
 def _compact(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.int16 | np.float32]:
-    """The samples as 16-bit integers if nothing is lost, else a copy."""
-    short = np.rint(np.clip(samples, -1, 32767 / 32768) * np.float32(32768)).astype(np.int16)
-    return short if np.array_equal(_expanded(short), samples) else samples.copy()
+    """The samples as 16-bit integers if that is exact, else a copy."""
+    integers = np.rint(np.clip(samples, -1, 32767 / 32768) * np.float32(32768)).astype(np.int16)
+    return integers if np.array_equal(_expanded(integers), samples) else samples.copy()
 
 
-def _expanded(held: npt.NDArray[np.int16 | np.float32]) -> npt.NDArray[np.float32]:
-    """The samples again, in memory of their own."""
-    samples = held.astype(np.float32)
-    return samples / np.float32(32768) if held.dtype == np.int16 else samples
+def _expanded(stored: npt.NDArray[np.int16 | np.float32]) -> npt.NDArray[np.float32]:
+    """A float32 copy of stored samples."""
+    samples = stored.astype(np.float32)
+    return samples / np.float32(32768) if stored.dtype == np.int16 else samples
 
 
 def load_ahead(
     plans: Iterable[P], load: Callable[[P], T], workers: int
 ) -> Generator[T, None, None]:
-    """`load(plan)` for each plan in order, up to two a worker under way beside the caller."""
+    """`load(plan)` for each plan in order, with up to two per worker running ahead of the caller."""
     if workers == 0:
         yield from map(load, plans)
         return
-    torch.get_num_threads()  # fixes the caller's own count before a worker sets its own
+    torch.get_num_threads()  # fixes the caller's own setting before a worker changes its own
     with ThreadPoolExecutor(workers, initializer=_use_one_thread) as pool:
         waiting: deque[Future[T]] = deque()
         try:
@@ -139,7 +152,7 @@ def load_ahead(
 
 
 def _use_one_thread() -> None:
-    """A loader's small tensor operations must not open a second pool of threads beside the
-    training's. The count is kept per thread, once a thread has asked for it."""
+    """A loader's small tensor operations must not start a second thread pool beside the training's.
+    torch's setting is per thread, once a thread has asked for it."""
     torch.get_num_threads()
     torch.set_num_threads(1)

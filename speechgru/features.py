@@ -1,8 +1,8 @@
 """Waveform → frames: log-mel or MFCC.
 
 Design choices:
-- One utterance at a time, so a frame's value cannot depend on who shares the batch.
-- No centring: frame k covers samples [k·hop, k·hop + n_fft), which a stream can reproduce.
+- One utterance at a time, so a frame's value cannot depend on the rest of the batch.
+- No centring: frame k covers samples [k·hop, k·hop + n_fft), so streaming gives the same frames.
 - torchaudio's per-frame pieces only. Its `MFCC` transform clips at `top_db` below the loudest
   value of the whole batch, which couples utterances.
 """
@@ -33,7 +33,7 @@ class FeatureExtractor:
     >>> extract(np.zeros(16000, np.float32)).shape
     torch.Size([97, 40])
 
-    Raises RecipeError when the mel filters are too narrow for the window's frequency resolution.
+    Raises RecipeError when mel bands are too narrow for the window's frequency resolution.
     """
 
     def __init__(self, recipe: FeatureRecipe) -> None:
@@ -75,7 +75,7 @@ class FeatureExtractor:
         return torch.cat(parts, dim=1)
 
     def normalise(self, features: Tensor) -> Tensor:
-        """Zero mean and unit deviation a dimension: over the utterance, or by global statistics."""
+        """Zero mean and unit deviation per dimension, over the utterance or by global statistics."""
         if self.recipe.normalise == "none":
             return features
         if self.recipe.normalise == "utterance":
@@ -103,7 +103,7 @@ class FeatureExtractor:
         recipe = self.recipe
         high = recipe.high_hz or recipe.sample_rate / 2
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of empty filters, which we refuse below
+            warnings.simplefilter("ignore")  # about empty filters, which are refused below
             filters: Tensor = melscale_fbanks(
                 self.n_fft // 2 + 1, recipe.low_hz, high, recipe.mels, recipe.sample_rate,
                 norm="slaney", mel_scale="slaney",
@@ -111,14 +111,15 @@ class FeatureExtractor:
         empty = int((filters.amax(0) == 0).sum())
         if empty:
             raise RecipeError(
-                f"features: {empty} of {recipe.mels} mel bands hold no frequency bin at "
-                f"{recipe.sample_rate} Hz with a {recipe.window_ms} ms window: use fewer mels"
+                f"features: {empty} of {recipe.mels} mel bands contain no frequency bin at "
+                f"{recipe.sample_rate} Hz with a {recipe.window_ms:g} ms window: lower features.mels, or "
+                "raise features.window_ms"
             )
         return filters
 
 
 def feature_size(recipe: FeatureRecipe) -> int:
-    """Values a frame."""
+    """Values per frame."""
     return (recipe.cepstra if recipe.kind == "mfcc" else recipe.mels) * (1 + recipe.deltas)
 
 
@@ -126,8 +127,8 @@ def warp_frequencies(power: Tensor, factor: float) -> Tensor:
     """Read bin k of (bins, frames) at k·factor, linearly between bins: a longer or shorter vocal
     tract (Jaitly & Hinton 2013, "Vocal tract length perturbation"), here without that paper's
     bend near the top; bins past the top repeat the last."""
-    position = (torch.arange(len(power)) * factor).clamp(max=len(power) - 1)
-    below = position.floor().long()
+    source = (torch.arange(len(power)) * factor).clamp(max=len(power) - 1)
+    below = source.floor().long()
     above = (below + 1).clamp(max=len(power) - 1)
-    share = (position - below)[:, None]
+    share = (source - below)[:, None]
     return torch.lerp(power[below], power[above], share)

@@ -156,7 +156,6 @@ class TrainingRecipe(Section):
         60.0, gt=0, description="audio a batch, padding included, before augment.speed"
     )
     accumulate: int = Field(1, ge=1, description="batches an optimiser step")
-    optimiser: Literal["adamw"] = "adamw"
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
@@ -169,6 +168,11 @@ class TrainingRecipe(Section):
     patience: int = Field(0, ge=0, description="stop after so many scorings without gain; 0: never")
     max_bad_steps: int = Field(20, ge=1, description="NaN or Inf steps in a row before giving up")
     seed: int = Field(1, ge=0, lt=2**32)
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="matrix products in training; auto: bfloat16 on GPUs with hardware for it, "
+        "else float32. On a GPU, CTC gradients are not deterministic in any precision",
+    )
     workers: int = Field(1, ge=0, description="threads that load and augment beside the training")
     cache_mb: int = Field(1024, ge=0, description="decoded audio kept in memory at most")
 

@@ -46,7 +46,7 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tone_run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of a model that reads the tones; read-only."""
-    from speechgru.training import train
+    from speechgru.training.loop import train
 
     folder = tmp_path_factory.mktemp("runs") / "tones"
     train(tone_recipe(tones), folder, "cpu")

@@ -268,7 +268,7 @@ def values_of(key: str, default: object) -> st.SearchStrategy[object]:
         "kind": ["logmel", "mfcc"], "case": ["lower", "upper", "keep"],
         "punctuation": ["remove", "keep"], "normalise": ["utterance", "global", "none"],
         "subsampling": ["stack", "conv"], "schedule": ["one-cycle", "cosine", "constant"],
-        "optimiser": ["adamw"], "deltas": [0, 1, 2], "factor": [1, 2, 3, 4],
+        "precision": ["auto", "float32", "bfloat16"], "deltas": [0, 1, 2], "factor": [1, 2, 3, 4],
     }  # fmt: skip
     paths = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
     if key in choices:

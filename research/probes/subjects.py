@@ -60,7 +60,7 @@ def load_subjects(runs: Sequence[Path]) -> list[Subject]:
         checkpoint = load_model(path)
         checkpoint.model.eval()
         file = path / MODEL_FILE if os.path.isdir(path) else path
-        seed = int(checkpoint.about.get("seed", 1))
+        seed = int(checkpoint.metadata.get("seed", 1))
         subjects.append(Subject(checkpoint, checkpoint.config.model.cell, seed, digest(file)))
     return subjects
 

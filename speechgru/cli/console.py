@@ -16,7 +16,7 @@ from rich.table import Table
 from speechgru.errors import printable
 
 if TYPE_CHECKING:
-    from speechgru.training import Progress as TrainingStep
+    from speechgru.training.loop import TrainingProgress
 
 out = Console(highlight=False, soft_wrap=True, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
@@ -75,7 +75,7 @@ def counting_progress() -> Iterator[Callable[[int, int, str], None]]:
 
 
 @contextmanager
-def training_progress() -> Iterator[Callable[["TrainingStep"], None]]:
+def training_progress() -> Iterator[Callable[["TrainingProgress"], None]]:
     """A progress bar on a terminal, within 80 columns; epochs are logged above it."""
     columns = (
         TextColumn("epoch {task.fields[epoch]}"), BarColumn(7),
@@ -85,7 +85,7 @@ def training_progress() -> Iterator[Callable[["TrainingStep"], None]]:
     with _progress(*columns) as bar:
         task = bar.add_task("", epoch="", loss=0.0, dev="", speed=0.0, eta="?", visible=False)
 
-        def show(step: "TrainingStep") -> None:
+        def show(step: "TrainingProgress") -> None:
             bar.update(
                 task, total=step.steps, completed=step.step, visible=True,
                 epoch=f"{step.epoch}/{step.epochs}", loss=step.loss, speed=step.speed,

@@ -55,6 +55,6 @@ def show_info(info: "ModelInfo") -> None:
     if info.trained:
         rows["trained"] = ", ".join(
             f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
-            for key, value in checkpoint.about.items()
+            for key, value in checkpoint.metadata.items()
         )
     print_rows(rows)

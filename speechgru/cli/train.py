@@ -10,7 +10,7 @@ from speechgru.cli.options import Device, Threads, use_threads
 from speechgru.errors import printable
 
 if TYPE_CHECKING:
-    from speechgru.training import Result
+    from speechgru.training.loop import TrainingResult
 
 app = typer.Typer()
 
@@ -20,22 +20,26 @@ app = typer.Typer()
 )
 def train(
     recipe: Annotated[
-        str, typer.Argument(help="recipes/NAME, a folder with recipe.yaml, or a file")
+        str, typer.Argument(help="recipes/NAME, a YAML file, or a folder with recipe.yaml")
     ],
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="SECTION.KEY=VALUE", help="change values")
+        list[str] | None,
+        typer.Argument(metavar="SECTION.KEY=VALUE", help="override values of the recipe"),
     ] = None,
-    folder: Annotated[Path, typer.Option("--out", help="run folder to write")] = ...,  # type: ignore[assignment]
-    resume: Annotated[bool, typer.Option("--resume", help="go on with the run in --out")] = False,
+    folder: Annotated[Path, typer.Option("--out", help="run folder to write to")] = ...,  # type: ignore[assignment]
+    resume: Annotated[bool, typer.Option("--resume", help="continue the run in --out")] = False,
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
-    """Train a model by recipe. Ctrl-C saves; --resume goes on."""
+    """Train a model as a recipe says.
+
+    Ctrl-C saves the training state; the same command with --resume continues it. The data and the
+    run folder may have moved in between; settings that change the result must stay the same."""
     from speechgru.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])
     use_threads(threads)
-    from speechgru.training import train as run_training
+    from speechgru.training.loop import train as run_training
 
     with training_progress() as show:
         result = run_training(loaded, folder, device, resume, show)
@@ -44,10 +48,10 @@ def train(
         raise typer.Exit(130)
 
 
-def show_training(result: "Result") -> None:
+def show_training(result: "TrainingResult") -> None:
     folder = printable(result.folder)
     if result.interrupted:
-        warn(f"interrupted after {result.epochs} epochs; the same command with --resume goes on")
+        warn(f"interrupted after {result.epochs} epochs; rerun with --resume to continue")
         return
     out.print(
         f"dev WER {result.dev_wer:.2%} after {result.epochs} epochs in {clock(result.seconds)}; "

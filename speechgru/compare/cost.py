@@ -209,7 +209,7 @@ def measure(folder: Path, device: str = "auto") -> Cost:
     data = read_training_data(recipe, recognizer.checkpoint.vocabulary)
     batches, heard = _batches(recipe, recognizer.checkpoint, data), _heard(data.dev)
     sounds = [_read(utterance, recipe) for utterance in heard]
-    hours, watch = recognizer.checkpoint.about["hours"], Stopwatch()
+    hours, watch = recognizer.checkpoint.metadata["hours"], Stopwatch()
     cost: Cost = {
         "device": _device_name(recognizer.device),
         "bytes": (folder / MODEL_FILE).stat().st_size,
@@ -364,7 +364,9 @@ def _batches(recipe: Recipe, checkpoint: Checkpoint, data: TrainingData) -> list
     for plan in plans[:BATCHES]:
         members = [data.train[i] for i in plan]
         rows = [checkpoint.extract(_read(utterance, recipe)) for utterance in members]
-        batches.append(collate(members, rows, [data.tokens[i] for i in plan]))
+        batches.append(
+            collate(members, rows, [data.vocabulary.encode(each.text) for each in members])
+        )
     return batches
 
 

@@ -25,12 +25,12 @@ from speechgru.manifest import read_manifest
 from speechgru.model import macs_per_second, parameter_count
 from speechgru.recipe import DataRecipe, Recipe, make_recipe
 from speechgru.recognizer import Recognizer
-from speechgru.training import Progress, train
-from speechgru.training.run import Run
+from speechgru.training.loop import TrainingProgress, train
+from speechgru.training.state import RunFolder
 
 log = logging.getLogger(__name__)
 FORMAT = "speechgru-run-1"
-OnStep = Callable[[Progress], None]
+OnStep = Callable[[TrainingProgress], None]
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def failure(task: Task, kind: str, reason: str) -> dict[str, Any]:
     """Write the result file of a run that came to nothing. kind: "diverged" stands, "fault" is
     tried again."""
     failed = {"kind": kind, "reason": " ".join(reason.split())[:500]}
-    return _keep(task, {"failed": failed} | _course(Run(Path(task.folder))))
+    return _keep(task, {"failed": failed} | _course(RunFolder(Path(task.folder))))
 
 
 def _keep(task: Task, values: dict[str, Any]) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _keep(task: Task, values: dict[str, Any]) -> dict[str, Any]:
 
 def _train_and_score(task: Task, on_step: OnStep) -> dict[str, Any]:
     folder = Path(task.folder)
-    started = Run(folder).started()
+    started = RunFolder(folder).started()
     outcome = train(task.recipe, folder, task.device, resume=started, on_progress=on_step)
     if outcome.interrupted:
         raise KeyboardInterrupt
@@ -131,26 +131,26 @@ def _train_and_score(task: Task, on_step: OnStep) -> dict[str, Any]:
             checkpoint.model, checkpoint.config.features.frames_per_second
         ),
         "width": checkpoint.config.model.hidden_size,
-        "train_hours": checkpoint.about["hours"],
-        "train_utterances": checkpoint.about.get("utterances"),
-        "made_by": "speechgru {speechgru}, torch {torch}, {device}".format_map(checkpoint.about)
-        if "device" in checkpoint.about
+        "train_hours": checkpoint.metadata["hours"],
+        "train_utterances": checkpoint.metadata.get("utterances"),
+        "made_by": "speechgru {speechgru}, torch {torch}, {device}".format_map(checkpoint.metadata)
+        if "device" in checkpoint.metadata
         else None,
-        "weights": checkpoint.about["weights"],
-        "dev_wer": checkpoint.about["dev_wer"],
+        "weights": checkpoint.metadata["weights"],
+        "dev_wer": checkpoint.metadata["dev_wer"],
     }
-    values |= _course(Run(folder))
+    values |= _course(RunFolder(folder))
     if task.score is not None:
         values["scored"] = _score(task, folder)
     return values
 
 
-def _course(run: Run) -> dict[str, Any]:
+def _course(run: RunFolder) -> dict[str, Any]:
     """The training epoch by epoch; seconds apart, since they never repeat."""
     rows = run.read_metrics()
     return {
-        "curve": [{k: v for k, v in row.items() if k != "seconds"} for row in rows],
-        "timings": {"seconds": [row["seconds"] for row in rows]},
+        "curve": [{k: v for k, v in row.to_json().items() if k != "seconds"} for row in rows],
+        "timings": {"seconds": [row.seconds for row in rows]},
     }
 
 

@@ -1,7 +1,3 @@
-"""Training, in reading order: data.py (who takes part), loop.py (what happens to them), run.py
-(what stands on disk afterwards)."""
-
-from speechgru.training.data import TrainingData, read_training_data
-from speechgru.training.loop import Progress, Result, train
-
-__all__ = ["Progress", "Result", "TrainingData", "read_training_data", "train"]
+"""Training, in reading order: data.py (which utterances, as which batches), step.py (one training
+step), loop.py (all steps, epoch by epoch), selection.py (which weights are kept), state.py (what is
+on disk). Start at `loop.train`; nothing is imported here, so that a step needs few modules."""

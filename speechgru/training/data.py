@@ -1,15 +1,27 @@
-"""Who takes part in a training: utterances with their tokens; who cannot is named, not dropped."""
+"""Training data: which utterances are trained on, and the batches made of them.
+
+Design choices:
+- An utterance that cannot be trained on is excluded and reported, never silently dropped.
+- Headers of up to MAX_HEADERS files are read before training. What only decoding can find (a
+  damaged recording, a text too long for its audio) excludes an utterance when it is loaded.
+"""
 
 import hashlib
 import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import numpy as np
+import numpy.typing as npt
+import torch
+
 from speechgru.audio import read_headers, segment_duration
+from speechgru.augment import Augment
+from speechgru.batches import AudioCache, Batch, collate, count_batches, load_ahead, plan_batches
 from speechgru.errors import AudioError, ManifestError, TrainingError
 from speechgru.features import FeatureExtractor
 from speechgru.manifest import Utterance, read_manifest
@@ -18,99 +30,136 @@ from speechgru.recipe import Recipe
 from speechgru.text import Vocabulary, normalise
 
 log = logging.getLogger(__name__)
-NAMED = 5  # ids shown of those left out
-TOO_SHORT = "too short for its text (CTC needs a frame a character; see model.factor)"
+MAX_HEADERS = 100_000  # files whose headers are read before training, evenly spread
+LISTED = 5  # ids of excluded utterances in a log line
+UNREADABLE = "audio cannot be read"
+TOO_SHORT = "too short for its text; CTC needs a model frame per character, see model.factor"
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Normalised utterances; tokens (utterances,) of the training ones."""
+    """Utterances with normalised text, and the vocabulary of the training texts."""
 
     train: list[Utterance]
-    tokens: list[list[int]]
     dev: list[Utterance]
     noises: list[Utterance]
     vocabulary: Vocabulary
-    excluded: dict[str, list[str]]  # reason → ids, with what each sound's fault is
+    excluded: dict[str, list[str]]  # reason → ids; for unreadable audio with the error
 
     @property
     def hours(self) -> float:
         return sum(utterance.duration for utterance in self.train) / 3600
 
-    def fingerprint(self) -> str:
-        """Changes when an utterance or a noise, its text, its length or its place in the order
-        does."""
-        all_of_them = (self.train, self.dev, self.noises)
-        parts = [[(u.id, u.duration, u.text) for u in each] for each in all_of_them]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    def fingerprint(self) -> dict[str, str | int]:
+        """What of the data determines the result: ids, durations and texts in their order, not
+        where the files are."""
+        return {
+            f"{name} {key}": value
+            for name, utterances in (
+                ("training", self.train), ("dev", self.dev), ("noise", self.noises)
+            )
+            for key, value in (
+                ("utterances", len(utterances)),
+                ("ids", _digest(u.id for u in utterances)),
+                ("durations", _digest(u.duration for u in utterances)),
+                ("texts", _digest(u.text for u in utterances)),
+            )
+        }  # fmt: skip
+
+
+def _digest(values: Iterable[str | float]) -> str:
+    digest = hashlib.sha256()
+    for value in values:
+        digest.update(json.dumps(value).encode() + b"\n")
+    return digest.hexdigest()[:16]
 
 
 def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> TrainingData:
     """Read the manifests of a recipe; the vocabulary is made from the training texts unless given.
 
-    Left out of training, with a count and names: utterances longer than `data.max_seconds`,
-    without text, with characters a given vocabulary lacks, those CTC cannot align, and those
-    whose sound cannot be read as far as the files' read_headers tell.
-    Raises ManifestError, and TrainingError when nobody is left, or when sound of dev or of the
-    noises cannot be read: all scores of a run are to be of the same utterances.
+    Excluded from training, with a warning: utterances longer than `data.max_seconds`, without
+    text, with characters that a given vocabulary lacks, too short for CTC to align, or whose
+    header shows that their audio cannot be read.
+    Raises ManifestError, and TrainingError when no utterance is left, or when dev or noise audio
+    cannot be read: all evaluations of a run must be of the same utterances.
     """
-    everyone: list[Utterance] = []
+    listed: list[Utterance] = []
     for path in recipe.data.train:
-        everyone += [_normalised(u, recipe) for u in _read("data.train", path)]
+        listed += [_normalised(u, recipe) for u in _read("data.train", path)]
+    listed = _with_unique_ids(listed)
     dev = [_normalised(u, recipe) for u in _read("data.dev", recipe.data.dev)]
-    twice = [id_ for id_, count in Counter(u.id for u in everyone).items() if count > 1]
-    if twice:
-        everyone = [replace(u, id=f"{i}:{u.id}") for i, u in enumerate(everyone)]
-    known = vocabulary or Vocabulary.from_texts(u.text for u in everyone)
-    kept, excluded = _sort_out(everyone, recipe, known)
+    known = vocabulary or Vocabulary.from_texts(u.text for u in listed)
+    kept, excluded = _select(listed, recipe, known)
     _refuse_unreadable(recipe.data.dev, dev)
     noises: list[Utterance] = []
     if manifest := recipe.augment.noise_manifest:
         noises = _read("augment.noise_manifest", manifest, text_required=False)
         _refuse_unreadable(manifest, noises)
     vocabulary = vocabulary or Vocabulary.from_texts(u.text for u in kept)
-    _tell(excluded, kept, dev, vocabulary)
+    _report(excluded, kept, dev, vocabulary)
     if not kept:
+        reasons = "; ".join(f"{len(ids)} {reason}" for reason, ids in excluded.items())
         raise TrainingError(
-            f"{', '.join(recipe.data.train)}: none of {len(everyone)} utterances can be trained "
-            f"on ({'; '.join(f'{len(ids)} {reason}' for reason, ids in excluded.items())})"
+            f"{', '.join(recipe.data.train)}: none of the {len(listed)} utterances can be trained "
+            f"on: {reasons}"
         )
-    tokens = [vocabulary.encode(utterance.text) for utterance in kept]
-    return TrainingData(kept, tokens, dev, noises, vocabulary, excluded)
+    return TrainingData(kept, dev, noises, vocabulary, excluded)
 
 
 def _read(key: str, path: str, text_required: bool = True) -> list[Utterance]:
     """The manifest that a key of the recipe names."""
     if not os.path.exists(path):
         raise ManifestError(
-            f"{key}: there is no {path}; give {key}=PATH, or let `speechgru prepare` make it"
+            f"{key}: no such file {path}; give {key}=PATH (relative to the current folder), or "
+            "make the manifest with `speechgru prepare`"
         )
     return read_manifest(path, text_required)
 
 
+def _normalised(utterance: Utterance, recipe: Recipe) -> Utterance:
+    return replace(utterance, text=normalise(utterance.text, recipe.text))
+
+
+def _with_unique_ids(utterances: list[Utterance]) -> list[Utterance]:
+    """Ids are unique within a manifest only: the second `a` of several manifests becomes `a#2`."""
+    counts: Counter[str] = Counter()
+    unique = []
+    for utterance in utterances:
+        counts[utterance.id] += 1
+        if (count := counts[utterance.id]) > 1:
+            utterance = replace(utterance, id=f"{utterance.id}#{count}")
+        unique.append(utterance)
+    return unique
+
+
 def frames_needed(tokens: list[int]) -> int:
-    """The fewest frames CTC can write `tokens` in: one each, and a blank between equal ones."""
+    """The fewest frames CTC can align `tokens` to: one each, and a blank between equal ones."""
     return len(tokens) + sum(a == b for a, b in pairwise(tokens))
 
 
-def _sort_out(
-    everyone: Sequence[Utterance], recipe: Recipe, vocabulary: Vocabulary
+def _select(
+    listed: Sequence[Utterance], recipe: Recipe, vocabulary: Vocabulary
 ) -> tuple[list[Utterance], dict[str, list[str]]]:
-    """Who can be trained on, and the ids of who cannot, by reason."""
+    """The utterances that can be trained on, and the ids of the others by reason."""
     excluded: dict[str, list[str]] = {}
-    written: list[Utterance] = []
-    for utterance in everyone:
-        if reason := _unfit(utterance, recipe, vocabulary):
-            excluded.setdefault(reason, []).append(utterance.id)
+    usable: list[Utterance] = []
+    for utterance in listed:
+        if utterance.duration > recipe.data.max_seconds:
+            reason = f"longer than data.max_seconds ({recipe.data.max_seconds:g} s)"
+        elif not utterance.text:
+            reason = "without text"
+        elif vocabulary.unknown(utterance.text):
+            reason = "with characters that are not in the vocabulary"
         else:
-            written.append(utterance)
+            usable.append(utterance)
+            continue
+        excluded.setdefault(reason, []).append(utterance.id)
     kept: list[Utterance] = []
     extract = FeatureExtractor(recipe.features)
     fastest = max(recipe.augment.speed)
-    for utterance, seconds in zip(written, _seconds(written), strict=True):
+    for utterance, seconds in zip(usable, _readable_seconds(usable), strict=True):
         if isinstance(seconds, AudioError):
-            named = f"{utterance.id} ({seconds})"
-            excluded.setdefault("whose sound cannot be read", []).append(named)
+            excluded.setdefault(UNREADABLE, []).append(f"{utterance.id} ({seconds})")
             continue
         samples = int(seconds / fastest * recipe.features.sample_rate)
         frames = model_frames(extract.frames(samples), recipe.model.factor)
@@ -121,58 +170,119 @@ def _sort_out(
     return kept, excluded
 
 
-def _unfit(utterance: Utterance, recipe: Recipe, vocabulary: Vocabulary) -> str | None:
-    """Why an utterance cannot be trained on, as far as its line tells."""
-    if utterance.duration > recipe.data.max_seconds:
-        return f"longer than data.max_seconds ({recipe.data.max_seconds:g} s)"
-    if not utterance.text:
-        return "without text"
-    if vocabulary.unknown(utterance.text):
-        return "with characters the vocabulary lacks"
-    return None
-
-
-def _seconds(utterances: Sequence[Utterance]) -> list[float | AudioError]:
-    """How much sound of each can be read, or why none can; only read_headers are read, each file's
-    once."""
+def _readable_seconds(utterances: Sequence[Utterance]) -> list[float | AudioError]:
+    """Seconds of audio that each file contains of each utterance, or why it cannot be read, by the
+    file's header. Beyond MAX_HEADERS files, the duration in the manifest stands in for some."""
     files = list(dict.fromkeys(utterance.audio for utterance in utterances))
-    found = dict(zip(files, read_headers(files), strict=True))
+    files = files[:: -(-len(files) // MAX_HEADERS) or 1]
+    headers = dict(zip(files, read_headers(files), strict=True))
     seconds: list[float | AudioError] = []
     for utterance in utterances:
-        part = utterance.offset, utterance.duration
+        if utterance.audio not in headers:
+            seconds.append(utterance.duration)
+            continue
         try:
-            seconds.append(segment_duration(utterance.audio, found[utterance.audio], *part))
-        except AudioError as fault:
-            seconds.append(fault)
+            header, part = headers[utterance.audio], (utterance.offset, utterance.duration)
+            seconds.append(segment_duration(utterance.audio, header, *part))
+        except AudioError as error:
+            seconds.append(error)
     return seconds
 
 
 def _refuse_unreadable(manifest: str, utterances: Sequence[Utterance]) -> None:
-    if faults := [found for found in _seconds(utterances) if isinstance(found, AudioError)]:
+    errors = [found for found in _readable_seconds(utterances) if isinstance(found, AudioError)]
+    if errors:
         raise TrainingError(
-            f"{manifest}: {len(faults)} of {len(utterances)} utterances cannot be read "
-            f"({faults[0]}): mend the files or remove these lines"
+            f"{manifest}: {len(errors)} of {len(utterances)} utterances cannot be read "
+            f"({errors[0]}): fix the files or remove these lines"
         )
 
 
-def _normalised(utterance: Utterance, recipe: Recipe) -> Utterance:
-    return replace(utterance, text=normalise(utterance.text, recipe.text))
-
-
-def _tell(
+def _report(
     excluded: dict[str, list[str]],
     kept: Sequence[Utterance],
     dev: Sequence[Utterance],
     vocabulary: Vocabulary,
 ) -> None:
     for reason, ids in excluded.items():
-        more = " …" if len(ids) > NAMED else ""
-        log.warning("left out %d %s: %s%s", len(ids), reason, ", ".join(ids[:NAMED]), more)
+        log.warning(
+            "%d training utterances excluded (%s): %s%s",
+            len(ids), reason, ", ".join(ids[:LISTED]), " …" if len(ids) > LISTED else "",
+        )  # fmt: skip
     unknown: Counter[str] = sum((vocabulary.unknown(u.text) for u in dev), Counter())
     if unknown:
-        listed = ", ".join(f"{char!r} ×{count}" for char, count in unknown.most_common(10))
-        log.warning("dev has characters that training lacks, which count as errors: %s", listed)
+        characters = ", ".join(f"{char!r} ×{count}" for char, count in unknown.most_common(10))
+        log.warning(
+            "dev has characters that the training set lacks; they count as errors: %s", characters
+        )
     trained = {(utterance.audio, utterance.offset) for utterance in kept}
-    if seen := sum((utterance.audio, utterance.offset) in trained for utterance in dev):
-        log.warning("%d of %d dev utterances are trained on as well: dev WER will be too low",
-                    seen, len(dev))  # fmt: skip
+    if shared := sum((utterance.audio, utterance.offset) in trained for utterance in dev):
+        log.warning(
+            "%d of %d dev utterances are in the training set too: dev WER will be too low",
+            shared, len(dev),
+        )  # fmt: skip
+
+
+class BatchLoader:
+    """The training batches of each epoch: planned, read, augmented and padded.
+
+    Utterances found to be damaged are skipped and reported once. Several processes would each
+    load their share of every step's batches.
+    """
+
+    def __init__(
+        self, data: TrainingData, recipe: Recipe, extract: FeatureExtractor, cache: AudioCache
+    ) -> None:
+        self.utterances, self.vocabulary = data.train, data.vocabulary
+        self.options, self.factor, self.cache = recipe.training, recipe.model.factor, cache
+        self.augment = Augment(recipe.augment, extract, recipe.training.seed, data.noises)
+        self.durations = np.array([utterance.duration for utterance in data.train])
+        self.skipped: set[str] = set()  # ids found to be unusable while loading
+
+    def count(self, epoch: int) -> int:
+        """How many batches an epoch has; 0-based."""
+        return count_batches(self.durations, self.options.batch_seconds, self.options.seed, epoch)
+
+    def plan(self, epoch: int) -> list[list[int]]:
+        """The utterances of each batch of an epoch; they depend on nothing but seed and epoch."""
+        return plan_batches(self.durations, self.options.batch_seconds, self.options.seed, epoch)
+
+    def load_all(
+        self, plan: Sequence[list[int]], epoch: int
+    ) -> Generator[Batch | None, None, None]:
+        """The batches of a plan in order, prepared in `training.workers` threads."""
+        return load_ahead(plan, lambda indices: self.load(indices, epoch), self.options.workers)
+
+    def load(self, indices: Sequence[int], epoch: int) -> Batch | None:
+        """One batch, without utterances that turn out to be unusable; None if all are."""
+        members: list[Utterance] = []
+        rows: list[torch.Tensor] = []
+        tokens: list[list[int]] = []
+        for utterance in (self.utterances[index] for index in indices):
+            samples = self.read(utterance)
+            if samples is None:
+                continue
+            row, encoded = (
+                self.augment(samples, utterance.id, epoch),
+                self.vocabulary.encode(utterance.text),
+            )
+            if model_frames(len(row), self.factor) < frames_needed(encoded):
+                self._skip(utterance, "too short for its text at this speed")
+                continue
+            members.append(utterance)
+            rows.append(row)
+            tokens.append(encoded)
+        return collate(members, rows, tokens) if members else None
+
+    def read(self, utterance: Utterance) -> npt.NDArray[np.float32] | None:
+        """An utterance's samples; None if they cannot be decoded."""
+        try:
+            return self.cache.read(utterance)
+        except AudioError as error:
+            self._skip(utterance, str(error))
+            return None
+
+    def _skip(self, utterance: Utterance, reason: str) -> None:
+        if utterance.id not in self.skipped:
+            self.skipped.add(utterance.id)
+            log.warning("utterance %s is skipped: %s", utterance.id, reason)

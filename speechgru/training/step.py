@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from speechgru.batches import Batch
+from speechgru.errors import RecipeError
 from speechgru.model import RecurrentCTC
 from speechgru.recipe import TrainingRecipe
 from speechgru.text import Vocabulary
@@ -79,6 +80,25 @@ def ctc_loss(model: RecurrentCTC, batch: Batch, precision: torch.dtype = torch.f
         blank=Vocabulary.blank,
         reduction="none",
     )
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """The type that matrix products of a step are computed in: `auto` is bfloat16 (autocast) on
+    GPUs with hardware for it, else float32; weights and loss are float32 always.
+
+    Raises RecipeError for bfloat16 on a device without it. On a CPU it is not offered: autocast
+    there is slower than our float32 kernels, which do not take part in it.
+    """
+    supported = False
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            supported = torch.cuda.is_bf16_supported(including_emulation=False)
+    if name == "bfloat16" and not supported:
+        raise RecipeError(
+            f"training.precision: bfloat16 needs a GPU that supports it, but training runs on "
+            f"{device}: use auto or float32"
+        )
+    return torch.bfloat16 if supported and name != "float32" else torch.float32
 
 
 def make_optimiser(model: nn.Module, options: TrainingRecipe) -> torch.optim.Optimizer:

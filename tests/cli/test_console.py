@@ -18,7 +18,7 @@ from speechgru.errors import AudioError
 from speechgru.evaluation import Evaluation
 from speechgru.formats import FORMATS
 from speechgru.scoring import score
-from speechgru.training import Progress, Result
+from speechgru.training.loop import TrainingProgress, TrainingResult
 from speechgru.transcription import Outcome
 
 TXT, JSON = FORMATS["txt"], FORMATS["json"]
@@ -36,7 +36,7 @@ def test_the_training_bar_fits_an_ordinary_terminal(monkeypatch, dev_wer, eta, p
     wide = Console(file=drawn, force_terminal=True, color_system=None, width=200, highlight=False)
     monkeypatch.setattr(console, "err", wide)
     with console.training_progress() as show:
-        show(Progress(100, 120, 98765, 123456, 12.3456, dev_wer, 1234.5, eta))
+        show(TrainingProgress(100, 120, 98765, 123456, 12.3456, dev_wer, 1234.5, eta))
     plain = re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "\n", drawn.getvalue())
     lines = [line.strip("\r") for line in plain.split("\n") if "epoch" in line]
     for part in ("epoch 100/120", "loss 12.35", "1234× real time", *parts):
@@ -47,7 +47,7 @@ def test_the_training_bar_fits_an_ordinary_terminal(monkeypatch, dev_wer, eta, p
 
 def test_no_bar_without_a_terminal(capsys):
     with console.training_progress() as show:
-        show(Progress(1, 2, 3, 4, 0.5, None, 6.0, 7.0))
+        show(TrainingProgress(1, 2, 3, 4, 0.5, None, 6.0, 7.0))
     with console.counting_progress() as show_count:
         show_count(1, 2, "gru")
     assert capsys.readouterr() == ("", "")
@@ -168,11 +168,11 @@ def test_an_evaluation(capsys):
 
 
 def test_the_end_of_a_training(capsys):
-    train.show_training(Result(Path("runs/a"), 0.1234, 0.05, 9, 61.0, False))
+    train.show_training(TrainingResult(Path("runs/a"), 0.1234, 0.05, 9, 61.0, False))
     out = capsys.readouterr().out
     for part in ("12.34", "9 epochs", "1:01", "runs/a"):
         assert part in out
-    train.show_training(Result(Path("runs/a"), 0.1234, 0.05, 9, 61.0, True))
+    train.show_training(TrainingResult(Path("runs/a"), 0.1234, 0.05, 9, 61.0, True))
     out, err = capsys.readouterr()
     assert out == ""
     assert "9 epochs" in err

@@ -7,7 +7,7 @@ from tones import tone_recipe
 
 from research.probes.subjects import load_subjects
 from speechgru.checkpoint import load_model
-from speechgru.training import train
+from speechgru.training.loop import train
 
 
 def test_untrained_is_the_initial_model_of_training(tones: Path, tmp_path: Path) -> None:

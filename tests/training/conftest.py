@@ -1,4 +1,4 @@
-"""Data to train on for what need not learn, and a run of them."""
+"""Data for trainings that need not learn anything, and a run on it."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ import pytest
 from tones import write_split
 from trainings import long_recipe
 
-from speechgru.training import train
+from speechgru.training.loop import train
 
 
 @pytest.fixture(scope="session")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve utterances to train on, four for dev: for what need not learn."""
+    """Twelve training utterances and four of dev."""
     folder = tmp_path_factory.mktemp("few")
     write_split(folder, "train", 12, 1)
     write_split(folder, "dev", 4, 2)
@@ -20,7 +20,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def whole(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An uninterrupted run of three epochs, the mean of two of them tried."""
+    """An uninterrupted run of three epochs, two of them averaged."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     train(long_recipe(few), folder, "cpu")
     return folder

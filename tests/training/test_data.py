@@ -1,9 +1,10 @@
-"""Who takes part in a training, and what is told of who cannot."""
+"""Training data: which utterances are used, what is reported of the others, and their batches."""
 
 import json
 import logging
 import math
 import shutil
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,18 +15,26 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tones import RATE
-from trainings import make_trainer, quick
+from trainings import make_trainer, metrics, quick
 
 from speechgru.audio import audio_info
+from speechgru.batches import AudioCache
 from speechgru.errors import TrainingError
 from speechgru.features import FeatureExtractor
 from speechgru.manifest import Utterance, read_manifest, write_manifest
 from speechgru.text import Vocabulary
-from speechgru.training import read_training_data, train
-from speechgru.training.data import TOO_SHORT, frames_needed
+from speechgru.training.data import (
+    TOO_SHORT,
+    UNREADABLE,
+    BatchLoader,
+    TrainingData,
+    frames_needed,
+    read_training_data,
+)
+from speechgru.training.loop import train
 from speechgru.training.step import ctc_loss
 
-# Who takes part ---------------------------------------------------------------------------------
+# Which utterances are used ----------------------------------------------------------------------
 
 
 @settings(max_examples=150, deadline=None)
@@ -40,8 +49,8 @@ def test_frames_needed_is_where_the_loss_becomes_finite(tokens, frames):
 
 @pytest.mark.parametrize("speed", [[1.0], [0.9, 1.1], [1.15]])
 @pytest.mark.parametrize(("subsampling", "factor"), [("stack", 3), ("conv", 4)])
-def test_who_is_kept_can_be_aligned_at_any_speed(tmp_path, speed, subsampling, factor):
-    """Utterances of every length about the limit."""
+def test_utterances_that_are_kept_can_be_aligned_at_any_speed(tmp_path, speed, subsampling, factor):
+    """Utterances of lengths around the limit."""
     text, listed = "am mo", []
     for number, samples in enumerate(range(1000, 3000, 37)):
         soundfile.write(tmp_path / f"{number}.wav", np.zeros(samples), RATE)
@@ -57,25 +66,24 @@ def test_who_is_kept_can_be_aligned_at_any_speed(tmp_path, speed, subsampling, f
     kept = {utterance.id for utterance in trainer.data.train}
     assert 0 < len(kept) < len(listed)
     for epoch in range(3):
-        trainer.position.epoch = epoch
-        batch = trainer._load(list(range(len(kept))))
+        batch = trainer.loader.load(list(range(len(kept))), epoch)
+        assert len(batch.ids) == len(kept)
         assert ctc_loss(trainer.model, batch).isfinite().all()
-    # Nor is anybody left out who would fit: the longest of those is not aligned at full speed.
-    out = [u for u in listed if u.id not in kept]
-    longest = max(out, key=lambda u: u.duration)
+    # And none is excluded without need: the longest of those does not fit at full speed.
+    longest = max((u for u in listed if u.id not in kept), key=lambda u: u.duration)
     samples = np.zeros(int(longest.duration * RATE), np.float32)
     extract = FeatureExtractor(recipe.features)
     fastest = extract.frames(round(len(samples) / max(speed)))
     assert math.ceil(fastest / factor) <= frames_needed(trainer.data.vocabulary.encode(text))
 
 
-@pytest.mark.parametrize(("claimed", "held", "kept"), [(1.0, 1.0, True), (1.0, 0.9, False)])
-def test_who_can_be_aligned_is_judged_by_what_the_file_holds(few, tmp_path, claimed, held, kept):
+@pytest.mark.parametrize(("claimed", "actual", "kept"), [(1.0, 1.0, True), (1.0, 0.9, False)])
+def test_the_file_s_own_length_decides_what_can_be_aligned(few, tmp_path, claimed, actual, kept):
     """A manifest may claim a little more; here the text needs every frame of that claim."""
     recipe = quick(few, data={"train": [str(tmp_path / "train.jsonl")]}, augment={"speed": [1.0]})
     frames = FeatureExtractor(recipe.features).frames(round(claimed * RATE))
     needs = math.ceil(frames / recipe.model.factor)
-    soundfile.write(tmp_path / "full.wav", np.zeros(round(held * RATE)), RATE)
+    soundfile.write(tmp_path / "full.wav", np.zeros(round(actual * RATE)), RATE)
     full = Utterance(tmp_path / "full.wav", claimed, ("am" * needs)[:needs], "full")
     write_manifest(tmp_path / "train.jsonl", [*read_manifest(few / "train.jsonl"), full])
     data = read_training_data(recipe)
@@ -96,11 +104,11 @@ def listed_with(folder: Path, few: Path, **changes: object) -> Path:
     [
         ({"text": ""}, "without text"),
         ({"text": " !?… "}, "without text"),
-        ({"text": "am " * 200}, "too short for its text"),
+        ({"text": "am " * 200}, TOO_SHORT),
         ({"duration": 31.0}, "longer than data.max_seconds (30 s)"),
     ],
 )
-def test_who_cannot_take_part_is_counted_and_named(few, tmp_path, caplog, changes, reason):
+def test_excluded_utterances_are_counted_and_named(few, tmp_path, caplog, changes, reason):
     manifest = listed_with(tmp_path, few, **changes)
     recipe = quick(few, data={"train": [str(manifest)]})
     with caplog.at_level(logging.WARNING, "speechgru"):
@@ -108,65 +116,87 @@ def test_who_cannot_take_part_is_counted_and_named(few, tmp_path, caplog, change
     ((found, ids),) = data.excluded.items()
     assert found.startswith(reason)
     assert len(ids) == 2
-    assert len(data.train) == len(data.tokens) == 10
-    assert f"left out 2 {reason}" in caplog.text
+    assert len(data.train) == 10
+    assert reason in caplog.text
     assert all(id_ in caplog.text for id_ in ids)
 
 
 def spoil(utterance: Utterance, how: str, folder: Path) -> Utterance:
-    """The utterance with sound that its file's header shows to be unusable."""
+    """The utterance with audio that its file's header shows to be unusable."""
     if how == "beyond the end":
         return replace(utterance, offset=0.1, duration=utterance.duration + 0.1)
     file = folder / "bad.wav"
-    if how == "no sound":
-        file.write_text("no sound")
+    if how == "not audio":
+        file.write_text("not audio")
     return replace(utterance, audio=file)
 
 
-@pytest.mark.parametrize(
-    ("how", "reason"),
-    [
-        ("missing", "bad.wav: no such file"),
-        ("no sound", "bad.wav: cut off, or no sound file"),
-        ("beyond the end", "asked for seconds 0.1 to"),
-    ],
-)
-def test_sound_that_cannot_be_read_is_found_before_the_training(few, tmp_path, caplog, how, reason):
+@pytest.mark.parametrize("how", ["missing", "not audio", "beyond the end"])
+def test_audio_that_cannot_be_read_is_found_before_the_training(few, tmp_path, how):
     for split in ("train", "dev"):
         utterances = read_manifest(few / f"{split}.jsonl")
         utterances[1] = spoil(utterances[1], how, tmp_path)
         write_manifest(tmp_path / f"{split}.jsonl", utterances)
-    with caplog.at_level(logging.WARNING, "speechgru"):
-        data = read_training_data(quick(few, data={"train": [str(tmp_path / "train.jsonl")]}))
-    assert len(data.train) == len(data.tokens) == 11
-    assert "left out 1 whose sound cannot be read" in caplog.text
-    assert reason in caplog.text
+    data = read_training_data(quick(few, data={"train": [str(tmp_path / "train.jsonl")]}))
+    assert len(data.train) == 11
+    assert len(data.excluded[UNREADABLE]) == 1
     for section, key, file in (("data", "dev", "dev"), ("augment", "noise_manifest", "train")):
         recipe = quick(few, **{section: {key: str(tmp_path / f"{file}.jsonl")}})
-        with pytest.raises(TrainingError, match=r"1 of \d+ utterances cannot be read") as caught:
+        with pytest.raises(TrainingError, match=f"{file}.jsonl: 1 of ") as caught:
             train(recipe, tmp_path / "run", "cpu")
-        assert reason in str(caught.value)
+        assert str(read_manifest(tmp_path / f"{file}.jsonl")[1].audio) in str(caught.value)
         assert not (tmp_path / "run").exists()
 
 
-def test_every_sound_is_told_with_its_own_fault(few, tmp_path):
+def test_unreadable_audio_is_named_with_its_own_error(few, tmp_path):
     utterances = read_manifest(few / "train.jsonl")
     utterances[1] = spoil(utterances[1], "missing", tmp_path)
     utterances[2] = spoil(utterances[2], "beyond the end", tmp_path)
     write_manifest(tmp_path / "train.jsonl", utterances)
+    listed = read_manifest(tmp_path / "train.jsonl")
     recipe = quick(few, data={"train": [str(tmp_path / "train.jsonl")]})
-    first, second = read_training_data(recipe).excluded["whose sound cannot be read"]
-    assert first.startswith(f"{utterances[1].id} (")
+    first, second = read_training_data(recipe).excluded[UNREADABLE]
+    assert first.startswith(f"{listed[1].id} (")
     assert "bad.wav: no such file" in first
-    assert second.startswith(f"{utterances[2].id} (")
-    assert "asked for seconds 0.1 to" in second
+    assert second.startswith(f"{listed[2].id} (")
+    assert "seconds 0.1 to" in second
 
 
-def test_a_file_of_many_utterances_is_looked_at_once(few, tmp_path, monkeypatch):
-    looked_at = []
+def test_headers_are_read_up_to_a_limit_and_the_rest_is_checked_in_training(
+    few, tmp_path, monkeypatch
+):
+    """Every second of twelve files: the manifest's word is taken for the others."""
+    monkeypatch.setattr("speechgru.training.data.MAX_HEADERS", 6)
+    utterances = read_manifest(few / "train.jsonl")
+    for number in (2, 3):
+        utterances[number] = replace(utterances[number], audio=tmp_path / f"{number}.wav")
+    write_manifest(tmp_path / "train.jsonl", utterances)
+    recipe = quick(few, data={"train": [str(tmp_path / "train.jsonl")]})
+    data = read_training_data(recipe)
+    assert len(data.excluded[UNREADABLE]) == 1
+    assert len(data.train) == 11
+    train(recipe, tmp_path / "run", "cpu")
+    assert [row["skipped_utterances"] for row in metrics(tmp_path / "run")] == [1, 2]
+
+
+def test_a_text_too_long_for_its_audio_is_found_when_loading(few, tmp_path, caplog):
+    """As when the file is shorter than the manifest says and its header was not read."""
+    trainer = make_trainer(quick(few), tmp_path)
+    trainer.loader.utterances[3] = replace(trainer.loader.utterances[3], text="am " * 200)
+    with caplog.at_level(logging.WARNING, "speechgru"):
+        for epoch in range(2):
+            batch = trainer.loader.load([2, 3, 4], epoch)
+            assert batch.ids == tuple(trainer.loader.utterances[n].id for n in (2, 4))
+        assert trainer.loader.load([3], 0) is None
+    assert len(caplog.records) == 1
+    assert trainer.loader.utterances[3].id in caplog.text
+
+
+def test_the_header_of_a_file_of_many_utterances_is_read_once(few, tmp_path, monkeypatch):
+    opened = []
 
     def counted(path):
-        looked_at.append(path)
+        opened.append(path)
         return audio_info(path)
 
     monkeypatch.setattr("speechgru.audio.loading.audio_info", counted)
@@ -175,10 +205,10 @@ def test_a_file_of_many_utterances_is_looked_at_once(few, tmp_path, monkeypatch)
     write_manifest(tmp_path / "train.jsonl", parts)
     recipe = quick(few, data={"train": [str(tmp_path / "train.jsonl")]})
     assert len(read_training_data(recipe).train) == 100
-    assert looked_at.count(first.audio) == 1
+    assert opened.count(first.audio) == 1
 
 
-def test_all_that_are_left_out_are_named_in_the_run_s_folder(few, tmp_path):
+def test_all_excluded_utterances_are_listed_in_the_run_folder(few, tmp_path):
     utterances = read_manifest(few / "train.jsonl")
     changed = [replace(u, text="") for u in utterances[:7]]
     changed.append(replace(utterances[7], text="äm " * 200))
@@ -186,30 +216,27 @@ def test_all_that_are_left_out_are_named_in_the_run_s_folder(few, tmp_path):
     recipe = quick(few, data={"train": [str(tmp_path / "train.jsonl")]})
     train(recipe, tmp_path / "run", "cpu")
     named = json.loads((tmp_path / "run" / "excluded.json").read_text(encoding="utf-8"))
-    assert named["without text"] == [utterance.id for utterance in utterances[:7]]
-    (why,) = named.keys() - {"without text"}
-    assert why.startswith("too short for its text")
-    assert named[why] == [utterances[7].id]
+    ids = [u.id for u in read_manifest(tmp_path / "train.jsonl")]
+    assert named == {"without text": ids[:7], TOO_SHORT: [ids[7]]}
 
 
-@pytest.mark.parametrize(("shared", "words"), [(1, "1 of 4"), (4, "4 of 4"), (0, None)])
-def test_dev_that_is_trained_on_is_told_once(few, tmp_path, caplog, shared, words):
-    """By sound, whatever the ids: the manifests have no folder in common."""
+@pytest.mark.parametrize("shared", [0, 1, 4])
+def test_dev_audio_in_the_training_set_is_reported_once(few, tmp_path, caplog, shared):
+    """By audio, whatever the ids: the manifests have no folder in common."""
     utterances = read_manifest(few / "train.jsonl")
     parts = [replace(u, offset=0.1, duration=u.duration - 0.1) for u in utterances[4:8]]
-    dev = [*utterances[:shared], *parts[shared:]]
-    write_manifest(tmp_path / "dev.jsonl", dev)
+    write_manifest(tmp_path / "dev.jsonl", [*utterances[:shared], *parts[shared:]])
     with caplog.at_level(logging.WARNING, "speechgru"):
         read_training_data(quick(few, data={"dev": str(tmp_path / "dev.jsonl")}))
-    assert caplog.text.count("are trained on as well") == (words is not None)
-    assert f"{words} dev utterances" in caplog.text or words is None
+    assert len(caplog.records) == (shared > 0)
+    assert not shared or f"{shared} of 4" in caplog.text
 
 
-def test_nobody_left_is_an_error_that_says_why(few, tmp_path):
+def test_no_utterance_left_is_an_error_with_the_reasons(few, tmp_path):
     utterances = [replace(u, text="") for u in read_manifest(few / "train.jsonl")]
     write_manifest(tmp_path / "train.jsonl", utterances)
     recipe = quick(few, data={"train": [str(tmp_path / "train.jsonl")]})
-    with pytest.raises(TrainingError, match=r"none of 12 utterances .*12 without text"):
+    with pytest.raises(TrainingError, match=r"none of the 12 .*12 without text"):
         read_training_data(recipe)
 
 
@@ -222,7 +249,7 @@ def test_characters_that_only_dev_has_are_reported_and_kept(few, tmp_path, caplo
     assert data.dev[0].text == "am zz"
 
 
-def test_texts_are_normalised_by_the_recipe_s_rule(few, tmp_path):
+def test_texts_are_normalised_as_the_recipe_says(few, tmp_path):
     manifest = listed_with(tmp_path, few, text="  Am, MO! ")
     data = read_training_data(quick(few, data={"train": [str(manifest)]}))
     assert data.train[0].text == "am mo"
@@ -232,21 +259,22 @@ def test_texts_are_normalised_by_the_recipe_s_rule(few, tmp_path):
     assert kept.train[0].text == "Am, MO!"
 
 
-def test_the_vocabulary_holds_only_what_can_be_learnt(few, tmp_path):
-    """The characters of who is left out are not among the outputs."""
+def test_the_vocabulary_is_that_of_the_utterances_that_are_used(few, tmp_path):
     manifest = listed_with(tmp_path, few, text="xyz " * 300)
     data = read_training_data(quick(few, data={"train": [str(manifest)]}))
     assert data.vocabulary == Vocabulary.from_texts(["amo "])
 
 
-def test_two_manifests_may_name_their_files_alike(few, tmp_path):
+def test_two_manifests_may_have_the_same_ids(few, tmp_path):
+    """The first keeps its ids, so that adding a manifest changes nothing for its utterances."""
     shutil.copytree(few, tmp_path / "other")
     manifests = [str(few / "train.jsonl"), str(tmp_path / "other" / "train.jsonl")]
-    data = read_training_data(quick(few, data={"train": manifests}))
-    assert len({utterance.id for utterance in data.train}) == 24
+    ids = [u.id for u in read_training_data(quick(few, data={"train": manifests})).train]
+    assert len(set(ids)) == 24
+    assert ids[:12] == [u.id for u in read_manifest(few / "train.jsonl")]
 
 
-def test_dev_is_not_confused_with_training_s_files_of_the_same_names(few, tmp_path):
+def test_dev_is_not_confused_with_training_files_of_the_same_names(few, tmp_path):
     """Manifests of two folders, the same names in both."""
     for split in ("train", "dev"):
         shutil.copytree(few / split, tmp_path / split / "audio")
@@ -267,5 +295,29 @@ def test_dev_is_not_confused_with_training_s_files_of_the_same_names(few, tmp_pa
     assert trainer.data.train[0].id == trainer.data.dev[0].id
     for utterance in trainer.data.train:
         trainer.cache.read(utterance)
-    heard = soundfile.read(tmp_path / "dev/audio/000.wav", dtype="float32")[0]
-    np.testing.assert_allclose(trainer.cache.read(trainer.data.dev[0]), heard, atol=1e-4)
+    samples = soundfile.read(tmp_path / "dev/audio/000.wav", dtype="float32")[0]
+    np.testing.assert_allclose(trainer.cache.read(trainer.data.dev[0]), samples, atol=1e-4)
+
+
+# Many utterances --------------------------------------------------------------------------------
+
+
+def test_memory_does_not_grow_with_the_number_of_epochs(few):
+    """Plans are made one epoch at a time: at 30 epochs, all together would take 10 MB here."""
+    first, vocabulary = read_manifest(few / "train.jsonl")[0], Vocabulary.from_texts(["am"])
+    durations = np.random.default_rng(0).uniform(0.5, 15, 10_000).tolist()
+    utterances = [replace(first, duration=duration) for duration in durations]
+    recipe = quick(few, training={"epochs": 30, "batch_seconds": 60})
+    loader = BatchLoader(
+        TrainingData(utterances, [], [], vocabulary, {}),
+        recipe, FeatureExtractor(recipe.features), AudioCache(RATE, 0),
+    )  # fmt: skip
+    tracemalloc.start()
+    try:
+        counts = [loader.count(epoch) for epoch in range(30)]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000
+    assert counts[7] == len(loader.plan(7))
+    assert sorted(index for batch in loader.plan(7) for index in batch) == list(range(10_000))

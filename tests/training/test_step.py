@@ -1,8 +1,10 @@
-"""What an optimiser step does: to the weights, at which rate, and when its loss is no number."""
+"""One training step: what it does to the weights, at which learning rate, and with a NaN loss."""
 
 import logging
 import math
+from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import soundfile
@@ -11,13 +13,19 @@ from tones import RATE, say
 from trainings import make_trainer, metrics, quick
 
 from speechgru.batches import Batch, collate
-from speechgru.errors import TrainingError
+from speechgru.errors import Diverged, RecipeError
 from speechgru.manifest import Utterance, write_manifest
 from speechgru.recipe import TrainingRecipe
-from speechgru.training import train
-from speechgru.training.step import ctc_loss, learning_rate, make_optimiser
+from speechgru.training.loop import train
+from speechgru.training.step import (
+    choose_precision,
+    ctc_loss,
+    learning_rate,
+    make_optimiser,
+    train_step,
+)
 
-# A step -----------------------------------------------------------------------------------------
+# The step ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("clip_norm", [1e9, 0.01])
@@ -26,31 +34,43 @@ def test_accumulating_two_batches_equals_one_batch_of_both(few, tmp_path, clip_n
         few,
         model={"dropout": 0.0},
         augment={"speed": [1.0], "frequency_warp": 0, "frequency_masks": 0, "time_masks": 0},
-        training={"schedule": "constant", "clip_norm": clip_norm},
     )
     apart, joined = (make_trainer(recipe, tmp_path / name) for name in ("apart", "joined"))
     for _ in range(3):
-        apart._step([apart._load([0, 3, 5]), apart._load([2, 7])])
-        joined._step([joined._load([2, 3, 0, 7, 5])])
-        for one, other in zip(apart.model.parameters(), joined.model.parameters(), strict=True):
-            assert one.grad is not None
-            scale = float(other.grad.abs().max())
-            torch.testing.assert_close(one.grad, other.grad, atol=1e-4 * scale, rtol=1e-3)
+        two = [apart.loader.load([0, 3, 5], 0), apart.loader.load([2, 7], 0)]
+        one = [joined.loader.load([2, 3, 0, 7, 5], 0)]
+        first = train_step(apart.model, apart.optimiser, two, clip_norm)
+        second = train_step(joined.model, joined.optimiser, one, clip_norm)
+        for p, q in zip(apart.model.parameters(), joined.model.parameters(), strict=True):
+            assert p.grad is not None
+            scale = float(q.grad.abs().max())
+            torch.testing.assert_close(p.grad, q.grad, atol=1e-4 * scale, rtol=1e-3)
             # Adam divides by the gradient's own size: where that is rounding, so is the step.
-            torch.testing.assert_close(one, other, atol=2e-3, rtol=0)
-        assert apart.position.loss_sum == pytest.approx(joined.position.loss_sum, rel=1e-4)
-        assert apart.position.token_count == joined.position.token_count
+            torch.testing.assert_close(p, q, atol=2e-3, rtol=0)
+        assert first.applied
+        assert second.applied
+        assert first.loss == pytest.approx(second.loss, rel=1e-4)
+        assert first.gradient_norm == pytest.approx(second.gradient_norm, rel=1e-3)
+        assert first.tokens == second.tokens
 
 
-def test_the_loss_is_of_a_token_whatever_the_batch(few, tmp_path):
-    recipe = quick(few, model={"dropout": 0.0}, training={"learning_rate": 1e-9})
-    trainer = make_trainer(recipe, tmp_path)
-    batch = trainer._load([0, 1, 2])
+def test_the_loss_is_per_token_whatever_the_batch(few, tmp_path):
+    trainer = make_trainer(quick(few, model={"dropout": 0.0}), tmp_path)
+    batch = trainer.loader.load([0, 1, 2], 0)
     with torch.no_grad():
-        expected = ctc_loss(trainer.model, batch).sum() / batch.target_lengths.sum()
-    trainer._step([batch])
-    position = trainer.position
-    assert position.loss_sum / position.token_count == pytest.approx(float(expected), rel=1e-5)
+        losses = ctc_loss(trainer.model, batch)
+    assert losses.shape == (3,)
+    done = train_step(trainer.model, trainer.optimiser, [batch], 1.0)
+    assert done.tokens == batch.target_lengths.sum()
+    assert done.loss == pytest.approx(float(losses.sum()) / done.tokens, rel=1e-5)
+
+
+def test_the_gradient_is_clipped_and_its_norm_before_clipping_reported(few, tmp_path):
+    trainer = make_trainer(quick(few), tmp_path)
+    done = train_step(trainer.model, trainer.optimiser, [trainer.loader.load([0, 1], 0)], 0.01)
+    norms = [p.grad.norm() for p in trainer.model.parameters()]
+    assert done.gradient_norm > 0.01
+    assert float(torch.stack(norms).norm()) == pytest.approx(0.01, rel=1e-3)
 
 
 def test_weights_decay_and_biases_do_not(few, tmp_path):
@@ -61,6 +81,68 @@ def test_weights_decay_and_biases_do_not(few, tmp_path):
     assert rest["weight_decay"] == 0
     assert all(p.ndim > 1 for p in decayed["params"])
     assert len(decayed["params"]) + len(rest["params"]) == len(list(model.parameters()))
+
+
+def test_batches_contain_the_tokens_of_their_own_rows(few, tmp_path):
+    trainer = make_trainer(quick(few), tmp_path)
+    batch = trainer.loader.load([5, 1], 0)
+    by_id = {u.id: u for u in trainer.data.train}
+    texts = [by_id[id_].text for id_ in batch.ids]
+    encoded = [trainer.data.vocabulary.encode(text) for text in texts]
+    again = collate([by_id[id_] for id_ in batch.ids], list(batch.features), encoded)
+    assert torch.equal(again.targets, batch.targets)
+
+
+# Precision --------------------------------------------------------------------------------------
+
+
+def test_a_cpu_trains_in_float32(few, tmp_path):
+    cpu = torch.device("cpu")
+    assert choose_precision("auto", cpu) == choose_precision("float32", cpu) == torch.float32
+    with pytest.raises(RecipeError, match="bfloat16"):
+        choose_precision("bfloat16", cpu)
+    with pytest.raises(RecipeError, match="bfloat16"):
+        train(quick(few, training={"precision": "bfloat16"}), tmp_path / "run", "cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def pretend_gpu(monkeypatch: pytest.MonkeyPatch, bfloat16: bool) -> None:
+    monkeypatch.setattr("torch.cuda.device", nullcontext)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: bfloat16)
+
+
+@pytest.mark.parametrize(
+    ("name", "supported", "expected"),
+    [
+        ("auto", True, torch.bfloat16),
+        ("auto", False, torch.float32),
+        ("float32", True, torch.float32),
+        ("float32", False, torch.float32),
+        ("bfloat16", True, torch.bfloat16),
+    ],
+)
+def test_auto_is_bfloat16_where_a_gpu_has_hardware_for_it(monkeypatch, name, supported, expected):
+    pretend_gpu(monkeypatch, supported)
+    assert choose_precision(name, torch.device("cuda:0")) == expected
+
+
+def test_bfloat16_is_refused_on_a_gpu_without_it(monkeypatch):
+    pretend_gpu(monkeypatch, False)
+    with pytest.raises(RecipeError, match="cuda:0"):
+        choose_precision("bfloat16", torch.device("cuda:0"))
+
+
+def test_products_are_computed_in_the_precision_and_the_loss_is_float32(few, tmp_path):
+    """Autocast on a CPU, as a stand-in for a GPU: only the head's product is looked at."""
+    trainer = make_trainer(quick(few), tmp_path)
+    batch, found = trainer.loader.load([0, 1], 0), []
+    trainer.model.head.register_forward_hook(lambda _, inputs, output: found.append(output.dtype))
+    for precision in (torch.float32, torch.bfloat16):
+        assert ctc_loss(trainer.model, batch, precision).dtype == torch.float32
+    assert found == [torch.float32, torch.bfloat16]
+
+
+# Learning rate ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("schedule", ["one-cycle", "cosine", "constant"])
@@ -82,7 +164,7 @@ def test_learning_rates_rise_to_the_peak_and_fall_to_the_end(schedule, total, wa
         assert rates[-1] < 1e-6 if warmup < 0.5 else rates[-1] < 1e-5
 
 
-# The last warm-up step is number 5 of 30. Shares of the way up and down by step.
+# The last warm-up step is number 5 of 30. Fractions of the way up and down, by step.
 UP = {
     "one-cycle": {0: (1 - math.cos(math.pi / 6)) / 2, 1: 1 / 4, 2: 1 / 2, 3: 3 / 4, 5: 1},
     "cosine": {0: 1 / 6, 1: 1 / 3, 2: 1 / 2, 3: 2 / 3, 5: 1},
@@ -100,7 +182,7 @@ def test_learning_rates_at_certain_steps(schedule, first, last):
         assert rates == pytest.approx({n: low + (1 - low) * share for n, share in shares.items()})
 
 
-def test_one_cycle_is_torch_s_but_for_a_step(few, tmp_path):
+def test_one_cycle_is_the_schedule_of_torch_within_a_step():
     total, peak = 400, 0.01
     optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])
     theirs = torch.optim.lr_scheduler.OneCycleLR(
@@ -117,65 +199,70 @@ def test_one_cycle_is_torch_s_but_for_a_step(few, tmp_path):
 # NaN and infinity -------------------------------------------------------------------------------
 
 
-def spoilt(batch: Batch) -> Batch:
+def with_nan(batch: Batch) -> Batch:
     features = batch.features.clone()
     features[0, 0, 0] = math.nan
     return replace(batch, features=features)
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm", "ligru"])
-def test_a_step_with_nan_changes_nothing_and_names_the_utterance(few, tmp_path, caplog, cell):
+def test_a_step_with_nan_changes_nothing_and_names_the_utterance(few, tmp_path, cell):
     trainer = make_trainer(quick(few, model={"cell": cell}), tmp_path)
     trainer.model.train()
-    trainer._step([trainer._load([0, 1])])
+
+    def step(*batches: Batch):
+        return train_step(trainer.model, trainer.optimiser, batches, 1.0)
+
+    assert step(trainer.loader.load([0, 1], 0)).suspects == ()
     before = {name: t.clone() for name, t in trainer.model.state_dict().items()}
-    loss, state = trainer.position.loss_sum, str(trainer.optimiser.state_dict()["state"])
-    bad = spoilt(trainer._load([4, 5]))
-    with caplog.at_level(logging.WARNING, "speechgru"):
-        trainer._step([trainer._load([2, 3]), bad])
+    state = str(trainer.optimiser.state_dict()["state"])
+    bad = with_nan(trainer.loader.load([4, 5], 0))
+    done = step(trainer.loader.load([2, 3], 0), bad)
+    assert not done.applied
+    assert done.suspects == (bad.ids[0],)
     for name, tensor in trainer.model.state_dict().items():
         assert torch.equal(tensor, before[name]), name  # LiGRU's running statistics too
-    assert (trainer.position.loss_sum, trainer.position.skipped_steps) == (loss, 1)
     assert str(trainer.optimiser.state_dict()["state"]) == state
-    assert bad.ids[0] in caplog.text
-    assert bad.ids[1] not in caplog.text
-    trainer._step([trainer._load([0, 1])])
-    assert trainer.position.bad_in_a_row == 0
+    assert step(trainer.loader.load([0, 1], 0)).applied
 
 
-def test_an_infinite_loss_is_skipped_and_the_run_goes_on(few, tmp_path, caplog, monkeypatch):
-    """Of an utterance that CTC cannot align, as if the look beforehand had let it pass."""
-    monkeypatch.setattr("speechgru.training.data.frames_needed", lambda _: 0)
-    wave = say("am", 5)
-    soundfile.write(tmp_path / "short.wav", wave, RATE)
-    bad = Utterance(tmp_path / "short.wav", len(wave) / RATE, "am " * 200, "short")
-    write_manifest(tmp_path / "bad.jsonl", [bad])
-    recipe = quick(few, data={"train": [str(few / "train.jsonl"), str(tmp_path / "bad.jsonl")]})
+def test_bad_steps_are_counted_until_a_good_one(few, tmp_path, caplog):
+    trainer = make_trainer(quick(few), tmp_path)
+    good, state = trainer.loader.load([0, 1], 0), trainer.state
+    bad = with_nan(good)
     with caplog.at_level(logging.WARNING, "speechgru"):
-        result = train(recipe, tmp_path / "run", "cpu")
+        for batch in (good, bad, bad):
+            trainer._step([batch])
+    assert (state.skipped_steps, state.bad_steps_in_a_row, len(state.gradient_norms)) == (2, 2, 1)
+    assert len(caplog.records) == 2
+    assert all(bad.ids[0] in record.getMessage() for record in caplog.records)
+    trainer._step([good])
+    assert (state.skipped_steps, state.bad_steps_in_a_row, len(state.gradient_norms)) == (2, 0, 2)
+
+
+def unalignable(folder: Path) -> Path:
+    """A manifest of one utterance whose text is too long for its audio."""
+    wave = say("am", 5)
+    soundfile.write(folder / "short.wav", wave, RATE)
+    bad = Utterance(folder / "short.wav", len(wave) / RATE, "am " * 200, "short")
+    write_manifest(folder / "bad.jsonl", [bad])
+    return folder / "bad.jsonl"
+
+
+def test_an_infinite_loss_is_skipped_and_the_run_continues(few, tmp_path, monkeypatch):
+    """Of an utterance that CTC cannot align, with the checks that would exclude it disabled."""
+    monkeypatch.setattr("speechgru.training.data.frames_needed", lambda _: 0)
+    recipe = quick(few, data={"train": [str(few / "train.jsonl"), str(unalignable(tmp_path))]})
+    result = train(recipe, tmp_path / "run", "cpu")
     assert result.epochs == 2
     assert metrics(tmp_path / "run")[-1]["skipped_steps"] == 2
-    skipped = [r.getMessage() for r in caplog.records if "skipped" in r.getMessage()]
-    assert len(skipped) == 2
-    assert all("at short" in line for line in skipped)
 
 
-def test_training_gives_up_with_advice_after_so_many_bad_steps(few, tmp_path):
+def test_training_gives_up_after_a_number_of_bad_steps_in_a_row(few, tmp_path):
     recipe = quick(
         few, training={"learning_rate": 1e30, "schedule": "constant", "max_bad_steps": 3}
     )
-    with pytest.raises(TrainingError) as caught:
+    with pytest.raises(Diverged) as caught:
         train(recipe, tmp_path / "run", "cpu")
-    assert "3 steps in a row gave NaN or infinity" in str(caught.value)
     assert "training.learning_rate" in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_batches_hold_the_tokens_of_their_own_rows(few, tmp_path):
-    trainer = make_trainer(quick(few), tmp_path)
-    batch = trainer._load([5, 1])
-    by_id = {u.id: u for u in trainer.data.train}
-    texts = [by_id[id_].text for id_ in batch.ids]
-    encoded = [trainer.data.vocabulary.encode(text) for text in texts]
-    again = collate([by_id[id_] for id_ in batch.ids], list(batch.features), encoded)
-    assert torch.equal(again.targets, batch.targets)

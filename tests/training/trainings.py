@@ -13,13 +13,14 @@ from tones import RATE, say, tone_recipe
 from torch import Tensor
 
 from speechgru.checkpoint import load_model, read_tensors
+from speechgru.model_file import FORMAT
 from speechgru.recipe import Recipe
-from speechgru.training import Progress, read_training_data, train
-from speechgru.training.loop import Trainer
-from speechgru.training.run import STATE_FORMAT, Run, TrainingState
+from speechgru.training.data import read_training_data
+from speechgru.training.loop import Trainer, TrainingProgress, train
+from speechgru.training.state import STATE_FORMAT, RunFolder, TrainingState
 
 CPU = torch.device("cpu")
-TOTAL = 12  # optimiser steps of long_recipe, four an epoch; test_run.py checks it
+TOTAL = 12  # optimiser steps of long_recipe, four an epoch; test_state.py checks it
 AUGMENT = {"speed": [0.9, 1.0, 1.1], "frequency_warp": 0.1, "frequency_masks": 1, "time_masks": 1}
 
 
@@ -36,17 +37,16 @@ def quick(folder: Path, **sections: dict[str, object]) -> Recipe:
 
 
 def make_trainer(recipe: Recipe, folder: Path) -> Trainer:
-    return Trainer(
-        recipe, read_training_data(recipe), Run(folder), CPU, TrainingState(), lambda _: None
-    )
+    data, state = read_training_data(recipe), TrainingState()
+    return Trainer(recipe, data, RunFolder(folder), CPU, state, lambda _: None)
 
 
 def tensors_of(file: Path, kind: str) -> dict[str, Tensor]:
-    return read_tensors(file, kind)[0]
+    return read_tensors(file, kind)[1]
 
 
 def same_weights(one: Path, other: Path, name: str = "model.safetensors") -> bool:
-    kind = STATE_FORMAT if name == "last.safetensors" else "speechgru-1"
+    kind = STATE_FORMAT if name == "last.safetensors" else FORMAT
     first, second = tensors_of(one / name, kind), tensors_of(other / name, kind)
     assert first.keys() == second.keys()
     return all(torch.equal(first[key], second[key]) for key in first)
@@ -58,18 +58,18 @@ def metrics(folder: Path) -> list[dict[str, object]]:
     return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
 
 
-def untimed(position: TrainingState) -> TrainingState:
-    return replace(position, seconds=0, scoring_seconds=0, elapsed=0)
+def untimed(state: TrainingState) -> TrainingState:
+    return replace(state, step_seconds=0, evaluation_seconds=0, elapsed=0)
 
 
 def check_same_run(one: Path, other: Path) -> None:
     assert same_weights(one, other)
     assert same_weights(one, other, "last.safetensors")
     assert metrics(one) == metrics(other)
-    assert load_model(one).about == load_model(other).about
-    position, _ = Run(one).load_state()
-    again, _ = Run(other).load_state()
-    assert untimed(position) == untimed(again)
+    assert load_model(one).metadata == load_model(other).metadata
+    state, _ = RunFolder(one).load_state()
+    again, _ = RunFolder(other).load_state()
+    assert untimed(state) == untimed(again)
     assert sorted(p.name for p in (one / "kept").glob("*.safetensors")) == sorted(
         p.name for p in (other / "kept").glob("*.safetensors")
     )
@@ -90,7 +90,7 @@ class Stopper:
     def __init__(self, *steps: int) -> None:
         self.steps = steps
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: TrainingProgress) -> None:
         if progress.step in self.steps:
             os.kill(os.getpid(), signal.SIGINT)
 

@@ -1,4 +1,4 @@
-"""A run on disk: stopped, killed or damaged, and resumed as if nothing had been."""
+"""A run on disk: stopped, killed or damaged, and resumed as if nothing had happened."""
 
 import logging
 import math
@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch import Tensor
 from trainings import (
     TOTAL,
     Stopper,
@@ -22,37 +21,35 @@ from trainings import (
     long_recipe,
     metrics,
     quick,
-    same_weights,
 )
 
-from speechgru.checkpoint import load_model
+from speechgru.checkpoint import load_model, write_tensors
 from speechgru.errors import CheckpointError, ManifestError, SpeechgruError, TrainingError
 from speechgru.manifest import read_manifest, write_manifest
-from speechgru.recipe import Recipe
-from speechgru.training import Progress, Result, train
-from speechgru.training.loop import stop_request
-from speechgru.training.run import Run, TrainingState
+from speechgru.recipe import Recipe, load_recipe
+from speechgru.training.loop import TrainingProgress, TrainingResult, stop_request, train
+from speechgru.training.state import FREE_KEYS, RunFolder, TrainingState, resume_key
 
-# Stopping and going on --------------------------------------------------------------------------
+# Stopping and resuming --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("steps", [(1,), (3,), (4,), (5, 7), (11,), tuple(range(1, TOTAL))])
 def test_stopped_and_resumed_equals_uninterrupted(few, tmp_path, whole, steps):
     recipe = long_recipe(few)
-    assert Run(whole).load_state()[0].step == TOTAL
+    assert RunFolder(whole).load_state()[0].step == TOTAL
     folder, results = tmp_path / "run", []
     for number in range(len(steps)):
         result = train(recipe, folder, "cpu", resume=number > 0, on_progress=Stopper(*steps))
         assert result.interrupted
         results.append(result)
-        assert Run(folder).load_state()[0].step == steps[number]
+        assert RunFolder(folder).load_state()[0].step == steps[number]
     last = train(recipe, folder, "cpu", resume=True)
     assert not last.interrupted
     assert last.epochs == 3
     check_same_run(folder, whole)
 
 
-def test_a_stop_in_the_last_epoch_s_scoring_still_finishes(few, tmp_path, whole):
+def test_a_stop_in_the_last_evaluation_still_finishes(few, tmp_path, whole):
     result = train(long_recipe(few), tmp_path / "run", "cpu", on_progress=Stopper(TOTAL))
     assert not result.interrupted
     check_same_run(tmp_path / "run", whole)
@@ -60,13 +57,13 @@ def test_a_stop_in_the_last_epoch_s_scoring_still_finishes(few, tmp_path, whole)
 
 @pytest.fixture
 def usual_interrupt():
-    """Python's handler, which a shell takes away from what it starts in the background."""
+    """Python's handler, which a shell disables for what it starts in the background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield signal.default_int_handler
     signal.signal(signal.SIGINT, before)
 
 
-def test_a_second_signal_stops_at_once_and_the_usual_handler_comes_back(usual_interrupt):
+def test_a_second_signal_stops_at_once_and_the_usual_handler_is_restored(usual_interrupt):
     usual = signal.getsignal(signal.SIGINT)
 
     def twice(stop):
@@ -80,9 +77,9 @@ def test_a_second_signal_stops_at_once_and_the_usual_handler_comes_back(usual_in
     assert signal.getsignal(signal.SIGINT) is usual
 
 
-def test_resuming_a_finished_run_reports_it_and_leaves_it(few, tmp_path, whole):
+def test_resuming_a_finished_run_reports_it_and_changes_nothing(few, tmp_path, whole):
     shutil.copytree(whole, tmp_path / "run")
-    before = load_model(whole).about
+    before = load_model(whole).metadata
     result = train(long_recipe(few), tmp_path / "run", "cpu", resume=True)
     assert (result.dev_wer, result.dev_cer) == (before["dev_wer"], before["dev_cer"])
     assert result.epochs == 3
@@ -90,7 +87,6 @@ def test_resuming_a_finished_run_reports_it_and_leaves_it(few, tmp_path, whole):
 
 
 def test_stray_files_are_ignored(few, tmp_path, whole):
-    """Newest-file-wins and name patterns are how others load the wrong one."""
     recipe, folder = long_recipe(few), tmp_path / "run"
     train(recipe, folder, "cpu", on_progress=Stopper(5))
     strays = ["last.safetensors.bak", "zz.safetensors", "model (copy).safetensors", ".ab12.tmp",
@@ -108,29 +104,106 @@ def test_a_damaged_state_is_refused_not_restarted(few, tmp_path):
     train(recipe, folder, "cpu", on_progress=Stopper(5))
     content = (folder / "last.safetensors").read_bytes()
     (folder / "last.safetensors").write_bytes(content[:-10])
-    with pytest.raises(CheckpointError, match="not a whole speechgru checkpoint"):
+    with pytest.raises(CheckpointError, match="damaged"):
         train(recipe, folder, "cpu", resume=True)
 
 
-def test_resuming_keeps_to_the_recipe(few, tmp_path, whole):
+# What changes the result, and what does not -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("training", "epochs", 9),
+        ("training", "seed", 2),
+        ("training", "precision", "float32"),
+        ("model", "hidden_size", 7),
+        ("augment", "speed", [1.0]),
+        ("text", "case", "upper"),
+    ],
+)
+def test_a_recipe_with_another_result_is_refused(few, tmp_path, whole, section, key, value):
     shutil.copytree(whole, tmp_path / "run")
-    with pytest.raises(TrainingError, match=r"training\.epochs: 3 → 9"):
-        train(long_recipe(few, epochs=9), tmp_path / "run", "cpu", resume=True)
-    with pytest.raises(TrainingError, match="holds no run to resume"):
-        train(long_recipe(few), tmp_path / "empty", "cpu", resume=True)
+    recipe = long_recipe(few)
+    changed = getattr(recipe, section).model_copy(update={key: value})
+    with pytest.raises(TrainingError) as caught:
+        train(recipe.model_copy(update={section: changed}), tmp_path / "run", "cpu", resume=True)
+    old = getattr(getattr(recipe, section), key)
+    assert f"{section}.{key}: {old!r} → {value!r}" in str(caught.value)
+    assert str(caught.value).count("→") == 1
+    check_same_run(tmp_path / "run", whole)
 
 
-@pytest.mark.parametrize("split", ["train", "dev", "noise"])
-@pytest.mark.parametrize("change", ["text", "order", "fewer", "length", "file"])
-def test_resuming_keeps_to_the_data(few, tmp_path, split, change):
+def test_an_edited_recipe_file_is_not_taken_for_the_run_s_own(few, tmp_path):
+    """`train RUN --out RUN --resume` reads RUN/recipe.yaml, which is not what was trained by."""
+    folder = tmp_path / "run"
+    train(long_recipe(few), folder, "cpu", on_progress=Stopper(5))
+    file = folder / "recipe.yaml"
+    file.write_text(file.read_text().replace("learning_rate: 0.01", "learning_rate: 0.02"))
+    with pytest.raises(TrainingError, match=r"training.learning_rate: 0.01 → 0.02"):
+        train(load_recipe(folder), folder, "cpu", resume=True)
+
+
+def test_workers_cache_and_patience_with_bad_steps_may_change(few, tmp_path, whole):
+    folder = tmp_path / "run"
+    train(long_recipe(few), folder, "cpu", on_progress=Stopper(5))
+    changes = {"workers": 3, "cache_mb": 0, "max_bad_steps": 7}
+    train(long_recipe(few, **changes), folder, "cpu", resume=True)
+    check_same_run(folder, whole)
+    assert load_recipe(folder).training.workers == 3
+
+
+def test_moved_data_a_moved_run_and_another_working_directory_do_not_matter(
+    few, tmp_path, whole, monkeypatch
+):
+    """By new paths in the recipe, relative and absolute, and with a run that was moved too."""
+    shutil.copytree(few, tmp_path / "old/data")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    train(long_recipe(Path("old/data")), "run", "cpu", on_progress=Stopper(3))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    train(long_recipe(Path("../old/data")), "../run", "cpu", resume=True, on_progress=Stopper(5))
+    (tmp_path / "old").rename(tmp_path / "new")
+    recipe = long_recipe(tmp_path / "new/data")
+    train(recipe, "../run", "cpu", resume=True, on_progress=Stopper(7))
+    (tmp_path / "run").rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe("moved") == recipe
+    assert not train(load_recipe("moved"), "moved", "cpu", resume=True).interrupted
+    check_same_run(tmp_path / "moved", whole)
+
+
+def test_data_that_cannot_be_found_are_named_with_the_key_that_gives_their_place(few, tmp_path):
+    shutil.copytree(few, tmp_path / "data")
+    train(long_recipe(tmp_path / "data"), tmp_path / "run", "cpu", on_progress=Stopper(3))
+    (tmp_path / "data").rename(tmp_path / "new")
+    with pytest.raises(ManifestError, match=r"data.train: .*data/train.jsonl.*data.train=PATH"):
+        train(load_recipe(tmp_path / "run"), tmp_path / "run", "cpu", resume=True)
+
+
+def test_every_key_that_may_change_is_in_the_schema():
+    known = {f"{s}.{k}" for s, values in Recipe().model_dump().items() for k in values}
+    assert known >= FREE_KEYS
+    assert resume_key(Recipe()).keys() == known - FREE_KEYS
+
+
+@pytest.mark.parametrize("split", ["training", "dev", "noise"])
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("text", "texts"), ("order", "ids"), ("fewer", "utterances"), ("length", "durations"),
+        ("file", "ids"),
+    ],
+)  # fmt: skip
+def test_data_with_another_result_are_refused(few, tmp_path, split, change, named):
     data = shutil.copytree(few, tmp_path / "data")
     shutil.copy(data / "dev.jsonl", data / "noise.jsonl")
     recipe = quick(data, augment={"noise_manifest": str(data / "noise.jsonl")})
-    manifest = data / f"{split}.jsonl"
+    manifest = data / f"{split.removesuffix('ing')}.jsonl"
     train(recipe, tmp_path / "run", "cpu", on_progress=Stopper(5))
     state = (tmp_path / "run/last.safetensors").read_bytes()
     utterances = read_manifest(manifest)
-    if change == "file" and split == "train":
+    if change == "fewer" and split == "training":
         Path(utterances[0].audio).unlink()
     else:
         changed = {
@@ -138,32 +211,32 @@ def test_resuming_keeps_to_the_data(few, tmp_path, split, change):
             "order": utterances[::-1],
             "fewer": utterances[1:],
             "length": [replace(utterances[0], duration=0.3), *utterances[1:]],
-            "file": [*utterances[1:], replace(utterances[0], offset=0.01)],
+            "file": [*utterances[1:], replace(utterances[0], offset=0.01, id="new")],
         }[change]
         write_manifest(manifest, changed)
-    with pytest.raises(TrainingError, match="was started with other utterances") as caught:
+    with pytest.raises(TrainingError) as caught:
         train(recipe, tmp_path / "run", "cpu", resume=True)
+    assert f"{split} {named}" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert (tmp_path / "run/last.safetensors").read_bytes() == state
 
 
-def test_resuming_does_not_mind_where_the_data_stand(few, tmp_path, whole):
-    shutil.copytree(few, tmp_path / "old")
-    (tmp_path / "data").symlink_to("old")
-    recipe = long_recipe(tmp_path / "data")
-    train(recipe, tmp_path / "run", "cpu", on_progress=Stopper(5))
-    (tmp_path / "old").rename(tmp_path / "new")
-    (tmp_path / "data").unlink()
-    (tmp_path / "data").symlink_to("new")
-    train(recipe, tmp_path / "run", "cpu", resume=True)
-    assert same_weights(tmp_path / "run", whole, "last.safetensors")
-
-
-def test_a_folder_in_use_is_not_written_over(few, tmp_path, whole):
+def test_a_run_of_an_older_version_is_refused_with_what_to_do(few, tmp_path, whole):
     shutil.copytree(whole, tmp_path / "run")
-    with pytest.raises(TrainingError, match="holds a run already"):
+    file = tmp_path / "run/last.safetensors"
+    write_tensors(file, {}, "speechgru-state-2", {"epoch": 1})
+    with pytest.raises(CheckpointError, match=r"older version.*--out") as caught:
+        train(long_recipe(few), tmp_path / "run", "cpu", resume=True)
+    assert str(file) in str(caught.value)
+
+
+def test_a_folder_with_a_run_is_not_overwritten(few, tmp_path, whole):
+    shutil.copytree(whole, tmp_path / "run")
+    with pytest.raises(TrainingError, match="--resume"):
         train(long_recipe(few), tmp_path / "run", "cpu")
     check_same_run(tmp_path / "run", whole)
+    with pytest.raises(TrainingError, match="no run to resume"):
+        train(long_recipe(few), tmp_path / "empty", "cpu", resume=True)
 
 
 @pytest.mark.parametrize(
@@ -174,73 +247,61 @@ def test_a_folder_in_use_is_not_written_over(few, tmp_path, whole):
         {"data": {"dev": "nowhere.jsonl"}},
     ],
 )
-def test_what_cannot_start_leaves_no_folder_that_seems_in_use(few, tmp_path, sections):
+def test_what_cannot_start_leaves_no_run_behind(few, tmp_path, sections):
     with pytest.raises(Exception, match=r"nowhere|gruu"):
         train(quick(few, **sections), tmp_path / "run", "cpu")
     train(quick(few), tmp_path / "run", "cpu")
 
 
 def test_dev_that_cannot_be_decoded_is_refused_before_the_first_step(few, tmp_path):
-    """Its header is good: only decoding tells."""
+    """Its header is good: only decoding shows the damage."""
     dev = read_manifest(few / "dev.jsonl")
     dev[2] = replace(dev[2], audio=damaged(tmp_path), duration=0.9)
     write_manifest(tmp_path / "dev.jsonl", dev)
-    recipe, seen = quick(few, data={"dev": str(tmp_path / "dev.jsonl")}), list[Progress]()
+    recipe, seen = quick(few, data={"dev": str(tmp_path / "dev.jsonl")}), list[TrainingProgress]()
     with pytest.raises(TrainingError) as caught:
         train(recipe, tmp_path / "run", "cpu", on_progress=seen.append)
-    assert str(caught.value).startswith(
-        f"dev utterance {dev[2].id}: {tmp_path}/nan.wav: the sample at 0.5"
-    )
+    assert f"{tmp_path}/nan.wav" in str(caught.value)
     assert str(caught.value).isprintable()
     assert seen == []
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-    ("resume", "reason"),
-    [
-        (True, ": in use by another `speechgru train`"),
-        (False, " holds a run already: --resume goes on with it; or name another"),
-    ],
-)
-def test_a_run_at_work_is_left_alone(few, tmp_path, whole, monkeypatch, resume, reason):
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_run_that_another_process_trains_is_not_touched(
+    few, tmp_path, whole, monkeypatch, resume
+):
     monkeypatch.setattr("speechgru.files.LOCK_TIMEOUT", 0.0)
     recipe, folder = long_recipe(few), tmp_path / "run"
     refused = []
 
-    def another(progress: Progress) -> None:
+    def another(progress: TrainingProgress) -> None:
         if progress.step == 5:
             with pytest.raises(SpeechgruError) as caught:
                 train(recipe, folder, "cpu", resume=resume)
             refused.append(str(caught.value))
 
     train(recipe, folder, "cpu", on_progress=another)
-    (message,) = refused
-    assert message.startswith(f"{folder}{reason}")
-    assert message.isprintable()
-    train(recipe, folder, "cpu", resume=True)  # once it has ended, it is nobody's
+    assert len(refused) == 1
+    assert refused[0].startswith(f"{folder}: ")
+    train(recipe, folder, "cpu", resume=True)  # once it has ended, the folder is free
     check_same_run(folder, whole)
 
 
 @pytest.mark.parametrize(
     ("name", "reason"), [("file/run", "Not a directory"), ("n" * 300, "File name too long")]
 )
-def test_a_folder_that_cannot_be_made_is_named_in_one_line(few, tmp_path, name, reason):
+def test_a_folder_that_cannot_be_created_is_named_in_one_line(few, tmp_path, name, reason):
     (tmp_path / "file").touch()
     folder = tmp_path / name
     with pytest.raises(SpeechgruError) as caught:
         train(quick(few), folder, "cpu")
-    assert str(caught.value) == f"{folder}: cannot be written: {reason}"
-    with pytest.raises(TrainingError) as caught:
-        Run(folder).create(quick(few), {})
-    assert str(caught.value) == f"{folder}/recipe.yaml: cannot be written: {reason}"
-    with pytest.raises(TrainingError, match="holds no run to resume"):
+    assert str(folder) in str(caught.value)
+    assert reason in str(caught.value)
+    with pytest.raises(TrainingError, match=reason):
+        RunFolder(folder).write_inputs(quick(few), {})
+    with pytest.raises(TrainingError):
         train(quick(few), folder, "cpu", resume=True)
-
-
-def test_other_people_s_recipe_errors_stay_what_they_are(few, tmp_path):
-    with pytest.raises(ManifestError):
-        train(quick(few, data={"dev": "nowhere.jsonl"}), tmp_path / "run", "cpu")
 
 
 # Killed -----------------------------------------------------------------------------------------
@@ -270,10 +331,9 @@ def killed_or_done(child: int) -> bool:
     return False
 
 
-def go_on(recipe: Recipe, folder: Path) -> Result:
-    """What a script that always resumes would do."""
-    started = (folder / "recipe.yaml").exists()
-    return train(recipe, folder, "cpu", resume=started)
+def continue_run(recipe: Recipe, folder: Path) -> TrainingResult:
+    """As a script that resumes whenever there is something to resume."""
+    return train(recipe, folder, "cpu", resume=RunFolder(folder).started())
 
 
 def dies_at(number: int, before: bool) -> Iterator[None]:
@@ -304,12 +364,12 @@ def test_killed_at_each_write_a_run_can_be_resumed(few, tmp_path, whole, before)
             train(recipe, folder, "cpu")
 
         killed = killed_or_done(in_a_child(work))
-        go_on(recipe, folder)
+        continue_run(recipe, folder)
         check_same_run(folder, whole)
         if not killed:
             break
         shutil.rmtree(folder)
-    assert 12 < number < 30  # recipe, and for each epoch model, kept, metrics, state; mean
+    assert 12 < number < 30  # recipe, state; for each epoch model, kept, metrics, state; mean
 
 
 def test_killed_at_random_instants_a_run_can_be_resumed(few, tmp_path, whole):
@@ -320,19 +380,19 @@ def test_killed_at_random_instants_a_run_can_be_resumed(few, tmp_path, whole):
     draw = random.Random(7)
     killed = 0
     for _ in range(12):
-        child = in_a_child(lambda: go_on(recipe, folder))
+        child = in_a_child(lambda: continue_run(recipe, folder))
         time.sleep(draw.uniform(0, usual))
         os.kill(child, signal.SIGKILL)
         killed += killed_or_done(child)
     assert killed > 0
-    go_on(recipe, folder)
+    continue_run(recipe, folder)
     check_same_run(folder, whole)
 
 
-# What a run leaves ------------------------------------------------------------------------------
+# The files of a run ------------------------------------------------------------------------------
 
 
-def test_a_run_s_files(few, tmp_path):
+def test_the_files_of_a_run(few, tmp_path):
     recipe = quick(few)
     train(recipe, tmp_path / "run", "cpu")
     names = sorted(path.name for path in (tmp_path / "run").iterdir())
@@ -364,7 +424,7 @@ def check_events(folder: Path) -> None:
         assert found[tag] == pytest.approx(points, rel=1e-6)  # TensorBoard keeps float32
 
 
-def test_tensorboard_shows_what_the_metrics_hold(few, tmp_path):
+def test_tensorboard_shows_the_metrics(few, tmp_path):
     train(quick(few, training={"epochs": 3, "evaluate_every": 2}), tmp_path / "run", "cpu")
     check_events(tmp_path / "run")
     assert len(events(tmp_path / "run")["loss"]) == 3
@@ -375,24 +435,24 @@ def test_tensorboard_shows_what_the_metrics_hold(few, tmp_path):
 def test_tensorboard_shows_each_epoch_once_after_a_stop(few, tmp_path, step):
     recipe, folder = long_recipe(few), tmp_path / "run"
     train(recipe, folder, "cpu", on_progress=Stopper(step))
-    time.sleep(1.1)  # the files' names tell the second, which is how TensorBoard sorts them
+    time.sleep(1.1)  # TensorBoard sorts its files by the second in their names
     train(recipe, folder, "cpu", resume=True)
     check_events(folder)
 
 
 @pytest.mark.parametrize("committed", [False, True])
 def test_tensorboard_shows_each_epoch_once_after_a_kill(few, tmp_path, monkeypatch, committed):
-    """At the second epoch's commit: its points come again, or are there already."""
-    recipe, folder, save = long_recipe(few), tmp_path / "run", Run.save_state
+    """At the save of the second epoch: its points are written again, or are there already."""
+    recipe, folder, save = long_recipe(few), tmp_path / "run", RunFolder.save_state
 
-    def save_and_die(run: Run, position: TrainingState, tensors: dict[str, Tensor]) -> None:
-        if committed or position.epoch < 2:
-            save(run, position, tensors)
-        if position.epoch == 2:
+    def save_and_die(run: RunFolder, state: TrainingState, *tensors: object) -> None:
+        if committed or state.epoch < 2:
+            save(run, state, *tensors)
+        if state.epoch == 2:
             os.kill(os.getpid(), signal.SIGKILL)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "save_state", save_and_die)
+        patch.setattr(RunFolder, "save_state", save_and_die)
         assert killed_or_done(in_a_child(lambda: train(recipe, folder, "cpu")))
     time.sleep(1.1)
     train(recipe, folder, "cpu", resume=True)

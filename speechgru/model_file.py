@@ -1,0 +1,161 @@
+"""Model files, read and written without torch: safetensors whose metadata rebuild the rest.
+
+Design choices:
+- One file is one model. Nothing is valid because another file exists beside it.
+- Nothing is unpickled. What a file claims is checked before it is used.
+- A file states every setting of its model, and one that misses a setting is refused: a default
+  that is new or changed can never reinterpret an old model. A new setting needs a new FORMAT and a
+  migration that fills in what older files mean.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from speechgru.errors import CheckpointError, SpeechgruError
+from speechgru.files import atomic_write
+from speechgru.recipe import FeatureRecipe, ModelRecipe, Section, TextRecipe
+from speechgru.text import Vocabulary
+
+MODEL_FILE = "model.safetensors"
+FORMAT = "speechgru-2"
+FORMAT_1 = "speechgru-1"
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+class ModelConfig(Section):
+    """The recipe sections that a trained model needs."""
+
+    text: TextRecipe
+    features: FeatureRecipe
+    model: ModelRecipe
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """The content of a model file."""
+
+    path: Path
+    config: ModelConfig
+    vocabulary: Vocabulary
+    metadata: dict[str, Any]  # where the model comes from; informative only
+    arrays: Arrays
+
+
+def read_model_file(path: str | Path) -> ModelFile:
+    """Read a model file, or the one in a run folder.
+
+    Raises CheckpointError: no such file, damaged, not a speechgru model, or with settings that
+    cannot be used.
+    """
+    path = Path(path)
+    file = path / MODEL_FILE if os.path.isdir(path) else path
+    found, arrays, details = read_arrays(file, FORMAT, FORMAT_1)
+    try:
+        if found == FORMAT_1:
+            details = _from_format_1(details)
+        config = _complete_config(details["config"])
+        vocabulary = Vocabulary.from_json(details["vocabulary"])
+        metadata = dict(details["metadata"])
+    except (KeyError, TypeError, ValueError, SpeechgruError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{file}: its metadata cannot be used: {reason:.200}") from None
+    return ModelFile(file, config, vocabulary, metadata, arrays)
+
+
+def write_model_file(
+    path: Path,
+    config: ModelConfig,
+    vocabulary: Vocabulary,
+    metadata: dict[str, Any],
+    arrays: Mapping[str, npt.NDArray[Any]],
+) -> None:
+    """Raises CheckpointError when the file cannot be written."""
+    details = {
+        "config": config.model_dump(mode="json"),
+        "vocabulary": vocabulary.to_json(),
+        "metadata": metadata,
+    }
+    write_arrays(path, arrays, FORMAT, details)
+
+
+def _complete_config(values: dict[str, dict[str, Any]]) -> ModelConfig:
+    """The settings of a file, none of them left to a default."""
+    config = ModelConfig.model_validate(values)
+    for section, complete in config.model_dump().items():
+        if missing := sorted(complete.keys() - values[section].keys()):
+            raise ValueError(f"it does not state {section}.{missing[0]}")
+    return config
+
+
+def _from_format_1(details: dict[str, Any]) -> dict[str, Any]:
+    """Format 1 called the hidden size `width`, had `projection` and `residual`, and no bias added
+    to the forget gate."""
+    config = dict(details["blueprint"])
+    model = dict(config["model"])
+    if model.pop("projection") or model.pop("residual"):
+        raise CheckpointError("model.projection and model.residual are no longer supported")
+    model |= {"hidden_size": model.pop("width"), "forget_bias": 0.0}
+    return {
+        "config": config | {"model": model},
+        "vocabulary": details["vocabulary"],
+        "metadata": details["about"],
+    }
+
+
+# Arrays in a file --------------------------------------------------------------------------------
+
+
+def write_arrays(
+    path: Path, arrays: Mapping[str, npt.NDArray[Any]], kind: str, details: object
+) -> None:
+    """One safetensors file with its format `kind`, JSON `details` and a checksum in its metadata,
+    written atomically. Raises CheckpointError when it cannot be written."""
+    text = json.dumps(details)
+    metadata = {"format": kind, "details": text, "sha256": _checksum(text, arrays)}
+    atomic_write(path, save(dict(arrays), metadata), CheckpointError)
+
+
+def read_arrays(path: Path, *kinds: str) -> tuple[str, Arrays, dict[str, Any]]:
+    """Format, arrays and details of a file of one of these formats. Raises CheckpointError."""
+    if not os.path.isfile(path):
+        raise CheckpointError(f"{path}: no such file; expected a run folder or a {MODEL_FILE}")
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") not in kinds:
+                found = metadata.get("format", "none")
+                raise CheckpointError(
+                    f"{path}: expected a file of format {kinds[0]!r}, found {found!r:.60}"
+                )
+            details = json.loads(metadata["details"])
+            # Copies: a mapped file that another process truncates would end this one.
+            arrays = {key: np.array(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(
+            f"{path}: damaged, or not a speechgru checkpoint ({reason:.200})"
+        ) from None
+    if not isinstance(details, dict):
+        raise CheckpointError(f"{path}: its metadata is not a JSON object")
+    if metadata.get("sha256") not in (None, _checksum(metadata["details"], arrays)):
+        raise CheckpointError(f"{path}: damaged, its checksum is wrong; copy it again")
+    return metadata["format"], arrays, details
+
+
+def _checksum(details: str, arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    """Of all content: without it, a flipped bit in a weight would go unnoticed."""
+    digest = hashlib.sha256(details.encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} torch.{array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

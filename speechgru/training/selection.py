@@ -1,0 +1,115 @@
+"""Which weights become the run's model: the best epoch on dev, or the mean of several.
+
+Dev is evaluated through `Recognizer`, as users will run the model.
+"""
+
+import logging
+import math
+import os
+
+import torch
+from torch import Tensor
+
+from speechgru import __version__
+from speechgru.batches import AudioCache
+from speechgru.checkpoint import Checkpoint, average_weights, save_model
+from speechgru.errors import AudioError, TrainingError
+from speechgru.evaluation import evaluate_utterances
+from speechgru.model_file import read_model_file
+from speechgru.recipe import Recipe
+from speechgru.recognizer import Recognizer
+from speechgru.scoring import Score
+from speechgru.training.data import TrainingData
+from speechgru.training.state import RunFolder, TrainingState, digest
+
+log = logging.getLogger(__name__)
+
+
+class ModelSelection:
+    """Evaluates a model in training on dev, and saves its best weights in the run folder."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: TrainingData,
+        checkpoint: Checkpoint,
+        cache: AudioCache,
+        device: torch.device,
+        folder: RunFolder,
+        state: TrainingState,
+    ) -> None:
+        self.checkpoint, self.cache, self.device = checkpoint, cache, device
+        self.dev, self.folder, self.state = data.dev, folder, state
+        self.average = recipe.training.average
+        self.all_blank = False  # whether the last evaluation output no character at all
+        self.metadata = {
+            "speechgru": __version__, "torch": torch.__version__, "device": device.type,
+            "recipe": digest(state.recipe), "data": digest(state.data), "seed": recipe.training.seed,
+            "hours": round(data.hours, 3), "utterances": len(data.train),
+        }  # fmt: skip
+
+    def check_dev(self) -> None:
+        """Decode all dev audio, which also fills the cache. Raises TrainingError at the first that
+        cannot be decoded, rather than after an epoch."""
+        for utterance in self.dev:
+            try:
+                self.cache.read(utterance)
+            except AudioError as error:
+                raise TrainingError(f"dev utterance {utterance.id}: {error}") from None
+
+    def evaluate(self) -> Score:
+        """Score the model, in its current weights, on dev."""
+        self.checkpoint.model.eval()
+        recognizer = Recognizer(self.checkpoint, self.device)
+        evaluation = evaluate_utterances(recognizer, self.dev, self.cache)
+        for id_, reason in evaluation.failed.items():
+            raise TrainingError(f"dev utterance {id_}: {reason}")
+        return evaluation.score
+
+    def keep_if_good(self, score: Score) -> None:
+        """Save the weights if no earlier ones were better, and keep them if they are among those
+        to be averaged."""
+        state, wer = self.state, score.wer
+        self.all_blank = not any(utterance.hypothesis for utterance in score.utterances)
+        state.evaluations_without_improvement += 1
+        if state.best_wer is None or wer < state.best_wer:
+            state.evaluations_without_improvement = 0
+        if state.best_wer is None or wer <= state.best_wer:
+            state.best_wer = wer
+            self._save(None, score, f"epoch {state.epoch}")
+        if self.average:
+            kept = sorted([*state.kept, (wer, state.epoch)], key=lambda k: (k[0], -k[1]))
+            state.kept = kept[: self.average]
+            if (wer, state.epoch) in state.kept:
+                self.folder.keep_weights(state.epoch, self.checkpoint.model.state_dict())
+
+    def delete_old_weights(self) -> None:
+        self.folder.delete_weights_except({epoch for _, epoch in self.state.kept})
+
+    def try_average(self) -> None:
+        """Save the mean of the kept epochs' weights if its dev WER is no worse than the best."""
+        state = self.state
+        if len(state.kept) < 2:
+            return
+        epochs = [epoch for _, epoch in state.kept]
+        mean = average_weights([self.folder.kept_weights(epoch) for epoch in epochs])
+        self.checkpoint.model.load_state_dict(mean)
+        averaged = self.evaluate()
+        log.info("mean of epochs %s: dev WER %.2f %% (best single epoch %.2f %%)",
+                 ", ".join(map(str, sorted(epochs))), 100 * averaged.wer,
+                 100 * (state.best_wer or 0))  # fmt: skip
+        if state.best_wer is None or averaged.wer <= state.best_wer:
+            self._save(mean, averaged, f"mean of {len(epochs)} epochs")
+
+    def saved_error_rates(self) -> tuple[float, float]:
+        """(WER, CER) of the saved model on dev; NaN if none is saved yet."""
+        saved = self.checkpoint.metadata
+        if not saved and os.path.exists(self.folder.model):  # in an earlier session
+            saved = read_model_file(self.folder.model).metadata
+        return saved.get("dev_wer", math.nan), saved.get("dev_cer", math.nan)
+
+    def _save(self, weights: dict[str, Tensor] | None, dev: Score, which: str) -> None:
+        self.checkpoint.metadata = self.metadata | {
+            "weights": which, "dev_wer": dev.wer, "dev_cer": dev.cer
+        }  # fmt: skip
+        save_model(self.folder.model, self.checkpoint, weights)
