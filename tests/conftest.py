@@ -11,12 +11,14 @@ os.environ.pop("PY_COLORS", None)
 os.environ.pop("GITHUB_ACTIONS", None)
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import hypothesis
 import pytest
 import torch
+import typer
 from tones import tone_recipe, write_corpus
 
 torch.set_num_threads(1)
@@ -62,19 +64,28 @@ class Result(NamedTuple):
 
 
 @pytest.fixture
-def speechgru(
+def speechgru(run_program: Callable[..., Result]) -> Callable[..., Result]:
+    """`speechgru("info", "runs/a")` as a shell would run it, but in this process."""
+    from speechgru.cli.main import app
+
+    return partial(run_program, app, "speechgru")
+
+
+@pytest.fixture
+def run_program(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., Result]:
-    """`speechgru("info", "runs/a")` as a shell would run it, but in this process."""
-    from speechgru.cli import main
+    """`run_program(app, "speechgru", "info", "runs/a")`: a typer application with its error
+    handling."""
+    from speechgru.cli.main import run
 
-    def command(*words: str | Path) -> Result:
+    def command(app: typer.Typer, name: str, *words: str | Path) -> Result:
         logger = logging.getLogger("speechgru")
         handlers, level, threads = list(logger.handlers), logger.level, torch.get_num_threads()
-        monkeypatch.setattr(sys, "argv", ["speechgru", *map(str, words)])
+        monkeypatch.setattr(sys, "argv", [name, *map(str, words)])
         capfd.readouterr()
         try:
-            main()
+            run(app, name)
             status = 0
         except SystemExit as end:
             status = int(end.code or 0)

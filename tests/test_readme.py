@@ -15,6 +15,7 @@ from typer.main import get_command
 
 import speechgru
 from benchmarks.layers.commands import app as layers
+from benchmarks.transcription import app as transcription
 from research.probes.commands import app as probes
 from speechgru.cells import CELLS
 from speechgru.cli import app
@@ -39,6 +40,7 @@ PROGRAMS = {
     "speechgru": get_command(app),
     "python -m research.probes": get_command(probes),
     "python -m benchmarks.layers": get_command(layers),
+    "python -m benchmarks.transcription": get_command(transcription),
 }
 PLACEHOLDER = "…"
 BLOCK = r"^ *```\w*\n(.*?)^ *```"  # of code; indented in lists

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.layers --help`, from the repository."""
+"""`python -m benchmarks.layers`, from the repository."""
 
 from benchmarks.layers.commands import app
 from speechgru.cli.main import run

@@ -1,23 +1,23 @@
-"""What is run, and how much work that is by its equations."""
+"""A workload, and how much arithmetic it is by the equations."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from speechgru.cells import CELLS
 
-Kind = Literal["forward", "chunk", "training"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+CaseKind = Literal["forward", "chunk", "training"]
+CASE_KINDS: tuple[CaseKind, ...] = get_args(CaseKind)
 
 
 @dataclass(frozen=True)
 class Case:
-    """`batch` rows of `frames` frames through a stack of `layers` layers, `hidden` units wide.
+    """`batch` rows of `frames` frames through a stack of `layers` layers of `hidden` units.
 
-    forward: from zeros; chunk: from the state where the last chunk ended; training: forward and
-    backward, with the gradients of all weights and of the input.
+    forward: from zeros; chunk: from the state after the last chunk; training: forward and backward,
+    with the gradients of all weights and of the input.
     """
 
-    kind: Kind
+    kind: CaseKind
     hidden: int
     batch: int
     frames: int
@@ -26,12 +26,12 @@ class Case:
     inputs: int = 80
 
     def columns(self) -> list[int]:
-        """Values a frame that each layer is given."""
+        """Input values per frame of each layer."""
         return [self.inputs] + [self.directions * self.hidden] * (self.layers - 1)
 
     def input_operations(self, cell: str) -> int:
-        """Of the products with the input weights: one multiplication and one addition a weight,
-        row and frame."""
+        """Of the products with the input weights: a multiplication and an addition per weight, row
+        and frame."""
         rows = self.batch * self.frames
         return 2 * rows * self.directions * CELLS[cell].gates * self.hidden * sum(self.columns())
 
@@ -41,13 +41,13 @@ class Case:
         return 2 * products * CELLS[cell].gates * self.hidden**2
 
     def recurrent_bytes(self, cell: str, element: int = 4) -> int:
-        """The recurrent weights of one direction of one layer, `element` bytes a weight."""
+        """The recurrent weights of one direction of one layer, `element` bytes per weight."""
         return element * CELLS[cell].gates * self.hidden**2
 
     def streamed_bytes(self, cell: str, element: int = 4) -> int:
-        """Recurrent weights read in all: once a frame, for all rows together."""
+        """Recurrent weights read in total: once per frame, for all rows together."""
         return self.frames * self.directions * self.layers * self.recurrent_bytes(cell, element)
 
     def __str__(self) -> str:
-        way = "two-way" if self.directions == 2 else "one-way"
-        return f"{self.kind} {self.batch} × {self.frames}, {way}, H={self.hidden}"
+        direction = "bidirectional" if self.directions == 2 else "unidirectional"
+        return f"{self.kind} {self.batch} × {self.frames}, {direction}, H={self.hidden}"

@@ -1,40 +1,52 @@
-"""`python -m benchmarks.layers`: imports inside the functions, no logic."""
+"""The command line of `python -m benchmarks.layers`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Timing on this machine.")
+app = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]})
 
 
 @app.command(epilog="Example: `python -m benchmarks.layers --hidden 256 --batch 1 --cases forward`")
-def cells(
-    json: Annotated[Path | None, typer.Option("--json", help="also write all figures here")] = None,
+def layers(
+    json: Annotated[
+        Path | None, typer.Option("--json", help="also write all figures to this file")
+    ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="256 units; 1 or 16 rows; two-way; a chunk")
+        bool, typer.Option("--quick", help="hidden size 256; 1 and 16 rows; bidirectional; chunks")
     ] = False,
-    hidden: Annotated[str, typer.Option(help="units, by commas  [default: 128,256,512]")] = "",
+    floors: Annotated[
+        bool, typer.Option("--floors", help="only the machine's rates and each case's floor")
+    ] = False,
+    hidden: Annotated[
+        str, typer.Option(help="hidden sizes, comma-separated  [default: 128,256,512]")
+    ] = "",
     batch: Annotated[
-        str, typer.Option(help="rows of forward passes, by commas  [default: 1,4,16,32]")
+        str, typer.Option(help="rows of forward passes, comma-separated  [default: 1,4,16,32]")
     ] = "",
     directions: Annotated[
-        str, typer.Option(help="1, 2 or both, of all but chunks  [default: 1,2]")
+        str, typer.Option(help="1, 2 or 1,2; chunks always have 1  [default: 1,2]")
     ] = "",
     cases: Annotated[
-        str, typer.Option(help="of forward, chunk, training, by commas  [default: all]")
+        str, typer.Option(help="forward, chunk, training, comma-separated  [default: all]")
     ] = "",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: one a CPU")] = 0,
+    threads: Annotated[
+        int, typer.Option(min=0, help="number of CPU threads (0 = all available CPUs)")
+    ] = 0,
 ) -> None:
-    """Our recurrent layers against torch.nn's, onnxruntime's and this machine's arithmetic."""
-    from benchmarks.layers.cells import bench_cells
+    """Time our recurrent layers against torch.nn, onnxruntime and the limits of this machine."""
+    from benchmarks.layers.bench import bench_layers, measure_floors
     from benchmarks.layers.grid import choose
-    from benchmarks.layers.view import show_bench
+    from benchmarks.layers.view import show_bench, show_floors
     from speechgru.cli import console
 
     grid = choose(quick, hidden, batch, directions, cases)
+    if floors:
+        show_floors(*measure_floors(grid, threads))
+        return
     with console.counting_progress() as show:
-        report = bench_cells(grid, threads, json, show)
+        report = bench_layers(grid, threads, json, show)
     show_bench(report)
-    if report.faults:
+    if report.mismatches:
         raise typer.Exit(1)

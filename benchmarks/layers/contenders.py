@@ -1,8 +1,8 @@
-"""Who takes part: our layers, torch.nn's, onnxruntime's, all with the same weights and input.
+"""The layers that are timed: ours, torch.nn's, onnxruntime's, with the same weights and input.
 
-A contender is a function from a state to (outputs, state), so that it can be timed and compared
-with another. Each gets its input as it likes it best: ours (batch, frames, inputs), the others
-(frames, batch, inputs).
+A contender is a function from a state to (outputs, state), so that it can be timed and compared.
+Each gets its input in its fastest layout: ours (batch, frames, inputs), the others (frames, batch,
+inputs).
 """
 
 from collections.abc import Callable
@@ -17,23 +17,23 @@ from benchmarks.layers.graph import STATES, recurrent_model
 from speechgru.cells import CELLS, Cell, RecurrentLayer
 
 MODULES: dict[str, Callable[..., nn.RNNBase]] = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}
-"""Of torch.nn, by the names of our cells."""
-SETTLED, WARM = 6, 1  # calls before timing: ours compiles and tries plans, others only set up
+"""torch.nn's, by the names of our cells."""
+WARM_UP = 2  # calls before timing: the first may compile
 
 Call = Callable[[Any], tuple[Any, Any]]
 
 
 @dataclass(frozen=True)
 class Contender:
-    """`call(state)` → (what came out, next state); the first state is None, and so is the next
-    where none is carried. `read` makes tensors
-    of what came out: the output (batch, frames, directions·H), or the gradients in training."""
+    """`call(state)` → (result, next state); states are None at first and where none are carried.
+    `read` turns a result into tensors: the output (batch, frames, directions·H), or in training the
+    gradients."""
 
     maker: str  # ours, torch.nn, onnxruntime; ours bfloat16
     cell: str
     call: Call
     read: Callable[[Any], list[Tensor]]
-    warm_up: int = WARM
+    warm_up: int = WARM_UP
     precision: str = "float32"
 
     @property
@@ -42,8 +42,8 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class Material:
-    """What all contenders of one cell share."""
+class Workload:
+    """Shared by all contenders of one cell."""
 
     case: Case
     cell: str
@@ -52,25 +52,25 @@ class Material:
     upstream: Tensor  # gradient of the output, in training
 
 
-def material(case: Case, cell: str) -> Material:
-    """Weights as torch.nn draws them and a normal input; the same each time."""
+def workload(case: Case, cell: str) -> Workload:
+    """Weights drawn by torch.nn and normally distributed input, with a fixed seed."""
     torch.manual_seed(1)
     module = MODULES[cell](
         case.inputs, case.hidden, num_layers=case.layers, bidirectional=case.directions == 2
     )
     x = torch.randn(case.batch, case.frames, case.inputs)
     upstream = torch.randn(case.batch, case.frames, case.directions * case.hidden)
-    return Material(case, cell, module, x, upstream)
+    return Workload(case, cell, module, x, upstream)
 
 
-def ours(m: Material, precision: str = "float32") -> Contender:
-    """A stack of RecurrentLayers, on whichever backend they take here."""
+def ours(m: Workload, precision: str = "float32") -> Contender:
+    """A stack of RecurrentLayers, on the backend that they choose here."""
     case = m.case
     layers = [
         RecurrentLayer(CELLS[m.cell], columns, case.hidden, case.directions == 2)
         for columns in case.columns()
     ]
-    weights = _take_weights(layers, m.module)
+    weights = _copy_weights(layers, m.module)
     if precision != "float32":
         for layer in layers:
             layer.set_precision(precision)
@@ -89,14 +89,14 @@ def ours(m: Material, precision: str = "float32") -> Contender:
     maker = "ours" if precision == "float32" else f"ours {precision}"
     if case.kind == "training":
         call = _training(run, m.x, m.upstream, weights)
-        return Contender(maker, m.cell, call, list, SETTLED, precision)
+        return Contender(maker, m.cell, call, list, precision=precision)
     return Contender(
-        maker, m.cell, lambda state: run(m.x, state), lambda y: [y], SETTLED, precision
+        maker, m.cell, lambda state: run(m.x, state), lambda y: [y], precision=precision
     )
 
 
-def theirs(m: Material) -> Contender:
-    """torch.nn's own module."""
+def torch_nn(m: Workload) -> Contender:
+    """torch.nn's module."""
     x = m.x.transpose(0, 1).contiguous()
     carried = m.case.kind == "chunk"
 
@@ -111,9 +111,9 @@ def theirs(m: Material) -> Contender:
     return Contender("torch.nn", m.cell, lambda state: run(x, state), lambda y: [y.transpose(0, 1)])
 
 
-def onnx_runtime(m: Material, threads: int) -> Contender | None:
-    """onnxruntime's CPU provider; None where it is not installed, or has no such operator or
-    task (it does not train)."""
+def onnx_runtime(m: Workload, threads: int) -> Contender | None:
+    """onnxruntime's CPU provider; None if it is not installed or lacks the operator, and for
+    training."""
     if m.case.kind == "training" or m.cell not in STATES:
         return None
     try:
@@ -148,7 +148,7 @@ def _training(
     upstream: Tensor,
     weights: list[nn.Parameter],
 ) -> Call:
-    """Forward, then the gradients of the input and all weights for a gradient of the output."""
+    """Forward, then the gradients of the input and all weights, given the output's."""
     x = x.clone().requires_grad_()
 
     def call(state: Any) -> tuple[Any, Any]:
@@ -162,9 +162,9 @@ def _batch_first(gradients: tuple[Tensor, ...]) -> list[Tensor]:
     return [gradients[0].transpose(0, 1), *gradients[1:]]
 
 
-def _take_weights(layers: list[RecurrentLayer], module: nn.RNNBase) -> list[nn.Parameter]:
-    """Our parameters, in torch's order and with torch's values."""
-    taken: list[nn.Parameter] = []
+def _copy_weights(layers: list[RecurrentLayer], module: nn.RNNBase) -> list[nn.Parameter]:
+    """Copy torch's values to our parameters; returns ours in torch's order."""
+    copied: list[nn.Parameter] = []
     for number, layer in enumerate(layers):
         for cell, suffix in zip(layer.directions, ("", "_reverse"), strict=False):
             assert isinstance(cell, Cell)
@@ -172,5 +172,5 @@ def _take_weights(layers: list[RecurrentLayer], module: nn.RNNBase) -> list[nn.P
                 own = getattr(cell, name)
                 with torch.no_grad():
                     own.copy_(getattr(module, f"{name}_l{number}{suffix}"))
-                taken.append(own)
-    return taken
+                copied.append(own)
+    return copied

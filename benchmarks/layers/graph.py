@@ -1,7 +1,7 @@
 """A torch.nn GRU or LSTM as an ONNX model, weight by weight.
 
-ONNX orders gates otherwise (GRU: z, r, n; LSTM: i, o, f, g), adds both biases inside the operator
-and puts the direction between time and batch. `linear_before_reset=1` resets after the product,
+ONNX has another order of gates (GRU: z, r, n; LSTM: i, o, f, g), adds both biases inside the
+operator and puts the direction between time and batch. `linear_before_reset=1` resets after the product,
 as torch does.
 """
 
@@ -12,16 +12,16 @@ import torch
 from torch import Tensor, nn
 
 ORDER = {"gru": (1, 0, 2), "lstm": (0, 3, 1, 2)}
-"""Of torch's gates, as ONNX wants them."""
+"""Of torch's gates, in ONNX's order."""
 STATES = {"gru": ("h",), "lstm": ("h", "c")}
-OPSET, IR = 17, 8  # of 2022: what every onnxruntime of today reads
+OPSET, IR = 17, 8  # of 2022, readable by every current onnxruntime
 
 
 def recurrent_model(cell: str, layer: nn.RNNBase, carried: bool) -> Any:
     """An onnx.ModelProto: x (frames, batch, inputs) → y (frames, batch, directions·H).
 
     With `carried`, also layer l's state in (`h0`, `c0`, …) and out (`h0_end`, …), each
-    (directions, batch, H); without, it starts from zeros. Needs the package onnx.
+    (directions, batch, H); without, it starts from zeros. Needs the onnx package.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -39,7 +39,7 @@ def recurrent_model(cell: str, layer: nn.RNNBase, carried: bool) -> Any:
         for name, values in _weights(cell, layer, number).items():
             constants.append(numpy_helper.from_array(values.numpy(), f"{name}{number}"))
         names = [f"{state}{number}" for state in STATES[cell]]
-        starts = ["", *names] if carried else []  # the first: lengths, which we have not
+        starts = ["", *names] if carried else []  # the first would be lengths
         ends = [f"{name}_end" for name in names] if carried else []
         if carried:
             inputs, outputs = inputs + names, outputs + ends

@@ -1,10 +1,10 @@
-"""The least time that this machine's arithmetic and memory allow a case.
+"""The least time of a case (its floor) that this machine's arithmetic and memory allow.
 
-Input products are one large matrix product: the best rate of such products measured here bounds
-them. Recurrent products depend on each other frame by frame. With many rows the same rate bounds
-them; with few, reading the weights does, at the rate measured for their size. All threads may
-share the weights of a direction, so the size that counts is a thread's share. Gates, states and
-the meeting of threads are not counted: a floor is not reached.
+Input products are one large matrix product, limited by the best rate of such products measured
+here. Recurrent products depend on each other frame by frame. With many rows they are limited by the
+same rate; with few, by reading the weights, at the rate measured for their size. All threads can
+share the weights of a direction, so that size is a thread's share. Gates, states and barriers are
+not counted, so a floor is not reached.
 """
 
 import time
@@ -21,32 +21,32 @@ BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 """Of one weight, by the names of `kernels.PRECISIONS`."""
 ROWS = 1000  # of the large products
 SAMPLES = 5
-SLOW = 0.25  # seconds: a product that takes longer is not worth measuring exactly
+SLOW = 0.25  # seconds: a product that takes longer is measured once
 
-Shape = tuple[int, int, int]
+ProductShape = tuple[int, int, int]
 """(rows, k, columns) of a matrix product."""
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What was measured, on `threads` threads together."""
+    """Measured on `threads` threads together."""
 
     threads: int
-    alone: float  # float32 operations a second of one thread in the best shape
-    gemm: dict[str, dict[Shape, float]]  # operations a second, by the name of the type
-    streaming: dict[int, float]  # bytes a second, by bytes a thread
+    alone: float  # float32 operations per second of one thread in the best shape
+    gemm: dict[str, dict[ProductShape, float]]  # operations per second, by type
+    streaming: dict[int, float]  # bytes per second, by bytes per thread
 
     def compute(self, *names: str) -> float:
-        """Operations a second: the best of all shapes and of these types."""
+        """Operations per second: the best of all shapes and these types."""
         return max(rate for name in names for rate in self.gemm[name].values())
 
     def bandwidth(self, size: int) -> float:
-        """Bytes a second of the measured size that is nearest by ratio."""
+        """Bytes per second of the measured size that is nearest by ratio."""
         nearest = min(self.streaming, key=lambda known: max(known, size) / min(known, size))
         return self.streaming[nearest]
 
     def facts(self) -> dict[str, str]:
-        """Rows (name → value in words)."""
+        """Rows to print: name → value."""
         steps = {size: rate for size, rate in self.streaming.items() if size in SIZES}
         return {
             "products": f"float32 {self.compute('float32') / 1e9:.0f} GFLOP/s (one thread alone "
@@ -70,8 +70,8 @@ class Rates:
 
 
 def floor(case: Case, cell: str, rates: Rates, precision: str = "float32") -> float:
-    """Seconds that the case takes at least. A training step is three forward passes' operations
-    (its own, those of the input's gradient and those of the weights'), all in large products."""
+    """The least time of a case in seconds. A training step has the operations of three forward
+    passes (its own, the input's gradient, the weights' gradients), all in large products."""
     names = ("float32",) if precision == "float32" else ("float32", "bfloat16")
     rate = rates.compute(*names)
     inputs, recurrent = case.input_operations(cell), case.recurrent_operations(cell)
@@ -84,14 +84,14 @@ def floor(case: Case, cell: str, rates: Rates, precision: str = "float32") -> fl
 
 
 def share(case: Case, cell: str, threads: int, element: int = 4) -> int:
-    """Bytes of recurrent weights that one thread reads, frame after frame."""
+    """Bytes of recurrent weights that one thread reads per frame."""
     return case.recurrent_bytes(cell, element) // threads
 
 
 def measure_rates(
     cases: Iterable[Case], cells: Sequence[str], threads: int, precisions: Sequence[str]
 ) -> Rates:
-    """The rates that the cases' floors need; takes some seconds."""
+    """The rates needed for the cases' floors; takes some seconds."""
     cases = list(cases)
     sizes = {
         share(case, cell, threads, BYTES[precision])
@@ -113,19 +113,19 @@ def measure_rates(
     return Rates(threads, alone, gemm, measure_streaming([*SIZES, *sizes], threads))
 
 
-def measure_gemm(shapes: Sequence[Shape], dtype: torch.dtype) -> dict[Shape, float]:
-    """Operations a second of torch's matrix product on the threads that torch has: the fastest
-    of some calls. After a slow shape (no instructions for this type) the larger are left out."""
-    rates: dict[Shape, float] = {}
+def measure_gemm(shapes: Sequence[ProductShape], dtype: torch.dtype) -> dict[ProductShape, float]:
+    """Operations per second of torch's matrix product on torch's threads: the fastest of some calls.
+    After a slow shape (no instructions for this type) larger ones are skipped."""
+    rates: dict[ProductShape, float] = {}
     for shape in sorted(shapes, key=lambda s: s[0] * s[1] * s[2]):
         rows, k, columns = shape
         a, b = torch.rand(rows, k).to(dtype), torch.rand(k, columns).to(dtype)
         out = torch.empty(rows, columns, dtype=dtype)
         seconds = []
         for _ in range(SAMPLES + 1):
-            began = time.perf_counter()
+            start = time.perf_counter()
             torch.mm(a, b, out=out)
-            seconds.append(time.perf_counter() - began)
+            seconds.append(time.perf_counter() - start)
             if seconds[-1] > SLOW:
                 break
         rates[shape] = 2 * rows * k * columns / min(seconds)

@@ -1,10 +1,9 @@
-"""How fast weights can be read: the bound on a recurrent layer with few rows.
+"""How fast weights can be read: the limit of a recurrent layer with few rows.
 
-Every frame reads all recurrent weights once. Here every thread reads memory of its own over and
-over and does nothing else but add it up, with as many sums at a time as hide the adder's latency.
-It walks to and fro, as our kernels do: what the cache still holds at a turn is used first, so that
-a size a little above the cache's is not lost on it. The vector code is explicit: left alone, the
-compiler takes half the registers' width and too few sums, and reaches half of what there is.
+Every frame reads all recurrent weights once. Here every thread repeatedly reads memory of its own
+and only adds it up, in enough sums to hide the adder's latency. It reads forwards and backwards in
+turn, as our kernels do, so that memory still in the cache is read first. The vector code is
+explicit: numba alone uses half the vector length and too few sums, and reaches half the rate.
 """
 
 import threading
@@ -21,10 +20,10 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 SUMS = 12  # 16 registers with AVX2
-SAMPLES = 7  # of which the fastest counts: the others were disturbed
-SECONDS = 0.01  # of one sample
+SAMPLES = 7  # of which the fastest counts
+SECONDS = 0.01  # per sample
 SIZES = tuple(1 << bits for bits in range(15, 25))
-"""Bytes a thread: 32 KB, one step up a factor of two, to 16 MB."""
+"""Bytes per thread: powers of two from 32 KB to 16 MB."""
 
 
 @intrinsic
@@ -75,17 +74,17 @@ def _reader(lanes: int) -> Any:
 
 
 def lanes() -> int:
-    """float32 in a register of the instruction set in use."""
+    """float32 values per register of the instruction set in use."""
     return 16 if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else 8
 
 
 def add_up(values: "np.ndarray[Any, np.dtype[np.float32]]") -> float:
-    """The sum of whole blocks of `values`, once there and once back, for the tests."""
+    """The sum of whole blocks of `values`, read forwards and backwards, for the tests."""
     return float(_reader(lanes())(values.ctypes.data, len(values) // (lanes() * SUMS), 2))
 
 
 def measure_streaming(sizes: Sequence[int], threads: int) -> dict[int, float]:
-    """Bytes a second that all threads read together, each with `size` bytes of its own."""
+    """Bytes per second read by all threads together, each with `size` bytes of its own."""
     read, block = _reader(lanes()), 4 * lanes() * SUMS
     rates: dict[int, float] = {}
     for size in sorted(set(sizes)):
@@ -102,28 +101,28 @@ def measure_streaming(sizes: Sequence[int], threads: int) -> dict[int, float]:
 
 
 def _passes(call: Callable[[int], float]) -> int:
-    """How many take SECONDS; always an even number, for one leads back."""
+    """Number of passes that take SECONDS; even, so that half of them go backwards."""
     call(2)
     passes = 2
     while True:
-        began = time.perf_counter()
+        start = time.perf_counter()
         call(passes)
-        took = time.perf_counter() - began
+        took = time.perf_counter() - start
         if took > SECONDS / 2:
             return max(2, round(passes * SECONDS / took / 2) * 2)
         passes *= 2
 
 
 def _together(calls: Sequence[Callable[[], float]]) -> list[float]:
-    """Seconds that each of the calls took, all begun at once on a thread each."""
+    """Seconds of each call, all started at once on a thread each."""
     seconds = [0.0] * len(calls)
     gate = threading.Barrier(len(calls))
 
     def one(i: int) -> None:
         gate.wait()
-        began = time.perf_counter()
+        start = time.perf_counter()
         calls[i]()
-        seconds[i] = time.perf_counter() - began
+        seconds[i] = time.perf_counter() - start
 
     workers = [threading.Thread(target=one, args=(i,)) for i in range(len(calls))]
     for worker in workers:

@@ -1,31 +1,32 @@
-"""How the layer benchmark's report is printed."""
+"""How the layer benchmark's results are printed."""
 
 from rich.box import SIMPLE
 from rich.table import Table
 
-from benchmarks.layers.cells import Report
+from benchmarks.layers.bench import TIMED_CELLS, LayerReport
+from benchmarks.layers.case import Case
+from benchmarks.layers.machine import Processor
+from benchmarks.layers.roofline import Rates, floor
 from speechgru.cli.console import err, print_rows, print_wide, warn
 
 
-def show_bench(report: Report) -> None:
-    """The machine, then for every case a line for each of our layers: theirs is the same cell of
-    torch.nn and onnxruntime, and nn.LSTM for all."""
+def show_bench(report: LayerReport) -> None:
+    """The machine, then per case a row for each of our layers: `torch.nn` and `onnxrt.` are the
+    same cell there."""
     print_rows(report.facts())
     for note in report.notes:
         warn(note)
-    table = Table(
-        "", "ours", "torch.nn", "onnxrt.", "× nn", "× nn.LSTM", "× onnxrt.", "floor", "÷ ours",
-        "error", box=SIMPLE,
-        title=f"milliseconds, medians of {report.rounds} rounds; ×: how many times faster ours is",
+    table = _table(
+        ("ours", "torch.nn", "onnxrt.", "× nn", "× nn.LSTM", "× onnxrt.", "floor", "÷ ours",
+         "error"),
+        f"milliseconds, medians of {report.rounds} rounds; ×: speed-up of ours",
     )  # fmt: skip
-    for column in table.columns:
-        column.justify = "left" if column is table.columns[0] else "right"
     for result in report.results:
         table.add_row(str(result.case))
         for row in result.rows():
             rival, ours = row.onnxruntime, row.ours
             table.add_row(
-                f"  {row.cell}" + ("" if row.full else f" {row.precision}"),
+                f"  {row.cell}" + ("" if row.precision == "float32" else f" {row.precision}"),
                 _ms(ours), _ms(row.torch_nn), "–" if rival is None else _ms(rival),
                 f"{row.torch_nn / ours:.2f}", f"{row.torch_lstm / ours:.2f}",
                 "–" if rival is None else f"{rival / ours:.2f}",
@@ -33,8 +34,41 @@ def show_bench(report: Report) -> None:
             )  # fmt: skip
         table.add_section()
     print_wide(table)
-    for fault in report.faults:
-        err.print(f"speechgru: {fault}", style="red", markup=False)
+    for mismatch in report.mismatches:
+        err.print(f"speechgru: {mismatch}", style="red", markup=False)
+
+
+def show_floors(machine: Processor, rates: Rates, cases: list[Case]) -> None:
+    """The machine, its rate for each shape of product, and each case's operations and floor."""
+    print_rows(machine.facts() | rates.facts())
+    products = _table(("GFLOP/s",), "matrix products")
+    for dtype, shapes in rates.gemm.items():
+        for shape, rate in shapes.items():
+            products.add_row(f"{dtype} {' × '.join(map(str, shape))}", f"{rate / 1e9:.0f}")
+    print_wide(products)
+    table = _table(
+        ("input", "recurrent", "KB", "floor"),
+        "GFLOP of the products, recurrent weights of a direction, milliseconds",
+    )
+    for case in cases:
+        passes = 3 if case.kind == "training" else 1
+        table.add_row(str(case))
+        for cell in TIMED_CELLS:
+            table.add_row(
+                f"  {cell}",
+                f"{passes * case.input_operations(cell) / 1e9:.3f}",
+                f"{passes * case.recurrent_operations(cell) / 1e9:.3f}",
+                f"{case.recurrent_bytes(cell) / 1024:.0f}",
+                _ms(floor(case, cell, rates)),
+            )
+    print_wide(table)
+
+
+def _table(columns: tuple[str, ...], title: str) -> Table:
+    table = Table("", box=SIMPLE, title=title)
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
 
 
 def _ms(seconds: float) -> str:

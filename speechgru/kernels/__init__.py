@@ -20,7 +20,7 @@ from speechgru.kernels.gates import GATES
 from speechgru.kernels.kernel import Kernel
 from speechgru.kernels.packed import Weights
 
-CELLS = tuple(GATES)
+SUPPORTED_CELLS = tuple(GATES)
 """Names of the cells that have a kernel."""
 PRECISIONS = ("float32", "bfloat16")
 """Of the products at inference; training is always in the precision of the weights."""
@@ -51,4 +51,11 @@ def unsupported_reason(precision: str = "float32") -> str | None:
     return None
 
 
-__all__ = ["CELLS", "PRECISIONS", "Kernel", "Weights", "release_buffers", "unsupported_reason"]
+__all__ = [
+    "PRECISIONS",
+    "SUPPORTED_CELLS",
+    "Kernel",
+    "Weights",
+    "release_buffers",
+    "unsupported_reason",
+]

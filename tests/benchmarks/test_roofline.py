@@ -1,4 +1,4 @@
-"""Operations, bytes and floors, against figures worked out by hand."""
+"""Operations, bytes and floors against figures calculated by hand."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from benchmarks.layers.case import Case
 from benchmarks.layers.roofline import Rates, floor, measure_gemm, measure_rates, share
 from benchmarks.layers.streaming import SUMS, add_up, lanes, measure_streaming
 
-# 2 layers, two-way, H=2, 3 inputs, 5 rows of 7 frames; a GRU has 3 gates.
+# 2 layers, bidirectional, H=2, 3 inputs, 5 rows of 7 frames; a GRU has 3 gates.
 SMALL = Case("forward", 2, batch=5, frames=7, directions=2, layers=2, inputs=3)
 
 
@@ -23,22 +23,22 @@ def rates(**changes):
 
 
 def test_operations_and_bytes_by_hand():
-    assert SMALL.columns() == [3, 4]  # the second layer is given both directions
+    assert SMALL.columns() == [3, 4]  # the second layer's input is both directions
     # 35 row-frames × 2 directions × 3 gates × 2 units × (3 + 4) columns × 2
     assert SMALL.input_operations("gru") == 35 * 2 * 3 * 2 * 7 * 2 == 5880
     # 35 row-frames × 2 directions × 2 layers × 3 gates × 2 × 2 weights × 2
     assert SMALL.recurrent_operations("gru") == 35 * 2 * 2 * 3 * 4 * 2 == 3360
     assert SMALL.recurrent_operations("lstm") == 4 * SMALL.recurrent_operations("rnn") == 4480
     assert SMALL.recurrent_bytes("gru") == 3 * 2 * 2 * 4 == 48
-    # once a frame whatever the rows: 7 frames × 2 directions × 2 layers × 48 bytes
+    # once per frame, whatever the number of rows: 7 frames × 2 directions × 2 layers × 48 bytes
     assert SMALL.streamed_bytes("gru") == 7 * 2 * 2 * 48 == 1344
 
 
-def test_the_floor_is_bound_by_reading_or_by_arithmetic():
+def test_the_floor_is_limited_by_reading_or_by_arithmetic():
     assert share(SMALL, "gru", threads=2) == 24
     # input 5880 / 1000, then reading 1344 / 10 = 134.4 against arithmetic 3360 / 1000
     assert floor(SMALL, "gru", rates()) == pytest.approx(5.88 + 134.4)
-    # one thread has the 48 bytes to itself, at 5 bytes a second
+    # one thread reads all 48 bytes, at 5 bytes per second
     assert floor(SMALL, "gru", rates(threads=1)) == pytest.approx(5.88 + 268.8)
     quick = rates(streaming={24: 1e6})
     assert floor(SMALL, "gru", quick) == pytest.approx(5.88 + 3.36)
@@ -49,9 +49,9 @@ def test_the_floor_of_a_training_step_is_three_forward_passes_of_products():
     assert floor(step, "gru", rates()) == pytest.approx(3 * (5.88 + 3.36))
 
 
-def test_shorter_weights_are_read_faster_and_computed_in_the_better_type():
+def test_reduced_precision_is_read_faster_and_computed_in_the_better_type():
     known = rates(streaming={12: 20.0, 24: 10.0})
-    # input 5880 / 4000; 672 bytes in shares of 12 at 20 a second
+    # input 5880 / 4000; 672 bytes in shares of 12 at 20 per second
     assert floor(SMALL, "gru", known, "bfloat16") == pytest.approx(1.47 + 33.6)
 
 
@@ -60,7 +60,7 @@ def test_bandwidth_is_that_of_the_nearest_size_by_ratio():
     assert [known.bandwidth(size) for size in (1, 90, 110, 5000)] == [1.0, 1.0, 2.0, 2.0]
 
 
-def test_the_reader_reads_every_value_there_and_back():
+def test_the_reader_reads_every_value_forwards_and_backwards():
     values = np.arange(1, lanes() * SUMS * 5 + 1, dtype=np.float32)
     assert add_up(values) == pytest.approx(2 * values.sum(dtype=np.float64), rel=1e-6)
     values[:] = 0

@@ -300,7 +300,7 @@ def test_transposed_weights_can_be_rounded():
 
 
 @needs_bfloat16
-@pytest.mark.parametrize("cell", kernels.CELLS)
+@pytest.mark.parametrize("cell", kernels.SUPPORTED_CELLS)
 @pytest.mark.parametrize("bidirectional", [True, False])
 def test_bfloat16_is_near_float32_for_every_cell(cell, bidirectional):
     for batch in (1, 3, 16):

@@ -1,4 +1,4 @@
-"""`speechgru bench cells`: our layers against torch.nn's and onnxruntime's, and the floor."""
+"""The measurement: our layers against torch.nn's and onnxruntime's, and the floor."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -9,23 +9,23 @@ from typing import Any
 import torch
 
 from benchmarks.layers.case import Case
-from benchmarks.layers.contenders import Contender, material, onnx_runtime, ours, theirs
+from benchmarks.layers.contenders import Contender, onnx_runtime, ours, torch_nn, workload
 from benchmarks.layers.grid import Grid
-from benchmarks.layers.machine import Machine, this_machine, versions
+from benchmarks.layers.machine import Processor, this_machine, versions
 from benchmarks.layers.roofline import Rates, floor, measure_rates
 from benchmarks.layers.rounds import Timer, difference, outcome, time_rounds
 from speechgru import kernels
 from speechgru.files import write_json
 
-CELLS = ("gru", "lstm", "rnn")
+TIMED_CELLS = ("gru", "lstm", "rnn")
 TOLERANCE = {"forward": 1e-4, "chunk": 1e-4, "training": 1e-3}
-"""Of `difference`: a float32 contender that computes something else is not timed."""
-Show = Callable[[int, int, str], None]  # cases done, cases in all, what is under way
+"""Of `difference`: a float32 contender with a larger one is not timed."""
+Show = Callable[[int, int, str], None]  # cases done, cases in total, current step
 
 
 @dataclass(frozen=True)
-class Row:
-    """One of our layers in one case, as the table shows it; seconds, None where there is none."""
+class LayerTimes:
+    """One of our layers in one case, as a row of the table; seconds, None if not measured."""
 
     case: Case
     cell: str
@@ -37,14 +37,10 @@ class Row:
     floor: float
     error: float  # see `difference`
 
-    @property
-    def full(self) -> bool:
-        return self.precision == "float32"
-
 
 @dataclass(frozen=True)
-class Result:
-    """One case: seconds of every round, and what holds of our layers, by contenders' names."""
+class CaseResult:
+    """One case: seconds of every round, and facts about our layers, by contender."""
 
     case: Case
     times: dict[str, list[float]]
@@ -55,12 +51,11 @@ class Result:
     def seconds(self, name: str) -> float:
         return median(self.times[name])
 
-    def rows(self) -> list[Row]:
-        """Ours, cell by cell."""
+    def rows(self) -> list[LayerTimes]:
         found = []
         for name, (cell, precision) in self.ours.items():
             rival = f"onnxruntime {cell}"
-            found.append(Row(
+            found.append(LayerTimes(
                 self.case, cell, precision, self.seconds(name),
                 self.seconds(f"torch.nn {cell}"), self.seconds("torch.nn lstm"),
                 self.seconds(rival) if rival in self.times else None,
@@ -69,7 +64,7 @@ class Result:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """Milliseconds; ratios are how many times faster ours is."""
+        """Milliseconds; a ratio is the speed-up of ours."""
         rivals = [name for name in self.times if name not in self.ours]
         return {
             **asdict(self.case),
@@ -96,16 +91,16 @@ def _ms(seconds: float) -> float:
 
 
 @dataclass
-class Report:
-    """One run: everything that its figures depend on, and the figures."""
+class LayerReport:
+    """One run: the figures, and everything that they depend on."""
 
-    machine: Machine
+    machine: Processor
     versions: dict[str, str]
     rates: Rates
     rounds: int
-    results: list[Result] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)  # who could not take part
-    faults: list[str] = field(default_factory=list)  # who computed something else
+    results: list[CaseResult] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # contenders that are missing, and why
+    mismatches: list[str] = field(default_factory=list)  # contenders with other results
 
     def facts(self) -> dict[str, str]:
         return self.machine.facts() | self.rates.facts()
@@ -118,25 +113,25 @@ class Report:
             "rates": self.rates.to_json(),
             "rounds": self.rounds,
             "notes": self.notes,
-            "faults": self.faults,
+            "mismatches": self.mismatches,
             "cases": [result.to_json() for result in self.results],
         }
 
 
-def bench_cells(
+def bench_layers(
     grid: Grid, threads: int, file: Path | None, show: Show, timer: Timer | None = None
-) -> Report:
-    """Measure the grid on `threads` threads (0: one a processor); `file` gets the report as JSON
-    after every case, so that an interrupted run leaves what it has.
+) -> LayerReport:
+    """Measure the grid on `threads` threads (0: `cpu_count()`). The report is written to `file` as
+    JSON after every case, so that an interrupted run leaves its finished cases.
 
-    Raises SpeechgruError for more threads than processors and a file that cannot be written.
+    Raises SpeechgruError for more threads than CPUs and a file that cannot be written.
     """
     machine, cases = this_machine(threads), grid.cases()
     if file:
-        write_json(file, {})  # now, not in some minutes, is when a folder is found missing
+        write_json(file, {})  # a wrong path is reported now rather than after minutes
     show(0, len(cases), "this machine's rates")
-    rates = measure_rates(cases, CELLS, machine.threads, _precisions())
-    report = Report(machine, versions(), rates, grid.rounds, notes=_absent())
+    rates = measure_rates(cases, TIMED_CELLS, machine.threads, _precisions())
+    report = LayerReport(machine, versions(), rates, grid.rounds, notes=_missing())
     torch.set_num_threads(machine.threads)
     for done, case in enumerate(cases):
         if file:
@@ -149,20 +144,24 @@ def bench_cells(
     return report
 
 
-def _measure(case: Case, report: Report, timer: Timer) -> Result:
+def measure_floors(grid: Grid, threads: int) -> tuple[Processor, Rates, list[Case]]:
+    """What the floors of a grid depend on; no layer runs."""
+    machine, cases = this_machine(threads), grid.cases()
+    return machine, measure_rates(cases, TIMED_CELLS, machine.threads, ("float32",)), cases
+
+
+def _measure(case: Case, report: LayerReport, timer: Timer) -> CaseResult:
     training = case.kind == "training"
     entered, errors = [], {}
-    # Outside inference mode: weights made within count no writes, and ours would pack them anew
-    # at every call.
-    fields = [_contenders(case, cell, report.machine.threads) for cell in CELLS]
+    contenders = [_contenders(case, cell, report.machine.threads) for cell in TIMED_CELLS]
     with torch.inference_mode(not training):
-        for reference, *others in fields:
+        for reference, *others in contenders:
             expected = outcome(reference)
             entered.append(reference)
             for one in others:
                 error = difference(outcome(one), expected, training)
                 if one.precision == "float32" and error > TOLERANCE[case.kind]:
-                    report.faults.append(
+                    report.mismatches.append(
                         f"{case}: {one.name} differs from torch.nn by {error:.1e}: not timed"
                     )
                     continue
@@ -174,16 +173,16 @@ def _measure(case: Case, report: Report, timer: Timer) -> Result:
         name: floor(case, one.cell, report.rates, one.precision) for name, one in our_own.items()
     }
     cells = {name: (one.cell, one.precision) for name, one in our_own.items()}
-    return Result(case, times, errors, cells, floors)
+    return CaseResult(case, times, errors, cells, floors)
 
 
 def _contenders(case: Case, cell: str, threads: int) -> list[Contender]:
     """torch.nn's first."""
-    shared = material(case, cell)
-    precisions = ("float32",) if case.kind == "training" else _precisions()
+    shared = workload(case, cell)
+    precisions = ["float32"] if case.kind == "training" else _precisions()
     runtime = onnx_runtime(shared, threads)
     return [
-        theirs(shared),
+        torch_nn(shared),
         *(ours(shared, precision) for precision in precisions),
         *([] if runtime is None else [runtime]),
     ]
@@ -195,20 +194,17 @@ def _precisions() -> list[str]:
     return ["float32", *(name for name in reduced if kernels.unsupported_reason(name) is None)]
 
 
-def _absent() -> list[str]:
+def _missing() -> list[str]:
     notes = []
     if (reason := kernels.unsupported_reason()) is not None:
-        notes.append(f"our kernels are off ({reason}): ours is torch.nn's code")
+        notes.append(f"our kernels are not used ({reason}): `ours` is torch.nn's code")
     else:
-        unsupported_reason = [
-            (name, kernels.unsupported_reason(name)) for name in kernels.PRECISIONS
-        ]
-        notes += [
-            f"no {name}: {reason}" for name, reason in unsupported_reason if reason is not None
-        ]
+        for name in kernels.PRECISIONS[1:]:
+            if (reason := kernels.unsupported_reason(name)) is not None:
+                notes.append(f"{name} is not timed: {reason}")
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
-    except ImportError as fault:
-        notes.append(f"onnxruntime takes no part ({fault}): pip install onnx onnxruntime")
+    except ImportError as error:
+        notes.append(f"onnxruntime is not timed ({error}): pip install onnx onnxruntime")
     return notes

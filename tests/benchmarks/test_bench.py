@@ -1,14 +1,16 @@
-"""`speechgru bench cells`: every case is in the table and the JSON; nothing here is timed."""
+"""`python -m benchmarks.layers`: every case is in the table and the JSON; nothing here is timed."""
 
 import json
 import sys
+from functools import partial
 
 import pytest
 import torch
 
-from benchmarks.layers import cells as bench
+from benchmarks.layers import bench
+from benchmarks.layers.bench import bench_layers
 from benchmarks.layers.case import Case
-from benchmarks.layers.cells import bench_cells
+from benchmarks.layers.commands import app
 from benchmarks.layers.contenders import Contender
 from benchmarks.layers.grid import QUICK, Grid, choose
 from benchmarks.layers.roofline import Rates
@@ -17,13 +19,13 @@ from speechgru import kernels
 from speechgru.errors import SpeechgruError
 
 TINY = Grid(
-    hidden=(3, 4), batch=(1, 2), directions=(1, 2), inputs=2, alone=4, together=3, chunk=2, train=2,
-    rounds=3,
+    hidden=(3, 4), batch=(1, 2), directions=(1, 2), inputs=2, single_frames=4, batch_frames=3,
+    chunk=2, training_batch=2, rounds=3,
 )  # fmt: skip
 
 
 class Clock:
-    """Stands still but for what the contenders take."""
+    """Advances only in the contenders' calls."""
 
     def __init__(self):
         self.now, self.pauses = 0.0, []
@@ -40,9 +42,14 @@ class Clock:
         return Contender(name, "gru", call, list, warm_up=2)
 
 
+@pytest.fixture
+def layers(run_program):
+    return partial(run_program, app, "python -m benchmarks.layers")
+
+
 @pytest.fixture(autouse=True)
-def known_rates(monkeypatch):
-    """Measured in test_roofline; here the same everywhere."""
+def fixed_rates(monkeypatch):
+    """test_roofline measures them."""
 
     def rates(cases, cells, threads, precisions):
         gemm = {name: {(1, 1, 1): 1e9} for name in ("float32", "bfloat16")}
@@ -57,7 +64,7 @@ def steady():
     return Timer(lambda: float(next(seconds)), lambda _: None)
 
 
-def test_contenders_take_turns_and_carry_their_states():
+def test_contenders_alternate_and_carry_their_states():
     clock, log = Clock(), []
     a = clock.contender("a", [9, 1, 1, 2, 3], log)
     b = clock.contender("b", [9, 9, 6, 5, 4], log)
@@ -75,7 +82,7 @@ def test_a_short_call_is_repeated_within_its_turn():
     assert len(log) == 2 + 2 * 4
 
 
-def test_the_whole_grid_is_the_promised_one():
+def test_the_default_grid_is_the_documented_one():
     cases = set(Grid().cases())
     for hidden in (128, 256, 512):
         for directions in (1, 2):
@@ -91,12 +98,12 @@ def test_the_whole_grid_is_the_promised_one():
 
 def test_every_case_is_in_the_report_and_its_json(tmp_path):
     shown = []
-    report = bench_cells(TINY, 1, tmp_path / "a.json", lambda *step: shown.append(step), steady())
+    report = bench_layers(TINY, 1, tmp_path / "a.json", lambda *step: shown.append(step), steady())
     values = json.loads((tmp_path / "a.json").read_text())
     assert set(values) == {
-        "tier", "machine", "versions", "rates", "rounds", "notes", "faults", "cases",
+        "tier", "machine", "versions", "rates", "rounds", "notes", "mismatches", "cases",
     }  # fmt: skip
-    assert (values["rounds"], values["faults"]) == (3, [])
+    assert (values["rounds"], values["mismatches"]) == (3, [])
     assert values["machine"]["threads"] == 1
     assert torch.__version__.startswith(values["versions"]["torch"].split("+")[0])
     assert [result.case for result in report.results] == TINY.cases()
@@ -116,11 +123,13 @@ def test_every_case_is_in_the_report_and_its_json(tmp_path):
 
 
 def test_each_of_our_layers_has_a_row():
-    grid = Grid(hidden=(3,), batch=(1,), directions=(2,), kinds=("forward",), alone=4, inputs=2)
-    (result,) = bench_cells(grid, 1, None, lambda *_: None, steady()).results
-    lent = [name for name in kernels.PRECISIONS if kernels.unsupported_reason(name) is None]
+    grid = Grid(
+        hidden=(3,), batch=(1,), directions=(2,), kinds=("forward",), single_frames=4, inputs=2
+    )
+    (result,) = bench_layers(grid, 1, None, lambda *_: None, steady()).results
+    reduced = [n for n in kernels.PRECISIONS[1:] if kernels.unsupported_reason(n) is None]
     assert [(row.cell, row.precision) for row in result.rows()] == [
-        (cell, precision) for cell in ("gru", "lstm", "rnn") for precision in lent
+        (cell, precision) for cell in ("gru", "lstm", "rnn") for precision in ("float32", *reduced)
     ]
     for row in result.rows():
         assert (row.ours, row.torch_nn, row.torch_lstm) == (1.0, 1.0, 1.0)
@@ -129,7 +138,7 @@ def test_each_of_our_layers_has_a_row():
 
 def test_medians_and_ratios():
     times = {"ours gru": [1.0, 5.0, 2.0], "torch.nn gru": [3.0, 4.0, 9.0]}
-    result = bench.Result(
+    result = bench.CaseResult(
         TINY.cases()[0], times, {"ours gru": 0.0}, {"ours gru": ("gru", "float32")},
         {"ours gru": 1.5},
     )  # fmt: skip
@@ -140,36 +149,38 @@ def test_medians_and_ratios():
     assert values["floor_ratios"] == {"ours gru": 0.75}
 
 
-def test_a_row_holds_the_same_cell_of_the_others_and_their_lstm():
+def test_a_row_has_the_same_cell_of_the_others_and_their_lstm():
     times = {"ours rnn": [1.0], "torch.nn gru": [2.0], "torch.nn lstm": [3.0]}
     times |= {"torch.nn rnn": [4.0], "onnxruntime gru": [5.0], "ours bfloat16 gru": [6.0]}
     ours = {"ours rnn": ("rnn", "float32"), "ours bfloat16 gru": ("gru", "bfloat16")}
     errors, floors = dict.fromkeys(ours, 0.5), {"ours rnn": 0.7, "ours bfloat16 gru": 0.8}
     case = TINY.cases()[0]
-    assert bench.Result(case, times, errors, ours, floors).rows() == [
-        bench.Row(case, "rnn", "float32", 1.0, 4.0, 3.0, None, 0.7, 0.5),
-        bench.Row(case, "gru", "bfloat16", 6.0, 2.0, 3.0, 5.0, 0.8, 0.5),
+    assert bench.CaseResult(case, times, errors, ours, floors).rows() == [
+        bench.LayerTimes(case, "rnn", "float32", 1.0, 4.0, 3.0, None, 0.7, 0.5),
+        bench.LayerTimes(case, "gru", "bfloat16", 6.0, 2.0, 3.0, 5.0, 0.8, 0.5),
     ]
 
 
-def test_a_file_that_cannot_be_written_is_told_before_anything_is_measured(monkeypatch, tmp_path):
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(
+    monkeypatch, tmp_path
+):
     monkeypatch.setattr(bench, "measure_rates", lambda *_: pytest.fail("measured"))
     (tmp_path / "file").write_text("")
-    with pytest.raises(SpeechgruError, match="cannot be written"):
-        bench_cells(TINY, 1, tmp_path / "file" / "a.json", lambda *_: None)
+    with pytest.raises(SpeechgruError, match=r"a\.json"):
+        bench_layers(TINY, 1, tmp_path / "file" / "a.json", lambda *_: None)
 
 
-def test_an_interrupted_run_leaves_what_it_has(tmp_path):
+def test_an_interrupted_run_leaves_its_finished_cases(tmp_path):
     def show(done, total, name):
         if done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        bench_cells(TINY, 1, tmp_path / "a.json", show, steady())
+        bench_layers(TINY, 1, tmp_path / "a.json", show, steady())
     assert len(json.loads((tmp_path / "a.json").read_text())["cases"]) == 2
 
 
-def test_who_computes_something_else_is_named_and_not_timed(monkeypatch, speechgru, tmp_path):
+def test_a_contender_with_other_results_is_named_and_not_timed(monkeypatch, layers, tmp_path):
     real = bench.ours
 
     def wrong(shared, precision="float32"):
@@ -182,73 +193,77 @@ def test_who_computes_something_else_is_named_and_not_timed(monkeypatch, speechg
 
     monkeypatch.setattr(bench, "ours", wrong)
     file = tmp_path / "a.json"
-    said = speechgru(
-        "bench", "cells", "--hidden", 3, "--cases", "chunk", "--threads", 1, "--json", file
-    )
-    assert said.status == 1
-    assert "chunk 1 × 16, one-way, H=3: ours lstm differs from torch.nn by" in said.err
+    result = layers("--hidden", 3, "--cases", "chunk", "--threads", 1, "--json", file)
+    assert result.status == 1
+    assert "H=3: ours lstm" in result.err
     found = json.loads(file.read_text())["cases"][0]
     assert "ours lstm" not in found["medians_ms"]
     assert "ours gru" in found["medians_ms"]
 
 
-def test_the_table(speechgru):
-    said = speechgru("bench", "cells", "--hidden", "3,5", "--cases", "chunk", "--threads", 1)
-    assert said.status == 0, said.err
-    lines = said.out.splitlines()
+def test_the_table(layers):
+    result = layers("--hidden", "3,5", "--cases", "chunk", "--threads", 1)
+    assert result.status == 0, result.err
+    lines = result.out.splitlines()
     for name in ("processor", "instructions", "threads", "tier", "products", "reading"):
         assert any(line.startswith(name) for line in lines)
-    at = [lines.index(line) for line in lines if line.strip().startswith("chunk 1 × 16, one-way")]
+    at = [lines.index(line) for line in lines if line.strip().startswith("chunk 1 × 16")]
     assert len(at) == 2
     assert lines[at[0] + 1].split()[0] == "gru"
-    assert "× nn.LSTM" in said.out
+    assert "× nn.LSTM" in result.out
 
 
-def test_without_onnxruntime_the_rest_is_measured(monkeypatch, speechgru):
+def test_floors_alone_run_no_layer(monkeypatch, layers):
+    monkeypatch.setattr(bench, "time_rounds", lambda *_: pytest.fail("timed"))
+    result = layers("--floors", "--hidden", 64, "--cases", "training", "--threads", 1)
+    assert result.status == 0, result.err
+    # 16 × 200 rows, one direction: 3 passes × 2 × 3200 × 3·64 × (80 + 64) columns
+    gru = next(line for line in result.out.splitlines() if line.strip().startswith("gru"))
+    assert gru.split()[:2] == ["gru", f"{3 * 2 * 3200 * 192 * 144 / 1e9:.3f}"]
+
+
+def test_without_onnxruntime_the_rest_is_measured(monkeypatch, layers):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    said = speechgru("bench", "cells", "--hidden", 3, "--cases", "chunk", "--threads", 1)
-    assert said.status == 0
-    assert "onnxruntime takes no part" in said.err
-    assert "pip install onnx onnxruntime" in said.err
+    result = layers("--hidden", 3, "--cases", "chunk", "--threads", 1)
+    assert result.status == 0
+    assert "pip install onnx onnxruntime" in result.err
 
 
-def test_onnxruntime_takes_part_where_it_is_installed():
+def test_onnxruntime_is_timed_if_it_is_installed():
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     grid = Grid(hidden=(3,), kinds=("chunk",), inputs=2)
-    report = bench_cells(grid, 1, None, lambda *_: None, steady())
+    report = bench_layers(grid, 1, None, lambda *_: None, steady())
     assert {"onnxruntime gru", "onnxruntime lstm"} <= set(report.results[0].times)
     assert report.results[0].rows()[0].onnxruntime == 1.0
 
 
-def test_kernels_that_are_off_are_named(monkeypatch):
-    monkeypatch.setattr(kernels, "unavailable", lambda: "no reason")
-    monkeypatch.setattr(
-        kernels, "unsupported_reason", lambda name: None if name == "float32" else "no reason"
-    )
-    report = bench_cells(
+def test_the_reason_for_not_using_kernels_is_noted(monkeypatch):
+    monkeypatch.setattr(kernels, "unsupported_reason", lambda name="float32": "some reason")
+    report = bench_layers(
         Grid(hidden=(3,), kinds=("chunk",), inputs=2), 1, None, lambda *_: None, steady()
     )
-    assert "our kernels are off (no reason): ours is torch.nn's code" in report.notes
+    assert sum("some reason" in note for note in report.notes) == 1
+    assert [row.precision for row in report.results[0].rows()] == ["float32"] * 3
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "named"),
     [
-        (("--hidden", "12,x"), "--hidden '12,x': expected numbers from 1 to 4096"),
-        (("--hidden", "0"), "--hidden '0': expected numbers from 1 to 4096"),
-        (("--batch", ","), "--batch ',': expected numbers from 1 to 1024"),
-        (("--directions", "1,3"), "--directions '1,3': expected numbers from 1 to 2"),
-        (("--cases", "backward"), "--cases 'backward': there are forward, chunk, training"),
-        (("--threads", "4096"), "--threads 4096: this process may use"),
-        (("--json", "/proc/none/a.json"), "/proc/none/a.json: cannot be written"),
+        (("--hidden", "12,x"), "--hidden '12,x'"),
+        (("--hidden", "0"), "--hidden '0'"),
+        (("--batch", ","), "--batch ','"),
+        (("--directions", "1,3"), "--directions '1,3'"),
+        (("--cases", "backward"), "--cases 'backward'"),
+        (("--threads", "4096"), "--threads 4096"),
+        (("--json", "/proc/none/a.json"), "/proc/none/a.json"),
     ],
 )
-def test_a_wrong_option_is_one_line(options, message, speechgru):
-    said = speechgru("bench", "cells", *options)
-    assert said.status == 2
-    assert message in said.err
-    assert len(said.err.strip().splitlines()) == 1
+def test_a_wrong_option_is_one_line(options, named, layers):
+    result = layers(*options)
+    assert result.status == 2
+    assert named in result.err
+    assert len(result.err.strip().splitlines()) == 1
 
 
 def test_options_choose_a_part():
