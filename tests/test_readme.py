@@ -88,11 +88,11 @@ def parse(line: str) -> dict[str, object]:
     ]
     while hasattr(command, "commands") and words:
         words = words[1:] if words[0] == "--debug" else words
-        if words[0] in ("COMMAND", "NAME"):
+        if words[0] in ("COMMAND", "NAME", "--help", "--version"):
             return {}
         assert words[0] in command.commands, f"no command {words[0]!r}"
         command, words = command.commands[words[0]], words[1:]
-    if not words or words in (["--help"], ["--version"]):
+    if not words or words == ["--help"]:
         return {}
     return command.make_context(line, words).params
 
