@@ -1,22 +1,22 @@
-"""Do the intervals and tests of speechgru/significance.py keep their promises?
+"""False positives and coverage of the tests and intervals in speechgru/scoring, by simulation.
 
     OMP_NUM_THREADS=1 python benchmarks/significance_simulation.py
 
-Two systems are simulated many times over, word errors and all, from a population that we know.
-- Null: both are the same on average over all speakers, utterances and trainings. A test at the 5 %
-  level may then say "different" in 5 % of the simulations; we accept up to 7 %.
-- Difference: B makes 30 % fewer errors. A 95 % interval should hold the true difference in 95 %.
+The word errors of two systems are simulated many times from a known population.
+- Null: both are equal on average over all speakers, utterances and trainings. A test at the 5 %
+  level should call them different in 5 % of the simulations; up to 7 % is accepted.
+- Difference: B has 30 % fewer errors. A 95 % interval should contain the true difference in 95 %.
 
-Errors of an utterance are beta-binomial: its error probability has a logit that is a sum of normal
-effects (speaker, utterance, system by speaker, system by utterance, seed, seed by speaker), and a
-beta law around that, for errors come in runs. Seed effects are each training's own, or partly
-shared by the two systems' equally numbered seeds.
+The errors of an utterance are beta-binomial: the logit of its error probability is a sum of normal
+effects (speaker, utterance, system by speaker, system by utterance, seed, seed by speaker), with a
+beta distribution around it because errors are correlated. Seed effects are independent, or partly
+shared by the equally numbered seeds of both systems.
 
-For contrast, on some scenarios, percentile bootstraps that look reasonable and are not:
+For contrast, on some scenarios, percentile bootstraps that seem reasonable but are wrong:
 - units:        seeds averaged, only units (speakers or utterances) resampled;
-- unit > seed:  units resampled, and for each of them its own seeds;
-- seed > unit:  seeds resampled, and for each of them its own units;
-- plain:        crossed, n of n, percentiles as they are.
+- unit > seed:  units resampled, then seeds within each unit;
+- seed > unit:  seeds resampled, then units within each seed;
+- plain:        crossed, n of n, uncorrected percentiles.
 """
 
 import argparse
@@ -31,13 +31,13 @@ import numpy as np
 from speechgru.scoring.interval import MIN_SPEAKERS, rate_interval
 from speechgru.scoring.significance import Comparison, crossed_bootstrap
 
-DRAWS = 500  # of each bootstrap here; the package takes 10,000
+DRAWS = 500  # per bootstrap here; the package uses 10,000
 OVERDISPERSION = 0.1  # correlation of the errors within one utterance of one model
-FEWER_ERRORS = 0.3  # of system B, where there is a difference
+FEWER_ERRORS = 0.3  # of system B, if there is a difference
 BATCH = 100  # simulations made at once
-CONTRASTED = 2000  # simulations that the wrong bootstraps, which are slow, take part in
+CONTRASTED = 2000  # simulations with the wrong bootstraps, which are slow
 
-POINTS, WEIGHTS = np.polynomial.hermite_e.hermegauss(61)  # integrals over a normal law
+POINTS, WEIGHTS = np.polynomial.hermite_e.hermegauss(61)  # integrals over a normal distribution
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
 
 
@@ -48,11 +48,11 @@ class Scenario:
     name: str
     seeds: int
     speakers: int
-    utterances: int  # of each speaker
-    words: int  # mean of an utterance
+    utterances: int  # per speaker
+    words: int  # mean per utterance
     wer: float  # at the centre of all effects
-    seed: float = 0.15  # 0.15: WER varies by some 13 % of itself between trainings
-    seed_b: float | None = None  # of system B, where it is not the same
+    seed: float = 0.15  # 0.15: WER varies by about 13 % (relative) between trainings
+    seed_b: float | None = None  # of system B, if different
     shared: float = 0.0  # of the seed effects' variance, between the two systems
     speaker: float = 0.5
     utterance: float = 0.5
@@ -60,16 +60,16 @@ class Scenario:
     system_utterance: float = 0.3
     seed_speaker: float = 0.1
     contrast: bool = False
-    counts: bool = True  # towards the 7 %; False for what lies outside the test's claim
-    held_out: bool = False  # each speaker has models of its own: `seed` is what these share
+    counts: bool = True  # towards the 7 %; False outside the test's assumptions
+    held_out: bool = False  # each speaker has its own models, which share the `seed` effect
 
     @property
     def by_speaker(self) -> bool:
         return self.held_out or self.speakers >= MIN_SPEAKERS
 
 
-# Where utterances are the unit, the claim is about these speakers or about no speaker effects at
-# all, so that systems have no favourites among speakers; "beyond the claim" breaks that.
+# Where utterances are the unit, the test is about these very speakers, or there are no speaker
+# effects; no system does better on some speakers than the other. "beyond the claim" violates that.
 NO_FAVOURITES: dict[str, Any] = {"system_speaker": 0.0, "seed_speaker": 0.0}
 NO_SPEAKERS: dict[str, Any] = {"speaker": 0.0, **NO_FAVOURITES}
 SCENARIOS = [
@@ -124,7 +124,7 @@ class Sample:
 
 def simulate(scenario: Scenario, difference: bool, rng: np.random.Generator) -> Sample:
     s, n, count = scenario, BATCH, scenario.speakers * scenario.utterances
-    who = np.repeat(np.arange(s.speakers), s.utterances)
+    speaker_of = np.repeat(np.arange(s.speakers), s.utterances)
     words = 1 + rng.poisson(s.words - 1, (n, count))
     seed_sd = np.array([s.seed, s.seed if s.seed_b is None else s.seed_b])
     centre = _centres(s, seed_sd, difference)
@@ -138,11 +138,11 @@ def simulate(scenario: Scenario, difference: bool, rng: np.random.Generator) -> 
     favourites = normal(s.system_speaker, 2, 1, s.speakers)
     by_speaker = speaker + favourites + normal(s.seed_speaker, 2, s.seeds, s.speakers)
     by_utterance = normal(s.utterance, 1, 1, count) + normal(s.system_utterance, 2, 1, count)
-    mean = _sigmoid(centre[:, None, None] + seed + by_speaker[..., who] + by_utterance)
+    mean = _sigmoid(centre[:, None, None] + seed + by_speaker[..., speaker_of] + by_utterance)
     precision = 1 / OVERDISPERSION - 1
     errors = rng.binomial(words[:, None, None], rng.beta(mean * precision, (1 - mean) * precision))
 
-    # The truth: utterances are a sample, and so are speakers, unless these very ones are meant.
+    # The truth: utterances are a sample, and so are speakers, unless the test is about these ones.
     varying, given = [s.utterance, s.system_utterance], speaker
     if s.by_speaker or not s.counts:
         varying += [s.speaker, s.system_speaker, s.seed_speaker]
@@ -155,7 +155,7 @@ def simulate(scenario: Scenario, difference: bool, rng: np.random.Generator) -> 
 
 
 def _centres(s: Scenario, seed_sd: np.ndarray, difference: bool) -> np.ndarray:
-    """Where the systems' logits lie, (2,), so that their mean WER is equal, or B's is less."""
+    """The systems' central logits, (2,), for which their mean WER is equal, or B's is lower."""
     effects = [s.speaker, s.utterance, s.system_speaker, s.system_utterance, s.seed_speaker]
     centre = np.log(s.wer / (1 - s.wer))
     wanted = _expected(centre, [*effects, seed_sd[0]]) * (1 - FEWER_ERRORS * difference)
@@ -217,7 +217,7 @@ def wrong_bootstraps(
 
 
 def run(scenario: Scenario, simulations: int, rng: np.random.Generator) -> dict[str, Any]:
-    """Shares in per cent over the simulations, widths and differences in points of WER."""
+    """Shares of simulations in per cent, widths and differences in points of WER."""
     s = scenario
     speakers = np.repeat([f"s{k}" for k in range(s.speakers)], s.utterances).tolist()
     known = speakers if s.by_speaker else None
@@ -269,15 +269,15 @@ def _share(flags: list[bool]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--simulations", type=int, default=5000, help="of each scenario")
+    parser.add_argument("--simulations", type=int, default=5000, help="per scenario")
     parser.add_argument("--out", default="docs/results/significance-simulation.json")
-    parser.add_argument("--only", default="", help="scenarios with this in their name; others stay")
+    parser.add_argument("--only", default="", help="rerun only scenarios with this in their name")
     arguments = parser.parse_args()
 
     started, out = time.perf_counter(), Path(arguments.out)
     kept = json.loads(out.read_text()) if arguments.only else {}
     if kept and kept["simulations"] != arguments.simulations:
-        parser.error(f"the rows that stay are of --simulations {kept['simulations']}")
+        parser.error(f"{out} has --simulations {kept['simulations']}; use the same number")
     rows = kept.get("scenarios", [])
     print("shares in %; widths and differences in points of WER")
     print(

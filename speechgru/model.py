@@ -1,8 +1,8 @@
 """RecurrentCTC: (features, lengths) → (log_probs, lengths), and nothing else.
 
 Design choices:
-- Lengths are int64 frame counts from loading to loss. Rows past their length are zeroed wherever
-  a later layer could see them, so a row's output never depends on its batch mates.
+- Lengths are int64 frame counts from loading to loss. Frames past a row's length are zeroed before
+  any layer that reads them, so a row's output never depends on its batch mates.
 - Subsampling by stacking or by convolution; both give ⌈frames / factor⌉ model frames.
 - Dropout is applied between recurrent layers and before the head, never on the features (augmentation
   is for them; docs/log.md has the figures) and never inside a recurrence.
@@ -25,8 +25,8 @@ def model_frames(frames: int, factor: int) -> int:
 
 
 class Stack(nn.Module):
-    """`factor` neighbouring frames become one: (batch, frames, size) →
-    (batch, ⌈frames / factor⌉, factor·size); the last is completed with zeros."""
+    """Concatenate `factor` neighbouring frames: (batch, frames, size) →
+    (batch, ⌈frames / factor⌉, factor·size); the last is padded with zeros."""
 
     def __init__(self, size: int, factor: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Stack(nn.Module):
 
 class Convolution(nn.Module):
     """Two 3 × 3 convolutions over time and frequency with ReLU; strides in time multiply to
-    `factor`, in frequency to 4 (as in Deep Speech 2, arXiv 1512.02595, in small).
+    `factor`, in frequency to 4 (a small version of Deep Speech 2's, arXiv 1512.02595).
 
     (batch, frames, size) → (batch, ⌈frames / factor⌉, channels · ⌈⌈size / 2⌉ / 2⌉)
     """
@@ -63,16 +63,16 @@ class Convolution(nn.Module):
         for layer, stride in zip(self.layers, self.strides, strict=True):
             x = torch.relu(layer(x))
             lengths = torch.div(lengths + stride - 1, stride, rounding_mode="floor")
-            # The next convolution looks one frame past the end: it must find zeros there.
+            # The next convolution reads one frame past the end, which must be zero.
             x = x * valid_frames(lengths, x.shape[2])[:, None, :, None]
         return x.permute(0, 2, 1, 3).flatten(2), lengths
 
 
 class Dropout(nn.Module):
-    """In training, zero a share of the values and scale the others up to keep the mean.
+    """In training, zero a share of the values and scale the others up to preserve the mean.
 
-    As nn.Dropout, whose draws take a CPU ten times as long (docs/performance.md). Here 16 random
-    bits decide a value, so that the share is a multiple of 1/65,536.
+    Like nn.Dropout, which is ten times as slow on a CPU (docs/log.md). Each value is decided by 16
+    random bits, so that the share is a multiple of 1/65,536.
     """
 
     def __init__(self, share: float) -> None:
@@ -155,8 +155,8 @@ def parameter_count(model: nn.Module) -> int:
 
 
 def macs_per_second(model: RecurrentCTC, frames_per_second: float) -> float:
-    """Multiply-accumulates of the matrix products for a second of audio; elementwise work and
-    features are not counted."""
+    """Multiply-accumulates of the matrix products per second of audio; elementwise work and features
+    are not counted."""
     rate = frames_per_second / model.recipe.factor
     total = 0.0
     if isinstance(model.subsampling, Convolution):

@@ -33,7 +33,7 @@ DIRECTIONS = pytest.mark.parametrize(
 
 
 def make(**values: object) -> RecurrentCTC:
-    """A small model of two layers in use, whose outputs differ clearly between frames."""
+    """A small model of two layers in evaluation mode, whose outputs differ clearly between frames."""
     defaults: dict[str, object] = {
         "layers": 2, "hidden_size": 6, "conv_channels": 3, "dropout": 0.5, "layer_norm": False,
     }  # fmt: skip
@@ -189,7 +189,7 @@ def test_dropout_zeroes_its_share_and_keeps_the_mean():
     assert Dropout(0.0).train()(x) is x
 
 
-def test_dropout_acts_in_training_and_not_in_use():
+def test_dropout_acts_in_training_only():
     model = make(dropout=0.5)
     batch = pad(rows(LENGTHS))
     assert torch.equal(model(*batch)[0], model(*batch)[0])

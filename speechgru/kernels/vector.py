@@ -531,29 +531,3 @@ def call_int(typingctx: Any, address: Any) -> Any:
         return b.sext(b.call(_pointer(b, args[0], fnty), []), I64)
 
     return types.int64(types.int64), codegen
-
-
-__all__ = [
-    "Machine",
-    "Vec",
-    "above",
-    "below",
-    "call_int",
-    "constant",
-    "exp",
-    "fetch_add",
-    "load_each",
-    "load_first",
-    "overload",
-    "pause",
-    "peek",
-    "peek_shared",
-    "poke",
-    "read",
-    "store",
-    "store_bf16",
-    "store_each",
-    "store_first",
-    "tile",
-    "where_positive",
-]
