@@ -73,7 +73,7 @@ def test_importing_the_package_imports_none_of_its_modules():
 
 def test_a_training_step_loads_few_files(tones):
     """What a newcomer must read to understand one training step: from manifests to new weights,
-    with nothing left out, besides cells/ and kernels/ (cpus.py counts threads for the latter).
+    with everything, besides cells/ and kernels/ (cpus.py counts threads for the latter).
     Epochs, evaluation on dev and files in the run folder are the business of training/loop.py.
     """
     program = f"""

@@ -240,7 +240,7 @@ class BatchLoader:
         self.skipped: set[str] = set()  # ids found to be unusable while loading
 
     def count(self, epoch: int) -> int:
-        """How many batches an epoch has; 0-based."""
+        """The number of batches of an epoch; epochs count from 0."""
         return count_batches(self.durations, self.options.batch_seconds, self.options.seed, epoch)
 
     def plan(self, epoch: int) -> list[list[int]]:
