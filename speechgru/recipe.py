@@ -28,6 +28,12 @@ from pydantic import (
 from speechgru.errors import RecipeError, printable
 
 MAX_RECIPE_BYTES = 1_000_000
+FORMER_KEYS = {
+    "model.width": "it is now model.hidden_size",
+    "model.residual": "remove it",
+    "model.projection": "remove it",
+    "training.optimiser": "remove it; AdamW is the only one",
+}
 
 
 class Section(BaseModel):
@@ -335,6 +341,8 @@ def _explain(fault: ValidationError) -> str:
     place = [str(part) for part in error["loc"]]
     key = ".".join(place)
     if error["type"] == "extra_forbidden":
+        if key in FORMER_KEYS:
+            return f"{key!r} was a key of earlier versions: {FORMER_KEYS[key]}"
         known = _known_keys(place[:-1])
         near = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.5)
         hint = f"did you mean {'.'.join([*place[:-1], near[0]])!r}?" if near else ""

@@ -54,6 +54,21 @@ def test_a_misspelt_key_is_answered_with_the_nearest_one(tmp_path, section, key)
     assert f"did you mean '{section}.{key}'" in message
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("model: {width: 3}", "model.hidden_size"),
+        ("model: {residual: false}", "model.residual"),
+        ("model: {projection: 0}", "model.projection"),
+        ("training: {optimiser: adamw}", "AdamW"),
+    ],
+)
+def test_a_key_of_an_earlier_version_is_answered_with_what_to_do(tmp_path, text, named):
+    """As in the recipe.yaml of an old run."""
+    assert named in fault(tmp_path, text)
+    assert "did you mean" not in fault(tmp_path, text)
+
+
 def test_an_unknown_section_is_answered_too(tmp_path):
     assert "did you mean 'model'" in fault(tmp_path, "modell: {width: 3}")
     assert "expected one of data, text, features" in fault(tmp_path, "zzz: 1")

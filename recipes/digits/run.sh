@@ -1,5 +1,5 @@
 #!/bin/sh
-# Connected digits, the whole story: train, score unseen voices, transcribe three of their files.
+# Connected digits: train, score on the test voices, transcribe three of their files.
 # Usage, from the repository: sh recipes/digits/run.sh [RUN]      (default: runs/digits)
 set -eu
 run=${1:-runs/digits}

@@ -51,7 +51,8 @@ def train(
 def show_training(result: "TrainingResult") -> None:
     folder = printable(result.folder)
     if result.interrupted:
-        warn(f"interrupted after {result.epochs} epochs; rerun with --resume to continue")
+        epochs = f"{result.epochs} epoch{'' if result.epochs == 1 else 's'}"
+        warn(f"interrupted after {epochs}; rerun with --resume to continue")
         return
     out.print(
         f"dev WER {result.dev_wer:.2%} after {result.epochs} epochs in {clock(result.seconds)}; "

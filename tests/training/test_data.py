@@ -148,6 +148,16 @@ def test_audio_that_cannot_be_read_is_found_before_the_training(few, tmp_path, h
         assert not (tmp_path / "run").exists()
 
 
+def test_a_noise_manifest_needs_no_text(few, tmp_path):
+    rows = [json.loads(line) for line in (few / "dev.jsonl").read_text().splitlines()]
+    for row in rows:
+        del row["text"]
+        row["audio_filepath"] = str(few / row["audio_filepath"])
+    (tmp_path / "noise.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    recipe = quick(few, augment={"noise_manifest": str(tmp_path / "noise.jsonl")})
+    assert len(read_training_data(recipe).noises) == 4
+
+
 def test_unreadable_audio_is_named_with_its_own_error(few, tmp_path):
     utterances = read_manifest(few / "train.jsonl")
     utterances[1] = spoil(utterances[1], "missing", tmp_path)
