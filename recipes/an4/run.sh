@@ -3,12 +3,12 @@
 # Usage: sh recipes/an4/run.sh AN4_FOLDER [RUNS]      (default: runs/an4)
 set -eu
 runs=${2:-runs/an4}
-all='data.train=[data/an4/train.jsonl, data/an4/dev.jsonl]'
 speechgru prepare an4 --source "$1"
 for seed in 1 2; do
     speechgru train recipes/an4 training.seed=$seed --out "$runs/gru-$seed"
     speechgru evaluate data/an4/test.jsonl --model "$runs/gru-$seed"
     # All settings are fixed by now: dev only selects epochs, and its WER is that of training data.
-    speechgru train recipes/an4 "$all" training.seed=$seed --out "$runs/gru-all-$seed"
+    speechgru train recipes/an4 'data.train=[data/an4/train.jsonl, data/an4/dev.jsonl]' \
+        training.seed=$seed --out "$runs/gru-all-$seed"
     speechgru evaluate data/an4/test.jsonl --model "$runs/gru-all-$seed"
 done
