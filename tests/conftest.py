@@ -35,7 +35,7 @@ def real_data() -> Path:
         pytest.skip("SPEECHGRU_DATA is not set: it names a folder with an4, fsdd, LibriSpeech")
     folder = Path(value).resolve()
     if not folder.is_dir():
-        pytest.skip(f"SPEECHGRU_DATA is {value}, which is no folder")
+        pytest.skip(f"SPEECHGRU_DATA is {value}, which is not a folder")
     return folder
 
 

@@ -53,7 +53,7 @@ def same_weights(one: Path, other: Path, name: str = "model.safetensors") -> boo
 
 
 def metrics(folder: Path) -> list[dict[str, object]]:
-    """The lines of metrics.jsonl, without the seconds a run happened to take."""
+    """The lines of metrics.jsonl, without the time the run took."""
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
 
