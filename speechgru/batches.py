@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from speechgru.audio import read_audio
+from speechgru.audio import read_utterance
 from speechgru.manifest import Utterance
 
 P = TypeVar("P")
@@ -100,15 +100,13 @@ class AudioCache:
         self._lock = Lock()
 
     def read(self, utterance: Utterance) -> npt.NDArray[np.float32]:
-        """(samples,) float32: what `read_audio` returns, in an array of the caller's own."""
+        """(samples,) float32: what `read_utterance` returns, in an array of the caller's own."""
         # Not the id, which is unique within a manifest only: dev's a.wav may not be training's.
         key = (utterance.audio, utterance.offset, utterance.duration)
         stored = self._stored.get(key)
         if stored is not None:
             return _expanded(stored)
-        samples = read_audio(
-            utterance.audio, self.sample_rate, utterance.offset, utterance.duration
-        )
+        samples = read_utterance(utterance, self.sample_rate)
         stored = _compact(samples)
         with self._lock:
             if stored.nbytes <= self.free and key not in self._stored:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from speechgru import kernels
-from speechgru.audio import MAX_RATE, MIN_RATE, read_audio, resample
+from speechgru.audio import MAX_RATE, MIN_RATE, read_audio, read_utterance, resample
 from speechgru.batches import AudioCache, load_ahead, pad
 from speechgru.checkpoint import Checkpoint, load_model
 from speechgru.decoding import Decoder, Emission, Greedy, Transcript, make_decoder
@@ -166,7 +166,7 @@ class Recognizer:
         if isinstance(source, Utterance):
             if cache is not None:
                 return cache.read(source)
-            return read_audio(source.audio, self.sample_rate, source.offset, source.duration)
+            return read_utterance(source, self.sample_rate)
         if isinstance(source, np.ndarray):
             return _mono(source)
         if isinstance(source, str | os.PathLike):

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechgru.audio import read_audio
+from speechgru.audio import read_audio, read_utterance
 from speechgru.batches import (
     AudioCache,
     collate,
@@ -201,7 +201,7 @@ def test_samples_do_not_depend_on_what_is_cached(recordings, limit):
     for _ in range(3):
         for each in recordings:
             samples = cache.read(each)
-            exact = read_audio(each.audio, 8000, each.offset, each.duration)
+            exact = read_utterance(each, 8000)
             assert samples.dtype == np.float32
             assert np.array_equal(samples, exact)
             samples[:] = 0  # the caller's own array: the cache is not changed
@@ -217,11 +217,11 @@ def test_files_of_the_same_name_in_two_manifests_are_not_confused(recordings):
 def test_the_cache_respects_its_limit_and_reads_nothing_twice(recordings, monkeypatch):
     reads = []
 
-    def counted(path, *rest):
-        reads.append(path)
-        return read_audio(path, *rest)
+    def counted(utterance, rate):
+        reads.append(utterance)
+        return read_utterance(utterance, rate)
 
-    monkeypatch.setattr("speechgru.batches.read_audio", counted)
+    monkeypatch.setattr("speechgru.batches.read_utterance", counted)
     limit = 4 * 16000 + 4 * 4000  # one of the long ones, one of the parts
     cache = AudioCache(8000, limit)
     for _ in range(3):

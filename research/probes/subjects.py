@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speechgru.audio import read_audio
+from speechgru.audio import read_utterance
 from speechgru.cells import CELLS
 from speechgru.checkpoint import MODEL_FILE, Checkpoint, load_model, new_checkpoint
 from speechgru.errors import SpeechgruError
@@ -101,7 +101,7 @@ def joined_features(
 
 def _audio(checkpoint: Checkpoint, utterances: Sequence[Utterance]) -> list[np.ndarray]:
     rate = checkpoint.config.features.sample_rate
-    return [read_audio(each.audio, rate, each.offset, each.duration) for each in utterances]
+    return [read_utterance(utterance, rate) for utterance in utterances]
 
 
 def check_cells(names: Sequence[str]) -> None:

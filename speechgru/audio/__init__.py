@@ -1,17 +1,19 @@
-"""Any audio file to mono float32 samples."""
+"""Any audio file → mono float32 samples."""
 
 from speechgru.audio.loading import (
-    AUDIO_SUFFIXES,
     MAX_RATE,
     MIN_RATE,
     AudioInfo,
     Samples,
     audio_info,
+    iter_audio,
     read_audio,
     read_headers,
+    read_utterance,
     resample,
     segment_duration,
 )
+from speechgru.audio.readers import AUDIO_SUFFIXES
 
 __all__ = [
     "AUDIO_SUFFIXES",
@@ -20,8 +22,10 @@ __all__ = [
     "AudioInfo",
     "Samples",
     "audio_info",
+    "iter_audio",
     "read_audio",
     "read_headers",
+    "read_utterance",
     "resample",
     "segment_duration",
 ]

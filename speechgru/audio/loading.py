@@ -1,12 +1,11 @@
-"""Any sound file → mono float32 samples, at the file's own rate or the one asked for.
+"""Any audio file → mono float32 samples, at the file's own rate or the one asked for.
 
 Design choices:
-- libsndfile first (WAV, FLAC, Ogg, SPHERE); FFmpeg, through PyAV, for MP3, for what libsndfile
-  cannot open (m4a, webm, mp4, aac) and where it does not know a length. See `readers.py`.
-- A file that holds less than it promises is an error, never a silently shorter sound.
-- Headers are not trusted with memory: sound is read, checked and resampled in blocks, up to
-  MAX_HOURS, so that a high rate in the file costs time alone.
-- Names may hold anything: the readers get open files, never names, and no other program is started.
+- A file with less audio than it promises is an error, never silently shorter audio.
+- Headers are not trusted with memory: audio is read, checked and resampled in blocks, so a high
+  sample rate or a false length in a header costs time, not memory.
+- A file name may contain anything: the readers get open files, not names, and no other program is
+  started.
 """
 
 import contextlib
@@ -23,28 +22,22 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from speechgru.audio.readers import FAULTS, Sound, open_sound
-from speechgru.errors import AudioError, printable
+from speechgru.audio.readers import READ_ERRORS, AudioReader, open_reader
+from speechgru.errors import AudioError
+from speechgru.manifest import Utterance
 
 Samples = npt.NDArray[np.float32]
 
-MAX_HOURS = 10.0  # of one reading: 2.3 GB at 16 kHz
-MAX_FILE_HOURS = 100.0  # a longer file is a damaged header
+MAX_HOURS = 10.0  # in memory at once: 2.3 GB at 16 kHz
+MAX_FILE_HOURS = 100.0  # a header that claims more is damaged
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz
-READERS = 8  # threads: a header costs little work and much waiting
-SLACK = 0.15  # seconds that a part may reach beyond the end: rounding, a codec's padding
-
-AUDIO_SUFFIXES = frozenset(  # what a search of folders takes for sound, in lower case
-    [
-        *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".webm"),
-        *(".sph", ".aif", ".aiff", ".au", ".caf", ".w64"),
-    ]
-)
+HEADER_THREADS = 8  # reading headers is I/O-bound
+SLACK = 0.15  # seconds a segment may extend past the end: rounding, a codec's padding
 
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
-    """What a header says: seconds, Hz, count."""
+    """What a header says: `duration` in seconds, `sample_rate` in Hz."""
 
     duration: float
     sample_rate: int
@@ -52,34 +45,48 @@ class AudioInfo:
 
 
 def audio_info(path: str | Path) -> AudioInfo:
-    """Length, rate and channels without decoding; within SLACK of what `read_audio` returns.
+    """Duration, rate and channels, without decoding. The duration is within SLACK of what
+    `read_audio` returns.
 
-    Raises AudioError: no such file, not a sound file, no samples, visibly truncated.
+    Raises AudioError: no such file, not an audio file, no samples, visibly truncated.
     """
-    with _open(path) as sound:
-        return AudioInfo(sound.frames / sound.rate, sound.rate, sound.channels)
+    with _open(path) as reader:
+        return AudioInfo(reader.frames / reader.rate, reader.rate, reader.channels)
 
 
 def read_headers(paths: Iterable[str | Path]) -> list[AudioInfo | AudioError]:
-    """Length and rate of each file, or what is wrong with it, in order."""
-    with ThreadPoolExecutor(READERS) as pool:
-        return list(pool.map(_header, paths))
+    """The `audio_info` of each file, or the error, in order."""
+    with ThreadPoolExecutor(HEADER_THREADS) as pool:
+        return list(pool.map(_info_or_error, paths))
+
+
+def _info_or_error(path: str | Path) -> AudioInfo | AudioError:
+    try:
+        return audio_info(path)
+    except AudioError as error:
+        return error
 
 
 def segment_duration(
     path: str | Path, header: AudioInfo | AudioError, offset: float, duration: float
 ) -> float:
-    """How many seconds of a part `read_audio` returns: fewer than `duration` where the file ends up
-    to SLACK earlier. Raises AudioError for a part beyond the end, and the header's own fault."""
+    """How many seconds of a segment `read_audio` returns: less than `duration` if the file ends up
+    to SLACK earlier. Raises AudioError for a segment past the end, and the header's own error."""
     if isinstance(header, AudioError):
         raise header
     end = offset + duration
     begin = round(offset * header.sample_rate) / header.sample_rate  # as it is read
     if begin >= header.duration or end > header.duration + SLACK:
         raise AudioError(
-            f"{path}: asked for seconds {offset:.6g} to {end:.6g}, but it has {header.duration:.6g}"
+            f"{path}: the segment from {offset:.6g} to {end:.6g} s is past the end of the file at "
+            f"{header.duration:.6g} s; check offset and duration"
         )
     return min(duration, header.duration - offset)
+
+
+def read_utterance(utterance: Utterance, sample_rate: int) -> Samples:
+    """(samples,) float32 at `sample_rate` Hz: an utterance's part of its file. Raises AudioError."""
+    return read_audio(utterance.audio, sample_rate, utterance.offset, utterance.duration)
 
 
 def read_audio(
@@ -90,105 +97,125 @@ def read_audio(
 ) -> Samples:
     """(samples,) float32, mono: the mean of the channels, at `sample_rate` Hz (None: the file's).
 
-    `offset` and `duration` cut out a part, in seconds; at the file's own rate it has exactly
-    round(duration × rate) samples, less where the file ends up to SLACK earlier. From formats that
-    FFmpeg reads (MP3, m4a, …), a part costs decoding all that comes before it.
+    `offset` and `duration` select a segment, in seconds; at the file's own rate it has exactly
+    round(duration × rate) samples, fewer if the file ends up to SLACK earlier. In formats that
+    FFmpeg reads (MP3, m4a, …), everything before the segment is decoded, too.
 
-    Raises AudioError: no such file, not a sound file, no samples, truncated or damaged, NaN or
-    infinite samples, a part beyond the end, more than MAX_HOURS.
+    Raises AudioError: no such file, not an audio file, no samples, truncated or damaged, NaN or
+    infinite samples, a segment past the end, more than MAX_HOURS.
     """
-    with _open(path) as sound:
-        start, stop = _span(sound, offset, duration, printable(path))
-        blocks = _blocks(sound, start, stop, printable(path))
-        if sample_rate is not None and sample_rate != sound.rate:
-            blocks = _resampled(blocks, sound.rate, sample_rate)
-        return np.ascontiguousarray(np.concatenate(list(blocks)), dtype=np.float32)
+    blocks = list(iter_audio(path, sample_rate, offset, duration, MAX_HOURS))
+    return np.ascontiguousarray(np.concatenate(blocks), dtype=np.float32)
+
+
+def iter_audio(
+    path: str | Path,
+    sample_rate: int | None = None,
+    offset: float = 0.0,
+    duration: float | None = None,
+    max_hours: float = MAX_FILE_HOURS,
+) -> Iterator[Samples]:
+    """The samples of `read_audio` in blocks (samples,), in bounded memory.
+
+    Raises AudioError as `read_audio` does, some of it only when the end is reached.
+    """
+    with _open(path) as reader:
+        start, stop = _frame_range(path, reader, offset, duration, max_hours)
+        blocks = _checked_blocks(path, reader, start, stop, max_hours)
+        if sample_rate is None or sample_rate == reader.rate:
+            yield from blocks
+            return
+        stream = soxr.ResampleStream(reader.rate, sample_rate, 1, dtype="float32", quality="HQ")
+        for block in blocks:
+            yield stream.resample_chunk(np.ascontiguousarray(block, dtype=np.float32))
+        yield stream.resample_chunk(np.empty(0, np.float32), last=True)
 
 
 def resample(samples: Samples, rate_from: int, rate_to: int) -> Samples:
     """(samples,) at `rate_from` Hz → (about samples × rate_to / rate_from,) float32 at `rate_to`.
 
-    soxr's HQ filter: 20 bits, linear phase.
+    soxr's HQ filter: 20 bits, linear phase. `iter_audio` gives the same values, bit for bit.
     """
     if rate_from != rate_to:
         samples = soxr.resample(samples, rate_from, rate_to, quality="HQ")
     return np.ascontiguousarray(samples, dtype=np.float32)
 
 
+# Opening and checking ----------------------------------------------------------------------------
+
+
 @contextlib.contextmanager
-def _open(path: str | Path) -> Iterator[Sound]:
-    """A decoder on the file, its promises checked."""
-    name = printable(path)
+def _open(path: str | Path) -> Iterator[AudioReader]:
+    """A reader of the file, whose header has been checked."""
     with _open_file(path) as file, contextlib.ExitStack() as stack:
         try:
-            sound = stack.enter_context(open_sound(file))
-        except FAULTS as fault:
-            raise AudioError(f"{name}: {fault}") from None
-        if not MIN_RATE <= sound.rate <= MAX_RATE:
+            reader = stack.enter_context(open_reader(file))
+        except READ_ERRORS as error:
+            raise AudioError(f"{path}: {error}") from None
+        if not MIN_RATE <= reader.rate <= MAX_RATE:
             raise AudioError(
-                f"{name}: a sample rate of {sound.rate} Hz; expected {MIN_RATE} to {MAX_RATE}"
+                f"{path}: a sample rate of {reader.rate} Hz; expected {MIN_RATE} to {MAX_RATE}"
             )
-        if sound.frames / sound.rate > MAX_FILE_HOURS * 3600:
+        if (hours := reader.frames / reader.rate / 3600) > MAX_FILE_HOURS:
             raise AudioError(
-                f"{name}: its header promises {sound.frames / sound.rate / 3600:.0f} hours, "
-                f"more than {MAX_FILE_HOURS:.0f}; the file is damaged"
+                f"{path}: its header claims {hours:.0f} hours, more than {MAX_FILE_HOURS:.0f}; "
+                "the file is probably damaged"
             )
-        _refuse_short(name, sound, sound.frames, sound.promised)
-        yield sound
+        _refuse_truncated(path, reader, reader.frames, reader.promised)
+        yield reader
 
 
 def _open_file(path: str | Path) -> FileIO:
-    """An ordinary file with something in it; no device or pipe, which may never end."""
-    name = printable(path)
+    """A regular file that is not empty; a device or pipe may never end."""
     try:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):
             kind = "a folder" if stat.S_ISDIR(mode) else "a device or pipe"
-            raise AudioError(f"{name}: {kind}; expected a sound file")
+            raise AudioError(f"{path}: {kind}; expected an audio file")
         file = open(path, "rb", buffering=0)  # noqa: SIM115 (the caller closes it)
     except FileNotFoundError:
-        raise AudioError(f"{name}: no such file; check the path") from None
-    except (OSError, ValueError) as fault:
-        reason = fault.strerror if isinstance(fault, OSError) else fault
-        raise AudioError(f"{name}: cannot be opened: {reason}") from None
+        raise AudioError(f"{path}: no such file; check the path") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise AudioError(f"{path}: cannot be opened: {reason}") from None
     if os.fstat(file.fileno()).st_size == 0:
         file.close()
-        raise AudioError(f"{name}: an empty file (0 bytes); expected a sound file")
+        raise AudioError(f"{path}: an empty file (0 bytes); expected an audio file")
     return file
 
 
-def _span(sound: Sound, offset: float, duration: float | None, name: str) -> tuple[int, int | None]:
-    """First frame, and the one after the last (None: to the end)."""
+def _frame_range(
+    path: str | Path, reader: AudioReader, offset: float, duration: float | None, max_hours: float
+) -> tuple[int, int | None]:
+    """The first frame, and the one after the last (None: to the end)."""
     if not (math.isfinite(offset) and offset >= 0):
-        raise AudioError(f"{name}: offset must be 0 seconds or more, got {offset}")
+        raise AudioError(f"{path}: offset must be 0 seconds or more, got {offset}")
     if duration is not None and not (math.isfinite(duration) and duration > 0):
-        raise AudioError(f"{name}: duration must be more than 0 seconds, got {duration}")
-    start = round(offset * sound.rate)
-    stop = None if duration is None else start + round(duration * sound.rate)
-    last = sound.frames if stop is None else stop
-    header = AudioInfo(sound.frames / sound.rate, sound.rate, sound.channels)
-    segment_duration(name, header, start / sound.rate, (last - start) / sound.rate)
-    if (hours := (last - start) / sound.rate / 3600) > MAX_HOURS:
-        raise AudioError(
-            f"{name}: {hours:.1f} hours; at most {MAX_HOURS:.0f} are read at once: split the file"
-        )
+        raise AudioError(f"{path}: duration must be more than 0 seconds, got {duration}")
+    start = round(offset * reader.rate)
+    stop = None if duration is None else start + round(duration * reader.rate)
+    last = reader.frames if stop is None else stop
+    header = AudioInfo(reader.frames / reader.rate, reader.rate, reader.channels)
+    segment_duration(path, header, start / reader.rate, (last - start) / reader.rate)
+    _refuse_long(path, last - start, reader.rate, max_hours)
     return start, stop
 
 
-def _blocks(sound: Sound, start: int, stop: int | None, name: str) -> Iterator[Samples]:
-    """Frames `start` to `stop` as mono blocks (samples,), checked for length and for numbers."""
-    expected = (sound.frames if stop is None else min(stop, sound.frames)) - start
-    late: list[Samples] = []  # a codec's padding, unless the sound goes on
+def _checked_blocks(
+    path: str | Path, reader: AudioReader, start: int, stop: int | None, max_hours: float
+) -> Iterator[Samples]:
+    """Frames `start` to `stop` as mono blocks (samples,), checked for length and finite values."""
+    expected = (reader.frames if stop is None else min(stop, reader.frames)) - start
+    late: list[Samples] = []  # a codec's padding, unless the audio continues after it
     found = 0
     try:
-        for block in sound.blocks(start, stop):
+        for block in reader.blocks(start, stop):
             mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
-            _refuse_nonsense(name, mono, start + found, sound.rate)
+            _refuse_not_finite(path, mono, start + found, reader.rate)
             found += len(mono)
-            if found > MAX_HOURS * 3600 * sound.rate:
-                raise AudioError(f"{name}: more than {MAX_HOURS:.0f} hours; split the file")
+            _refuse_long(path, found, reader.rate, max_hours)
             beyond = found - expected if stop is None else 0
-            if 0 < beyond <= sound.slack * sound.rate:
+            if 0 < beyond <= reader.slack * reader.rate:
                 within = max(0, len(mono) - beyond)
                 yield mono[:within]
                 late.append(mono[within:])
@@ -196,45 +223,38 @@ def _blocks(sound: Sound, start: int, stop: int | None, name: str) -> Iterator[S
                 yield from late
                 late.clear()
                 yield mono
-    except FAULTS as fault:
-        reason = getattr(fault, "strerror", None) or str(fault)
+    except READ_ERRORS as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise AudioError(
-            f"{name}: truncated or damaged: {(start + found) / sound.rate:.2f} s found, "
-            f"{(start + expected) / sound.rate:.2f} s promised ({reason})"
+            f"{path}: truncated or damaged: {(start + found) / reader.rate:.2f} s found, "
+            f"{(start + expected) / reader.rate:.2f} s promised ({reason})"
         ) from None
-    _refuse_short(name, sound, start + found, start + expected)
+    _refuse_truncated(path, reader, start + found, start + expected)
     if not found:
-        raise AudioError(f"{name}: a header without samples; record or copy it again")
+        raise AudioError(f"{path}: a header without samples; record or copy it again")
 
 
-def _resampled(blocks: Iterable[Samples], rate_from: int, rate_to: int) -> Iterator[Samples]:
-    """What `resample` makes of all blocks together, to the bit."""
-    stream = soxr.ResampleStream(rate_from, rate_to, 1, dtype="float32", quality="HQ")
-    for block in blocks:
-        yield stream.resample_chunk(np.ascontiguousarray(block, dtype=np.float32))
-    yield stream.resample_chunk(np.empty(0, np.float32), last=True)
-
-
-def _refuse_short(name: str, sound: Sound, found: int, promised: int) -> None:
-    if found < promised - sound.slack * sound.rate:
+def _refuse_long(path: str | Path, frames: int, rate: int, max_hours: float) -> None:
+    if (hours := frames / rate / 3600) > max_hours:
         raise AudioError(
-            f"{name}: truncated: {found / sound.rate:.2f} s found, "
-            f"{promised / sound.rate:.2f} s promised by its header; copy or record it again"
+            f"{path}: {hours:.1f} hours of audio; at most {max_hours:.0f} can be read at once: "
+            "split the file"
         )
 
 
-def _refuse_nonsense(name: str, samples: Samples, start: int, rate: int) -> None:
+def _refuse_truncated(path: str | Path, reader: AudioReader, found: int, promised: int) -> None:
+    if found < promised - reader.slack * reader.rate:
+        raise AudioError(
+            f"{path}: truncated: {found / reader.rate:.2f} s found, "
+            f"{promised / reader.rate:.2f} s promised by its header; copy or record it again"
+        )
+
+
+def _refuse_not_finite(path: str | Path, samples: Samples, start: int, rate: int) -> None:
     finite = np.isfinite(samples)
     if not finite.all():
         first = int(np.argmin(finite))
         raise AudioError(
-            f"{name}: the sample at {(start + first) / rate:.3f} s is {samples[first]}, not a "
-            "number; export it again"
+            f"{path}: the sample at {(start + first) / rate:.3f} s is {samples[first]}; expected "
+            "finite values: export the file again"
         )
-
-
-def _header(path: str | Path) -> AudioInfo | AudioError:
-    try:
-        return audio_info(path)
-    except AudioError as fault:
-        return fault

@@ -1,10 +1,12 @@
-"""Two libraries that turn files into blocks of samples, behind one face.
+"""libsndfile and FFmpeg behind one interface: an audio file → blocks of samples.
 
 Design choices:
+- libsndfile first (WAV, FLAC, Ogg, SPHERE); FFmpeg, through PyAV, for MP3, for what libsndfile
+  cannot open (m4a, webm, mp4, aac, …) and for files whose length it does not know.
 - `frames` is the best estimate of a file's length before decoding, `promised` what its header
-  claims: `audio.py` compares the two, and both with what decoding yields.
-- FFmpeg may open only containers named here: others (playlists, scripts) can name further files
-  and addresses.
+  claims: `loading` compares the two, and both with what decoding yields.
+- FFmpeg may open only the containers listed here: others (playlists, scripts) can refer to further
+  files and addresses.
 """
 
 import contextlib
@@ -23,21 +25,43 @@ import soundfile
 Block = npt.NDArray[np.float32]  # (frames, channels)
 
 BLOCK_FRAMES = 8192
-UNKNOWN = 1 << 62  # libsndfile's count of frames when a FLAC header leaves it open
+UNKNOWN = 1 << 62  # libsndfile's count of frames when a FLAC header does not have it
 STREAMED = 0x7F000000  # data sizes from here on are what recorders write before they know
-CONTAINERS = "mov,mp4,m4a,3gp,matroska,webm,aac,mp3,ogg,flac,wav,w64,aiff,au,caf,nistsphere,asf,amr"
-KINDS = "WAV, FLAC, Ogg, MP3, SPHERE, m4a, mp4, webm or aac"
+
+CONTAINERS = {  # FFmpeg's name of each container that is opened → suffixes searched for in folders
+    "wav": (".wav",),
+    "flac": (".flac",),
+    "ogg": (".ogg", ".oga", ".opus"),
+    "mp3": (".mp3",),
+    "mov": (".m4a", ".m4b", ".mp4", ".mov", ".3gp", ".3g2"),
+    "aac": (".aac",),
+    "matroska": (".mkv", ".mka", ".webm"),
+    "asf": (".asf", ".wma"),
+    "amr": (".amr", ".awb"),
+    "aiff": (".aif", ".aiff", ".aifc"),
+    "au": (".au", ".snd"),
+    "caf": (".caf",),
+    "w64": (".w64",),
+    "nistsphere": (".sph",),
+}
+AUDIO_SUFFIXES = frozenset(suffix for suffixes in CONTAINERS.values() for suffix in suffixes)
+EXPECTED = "expected an audio file such as WAV, FLAC, Ogg, MP3, m4a or webm"
+
+# Before version 19, PyAV by default refuses a file with a tag that is not UTF-8.
+_METADATA: dict[str, Any] = (
+    {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+)
 
 
 class Unreadable(Exception):
-    """Neither library makes sound of it; the message says what was found, without the name."""
+    """Neither library can decode the file; the message is the reason, without the file's name."""
 
 
-FAULTS = (Unreadable, soundfile.SoundFileError, av.error.FFmpegError, OSError)
+READ_ERRORS = (Unreadable, soundfile.SoundFileError, av.error.FFmpegError, OSError)
 
 
-class Sound(Protocol):
-    """An open sound file."""
+class AudioReader(Protocol):
+    """An open audio file."""
 
     rate: int  # Hz
     channels: int
@@ -53,56 +77,59 @@ class Sound(Protocol):
 
 
 @contextlib.contextmanager
-def open_sound(file: FileIO) -> Iterator[Sound]:
-    """A reader of an unbuffered file: both libraries move its descriptor.
+def open_reader(file: FileIO) -> Iterator[AudioReader]:
+    """A reader of an unbuffered file; both libraries move the file's position.
 
-    Raises one of FAULTS when no library reads it, or when there is no sound in it.
+    Raises one of READ_ERRORS when neither library can read it, or when it has no audio.
     """
-    sound: Sound | None = _try_libsndfile(file)
-    no_samples = sound is not None and sound.frames == 0
-    if sound is None or no_samples:
-        sound = _try_ffmpeg(file)
-    if sound is None or sound.frames == 0:
+    reader: AudioReader | None = _try_libsndfile(file)
+    no_samples = reader is not None and reader.frames == 0
+    if reader is None or no_samples:
+        reader = _try_ffmpeg(file)
+    if reader is None or reader.frames == 0:
         if no_samples:
             raise Unreadable("a header without samples; record or copy it again")
         file.seek(0)
-        raise Unreadable(
-            f"cut off, or no sound file (it begins {file.read(24)!r}); expected {KINDS}"
-        )
+        raise Unreadable(f"not an audio file, or cut off: it begins {file.read(24)!r}; {EXPECTED}")
     try:
-        yield sound
+        yield reader
     finally:
-        sound.close()
+        reader.close()
 
 
-def _try_libsndfile(file: FileIO) -> "_Libsndfile | None":
-    """None where libsndfile cannot open the file, does not know its length, or would harm it: in
+def _try_libsndfile(file: FileIO) -> "LibsndfileReader | None":
+    """None if libsndfile cannot open the file, does not know its length, or would damage it: in
     MP3, soundfile's seek after every block silences the beginning of the next one."""
     if _is_mp3(_first_frame(file)):
         return None
     _refuse_cut_page(file)
     try:
-        sound = _Libsndfile(file)
+        reader = LibsndfileReader(file)
     except soundfile.SoundFileError:
         return None
-    if sound.frames >= UNKNOWN or sound.file.format == "MP3":
-        sound.close()
+    if reader.frames >= UNKNOWN or reader.file.format == "MP3":
+        reader.close()
         return None
-    return sound
+    return reader
 
 
-def _try_ffmpeg(file: FileIO) -> "_Ffmpeg | None":
+def _try_ffmpeg(file: FileIO) -> "FfmpegReader | None":
     try:
-        return _Ffmpeg(file)
-    except FAULTS:
+        return FfmpegReader(file)
+    except READ_ERRORS:
         return None
 
 
-class _Libsndfile:
+# libsndfile --------------------------------------------------------------------------------------
+
+
+class LibsndfileReader:
     slack = 0.01  # a header may be off by a few bytes
 
     def __init__(self, file: FileIO) -> None:
-        sphere_count = _sphere_count(file)
+        file.seek(0)
+        header = re.search(rb"\nsample_count -i (\d{1,15})\s", file.read(1024))
+        sphere_count = int(header[1]) if header else 0
         file.seek(0)  # libsndfile starts here, and shares the position from now on
         self.file = soundfile.SoundFile(file.fileno(), closefd=False)
         self.rate: int = self.file.samplerate
@@ -132,30 +159,49 @@ class _Libsndfile:
         self.file.close()
 
 
-class _Ffmpeg:
+def _refuse_cut_page(file: FileIO) -> None:
+    """Ogg has no length to check against, but its last page gives that page's own size."""
+    file.seek(0)
+    if file.read(4) != b"OggS":
+        return
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 2 * 65307))  # the longest page has 65307 bytes
+    tail = file.read()
+    page = tail.rfind(b"OggS")
+    segments = tail[page + 26] if page + 26 < len(tail) else 255
+    body = page + 27 + segments  # after one byte for each segment's length
+    if page < 0 or body + sum(tail[page + 27 : body]) > len(tail):
+        raise Unreadable("truncated: it ends in the middle of an Ogg page; copy it again")
+
+
+# FFmpeg ------------------------------------------------------------------------------------------
+
+
+class FfmpegReader:
     slack = 0.15  # a codec's delay and padding: up to 1152 samples, at 8 kHz
 
     def __init__(self, file: FileIO) -> None:
         first_frame = _first_frame(file)
         with _container(file) as container:
-            stream = _sound_stream(container)
+            stream = _audio_stream(container)
             self.rate: int = stream.codec_context.sample_rate
             self.channels: int = stream.codec_context.channels
             if not self.rate or not self.channels:
-                raise Unreadable(f"a damaged sound stream; expected {KINDS}")
+                raise Unreadable("a damaged audio stream; copy or record it again")
             claim = _claimed_seconds(container, stream, first_frame)
-            held = round(_packet_seconds(container, stream) * self.rate)
+            stored = round(_packet_seconds(container, stream) * self.rate)
         self.promised = round(claim * self.rate)
-        # What a file holds beyond its claim is a codec's padding, or hidden by an mp4's edit list;
-        # but a webm's claim of a few ms is a recorder's that never came back to fill it in.
-        unfilled = "webm" in container.format.name and held - self.promised > self.slack * self.rate
-        self.frames = min(held, self.promised) if self.promised and not unfilled else held
+        # More than is claimed is a codec's padding, or is hidden by an mp4's edit list; but a webm
+        # that claims a few ms is from a recorder that never filled in the length.
+        excess = stored - self.promised
+        unfilled = "webm" in container.format.name and excess > self.slack * self.rate
+        self.frames = min(stored, self.promised) if self.promised and not unfilled else stored
         self.file = file
 
     def blocks(self, start: int, stop: int | None) -> Iterator[Block]:
         position = 0
         with _container(self.file) as container:
-            for frame in container.decode(_sound_stream(container)):
+            for frame in container.decode(_audio_stream(container)):
                 if frame.sample_rate != self.rate:
                     raise Unreadable(f"the rate changes from {self.rate} to {frame.sample_rate} Hz")
                 block = _to_block(frame)
@@ -168,24 +214,24 @@ class _Ffmpeg:
                     return
 
     def close(self) -> None:
-        """Nothing stays open between calls."""
+        """Nothing is open between calls."""
 
 
 def _container(file: FileIO) -> Any:
     file.seek(0)
-    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": ""}
-    return av.open(file, options=options, metadata_errors="ignore")
+    options = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": ""}
+    return av.open(file, options=options, **_METADATA)
 
 
-def _sound_stream(container: Any) -> Any:
+def _audio_stream(container: Any) -> Any:
     streams = [s for s in container.streams.audio if s.codec_context]  # None: no decoder for it
     if not streams:
-        raise Unreadable(f"no sound stream in it; expected {KINDS}")
+        raise Unreadable(f"no audio stream in it; {EXPECTED}")
     return streams[0]
 
 
 def _claimed_seconds(container: Any, stream: Any, first_frame: bytes) -> float:
-    """Length as the container tells it; 0 where it does not, and FFmpeg would only estimate."""
+    """The length that the container states; 0 if it does not and FFmpeg would only estimate it."""
     kinds = container.format.name.split(",")
     indexed = any(tag in first_frame for tag in (b"Xing", b"Info", b"VBRI"))
     if stream.duration and ("mov" in kinds or ("mp3" in kinds and indexed)):
@@ -197,7 +243,7 @@ def _claimed_seconds(container: Any, stream: Any, first_frame: bytes) -> float:
 
 
 def _packet_seconds(container: Any, stream: Any) -> float:
-    """How long the stream is by its packets' times, read without decoding."""
+    """The length of the stream by its packets' times, read without decoding."""
     counted, begin, end = 0, None, 0
     for packet in container.demux(stream):
         counted += packet.duration or 0
@@ -208,12 +254,12 @@ def _packet_seconds(container: Any, stream: Any) -> float:
 
 
 def _to_block(frame: Any) -> Block:
-    """FFmpeg's samples, integers scaled to [-1, 1), as (frames, channels) float32."""
+    """FFmpeg's samples as (frames, channels) float32, integers scaled to [-1, 1)."""
     try:
         values = frame.to_ndarray()
     except ValueError:
-        raise Unreadable(f"samples of the kind {frame.format.name} are not supported") from None
-    channels = frame.layout.nb_channels
+        raise Unreadable(f"samples in the format {frame.format.name} are not supported") from None
+    channels = len(frame.layout.channels)
     block = values.T if frame.format.is_planar else values.reshape(-1, channels)
     if block.dtype == np.uint8:
         block = block.astype(np.float32) - 128
@@ -223,7 +269,7 @@ def _to_block(frame: Any) -> Block:
 
 
 def _first_frame(file: FileIO) -> bytes:
-    """The first 200 bytes after an ID3 tag: of an MP3, the frame that may count all others."""
+    """The first 200 bytes after an ID3 tag: in an MP3, the frame that may count all others."""
     file.seek(0)
     head = file.read(10)
     tagged = head[:3] == b"ID3" and len(head) == 10
@@ -234,25 +280,3 @@ def _first_frame(file: FileIO) -> bytes:
 
 def _is_mp3(frame: bytes) -> bool:
     return len(frame) > 4 and frame[0] == 0xFF and frame[1] & 0xE6 == 0xE2  # sync, layer III
-
-
-def _sphere_count(file: FileIO) -> int:
-    """`sample_count` of a SPHERE header: frames."""
-    file.seek(0)
-    match = re.search(rb"\nsample_count -i (\d{1,15})\s", file.read(1024))
-    return int(match[1]) if match else 0
-
-
-def _refuse_cut_page(file: FileIO) -> None:
-    """Ogg has no length to check against, but its last page says how long that page is."""
-    file.seek(0)
-    if file.read(4) != b"OggS":
-        return
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - 2 * 65307))  # the longest page has 65307 bytes
-    tail = file.read()
-    page = tail.rfind(b"OggS")
-    segments = tail[page + 26] if page + 26 < len(tail) else 255
-    body = page + 27 + segments  # after a byte for each segment's length
-    if page < 0 or body + sum(tail[page + 27 : body]) > len(tail):
-        raise Unreadable("truncated: it ends in the middle of an Ogg page; copy it again")

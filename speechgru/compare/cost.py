@@ -26,7 +26,7 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from speechgru import kernels
-from speechgru.audio import read_audio
+from speechgru.audio import read_utterance
 from speechgru.batches import Batch, collate, plan_batches
 from speechgru.cells import RecurrentLayer
 from speechgru.checkpoint import MODEL_FILE, Checkpoint
@@ -208,7 +208,7 @@ def measure(folder: Path, device: str = "auto") -> Cost:
     recipe = recipe.model_copy(update={"augment": plain})
     data = read_training_data(recipe, recognizer.checkpoint.vocabulary)
     batches, heard = _batches(recipe, recognizer.checkpoint, data), _heard(data.dev)
-    sounds = [_read(utterance, recipe) for utterance in heard]
+    sounds = [read_utterance(each, recipe.features.sample_rate) for each in heard]
     hours, watch = recognizer.checkpoint.metadata["hours"], Stopwatch()
     cost: Cost = {
         "device": _device_name(recognizer.device),
@@ -363,16 +363,12 @@ def _batches(recipe: Recipe, checkpoint: Checkpoint, data: TrainingData) -> list
     batches = []
     for plan in plans[:BATCHES]:
         members = [data.train[i] for i in plan]
-        rows = [checkpoint.extract(_read(utterance, recipe)) for utterance in members]
+        rate = recipe.features.sample_rate
+        rows = [checkpoint.extract(read_utterance(each, rate)) for each in members]
         batches.append(
             collate(members, rows, [data.vocabulary.encode(each.text) for each in members])
         )
     return batches
-
-
-def _read(utterance: Utterance, recipe: Recipe) -> Any:
-    rate = recipe.features.sample_rate
-    return read_audio(utterance.audio, rate, utterance.offset, utterance.duration)
 
 
 def _device_name(device: torch.device) -> str:

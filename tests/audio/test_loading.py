@@ -1,4 +1,4 @@
-"""Sound files, good and bad: synthetic ones here, real ones under SPEECHGRU_DATA."""
+"""Audio files, good and bad: synthetic ones here, real ones under SPEECHGRU_DATA."""
 
 import os
 import struct
@@ -13,29 +13,40 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechgru.audio import AUDIO_SUFFIXES, AudioInfo, audio_info, read_audio, resample
+from speechgru.audio import (
+    AUDIO_SUFFIXES,
+    AudioInfo,
+    Samples,
+    audio_info,
+    iter_audio,
+    read_audio,
+    read_utterance,
+    resample,
+)
 from speechgru.audio import loading as audio
 from speechgru.errors import AudioError, printable
+from speechgru.manifest import Utterance
 
 RATE = 16000
 
 
-def tones(seconds: float, rate: int = RATE) -> audio.Samples:
-    """Three sliding tones below 3 kHz with a pause: survives any codec, is alike nowhere."""
+def tones(seconds: float, rate: int = RATE) -> Samples:
+    """Three sweeps below 3 kHz with pauses: they survive any codec, and no two parts are alike."""
     t = np.arange(round(seconds * rate)) / rate
-    slides = [
+    sweeps = [
         np.sin(2 * np.pi * (f * t + s * t**2)) for f, s in ((200, 90), (700, 40), (2500, -80))
     ]
     loud = 0.2 * np.clip(np.sin(2 * np.pi * 0.7 * t) * 3, 0, 1)
-    return np.asarray(loud * sum(slides) / 2, dtype=np.float32)
+    return np.asarray(loud * sum(sweeps) / 2, dtype=np.float32)
 
 
-def encode(path: Path, samples: audio.Samples, rate: int, codec: str, **options: str) -> None:
+def encode(path: Path, samples: Samples, rate: int, codec: str, **options: str) -> None:
     """Write through FFmpeg, (samples,) as mono, (samples, 2) as stereo."""
     layout = "mono" if samples.ndim == 1 else "stereo"
     container_format = options.pop("format", None)
     with av.open(str(path), "w", format=container_format, options=options) as container:
         stream: Any = container.add_stream(codec, rate=rate, layout=layout)
+        stream.bit_rate = 64000
         planes = np.ascontiguousarray(samples.reshape(len(samples), -1).T)
         frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
         frame.sample_rate, frame.pts = rate, 0
@@ -43,7 +54,7 @@ def encode(path: Path, samples: audio.Samples, rate: int, codec: str, **options:
             container.mux(stream.encode(piece))
 
 
-def correlation(a: audio.Samples, b: audio.Samples) -> float:
+def correlation(a: Samples, b: Samples) -> float:
     length = min(len(a), len(b))
     return float(np.corrcoef(a[:length], b[:length])[0, 1])
 
@@ -88,7 +99,7 @@ LIBSNDFILE = [
 
 
 @pytest.mark.parametrize(("name", "options", "error"), LIBSNDFILE)
-def test_what_was_stored_is_read(
+def test_the_stored_samples_are_read(
     tmp_path: Path, name: str, options: dict[str, str], error: float
 ) -> None:
     samples = tones(3.3)
@@ -100,16 +111,16 @@ def test_what_was_stored_is_read(
     assert np.abs(found - samples).max() <= error
 
 
-def to_mp3(path: Path, samples: audio.Samples) -> None:
+def to_mp3(path: Path, samples: Samples) -> None:
     stereo = np.stack([samples, samples], axis=1)
     soundfile.write(path, resample_columns(stereo, 48000), 48000)
 
 
-def resample_columns(samples: audio.Samples, rate: int) -> audio.Samples:
+def resample_columns(samples: Samples, rate: int) -> Samples:
     return np.stack([resample(column, RATE, rate) for column in samples.T], axis=1)
 
 
-WRITERS: dict[str, Callable[[Path, audio.Samples], None]] = {
+WRITERS: dict[str, Callable[[Path, Samples], None]] = {
     "8khz.wav": lambda path, x: soundfile.write(path, resample(x, RATE, 8000), 8000),
     "48khz.wav": lambda path, x: soundfile.write(path, resample(x, RATE, 48000), 48000),
     "stereo48.mp3": to_mp3,
@@ -128,11 +139,11 @@ WRITERS: dict[str, Callable[[Path, audio.Samples], None]] = {
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_one_sound_in_every_format(tmp_path: Path, name: str) -> None:
+def test_lossy_formats_agree_with_the_original(tmp_path: Path, name: str) -> None:
     original = tones(5)
     WRITERS[name](tmp_path / name, original)
     found = read_audio(tmp_path / name, RATE)
-    # formats that store no delay of their encoder keep it: up to 0.1 s of silence in front
+    # formats that do not store their encoder's delay keep it: up to 0.1 s of silence in front
     delay = lag(original, found)
     assert 0 <= delay <= 0.1 * RATE
     assert delay <= 8 or name in ("unindexed.mp3", "raw.aac", "fragments.mp4")
@@ -142,7 +153,7 @@ def test_one_sound_in_every_format(tmp_path: Path, name: str) -> None:
     assert info.duration == pytest.approx(5, abs=0.15)
 
 
-def lag(reference: audio.Samples, found: audio.Samples) -> int:
+def lag(reference: Samples, found: Samples) -> int:
     """How many samples later `found` has what `reference` has."""
     size = 1 << 18
     spectrum = np.fft.rfft(found, size) * np.conj(np.fft.rfft(reference, size))
@@ -179,7 +190,7 @@ def test_reading_in_blocks_is_reading_at_once(
 
 
 @given(start=st.integers(0, 4 * RATE), length=st.integers(1, RATE))
-def test_a_part_has_the_very_samples(
+def test_a_segment_has_the_same_samples(
     tmp_path_factory: pytest.TempPathFactory, start: int, length: int
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "part.flac"
@@ -190,7 +201,7 @@ def test_a_part_has_the_very_samples(
 
 
 @pytest.mark.parametrize("name", ["vorbis.ogg", "opus.opus", "stereo48.mp3", "aac.m4a"])
-def test_a_part_of_a_lossy_file(tmp_path: Path, name: str) -> None:
+def test_a_segment_of_a_lossy_file(tmp_path: Path, name: str) -> None:
     WRITERS[name](tmp_path / name, tones(5))
     rate = audio_info(tmp_path / name).sample_rate
     part = read_audio(tmp_path / name, offset=3.21, duration=1.005)
@@ -200,7 +211,7 @@ def test_a_part_of_a_lossy_file(tmp_path: Path, name: str) -> None:
     np.testing.assert_allclose(part, whole[start : start + len(part)], atol=1e-6)
 
 
-def test_a_part_may_end_a_rounding_after_the_file(wav: Path) -> None:
+def test_a_segment_may_end_slightly_after_the_file(wav: Path) -> None:
     assert len(read_audio(wav, offset=4.5, duration=0.55)) == RATE // 2
     assert len(read_audio(wav, offset=4.5)) == RATE // 2
     assert len(read_audio(wav, 8000, offset=1.0, duration=2.0)) == 16000
@@ -228,15 +239,15 @@ def test_a_lossy_file_is_resampled_as_if_at_once(tmp_path: Path, name: str) -> N
     np.testing.assert_array_equal(read_audio(tmp_path / name, there), at_once)
 
 
-class Decoder:
-    """Stands for a reader of 100 samples, by its own account, that yields blocks of these sizes."""
+class FakeReader:
+    """A reader that claims 100 samples and yields blocks of these sizes."""
 
     rate, channels, frames, promised, slack = 1000, 1, 100, 100, 0.02
 
     def __init__(self, sizes: list[int]) -> None:
         self.sizes = sizes
 
-    def blocks(self, start: int, stop: int | None) -> Iterator[audio.Samples]:
+    def blocks(self, start: int, stop: int | None) -> Iterator[Samples]:
         everything = np.arange(sum(self.sizes), dtype=np.float32)[:, None]
         yield from np.split(everything, np.cumsum(self.sizes)[:-1])
 
@@ -249,22 +260,22 @@ class Decoder:
     [
         ([100], 100),
         ([60, 40], 100),
-        ([60, 60], 100),  # up to 20 samples beyond the end are a codec's padding,
+        ([60, 60], 100),  # up to 20 samples past the end are a codec's padding,
         ([60, 45, 5, 10], 100),
         ([100, 20], 100),
-        ([60, 61], 121),  # more are sound
+        ([60, 61], 121),  # more are audio
         ([60, 45, 5, 40, 7], 157),
         ([100, 20, 1], 121),
         ([200, 10], 210),
-        ([60, 30], 90),  # nor need it be all there
+        ([60, 30], 90),  # and a few samples may be missing
     ],
 )
-def test_a_codec_s_padding_is_cut_and_more_than_that_is_sound(sizes: list[int], kept: int) -> None:
-    blocks = audio._blocks(Decoder(sizes), 0, None, "a.mp3")
+def test_a_codecs_padding_is_cut_and_more_than_that_is_audio(sizes: list[int], kept: int) -> None:
+    blocks = audio._checked_blocks("a.mp3", FakeReader(sizes), 0, None, 1.0)
     assert np.concatenate(list(blocks)).tolist() == list(range(kept))
 
 
-def test_resampling_keeps_what_both_rates_can_hold() -> None:
+def test_resampling_keeps_frequencies_below_both_limits() -> None:
     there = resample(tones(3), RATE, 8000)
     assert there.shape == (24000,)
     assert there.dtype == np.float32
@@ -273,7 +284,7 @@ def test_resampling_keeps_what_both_rates_can_hold() -> None:
     np.testing.assert_array_equal(resample(tones(1), RATE, RATE), tones(1))
 
 
-def test_resampling_removes_what_the_lower_rate_cannot_hold() -> None:
+def test_resampling_removes_frequencies_above_the_lower_limit() -> None:
     t = np.arange(RATE) / RATE
     high = np.sin(2 * np.pi * 6000 * t).astype(np.float32)
     assert np.abs(resample(high, RATE, 8000))[400:-400].max() < 1e-4  # -80 dB
@@ -295,7 +306,7 @@ def test_resampling_removes_what_the_lower_rate_cannot_hold() -> None:
         os.fsdecode(b"\xff\xfe.m4a"),
     ],
 )
-def test_any_name_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_any_file_name_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     plain = tmp_path / "plain"
     if name.endswith(".m4a"):
         encode(plain, tones(1), RATE, "aac", format="mp4")
@@ -304,12 +315,12 @@ def test_any_name_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name:
     monkeypatch.chdir(tmp_path)
     os.rename(plain, name)
     assert len(read_audio(name)) == pytest.approx(RATE, abs=2000)
-    Path(name).write_bytes(b"no sound")
-    assert "no sound file" in refused(name)
+    Path(name).write_bytes(b"no audio")
+    assert "no audio" in refused(name)
     assert os.listdir() == [name]
 
 
-def test_sizes_that_a_recorder_never_filled_in(wav: Path) -> None:
+def test_sizes_that_a_recorder_did_not_fill_in(wav: Path) -> None:
     whole = read_audio(wav)
     content = bytearray(wav.read_bytes())
     at = content.find(b"data") + 4
@@ -320,7 +331,7 @@ def test_sizes_that_a_recorder_never_filled_in(wav: Path) -> None:
         assert audio_info(wav).duration == 5
 
 
-def test_a_flac_that_does_not_say_how_long_it_is(tmp_path: Path) -> None:
+def test_a_flac_without_a_length(tmp_path: Path) -> None:
     path = with_flac_count(tmp_path, 0)
     assert len(read_audio(path)) == 5 * RATE
     assert audio_info(path) == AudioInfo(5.0, RATE, 1)
@@ -338,7 +349,7 @@ def with_flac_count(folder: Path, count: int) -> Path:
 
 
 def test_a_variable_rate_mp3_without_index_is_read_to_its_end(tmp_path: Path) -> None:
-    # libsndfile guesses the length from the first frames' rate, and stops there
+    # libsndfile estimates the length from the first frames' bit rate, and stops there
     noise = np.random.default_rng(0).standard_normal(2 * RATE).astype(np.float32) * 0.1
     samples = np.concatenate([noise, np.zeros(2 * RATE, np.float32), tones(2)])
     path = tmp_path / "vbr.mp3"
@@ -347,9 +358,91 @@ def test_a_variable_rate_mp3_without_index_is_read_to_its_end(tmp_path: Path) ->
     second = content.find(content[:2], 4)
     path.write_bytes(content[second:])
     with soundfile.SoundFile(path) as file:
-        assert file.frames < 5 * RATE  # what we would be told
+        assert file.frames < 5 * RATE  # libsndfile's estimate
     assert len(read_audio(path)) == pytest.approx(6 * RATE, abs=0.15 * RATE)
     assert audio_info(path).duration == pytest.approx(6, abs=0.15)
+
+
+def by_libsndfile(path: Path, container: str, subtype: str | None = None) -> None:
+    soundfile.write(path, tones(2), RATE, format=container, subtype=subtype)
+
+
+def by_ffmpeg(path: Path, container: str, codec: str = "aac") -> None:
+    encode(path, tones(2), RATE, codec, format=container)
+
+
+def write_amr(path: Path, magic: bytes, frame_type: int, size: int) -> None:
+    """100 frames of 20 ms; any bits decode to something."""
+    rng = np.random.default_rng(0)
+    frames = [bytes([frame_type << 3 | 4]) + rng.bytes(size) for _ in range(100)]
+    path.write_bytes(magic + b"".join(frames))
+
+
+SUFFIXES: dict[str, Callable[[Path], None]] = {
+    ".wav": lambda path: by_libsndfile(path, "WAV"),
+    ".flac": lambda path: by_libsndfile(path, "FLAC"),
+    ".ogg": lambda path: by_libsndfile(path, "OGG"),
+    ".oga": lambda path: by_libsndfile(path, "OGG"),
+    ".opus": lambda path: by_libsndfile(path, "OGG", "OPUS"),
+    ".mp3": lambda path: by_libsndfile(path, "MP3"),
+    ".aif": lambda path: by_libsndfile(path, "AIFF"),
+    ".aiff": lambda path: by_libsndfile(path, "AIFF"),
+    ".aifc": lambda path: by_libsndfile(path, "AIFF", "ULAW"),
+    ".au": lambda path: by_libsndfile(path, "AU"),
+    ".snd": lambda path: by_libsndfile(path, "AU"),
+    ".caf": lambda path: by_libsndfile(path, "CAF"),
+    ".w64": lambda path: by_libsndfile(path, "W64"),
+    ".sph": lambda path: by_libsndfile(path, "NIST"),
+    ".m4a": lambda path: by_ffmpeg(path, "ipod"),
+    ".m4b": lambda path: by_ffmpeg(path, "ipod"),
+    ".mp4": lambda path: by_ffmpeg(path, "mp4"),
+    ".mov": lambda path: by_ffmpeg(path, "mov"),
+    ".3gp": lambda path: by_ffmpeg(path, "3gp"),
+    ".3g2": lambda path: by_ffmpeg(path, "3g2"),
+    ".aac": lambda path: by_ffmpeg(path, "adts"),
+    ".mkv": lambda path: by_ffmpeg(path, "matroska"),
+    ".mka": lambda path: by_ffmpeg(path, "matroska", "libopus"),
+    ".webm": lambda path: by_ffmpeg(path, "webm", "libopus"),
+    ".asf": lambda path: by_ffmpeg(path, "asf", "wmav2"),
+    ".wma": lambda path: by_ffmpeg(path, "asf", "wmav2"),
+    ".amr": lambda path: write_amr(path, b"#!AMR\n", 7, 31),
+    ".awb": lambda path: write_amr(path, b"#!AMR-WB\n", 0, 17),
+}
+
+
+@pytest.mark.parametrize("suffix", sorted(AUDIO_SUFFIXES | SUFFIXES.keys()))
+def test_every_suffix_found_in_folders_is_one_that_is_read(tmp_path: Path, suffix: str) -> None:
+    assert suffix in AUDIO_SUFFIXES
+    path = tmp_path / f"a{suffix}"
+    SUFFIXES[suffix](path)
+    assert len(read_audio(path, RATE)) == pytest.approx(2 * RATE, abs=0.15 * RATE)
+    assert audio_info(path).duration == pytest.approx(2, abs=0.15)
+
+
+def test_a_tag_that_is_not_utf8_is_no_obstacle(tmp_path: Path) -> None:
+    """Old players wrote tags in their own encoding; only the audio matters."""
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, tones(2), RATE)
+    title = b"\x03caf\xe9"  # says UTF-8, is Latin-1
+    frame = b"TIT2" + len(title).to_bytes(4, "big") + bytes(2) + title
+    tag = b"ID3\x04\x00\x00" + len(frame).to_bytes(4, "big") + frame
+    path.write_bytes(tag + path.read_bytes())
+    assert len(read_audio(path, RATE)) == pytest.approx(2 * RATE, abs=0.15 * RATE)
+
+
+def test_an_utterance_is_its_part_of_the_file_at_the_rate_asked_for(wav: Path) -> None:
+    utterance = Utterance(str(wav), 1.5, "", "u", offset=2.25)
+    expected = read_audio(wav, 8000, 2.25, 1.5)
+    np.testing.assert_array_equal(read_utterance(utterance, 8000), expected)
+    assert len(expected) == 12000
+
+
+@pytest.mark.parametrize("rate", [None, 8000])
+def test_blocks_are_the_whole_in_bounded_pieces(tmp_path: Path, rate: int | None) -> None:
+    soundfile.write(tmp_path / "a.wav", tones(60), RATE)
+    blocks = list(iter_audio(tmp_path / "a.wav", rate))
+    np.testing.assert_array_equal(np.concatenate(blocks), read_audio(tmp_path / "a.wav", rate))
+    assert max(map(len, blocks)) <= 2 * RATE
 
 
 # Bad files ---------------------------------------------------------------------------------------
@@ -359,15 +452,18 @@ def test_missing_folder_pipe_empty(tmp_path: Path) -> None:
     (tmp_path / "empty.wav").touch()
     os.mkfifo(tmp_path / "pipe.wav")
     (tmp_path / "dangling.wav").symlink_to("nowhere")
-    assert refused(tmp_path / "none.wav") == "no such file; check the path"
-    assert refused(tmp_path / "dangling.wav") == "no such file; check the path"
-    assert refused(tmp_path / "empty.wav").startswith("an empty file (0 bytes)")
-    assert refused(tmp_path).startswith("a folder; expected")
-    assert refused(tmp_path / "pipe.wav").startswith("a device or pipe")
-    assert "cannot be opened" in refused(tmp_path / "empty.wav" / "x.wav")
-    assert "null" in refused("a\0b.wav")
-    assert refused("n" * 300) == "cannot be opened: File name too long"
-    with pytest.raises(AudioError, match="no such file"):
+    for name, reason in (
+        ("none.wav", "no such file"),
+        ("dangling.wav", "no such file"),
+        ("empty.wav", "0 bytes"),
+        ("", "a folder"),
+        ("pipe.wav", "pipe"),
+        ("empty.wav/x.wav", "Not a directory"),
+        ("a\0b.wav", "null"),
+        ("n" * 300, "File name too long"),
+    ):
+        assert reason in refused(tmp_path / name)
+    with pytest.raises(AudioError, match=r"none\.wav"):
         audio_info(tmp_path / "none.wav")
 
 
@@ -376,13 +472,13 @@ def test_no_permission(wav: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("builtins.open", denied)  # root may read anything
-    assert refused(wav) == "cannot be opened: Permission denied"
+    assert "Permission denied" in refused(wav)
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        b"This is a text file, named as if it were sound.\n" * 20,
+        b"This is a text file with the name of an audio file.\n" * 20,
         b"RIFF\x24\x00\x00\x00WAVE",
         b"fLaC",
         b"OggS",
@@ -397,23 +493,23 @@ def test_no_permission(wav: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         b"<html>404 Not Found</html>",
     ],
 )
-def test_no_sound_file(tmp_path: Path, content: bytes) -> None:
+def test_a_file_without_audio(tmp_path: Path, content: bytes) -> None:
     soundfile.write(tmp_path / "good.wav", tones(1), RATE)
     path = tmp_path / "bad.wav"
     path.write_bytes(content)
     message = refused(path)
-    assert "no sound file" in message or "truncated" in message
+    assert repr(content[:24]) in message or "truncated" in message
     with pytest.raises(AudioError):
         audio_info(path)
 
 
-def test_a_picture_or_silent_film_has_no_sound(tmp_path: Path) -> None:
+def test_a_video_without_audio(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("mpeg4", rate=10, width=64, height=64)
         frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8))
         container.mux([*stream.encode(frame), *stream.encode(None)])
-    assert "no sound file" in refused(path)
+    assert "ftyp" in refused(path)
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.aiff", "a.au", "a.flac"])
@@ -430,7 +526,9 @@ def test_a_header_without_samples(tmp_path: Path, name: str) -> None:
     "name",
     ["a.wav", "a.flac", "a.aiff", "a.au", "a.sph", "a.mp3", "a.ogg", "a.opus", "a.m4a", "a.webm"],
 )
-def test_a_truncated_file_is_never_silently_short(tmp_path: Path, name: str, share: float) -> None:
+def test_a_truncated_file_is_never_silently_shorter(
+    tmp_path: Path, name: str, share: float
+) -> None:
     path = tmp_path / name
     if name == "a.m4a":
         encode(path, tones(5), RATE, "aac", format="mp4", movflags="faststart")
@@ -457,33 +555,33 @@ def test_a_wav_may_be_off_by_a_header_but_no_more(wav: Path, missing: int) -> No
 
 
 @pytest.mark.parametrize("missing", [1, 100, 1000])
-def test_a_flac_that_lacks_its_last_bytes(tmp_path: Path, missing: int) -> None:
+def test_a_flac_without_its_last_bytes(tmp_path: Path, missing: int) -> None:
     path = tmp_path / "a.flac"
     soundfile.write(path, tones(5), RATE)
     path.write_bytes(path.read_bytes()[:-missing])
     message = refused(path)
     assert message.startswith("truncated or damaged: 4.")
-    assert "5.00 s promised" in message
+    assert "5.00 s" in message
 
 
 def test_an_mp4_cut_before_its_index(tmp_path: Path) -> None:
     path = tmp_path / "a.m4a"
     encode(path, tones(5), RATE, "aac", format="mp4")
     path.write_bytes(path.read_bytes()[:-1000])
-    assert refused(path).startswith("cut off, or no sound file")
+    assert "cut off" in refused(path)
 
 
-def test_headers_that_promise_too_much(tmp_path: Path) -> None:
+def test_headers_that_claim_too_much(tmp_path: Path) -> None:
     path = with_flac_count(tmp_path, 2**36 - 1)
-    assert "promises 1193 hours" in refused(path)
+    assert "1193 hours" in refused(path)
     with_flac_count(tmp_path, 50 * 3600 * RATE)
-    assert refused(path).startswith("50.0 hours; at most 10 are read at once")
+    assert refused(path).startswith("50.0 hours")
     assert len(read_audio(path, offset=1, duration=2)) == 2 * RATE
     with_flac_count(tmp_path, 3600 * RATE)
-    assert "s found, 3600.00 s promised" in refused(path)
+    assert "3600.00 s" in refused(path)
 
 
-def test_more_sound_than_promised_ends_too(wav: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_audio_than_claimed_is_limited_too(wav: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audio, "MAX_HOURS", 4 / 3600)
     assert "hours" in refused(wav)
 
@@ -494,17 +592,17 @@ def test_absurd_rates(wav: Path, rate: int) -> None:
     content[24:28] = struct.pack("<I", rate)
     wav.write_bytes(content)
     message = refused(wav)
-    assert "sample rate" in message or "no sound file" in message
+    assert "sample rate" in message or "RIFF" in message
 
 
-def test_a_codec_nobody_knows(wav: Path) -> None:
+def test_an_unknown_codec(wav: Path) -> None:
     content = bytearray(wav.read_bytes())
     content[20:22] = b"\x34\x12"
     wav.write_bytes(content)
-    assert "no sound file" in refused(wav)
+    assert "RIFF" in refused(wav)
 
 
-def test_a_webm_whose_recorder_never_filled_in_the_length(tmp_path: Path) -> None:
+def test_a_webm_whose_recorder_did_not_fill_in_the_length(tmp_path: Path) -> None:
     path = tmp_path / "a.webm"
     encode(path, resample(tones(5), RATE, 48000), 48000, "libopus")
     content = path.read_bytes()
@@ -519,11 +617,12 @@ def test_an_mp3_behind_a_tag_with_a_picture(tmp_path: Path) -> None:
     path = tmp_path / "a.mp3"
     soundfile.write(path, tones(3), RATE)
     content = path.read_bytes()
-    size = 300_000  # syncsafe: 7 bits a byte
+    size = 300_000  # syncsafe: 7 bits per byte
     sizes = bytes((size >> shift) & 0x7F for shift in (21, 14, 7, 0))
     path.write_bytes(b"ID3\x03\x00\x00" + sizes + bytes(size) + content)
-    assert read_audio(path).shape == (3 * RATE,)
-    assert audio_info(path).duration == pytest.approx(3, abs=1e-4)
+    # exact from FFmpeg 8 on; older versions keep the encoder's delay here
+    assert len(read_audio(path)) == pytest.approx(3 * RATE, abs=0.1 * RATE)
+    assert audio_info(path).duration == pytest.approx(3, abs=0.1)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -532,24 +631,28 @@ def test_samples_that_are_not_numbers(tmp_path: Path, value: float) -> None:
     samples[RATE : RATE + 3] = value
     soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
     message = refused(tmp_path / "a.wav")
-    assert message.startswith(f"the sample at 1.000 s is {value}, not a number")
+    assert "1.000 s" in message
+    assert str(value) in message
     assert len(read_audio(tmp_path / "a.wav", duration=0.9))
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"offset": -1.0}, "offset must be 0 seconds or more, got -1"),
-        ({"offset": float("nan")}, "offset must be"),
-        ({"duration": 0.0}, "duration must be more than 0 seconds, got 0"),
-        ({"duration": float("inf")}, "duration must be"),
-        ({"offset": 5.0}, "asked for seconds 5 to 5, but it has 5"),
-        ({"offset": 7.0, "duration": 1.0}, "asked for seconds 7 to 8, but it has 5"),
-        ({"offset": 4.0, "duration": 2.0}, "asked for seconds 4 to 6, but it has 5"),
+        ({"offset": -1.0}, ("offset", "-1")),
+        ({"offset": float("nan")}, ("offset", "nan")),
+        ({"duration": 0.0}, ("duration", "0")),
+        ({"duration": float("inf")}, ("duration", "inf")),
+        ({"offset": 5.0}, ("5 to 5 s", " 5 s")),
+        ({"offset": 7.0, "duration": 1.0}, ("7 to 8 s", " 5 s")),
+        ({"offset": 4.0, "duration": 2.0}, ("4 to 6 s", " 5 s")),
     ],
 )
-def test_parts_that_are_not_there(wav: Path, options: dict[str, float], message: str) -> None:
-    assert message in refused(wav, **options)
+def test_segments_outside_the_file(
+    wav: Path, options: dict[str, float], message: tuple[str, str]
+) -> None:
+    found = refused(wav, **options)
+    assert all(part in found for part in message)
 
 
 @given(st.data())
@@ -570,14 +673,9 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(
     except AudioError as caught:
         message = str(caught)
     else:
-        message = "sound" if len(samples) and np.isfinite(samples).all() else ""
+        message = "audio" if len(samples) and np.isfinite(samples).all() else ""
     assert message
     assert message.isprintable()
-
-
-def test_suffixes_are_what_a_search_compares_with() -> None:
-    assert all(suffix == suffix.lower() and suffix[0] == "." for suffix in AUDIO_SUFFIXES)
-    assert not AUDIO_SUFFIXES & {".raw", ".txt", ".jsonl", ""}
 
 
 # Real files --------------------------------------------------------------------------------------
@@ -604,7 +702,7 @@ def test_one_real_reading_in_five_formats(real_data: Path) -> None:
         assert correlation(reference, found) > 0.97
 
 
-def test_sphere_is_the_same_sound_as_flac(real_data: Path) -> None:
+def test_sphere_has_the_same_samples_as_flac(real_data: Path) -> None:
     spheres = sorted((real_data / "formats").glob("*.sph"))
     assert len(spheres) == 6
     for sphere in spheres:

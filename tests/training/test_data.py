@@ -169,7 +169,7 @@ def test_unreadable_audio_is_named_with_its_own_error(few, tmp_path):
     assert first.startswith(f"{listed[1].id} (")
     assert "bad.wav: no such file" in first
     assert second.startswith(f"{listed[2].id} (")
-    assert "seconds 0.1 to" in second
+    assert "from 0.1 to" in second
 
 
 def test_headers_are_read_up_to_a_limit_and_the_rest_is_checked_in_training(
