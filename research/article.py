@@ -22,7 +22,7 @@ def quoted() -> dict[str, list[str]]:
             if row["models"] in (*CELLS, "lstm_ln"):
                 factor = f"{row['× per frame']['median']:.2f}"
                 found[f"{probe}: gradient per frame, untrained, {row['models']}"] = [factor]
-    for probe in ("adding-100", "adding-200", "adding-100-forget-bias"):
+    for probe in ("adding-100", "adding-200", "adding-100-forget-bias", "adding-200-forget-bias"):
         for row in _table(f"{probe}/memory", "learning rate 0.01"):
             if row["cell"] in CELLS:
                 found[f"{probe}: solved, median steps, {row['cell']}"] = _solved(row)

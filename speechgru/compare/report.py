@@ -66,7 +66,6 @@ def to_markdown(analysis: Analysis) -> str:
             for pair in analysis.pairs
             if pair.verdict == "no difference shown" and pair.comparison.from_seeds > 0.5
         ],
-        precision=spec.recipe.training.model_dump().get("precision", "auto"),
         same_speakers=0 < len(analysis.plan.folds) <= MANY,
         shown=shown_pairs(analysis),
         testable=any(len(pairs) * 2.0 ** (1 - pair.seeds) < LEVEL for pair in pairs),
