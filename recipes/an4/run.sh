@@ -8,7 +8,7 @@ for seed in 1 2; do
     speechgru train recipes/an4 training.seed=$seed --out "$runs/gru-$seed"
     speechgru evaluate data/an4/test.jsonl --model "$runs/gru-$seed"
     # All settings are fixed by now: dev only selects epochs, and its WER is that of training data.
-    speechgru train recipes/an4 'data.train=[data/an4/train.jsonl, data/an4/dev.jsonl]' \
-        training.seed=$seed --out "$runs/gru-all-$seed"
+    speechgru train recipes/an4 data.train=data/an4/train+dev.jsonl training.seed=$seed \
+        --out "$runs/gru-all-$seed"
     speechgru evaluate data/an4/test.jsonl --model "$runs/gru-all-$seed"
 done
