@@ -1,4 +1,4 @@
-"""Checkpoints: the whole of a model in one file, or one line that says why not."""
+"""Model files: complete, checked, of two formats; or refused in one line with the reason."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Features: against librosa, frame by frame, and never looking beyond their own samples."""
+"""Features: they agree with librosa, and a frame depends on its own samples only."""
 
 import warnings
 
@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from speechgru.errors import RecipeError
 from speechgru.features import (
     LOG_FLOOR,
-    STD_FLOOR,
     FeatureExtractor,
     feature_size,
     warp_frequencies,
@@ -31,7 +30,7 @@ SHAPES = [
 ]
 
 
-def sound(samples: int, seed: int = 0) -> np.ndarray:
+def waveform(samples: int, seed: int = 0) -> np.ndarray:
     """(samples,) float32: a chord that fades over noise, as speech has strong and weak bands."""
     rng = np.random.default_rng(seed)
     time = np.arange(samples) / 16000
@@ -41,7 +40,7 @@ def sound(samples: int, seed: int = 0) -> np.ndarray:
 
 
 def librosa_power(wave: np.ndarray, extract: FeatureExtractor) -> np.ndarray:
-    """(mels, frames) by librosa, given nothing but the numbers."""
+    """(mels, frames) by librosa."""
     return librosa.feature.melspectrogram(
         y=wave,
         sr=extract.recipe.sample_rate,
@@ -63,7 +62,7 @@ def test_log_mel_agrees_with_librosa(rate, window_ms, hop_ms, mels):
         sample_rate=rate, window_ms=window_ms, hop_ms=hop_ms, mels=mels, normalise="none"
     )
     extract = FeatureExtractor(recipe)
-    wave = sound(rate)
+    wave = waveform(rate)
     expected = np.log(librosa_power(wave, extract) + LOG_FLOOR).T
     # float32 sums of some hundred terms on both sides: 1e-3 in the logarithm is 0.1 % of power.
     # At an odd rate torchaudio's filters end at rate // 2 (5512 Hz), librosa's at 5512.5 Hz.
@@ -78,7 +77,7 @@ def test_mfcc_agrees_with_librosa(rate, window_ms, hop_ms, mels):
         cepstra=13, normalise="none",
     )  # fmt: skip
     extract = FeatureExtractor(recipe)
-    wave = sound(rate)
+    wave = waveform(rate)
     log_mel = np.log(librosa_power(wave, extract) + LOG_FLOOR)
     expected = librosa.feature.mfcc(S=log_mel, n_mfcc=13, dct_type=2, norm="ortho").T
     tolerance = 2e-2 if rate % 2 else 5e-3
@@ -88,14 +87,14 @@ def test_mfcc_agrees_with_librosa(rate, window_ms, hop_ms, mels):
 def test_band_edges_agree_with_librosa():
     recipe = FeatureRecipe(mels=30, low_hz=300, high_hz=3400, normalise="none")
     extract = FeatureExtractor(recipe)
-    expected = np.log(librosa_power(sound(16000), extract) + LOG_FLOOR).T
-    np.testing.assert_allclose(extract(sound(16000)).numpy(), expected, atol=1e-3)
+    expected = np.log(librosa_power(waveform(16000), extract) + LOG_FLOOR).T
+    np.testing.assert_allclose(extract(waveform(16000)).numpy(), expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_deltas_are_appended_as_least_squares_slopes(count):
     recipe = FeatureRecipe(kind="mfcc", mels=40, deltas=count, normalise="none")
-    features = FeatureExtractor(recipe)(sound(16000)).numpy()
+    features = FeatureExtractor(recipe)(waveform(16000)).numpy()
     assert features.shape[1] == feature_size(recipe) == 13 * (1 + count)
     static = features[:, :13]
     padded = np.pad(static, ((2, 2), (0, 0)), mode="edge")
@@ -125,9 +124,9 @@ def test_the_number_of_frames_follows_its_formula(samples, shape):
 
 
 @pytest.mark.parametrize("normalise", ["utterance", "none"])
-def test_sound_shorter_than_a_window_becomes_one_frame_with_zeros_behind(normalise):
+def test_audio_shorter_than_a_window_becomes_one_zero_padded_frame(normalise):
     extract = FeatureExtractor(FeatureRecipe(normalise=normalise))
-    short = sound(100)
+    short = waveform(100)
     padded = np.concatenate([short, np.zeros(extract.n_fft - 100, np.float32)])
     assert torch.equal(extract(short), extract(padded))
     assert extract(short).shape == (1, 80)
@@ -136,10 +135,10 @@ def test_sound_shorter_than_a_window_becomes_one_frame_with_zeros_behind(normali
 @pytest.mark.parametrize("kind", ["logmel", "mfcc"])
 def test_a_frame_depends_on_its_own_samples_only(kind):
     extract = FeatureExtractor(FeatureRecipe(kind=kind, normalise="none"))
-    wave = sound(16000)
+    wave = waveform(16000)
     before = extract(wave)
     for frame in (0, 1, 17, 60):
-        # Its window stands in the middle of n_fft samples; those beyond have no weight.
+        # The window is in the middle of n_fft samples; those outside it have no weight.
         start = frame * extract.hop
         changed = wave.copy()
         changed[start + extract.n_fft :] += 1
@@ -153,10 +152,10 @@ def test_a_frame_depends_on_its_own_samples_only(kind):
 
 
 def test_a_loud_frame_does_not_clip_a_quiet_one():
-    """What torchaudio's own MFCC does, by `top_db` below the loudest of all."""
+    """As torchaudio's own MFCC does, at `top_db` below the loudest value."""
     extract = FeatureExtractor(FeatureRecipe(kind="mfcc", normalise="none"))
-    quiet = 1e-3 * sound(8000)
-    loud = np.concatenate([quiet, np.full(1000, 1.0, np.float32), sound(8000)])
+    quiet = 1e-3 * waveform(8000)
+    loud = np.concatenate([quiet, np.full(1000, 1.0, np.float32), waveform(8000)])
     frames = extract.frames(8000)
     np.testing.assert_allclose(extract(loud)[:frames].numpy(), extract(quiet).numpy(), atol=1e-5)
 
@@ -168,8 +167,13 @@ def test_silence_is_finite():
             assert extract(np.zeros(4000, np.float32)).isfinite().all()
 
 
-def test_the_input_is_left_alone():
-    wave = sound(4000)
+def test_silence_is_the_logarithm_of_16_bit_quantisation_noise():
+    features = FeatureExtractor(FeatureRecipe(normalise="none"))(np.zeros(4000, np.float32))
+    np.testing.assert_allclose(features, np.log(1e-8), atol=1e-5)
+
+
+def test_the_input_is_not_changed():
+    wave = waveform(4000)
     kept = wave.copy()
     FeatureExtractor(FeatureRecipe())(wave)
     assert np.array_equal(wave, kept)
@@ -179,26 +183,32 @@ def test_the_input_is_left_alone():
 
 
 def test_utterance_normalisation_gives_zero_mean_and_unit_deviation():
-    features = FeatureExtractor(FeatureRecipe())(sound(16000)).double()
+    features = FeatureExtractor(FeatureRecipe())(waveform(16000)).double()
     assert features.mean(0).abs().max() < 1e-4
     np.testing.assert_allclose(features.std(0, unbiased=False).numpy(), 1, atol=1e-3)
 
 
 def test_loudness_does_not_matter_after_utterance_normalisation():
     extract = FeatureExtractor(FeatureRecipe())
-    wave = sound(16000)
+    wave = waveform(16000)
     np.testing.assert_allclose(extract(4 * wave).numpy(), extract(wave).numpy(), atol=0.01)
 
 
-def test_a_constant_band_is_not_blown_up():
-    """Digital silence with a click far off: rounding must not become a feature."""
+def test_a_constant_band_is_not_amplified():
+    """Digital silence: rounding must not become a feature."""
     features = FeatureExtractor(FeatureRecipe())(np.zeros(16000, np.float32))
-    assert features.abs().max() < 1e-2 / STD_FLOOR * 1e-3
+    assert features.abs().max() < 0.01
+
+
+def test_a_deviation_below_the_floor_is_scaled_by_the_floor():
+    features = 1e-5 * torch.randn(100, 80, generator=torch.Generator().manual_seed(0))
+    scaled = FeatureExtractor(FeatureRecipe()).normalise(features)
+    torch.testing.assert_close(scaled, (features - features.mean(0)) / 1e-3)
 
 
 def test_global_statistics_are_those_of_all_frames_pooled():
     extract = FeatureExtractor(FeatureRecipe(mels=20, normalise="global"))
-    waves = [sound(16000, 1), 0.1 * sound(5000, 2), sound(900, 3)]
+    waves = [waveform(16000, 1), 0.1 * waveform(5000, 2), waveform(900, 3)]
     extract.fit(waves)
     pooled = torch.cat([extract.raw(wave) for wave in waves]).double()
     np.testing.assert_allclose(extract.mean, pooled.mean(0), rtol=1e-5)
@@ -209,10 +219,10 @@ def test_global_statistics_are_those_of_all_frames_pooled():
 
 def test_global_normalisation_without_statistics_is_refused():
     with pytest.raises(RuntimeError, match="statistics"):
-        FeatureExtractor(FeatureRecipe(normalise="global"))(sound(1000))
+        FeatureExtractor(FeatureRecipe(normalise="global"))(waveform(1000))
 
 
-# Faults and warping -----------------------------------------------------------------------------
+# Errors and warping -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -235,7 +245,7 @@ def test_a_warp_of_one_changes_nothing():
     power = torch.rand(257, 9)
     assert torch.equal(warp_frequencies(power, 1.0), power)
     extract = FeatureExtractor(FeatureRecipe())
-    wave = sound(8000)
+    wave = waveform(8000)
     assert torch.equal(extract(wave, warp=1.0), extract(wave))
 
 
@@ -247,7 +257,7 @@ def test_a_warp_moves_a_peak_by_its_factor(factor):
     assert abs(peak - 100 / factor) <= 1
 
 
-def test_a_warp_repeats_the_top_where_nothing_is_above():
+def test_a_warp_repeats_the_top_bin_beyond_it():
     power = torch.arange(5.0)[:, None]
     assert warp_frequencies(power, 2.0)[:, 0].tolist() == [0, 2, 4, 4, 4]
     assert warp_frequencies(power, 0.5)[:, 0].tolist() == [0, 0.5, 1, 1.5, 2]

@@ -1,4 +1,4 @@
-"""The recipes that ship: every one has the same files, and its story is short and runs."""
+"""The shipped recipes: all have the same files, which load, run and state a measured result."""
 
 import re
 import subprocess
@@ -13,7 +13,7 @@ FOLDERS = sorted(path for path in (ROOT / "recipes").iterdir() if path.is_dir())
 every_recipe = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 
 
-def test_every_folder_is_a_recipe_that_users_are_told_of():
+def test_every_folder_is_a_shipped_recipe():
     assert [folder.name for folder in FOLDERS] == shipped_recipes()
 
 
@@ -24,7 +24,7 @@ def test_the_files_are_the_same_everywhere(folder):
 
 
 @every_recipe
-def test_it_loads_and_says_what_it_is_for(folder, tmp_path, monkeypatch):
+def test_it_loads_from_anywhere_and_begins_with_a_comment(folder, tmp_path, monkeypatch):
     recipe = load_recipe(folder)
     assert (folder / "recipe.yaml").read_text().startswith("# ")
     monkeypatch.chdir(tmp_path)
@@ -32,7 +32,7 @@ def test_it_loads_and_says_what_it_is_for(folder, tmp_path, monkeypatch):
 
 
 @every_recipe
-def test_the_story_is_short_and_a_shell_reads_it(folder):
+def test_the_script_is_short_valid_and_uses_the_recipe(folder):
     script = folder / "run.sh"
     text = script.read_text()
     assert len(text.splitlines()) <= 15
@@ -44,7 +44,7 @@ def test_the_story_is_short_and_a_shell_reads_it(folder):
 
 
 def measured(text: str) -> list[str]:
-    """Error rates on test: below a table's head of that name, and in running text."""
+    """Test WERs: in table columns of that name, and in running text."""
     rates = re.findall(r"\btest WER (\d+\.\d+) %", text)
     for table in re.findall(r"(?:^ *\|.*\n)+", text, re.M):
         head, _, *rows = [[cell.strip() for cell in row.split("|")] for row in table.splitlines()]
@@ -55,13 +55,13 @@ def measured(text: str) -> list[str]:
 
 
 @every_recipe
-def test_the_readme_tells_a_measured_result_and_its_command(folder):
+def test_the_readme_states_a_measured_result_and_its_command(folder):
     text = (folder / "README.md").read_text(encoding="utf-8")
     assert measured(text)
     assert re.search(rf"`sh recipes/{folder.name}/run\.sh|`make demo`", text)
 
 
-def test_the_search_for_a_result_sees_where_there_is_none():
+def test_a_readme_without_a_result_is_noticed():
     table = "| seed | test WER % |\n|---|---|\n| 1.5 | {} |\n"
     assert measured(table.format("7.89, 8.28")) == ["7.89, 8.28"]
     assert measured("test WER 3.19 % (28 errors)") == ["3.19"]
