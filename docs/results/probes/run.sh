@@ -21,8 +21,8 @@ if [ -d "$runs" ]; then
     python -m research.probes gates "$runs"/gru-* "$runs"/lstm-* "$runs"/cifg-* "$runs"/ligru-* "$runs"/mingru-* \
         --manifest data/fsdd/test.jsonl --utterances 20 --out "$out/gates-fsdd"
 fi
-# The unidirectional models of fsdd-one-way: how far do gradients reach after training?
-runs=runs/fsdd-one-way/runs
+# The unidirectional models of fsdd-unidirectional: how far do gradients reach after training?
+runs=runs/fsdd-unidirectional/runs
 if [ -d "$runs" ]; then
     python -m research.probes gradient-reach "$runs"/rnn-* "$runs"/gru-* "$runs"/lstm-* --utterances 40 \
         --manifest data/fsdd/test.jsonl --out "$out/gradient-reach-fsdd"
