@@ -37,7 +37,7 @@ from speechgru.recipe import Recipe, load_recipe
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import score
 from speechgru.training.data import TrainingData, read_training_data
-from speechgru.training.step import make_optimiser, train_step
+from speechgru.training.step import choose_precision, make_optimiser, train_step
 
 log = logging.getLogger(__name__)
 Cost = dict[str, Any]
@@ -279,7 +279,7 @@ def _training(
     """An optimiser step over each batch."""
     model, device = recognizer.checkpoint.model.train(), recognizer.device
     optimiser = make_optimiser(model, recipe.training)
-    precision = torch.bfloat16 if device.type == "cuda" else torch.float32
+    precision = choose_precision(recipe.training.precision, device)
 
     def run() -> None:
         for batch in batches:

@@ -49,22 +49,22 @@ def train_step(
     optimiser.zero_grad(set_to_none=True)
     statistics = [buffer.clone() for buffer in model.buffers()]
     tokens = sum(int(batch.target_lengths.sum()) for batch in batches)
-    total, suspects = 0.0, []
+    losses: list[Tensor] = []  # read after the last batch, since reading waits for the GPU
     for batch in batches:
-        losses = ctc_loss(model, batch, precision)
-        finite = losses.isfinite().tolist()
-        suspects += [id_ for id_, ok in zip(batch.ids, finite, strict=True) if not ok]
-        loss = losses.sum() / tokens
-        loss.backward()  # type: ignore[no-untyped-call]
-        total += float(loss.detach())
+        rows = ctc_loss(model, batch, precision)
+        (rows.sum() / tokens).backward()  # type: ignore[no-untyped-call]
+        losses.append(rows.detach())
     norm = float(nn.utils.clip_grad_norm_(model.parameters(), clip_norm))
-    if math.isfinite(total) and math.isfinite(norm):
+    loss = sum(float(rows.sum() / tokens) for rows in losses)
+    if math.isfinite(loss) and math.isfinite(norm):
         optimiser.step()
-        return StepResult(total, tokens, norm, applied=True)
+        return StepResult(loss, tokens, norm, applied=True)
     for buffer, before in zip(model.buffers(), statistics, strict=True):
         buffer.copy_(before)
-    suspects = suspects or [id_ for batch in batches for id_ in batch.ids]
-    return StepResult(total, tokens, norm, applied=False, suspects=tuple(suspects))
+    ids = [id_ for batch in batches for id_ in batch.ids]
+    finite = torch.cat(losses).isfinite().tolist()
+    suspects = [id_ for id_, ok in zip(ids, finite, strict=True) if not ok] or ids
+    return StepResult(loss, tokens, norm, applied=False, suspects=tuple(suspects))
 
 
 def ctc_loss(model: RecurrentCTC, batch: Batch, precision: torch.dtype = torch.float32) -> Tensor:
