@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 
-from speechgru.compare.analysis import Analysis, PairResult, SystemResult, read_analysis
-from speechgru.compare.convergence import Convergence, Trial, VariantConvergence
+from speechgru.compare.analysis import Analysis, PairResult, read_analysis
+from speechgru.compare.convergence import Convergence, VariantConvergence
 from speechgru.compare.cost import doubts
 from speechgru.compare.folds import MANY
 from speechgru.compare.matching import TOLERANCE
@@ -203,11 +203,9 @@ def _templates() -> Environment:
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False,
     )  # fmt: skip
     environment.filters |= {
-        "by_seed": _by_seed,
         "code": lambda text: f"`{text}`",
         "count": lambda value: "–" if value is None else f"{value:,.0f}",
         "detectable": _detectable,
-        "error_cells": _error_cells,
         "interval": _interval,
         "line": pair_line,
         "last_wers": _last_wers,
@@ -220,7 +218,6 @@ def _templates() -> Environment:
         "points": signed_points,
         "row": lambda cells: "| " + " | ".join(map(str, cells)) + " |",
         "rule": lambda cells: "|" + "---|" * len(cells),
-        "tried": _tried,
         "verdict": _verdict,
     }
     return environment
@@ -260,30 +257,9 @@ def _detectable(comparison: Comparison) -> str:
     return "none" if least >= max(comparison.rate_a, comparison.rate_b) else f"{100 * least:.2f}"
 
 
-def _error_cells(system: SystemResult) -> list[str]:
-    if not (rates := system.rates):
-        return ["–"] * 4
-    low, high = map(_percent, rates.wer_ci95)
-    spread, cer = _percent(rates.wer_std), _percent(rates.cer_mean)
-    return [_percent(rates.wer_mean), f"{low} to {high}", spread, cer]
-
-
-def _by_seed(system: SystemResult, seeds: int) -> list[str]:
-    rates = dict(zip(system.rates.seeds, system.rates.wer, strict=True)) if system.rates else {}
-    return [_percent(rates.get(seed)) for seed in range(1, seeds + 1)]
-
-
 def _last_wers(variant: VariantConvergence) -> str:
     wers = [point.dev_wer.median for point in variant.curve if point.dev_wer]
     return " → ".join(f"{100 * wer:.1f}" for wer in wers[-3:])
-
-
-def _tried(trials: Sequence[Trial], rates: Sequence[float]) -> list[str]:
-    by_rate = {trial.learning_rate: trial for trial in trials}
-    found = [by_rate.get(rate) for rate in rates]
-    return [
-        "–" if t is None else _percent(t.dev_wer.median) if t.dev_wer else "failed" for t in found
-    ]
 
 
 # Figures -----------------------------------------------------------------------------------------
