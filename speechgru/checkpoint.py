@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +11,8 @@ from speechgru.features import FeatureExtractor, feature_size
 from speechgru.model import RecurrentCTC
 from speechgru.model_file import (
     MODEL_FILE,
+    Arrays,
+    Json,
     ModelConfig,
     read_arrays,
     read_model_file,
@@ -34,12 +35,10 @@ class Checkpoint:
     vocabulary: Vocabulary
     extract: FeatureExtractor
     model: RecurrentCTC
-    metadata: dict[str, Any]  # where it comes from: versions, dev WER, …; informative only
+    metadata: Json  # where it comes from: versions, dev WER, …; informative only
 
 
-def new_checkpoint(
-    config: ModelConfig, vocabulary: Vocabulary, metadata: dict[str, Any]
-) -> Checkpoint:
+def new_checkpoint(config: ModelConfig, vocabulary: Vocabulary, metadata: Json) -> Checkpoint:
     """An untrained model for a vocabulary; weights follow torch's current random state."""
     extract = FeatureExtractor(config.features)
     model = RecurrentCTC(config.model, extract.size, len(vocabulary))
@@ -101,17 +100,17 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], kind: str, details: ob
     write_arrays(path, _arrays(tensors), kind, details)
 
 
-def read_tensors(path: Path, *kinds: str) -> tuple[str, dict[str, Tensor], dict[str, Any]]:
+def read_tensors(path: Path, *kinds: str) -> tuple[str, dict[str, Tensor], Json]:
     """`read_arrays` as tensors on the CPU: format, tensors, details."""
     kind, arrays, details = read_arrays(path, *kinds)
     return kind, _tensors(arrays), details
 
 
-def _arrays(tensors: dict[str, Tensor]) -> dict[str, Any]:
+def _arrays(tensors: dict[str, Tensor]) -> Arrays:
     return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
 
 
-def _tensors(arrays: dict[str, Any]) -> dict[str, Tensor]:
+def _tensors(arrays: Arrays) -> dict[str, Tensor]:
     """Copies: torch aligns its memory, which speed and the last bit of a sum depend on."""
     return {name: torch.tensor(array) for name, array in arrays.items()}
 

@@ -11,7 +11,6 @@ Design choices:
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ MODEL_FILE = "model.safetensors"
 FORMAT = "speechgru-2"
 FORMAT_1 = "speechgru-1"
 Arrays = dict[str, npt.NDArray[Any]]
+Json = dict[str, Any]  # what JSON gives; checked where it is read
 
 
 class ModelConfig(Section):
@@ -47,7 +47,7 @@ class ModelFile:
     path: Path
     config: ModelConfig
     vocabulary: Vocabulary
-    metadata: dict[str, Any]  # where the model comes from; informative only
+    metadata: Json  # where the model comes from; informative only
     arrays: Arrays
 
 
@@ -76,8 +76,8 @@ def write_model_file(
     path: Path,
     config: ModelConfig,
     vocabulary: Vocabulary,
-    metadata: dict[str, Any],
-    arrays: Mapping[str, npt.NDArray[Any]],
+    metadata: Json,
+    arrays: Arrays,
 ) -> None:
     """Raises CheckpointError when the file cannot be written."""
     details = {
@@ -88,7 +88,7 @@ def write_model_file(
     write_arrays(path, arrays, FORMAT, details)
 
 
-def _complete_config(values: dict[str, dict[str, Any]]) -> ModelConfig:
+def _complete_config(values: Json) -> ModelConfig:
     """The settings of a file, none of them left to a default."""
     config = ModelConfig.model_validate(values)
     for section, complete in config.model_dump().items():
@@ -97,7 +97,7 @@ def _complete_config(values: dict[str, dict[str, Any]]) -> ModelConfig:
     return config
 
 
-def _from_format_1(details: dict[str, Any]) -> dict[str, Any]:
+def _from_format_1(details: Json) -> Json:
     """Format 1 called the hidden size `width`, had `projection` and `residual`, and no bias added
     to the forget gate."""
     config = dict(details["blueprint"])
@@ -115,9 +115,7 @@ def _from_format_1(details: dict[str, Any]) -> dict[str, Any]:
 # Arrays in a file --------------------------------------------------------------------------------
 
 
-def write_arrays(
-    path: Path, arrays: Mapping[str, npt.NDArray[Any]], kind: str, details: object
-) -> None:
+def write_arrays(path: Path, arrays: Arrays, kind: str, details: object) -> None:
     """One safetensors file with its format `kind`, JSON `details` and a checksum in its metadata,
     written atomically. Raises CheckpointError when it cannot be written."""
     text = json.dumps(details)
@@ -125,7 +123,7 @@ def write_arrays(
     atomic_write(path, save(dict(arrays), metadata), CheckpointError)
 
 
-def read_arrays(path: Path, *kinds: str) -> tuple[str, Arrays, dict[str, Any]]:
+def read_arrays(path: Path, *kinds: str) -> tuple[str, Arrays, Json]:
     """Format, arrays and details of a file of one of these formats. Raises CheckpointError."""
     if not os.path.isfile(path):
         raise CheckpointError(f"{path}: no such file; expected a run folder or a {MODEL_FILE}")
@@ -152,7 +150,7 @@ def read_arrays(path: Path, *kinds: str) -> tuple[str, Arrays, dict[str, Any]]:
     return metadata["format"], arrays, details
 
 
-def _checksum(details: str, arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+def _checksum(details: str, arrays: Arrays) -> str:
     """Of all content: without it, a flipped bit in a weight would go unnoticed."""
     digest = hashlib.sha256(details.encode())
     for name, array in sorted(arrays.items()):

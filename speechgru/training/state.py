@@ -18,7 +18,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,7 +57,7 @@ class TrainingState:
     token_count: int = 0
     gradient_norms: list[float] = field(default_factory=list)  # of its steps, before clipping
     kept: list[tuple[float, int]] = field(default_factory=list)  # (dev WER, epoch), best first
-    vocabulary: dict[str, Any] = field(default_factory=dict)
+    vocabulary: dict[str, object] = field(default_factory=dict)
     recipe: dict[str, object] = field(default_factory=dict)  # see resume_key()
     data: dict[str, str | int] = field(default_factory=dict)  # see TrainingData.fingerprint()
 
