@@ -44,3 +44,9 @@ def compiled(function: Callable[..., Any]) -> Any:
 def inner(function: Callable[..., Any]) -> Any:
     """`function` as a part of the compiled functions that call it, for any types."""
     return numba.njit(function, **_OPTIONS)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """As `inner`, but copied into its callers: for many arguments, which take longer to pass than
+    to use."""
+    return numba.njit(function, inline="always", **_OPTIONS)

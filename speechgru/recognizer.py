@@ -132,7 +132,9 @@ class Recognizer:
     def decode(self, emission: Emission) -> Transcript:
         """The text that the decoder finds, with single spaces between words."""
         hypothesis = self.decoder(emission)
-        text = self.checkpoint.vocabulary.decode(hypothesis.tokens)
+        text = hypothesis.text
+        if text is None:
+            text = self.checkpoint.vocabulary.decode(hypothesis.tokens)
         return Transcript(" ".join(text.split()), round(emission.duration, 3))
 
     def emissions(

@@ -6,6 +6,7 @@ A decoder is one module and one line in `DECODERS`.
 from collections.abc import Callable
 from typing import Protocol
 
+from speechgru.decoding.beam import BeamSearch
 from speechgru.decoding.emission import Emission
 from speechgru.decoding.greedy import Greedy
 from speechgru.decoding.hypothesis import Hypothesis, Transcript
@@ -21,6 +22,7 @@ class Decoder(Protocol):
 
 DECODERS: dict[str, Callable[[Vocabulary], Decoder]] = {
     "greedy": Greedy,
+    "beam": BeamSearch,
 }
 
 
@@ -33,6 +35,7 @@ def make_decoder(name: str, vocabulary: Vocabulary) -> Decoder:
 
 __all__ = [
     "DECODERS",
+    "BeamSearch",
     "Decoder",
     "Emission",
     "Greedy",

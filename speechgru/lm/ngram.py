@@ -197,30 +197,35 @@ def _missing(prefixes: Ints, ngrams: Ints, size: int) -> Ints:
 
 
 @inner
-def find(word: Ints, first: Ints, node: int, number: int) -> int:
-    """The child of a context with this word; -1 when there is none."""
-    if node == 0:
-        return number + 1
+def child(label: Ints, first: Ints, node: int, wanted: int) -> int:
+    """The child of a node with this label; -1 when there is none. Node i has the children first[i]
+    to first[i + 1], sorted by label."""
     low, high = first[node], first[node + 1]
     while low < high:
         middle = (low + high) >> 1
-        if word[middle] < number:
+        if label[middle] < wanted:
             low = middle + 1
         else:
             high = middle
-    return low if low < first[node + 1] and word[low] == number else -1
+    return low if low < first[node + 1] and label[low] == wanted else -1
+
+
+@inner
+def find(word: Ints, first: Ints, node: int, number: int) -> int:
+    """The child of a context with this word; -1 when there is none."""
+    return number + 1 if node == 0 else child(word, first, node, number)
 
 
 @inner
 def step(tables: Tables, state: int, number: int) -> tuple[float, int]:
     """(log probability of a word after `state`, the state after it)."""
     total = 0.0
-    child = find(tables.word, tables.first, state, number)
-    while child < 0:
+    node = find(tables.word, tables.first, state, number)
+    while node < 0:
         total += tables.back_off[state]
         state = tables.suffix[state]
-        child = find(tables.word, tables.first, state, number)
-    return total + tables.log_prob[child], tables.state[child]
+        node = find(tables.word, tables.first, state, number)
+    return total + tables.log_prob[node], tables.state[node]
 
 
 @compiled
@@ -254,12 +259,12 @@ def _link(tables: Tables) -> None:
     contexts = len(tables.back_off)
     for parent in range(contexts):
         for node in range(tables.first[parent], tables.first[parent + 1]):
-            context, total, child = parent, 0.0, -1
-            while child < 0 and context > 0:
+            context, total, shorter = parent, 0.0, -1
+            while shorter < 0 and context > 0:
                 total += tables.back_off[context]
                 context = tables.suffix[context]
-                child = find(tables.word, tables.first, context, tables.word[node])
-            suffix = max(child, 0)
+                shorter = find(tables.word, tables.first, context, tables.word[node])
+            suffix = max(shorter, 0)
             tables.suffix[node] = suffix
             if np.isnan(tables.log_prob[node]):
                 tables.log_prob[node] = total + tables.log_prob[suffix]

@@ -1,0 +1,152 @@
+"""CTC prefix beam search with a language model, a lexicon and hot words, all optional.
+
+Design choices
+- A hypothesis scores log P(text | audio) + lm_weight · log P(text) + word_score · words -
+  unknown_cost · unknown words + the credit of hot phrases. P(text | audio) sums over paths.
+- With a lexicon, a word counts for the language model when it is complete. Until then, the
+  hypothesis is ranked with the score of the most probable word that begins so (Ortmanns, Ney &
+  Eiden 1996, ICSLP, "Language-model look-ahead for large vocabulary speech recognition").
+- Equal scores are ordered by place in the beam, and those by token: the result never depends on
+  chance, on threads, or on how a recording was cut into chunks.
+- One search is one thread's; searches of one decoder run in parallel, without the GIL.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from speechgru.decoding.alignment import align
+from speechgru.decoding.emission import Emission
+from speechgru.decoding.endings import find_endings
+from speechgru.decoding.graph import Options, build_graph
+from speechgru.decoding.hypothesis import Hypothesis
+from speechgru.decoding.lexicon import Lexicon
+from speechgru.decoding.prefixes import copy_prefixes, empty_prefixes, path, reachable
+from speechgru.decoding.search import advance
+from speechgru.decoding.state import ENDING, HYPOTHESIS, NO_WORD, UNKNOWN_WORD, Graph
+from speechgru.errors import SpeechgruError
+from speechgru.lm.ngram import NGram
+from speechgru.text import Vocabulary
+
+FIRST_CAPACITY = 40  # nodes of the prefix tree per place in the beam, to begin with
+
+
+class BeamSearch:
+    """A decoder: the best text of an emission, or the n best.
+
+    >>> decode = BeamSearch(Vocabulary.from_texts(["ab"]))  # <blank>, a, b
+    >>> paths = np.log(np.array([[0.4, 0.6, 0.0], [0.6, 0.4, 0.0]], np.float32) + 1e-30)
+    >>> decode(Emission(paths, seconds_per_frame=0.04)).tokens  # "a" has three paths
+    (1,)
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        options: Options | None = None,
+        lm: NGram | None = None,
+        lexicon: Lexicon | None = None,
+        hotwords: dict[str, float] | None = None,
+    ) -> None:
+        self.vocabulary, self.options = vocabulary, options or Options()
+        self.lexicon = lexicon
+        self.graph = build_graph(vocabulary, self.options, lm, lexicon, hotwords or {})
+
+    def __call__(self, emission: Emission) -> Hypothesis:
+        return self.nbest(emission, 1)[0]
+
+    def nbest(self, emission: Emission, n: int) -> list[Hypothesis]:
+        """The n best texts, best first; fewer when the beam has no more. `frames` is on the best
+        path of each text."""
+        log_probs = emission.log_probs
+        search = self.start()
+        search.feed(log_probs)
+        found = search.nbest(n)
+        if not found:
+            search = Search(self, self.graph._replace(weights=self.graph.weights.unpruned()))
+            search.feed(log_probs)
+            found = search.nbest(n) or [Hypothesis((), (), float(log_probs[:, 0].sum()))]
+        return [replace(one, frames=align(log_probs, one.tokens)) for one in found]
+
+    def start(self) -> "Search":
+        """A search that is fed piece by piece."""
+        return Search(self, self.graph)
+
+
+class Search:
+    """The state of a beam search, kept from one piece of an emission to the next."""
+
+    def __init__(self, decoder: BeamSearch, graph: Graph) -> None:
+        self.decoder, self.graph = decoder, graph
+        size = decoder.options.beam
+        self.beam, self.size = np.zeros(size, HYPOTHESIS), 1
+        self.beam["prefix"][1:] = -1
+        start = self.beam[:1]
+        start["token"], start["word"], start["label"] = -1, NO_WORD, -np.inf
+        start["lm"], start["hot"] = graph.start, graph.start_hot
+        self.prefixes, self.table = empty_prefixes(FIRST_CAPACITY * (size + 10))
+        self.prefixes["place"][0], self.nodes = 0, 1
+        most = (
+            len(decoder.vocabulary) + graph.homophones + 1
+        )  # longer hypotheses of one, and itself
+        self.candidates = np.empty(size * most, HYPOTHESIS)
+
+    def feed(self, log_probs: npt.NDArray[np.float32]) -> None:
+        """Search through the next frames, (frames, vocabulary)."""
+        rows = np.ascontiguousarray(log_probs, np.float32)
+        if rows.ndim != 2 or rows.shape[1] != len(self.decoder.vocabulary):
+            raise ValueError(f"log-probabilities of shape {rows.shape}: expected one per token")
+        if np.isnan(rows).any():
+            raise SpeechgruError("the model's log-probabilities contain NaN: it has diverged")
+        while len(rows):
+            done, self.size, self.nodes = advance(
+                rows, self.graph, self.beam, self.size, self.prefixes, self.table, self.nodes,
+                self.candidates,
+            )  # fmt: skip
+            rows = rows[done:]
+            if len(rows):
+                self._make_room()
+
+    def nbest(self, n: int) -> list[Hypothesis]:
+        """The n best texts if the utterance ends here, best first; none when every hypothesis is in
+        the middle of a word, and the lexicon has only complete ones. `frames` is empty."""
+        endings = np.zeros(self.size * max(1, self.graph.homophones) + 1, ENDING)
+        count = find_endings(self.graph, self.beam, self.size, self.prefixes, endings)
+        order = np.argsort(-endings["total"][:count], kind="stable")[:n]
+        return [self._hypothesis(endings[place]) for place in order]
+
+    def _hypothesis(self, ending: np.void) -> Hypothesis:
+        tokens, words = (array.tolist() for array in path(self.prefixes, int(ending["prefix"])))
+        last, text = int(ending["word"]), None
+        if self.decoder.lexicon:
+            if words and words[-1] != NO_WORD:  # a space after the last word
+                tokens, words, last = tokens[:-1], words[:-1], words[-1]
+            text = self._written(tokens, [*words, last])
+        total, acoustic, lm = (float(ending[name]) for name in ("total", "acoustic", "lm"))
+        return Hypothesis(tuple(tokens), (), total, text, acoustic, lm)
+
+    def _written(self, tokens: list[int], words: list[int]) -> str:
+        """The words of a text; `words` has one entry more than `tokens`, for the end."""
+        assert self.decoder.lexicon is not None
+        written, begin = [], 0
+        for place, word in enumerate(words):
+            if word == UNKNOWN_WORD:
+                written.append(self.decoder.vocabulary.decode(tokens[begin:place]))
+            elif word != NO_WORD:
+                written.append(self.decoder.lexicon.words[word])
+            if word != NO_WORD:
+                begin = place + 1
+        return " ".join(written)
+
+    def _make_room(self) -> None:
+        """Remove the prefixes that no hypothesis needs any more; more room if they are few."""
+        active = self.beam["prefix"][: self.size].copy()
+        moved = reachable(self.prefixes, self.nodes, active)
+        self.nodes, capacity = int(moved.max()) + 1, len(self.prefixes)
+        while self.nodes + len(self.beam) > capacity // 2:
+            capacity *= 2
+        old = self.prefixes
+        self.prefixes, self.table = empty_prefixes(capacity)
+        copy_prefixes(old, moved, self.prefixes, self.table)
+        self.beam["prefix"][: self.size] = moved[active]

@@ -1,0 +1,122 @@
+"""Phrases that a decoder should prefer.
+
+Design choices
+- All phrases are one automaton (Aho & Corasick 1975, CACM 18(6), "Efficient string matching: an
+  aid to bibliographic search"), so the cost does not grow with their number.
+- A phrase earns its boost per character, as the characters come: at its end it would be too late,
+  the beam may have lost it by then. Credit for a phrase that is not completed is withdrawn.
+- Phrases are whole words: they begin and end at a space or at an end of the utterance. A model
+  without a space writes unspaced text, in which phrases match anywhere.
+"""
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from speechgru.decoding.trie import Records, build_trie, find_child
+from speechgru.errors import LanguageModelError
+from speechgru.jit import compiled, inner
+from speechgru.lm.ngram import Doubles, Ints
+from speechgru.lm.text import read_lines
+
+DEFAULT_BOOST = 1.0  # natural log units per character
+
+
+# A state of the automaton; state 0 has matched nothing, the others are prefixes of phrases.
+STATE = np.dtype(
+    [
+        ("token", np.int32),  # as in build_trie, and so is
+        ("first", np.int32),
+        ("fail", np.int32),  # the longest proper suffix that is a state
+        ("done", np.float64),  # credit of all phrases that end here
+        ("pending", np.float64),  # credit for the phrase that is being matched
+        ("gain", np.float64),  # at most this is `done` plus `pending` after one more token
+    ],
+    align=True,
+)
+
+
+def read_hotwords(source: str | Path, normalise: Callable[[str], str]) -> dict[str, float]:
+    """Phrases and their boosts per character, from a file (a phrase per line) or from text (phrases
+    separated by commas). A phrase may end in `:BOOST`; DEFAULT_BOOST otherwise.
+
+    Raises LanguageModelError: no phrase, a phrase without letters, a boost that is not above 0.
+    """
+    is_file = os.path.isfile(source)
+    lines = list(read_lines([source])) if is_file else str(source).split(",")
+    phrases: dict[str, float] = {}
+    for line in filter(None, map(str.strip, lines)):
+        text, colon, number = line.rpartition(":")
+        try:
+            boost = float(number) if colon else DEFAULT_BOOST
+        except ValueError:
+            boost = math.nan
+        if not 0 < boost < math.inf:
+            raise LanguageModelError(
+                f"hot word {line!r:.60}: expected PHRASE or PHRASE:BOOST with a boost above 0"
+            )
+        phrase = normalise(text if colon else line)
+        if not phrase:
+            raise LanguageModelError(f"hot word {line!r:.60} has no letters or digits")
+        phrases[phrase] = boost
+    if not phrases:
+        where = f"{source}: " if is_file else ""
+        raise LanguageModelError(f"{where}no hot words; expected phrases separated by commas")
+    return phrases
+
+
+def build_automaton(phrases: Mapping[tuple[int, ...], float], boundary: int) -> Records:
+    """An automaton of token sequences and their boosts per token, (states + 1,) of STATE.
+
+    Args:
+        boundary: the token that must come before and after a phrase; -1 for none.
+    """
+    edge = () if boundary < 0 else (boundary,)
+    token, first, parent, end = build_trie([(*edge, *phrase, *edge) for phrase in phrases])
+    boosts = np.array(list(phrases.values()), np.float64)
+    letters = np.array([len(phrase) for phrase in phrases], np.float64)
+    hot = np.zeros(len(token) + 1, STATE)
+    hot["token"][:-1], hot["first"] = token, first
+    hot["done"][end] = boosts * letters
+    rate = np.zeros(len(token))
+    np.maximum.at(rate, parent[end], boosts)
+    if phrases:
+        _connect(hot, parent, rate, len(edge))
+    return hot
+
+
+@inner
+def follow(hot: Records, state: int, token: int) -> int:
+    """The state after one more token."""
+    found = find_child(hot, state, token)
+    while found < 0 and state > 0:
+        state = hot[state].fail
+        found = find_child(hot, state, token)
+    return max(found, 0)
+
+
+@compiled
+def _connect(hot: Records, parent: Ints, rate: Doubles, edge: int) -> None:
+    """Find the suffixes and credits of all states.
+
+    Args:
+        rate: (states,) the boost of the phrases that end one token later, 0 for none.
+        edge: tokens before a phrase that earn no credit.
+    """
+    depth = np.zeros(len(parent), np.int64)
+    for state in range(len(parent) - 1, 0, -1):  # children come after their parents
+        rate[parent[state]] = max(rate[parent[state]], rate[state])
+    for state in range(1, len(parent)):
+        depth[state] = depth[parent[state]] + 1
+        if depth[state] > 1:
+            hot[state].fail = follow(hot, hot[parent[state]].fail, hot[state].token)
+        suffix = hot[state].fail
+        hot[state].done += hot[suffix].done
+        hot[state].pending = max(rate[state] * (depth[state] - edge), hot[suffix].pending)
+    for state in range(len(parent)):
+        hot[state].gain = hot[hot[state].fail].gain if state else 0.0
+        for longer in range(hot[state].first, hot[state + 1].first):
+            hot[state].gain = max(hot[state].gain, hot[longer].done + hot[longer].pending)

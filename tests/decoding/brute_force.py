@@ -1,0 +1,96 @@
+"""Every path of a small emission, every reading of every token sequence, and their scores."""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from speechgru.lm.ngram import NGram, tokens
+from speechgru.text import Vocabulary
+
+Reading = tuple[tuple[str, int, bool], ...]  # (written word, number in the LM, known)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What to decode with. `pairs` are (word, spelling, number in the LM)."""
+
+    vocabulary: Vocabulary
+    lm: NGram | None = None
+    pairs: tuple[tuple[str, str, int], ...] | None = None
+    unknown_cost: float | None = None
+    lm_weight: float = 1.0
+    word_score: float = 0.0
+    hotwords: tuple[tuple[str, float], ...] = ()
+
+
+def best_texts(log_probs: np.ndarray, case: Case) -> list[tuple[str, str, float]]:
+    """(spelling, text, score) of every text, best first."""
+    acoustic = label_probabilities(log_probs)
+    found: dict[tuple[str, Reading], list[float]] = defaultdict(list)
+    for labels, log_prob in acoustic.items():
+        spelling = case.vocabulary.decode(labels)
+        if case.pairs is None:
+            found[spelling, ()].append(log_prob)
+            continue
+        stripped = spelling[:-1] if spelling.endswith(" ") else spelling
+        for reading in readings(stripped, case) if stripped or not spelling else ():
+            found[stripped, reading].append(log_prob)
+    texts = []
+    for (spelling, reading), terms in found.items():
+        text = " ".join(word for word, _, _ in reading) if case.pairs is not None else spelling
+        score = float(np.logaddexp.reduce(terms)) + other_scores(spelling, reading, case)
+        texts.append((spelling, text, score))
+    return sorted(texts, key=lambda item: -item[2])
+
+
+def label_probabilities(log_probs: np.ndarray) -> dict[tuple[int, ...], float]:
+    frames, size = log_probs.shape
+    found: dict[tuple[int, ...], float] = defaultdict(lambda: -np.inf)
+    for path in itertools.product(range(size), repeat=frames):
+        score = sum(float(log_probs[frame, token]) for frame, token in enumerate(path))
+        labels = tuple(token for token, _ in itertools.groupby(path) if token)
+        found[labels] = np.logaddexp(found[labels], score)
+    return found
+
+
+def readings(spelling: str, case: Case) -> Iterator[Reading]:
+    assert case.pairs is not None
+    if not spelling:
+        yield ()
+        return
+    for end in range(1, len(spelling) + 1):
+        if end < len(spelling) and spelling[end] != " ":
+            continue
+        head, tail = spelling[:end], spelling[end + 1 :]
+        if end < len(spelling) and not tail:
+            continue
+        choices = [(word, number, True) for word, other, number in case.pairs if other == head]
+        if not choices and case.unknown_cost is not None and " " not in head:
+            choices = [(head, 0, False)]
+        for choice in choices:
+            for rest in readings(tail, case):
+                yield (choice, *rest)
+
+
+def other_scores(spelling: str, reading: Reading, case: Case) -> float:
+    total = 0.0
+    if case.pairs is None:
+        total += case.word_score * len(spelling)
+    for _, _, known in reading:
+        total += case.word_score - (0.0 if known else case.unknown_cost or 0.0)
+    if case.lm is not None:
+        if case.lm.unit == "character":
+            units = tokens(spelling, "character")
+        else:
+            units = [case.lm.words[number] for _, number, _ in reading]
+        total += case.lm_weight * float(case.lm.scores(units).sum())
+    edge = " " if " " in case.vocabulary.tokens else ""
+    text = f"{edge}{spelling}{edge}"
+    for phrase, boost in case.hotwords:
+        wanted = f"{edge}{phrase}{edge}"
+        times = sum(text.startswith(wanted, begin) for begin in range(len(text)))
+        total += times * boost * len(phrase)
+    return total
