@@ -24,44 +24,92 @@ app = typer.Typer()
 )
 def compare(
     recipe: Annotated[
-        str | None, typer.Argument(help="recipes/NAME, a folder with recipe.yaml, or a file")
+        str | None, typer.Argument(help="recipes/NAME, a folder with recipe.yaml, or a YAML file")
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="SECTION.KEY=VALUE", help="change values")
+        list[str] | None,
+        typer.Argument(
+            metavar="SECTION.KEY=VALUE",
+            help="change recipe settings for all variants, e.g. training.epochs=20",
+        ),
     ] = None,
     folder: Annotated[
-        Path, typer.Option("--out", help="folder for the runs, results.json and report")
+        Path,
+        typer.Option(
+            "--out", help="folder for trainings, results and report; rerun to continue there"
+        ),
     ] = ...,  # type: ignore[assignment]
-    cells: Annotated[str, typer.Option(help="short for --vary model.cell=…")] = "rnn,gru,lstm",
+    cells: Annotated[
+        str, typer.Option(help="recurrent cells to compare; the same as --vary model.cell=…")
+    ] = "rnn,gru,lstm",
     vary: Annotated[
-        str | None, typer.Option(metavar="KEY=A,B", help="any recipe setting, e.g. features.kind")
+        str | None,
+        typer.Option(
+            metavar="KEY=A,B",
+            help="compare values of any recipe setting instead of cells, e.g. model.layers=2,3",
+        ),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="trainings a variant: seeds 1, 2, …")] = 1,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="K",
+            help="train each variant K times, with random seeds 1 to K; use 3 or more, because "
+            "a single training may be better by chance",
+        ),
+    ] = 1,
     test: Annotated[
-        Path | None, typer.Option(help="manifest to score once at the end  [default: dev]")
+        Path | None,
+        typer.Option(
+            help="manifest of the test set, scored once per trained model  [default: score the "
+            "dev set]"
+        ),
     ] = None,
     folds: Annotated[
-        str | None, typer.Option(help="speaker: a model a held-out speaker, words pooled")
+        str | None,
+        typer.Option(
+            metavar="speaker",
+            help="leave one speaker out, for small data sets: pool all utterances; for each "
+            "speaker, train on the others and test on this one",
+        ),
     ] = None,
     match: Annotated[
-        str, typer.Option(help="solve each width for equal params, macs, time or train-time")
-    ] = "width",
+        str,
+        typer.Option(
+            metavar="TERMS",
+            help="what is equal for all variants: hidden-size (as in the recipe); or params "
+            "(number of parameters), macs (operations per second of audio), time (to recognise) "
+            "or train-time, for which each variant gets a hidden size of its own; times are "
+            "measured on --device",
+        ),
+    ] = "hidden-size",
     tune: Annotated[
-        str | None, typer.Option(help="lr, or lr=0.001,0.003: the same grid for all, on dev")
+        str | None,
+        typer.Option(
+            metavar="lr[=A,B]",
+            help="choose each variant's learning rate by its dev WER: lr tries ¼, ½, 1, 2 and 4 × "
+            "the recipe's, lr=0.001,0.003 tries these  [default: the recipe's for all]",
+        ),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="trainings at a time, one process each")] = 1,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="trainings that run at the same time, one process each")
+    ] = 1,
     cost: Annotated[
-        bool, typer.Option(help="measure times and memory when the grid is through")
+        bool, typer.Option(help="measure speed and memory of each variant after the trainings")
     ] = True,
     report_only: Annotated[
-        bool, typer.Option("--report-only", help="rebuild the report from OUT/results")
+        bool, typer.Option("--report-only", help="rebuild the report in OUT without training")
     ] = False,
     device: Device = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads a training; 0: all, shared")] = 0,
+    threads: Annotated[
+        int, typer.Option(min=0, help="CPU threads per training (0 = all CPUs, divided by --jobs)")
+    ] = 0,
 ) -> None:
-    """Train the same recipe in variants, on equal terms, and say which is better and how surely.
+    """Compare recurrent cells, or any other recipe setting, on your data: train every variant with
+    the same recipe, data order and augmentation, and report which has the lowest word error rate
+    and how certain that is.
 
-    The same command goes on after a kill; what is finished is skipped."""
+    The same command continues after an interruption. Exit status 1: some trainings failed."""
     from speechgru.errors import RecipeError
     from speechgru.recipe import load_recipe
 
@@ -69,19 +117,17 @@ def compare(
     use_threads(threads)
     from speechgru import compare as comparing
 
-    if report_only:
-        analysis = comparing.write_report(folder)
-    elif recipe is None:
-        raise RecipeError("which recipe? Give recipes/NAME, or --report-only for an old comparison")
-    else:
-        loaded = load_recipe(recipe, overrides or [])
-        question = comparing.ask(
-            loaded, vary, cells, seeds, str(test) if test else None, folds, match, tune
-        )
+    if not report_only:
+        if recipe is None:
+            raise RecipeError("no recipe given: expected recipes/NAME or a file, or --report-only")
+        spec = comparing.parse(
+            load_recipe(recipe, overrides or []),
+            vary, cells, seeds, str(test) if test else None, folds, match, tune,
+        )  # fmt: skip
         with training_progress() as show:
-            analysis = comparing.compare(
-                question, folder, comparing.Means(device, threads, jobs, cost, show)
-            )
+            options = comparing.RunOptions(device, threads, jobs, cost, show)
+            comparing.run_comparison(spec, folder, options)
+    analysis = comparing.write_report(folder)
     show_comparison(analysis, folder)
     if analysis.failures:
         raise typer.Exit(1)

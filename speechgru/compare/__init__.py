@@ -1,9 +1,10 @@
 """Compares variants of one recipe on equal terms: `spec` says what is compared, `plan` fixes every
-choice before training, `grid` trains and scores, `analysis` computes, `report` presents."""
+choice before training (`folds`, `matching`), `runner` trains and scores (`cost` measures),
+`analysis` computes (`convergence`), `report` presents."""
 
 from speechgru.compare.analysis import Analysis
-from speechgru.compare.grid import Means, compare
-from speechgru.compare.question import Question, ask
 from speechgru.compare.report import write_report
+from speechgru.compare.runner import RunOptions, run_comparison
+from speechgru.compare.spec import ComparisonSpec, parse
 
-__all__ = ["Analysis", "Means", "Question", "ask", "compare", "write_report"]
+__all__ = ["Analysis", "ComparisonSpec", "RunOptions", "parse", "run_comparison", "write_report"]

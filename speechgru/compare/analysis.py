@@ -28,7 +28,8 @@ from speechgru.compare.convergence import (
     sensitivity,
 )
 from speechgru.compare.cost import VariantCost, load_costs
-from speechgru.compare.plan import ModelSize, Plan, read_plan
+from speechgru.compare.matching import ModelSize
+from speechgru.compare.plan import Plan, read_plan
 from speechgru.compare.runner import RunResult, Scores, read_results
 from speechgru.scoring.interval import rate_interval
 from speechgru.scoring.significance import Comparison, adjust, crossed_bootstrap
@@ -126,7 +127,7 @@ class Analysis:
 
     def to_json(self) -> dict[str, Any]:
         """results.json: plain values; what is not finite is None."""
-        return {"format": FORMAT} | json.loads(TypeAdapter(Analysis).dump_json(self))
+        return {"format": FORMAT, **json.loads(TypeAdapter(Analysis).dump_json(self))}
 
     def ranking(self) -> tuple[str, dict[str, PairResult]] | None:
         """The variant of lowest WER, and its pairs with the others, by their names. None when no
@@ -172,7 +173,7 @@ def analyse(plan: Plan, results: dict[str, RunResult], costs: dict[str, VariantC
         return crossed_bootstrap(*errors, a.characters, a.speakers, held_out=held_out)
 
     trials: dict[str, list[RunResult]] = {name: [] for name in names}
-    for run in itertools.chain.from_iterable(plan.trials().values()):
+    for run in plan.trials():
         if trial := results.get(run.name):
             trials[run.variant].append(trial)
     made_by = Counter(
@@ -200,7 +201,7 @@ def analyse(plan: Plan, results: dict[str, RunResult], costs: dict[str, VariantC
         pending=tuple(pending),
         made_by=dict(sorted(made_by.items())),
         seconds_per_epoch={
-            name: statistics.fmean(run.seconds[-1] / len(run.seconds) for run in runs)
+            name: statistics.fmean(run.curve[-1].seconds / len(run.curve) for run in runs)
             for name, runs in finished.items()
             if runs
         },

@@ -15,9 +15,10 @@ from typing import Literal
 
 import numpy as np
 
-from speechgru.compare.runner import Epoch, RunResult
+from speechgru.compare.runner import RunResult
 from speechgru.scoring.interval import LEVEL
 from speechgru.scoring.significance import holm
+from speechgru.training.state import EpochMetrics
 
 COLLAPSED = 0.75  # dev CER at or above which a model has learned nothing
 IMPROVING = 0.05  # relative fall of dev WER over the last two evaluations, …
@@ -247,7 +248,7 @@ def _best(run: RunResult) -> float:
     return math.inf if run.failure else min(map(_dev_wer, run.curve), default=math.inf)
 
 
-def _dev_wer(row: Epoch) -> float:
+def _dev_wer(row: EpochMetrics) -> float:
     """Infinite where dev was not scored, or the model wrote next to nothing: empty output deletes
     every word, which may be fewer errors than a poor model makes."""
     if row.dev_wer is None or (row.dev_cer or 0.0) >= COLLAPSED:

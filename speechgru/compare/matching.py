@@ -1,196 +1,166 @@
-"""Equal terms: the width at which a variant costs what the recipe's own model costs.
+"""Equal terms: the hidden size at which a variant costs as much as the recipe's own model.
 
-`params` and `macs` are counted and can be met to a unit of width; times are measured, candidate
-and reference by turns, so that a machine that slows down slows both.
+`params` and `macs` are counted. `time` (recognising one utterance) and `train-time` (one training
+step) are measured on the device that trains, variant and reference in turn, so that a change in
+the machine's speed affects both.
 """
 
 import logging
 import math
-import statistics
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
 
-from speechgru.compare.question import Match, with_value
+from speechgru.batches import Batch
+from speechgru.compare.spec import Match
 from speechgru.errors import RecipeError
 from speechgru.features import feature_size
-from speechgru.model import RecurrentCTC, macs_per_second, model_frames, parameter_count
+from speechgru.measure import time_ratio
+from speechgru.model import RecurrentCTC, macs_per_second, parameter_count
 from speechgru.recipe import Recipe
+from speechgru.training.step import choose_precision, make_optimiser, train_step
 
 log = logging.getLogger(__name__)
-MAX_WIDTH = 4096
-TOLERANCE = {"params": 0.01, "macs": 0.01, "time": 0.10, "train-time": 0.10, "width": 0.0}
-SECONDS = 8.0  # of audio in a timed utterance
-TIMINGS = 5  # of which the median counts
-TRIES = 8  # of widths, when matching times
+MAX_HIDDEN_SIZE = 4096
+TOLERANCE = {"params": 0.01, "macs": 0.01, "time": 0.10, "train-time": 0.10, "hidden-size": 0.0}
+SECONDS = 8.0  # of audio in an utterance that is timed
+TRIES = 8  # hidden sizes tried at most when matching times
 
 
 @dataclass(frozen=True)
-class Size:
-    """What a model costs before anyone trains it; `ratio` to what was to be met."""
+class ModelSize:
+    """A variant's model before training; `ratio` is its cost ÷ the cost it should match."""
 
-    width: int
+    hidden_size: int
     parameters: int
-    macs_per_second: float  # of audio
+    macs_per_second: float  # multiply-accumulates per second of audio
     ratio: float
     within: bool  # the tolerance of the match
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that could be trained: its recipe, and the size of its vocabulary."""
+
+    recipe: Recipe
+    tokens: int
+
+    def sized(self, hidden_size: int) -> "Candidate":
+        model = self.recipe.model.model_copy(update={"hidden_size": hidden_size})
+        return replace(self, recipe=self.recipe.model_copy(update={"model": model}))
+
+    def build(self, device: torch.device) -> RecurrentCTC:
+        with device:
+            return RecurrentCTC(self.recipe.model, feature_size(self.recipe.features), self.tokens)
+
+    def parameters(self) -> int:
+        return parameter_count(self.build(torch.device("meta")))  # shapes only, no memory
+
+    def macs(self) -> float:
+        """Multiply-accumulates per second of audio."""
+        model = self.build(torch.device("meta"))
+        return macs_per_second(model, self.recipe.features.frames_per_second)
 
 
 def solve(
-    match: Match, reference: Recipe, variant: Recipe, wanted_tokens: int, vocabulary: int
-) -> Size:
-    """The size of `variant` that meets the cost of `reference`; its own width for `width`.
+    match: Match, reference: Candidate, variant: Candidate, device: torch.device
+) -> ModelSize:
+    """The size at which `variant` costs as much as `reference`.
 
-    The vocabularies are of `wanted_tokens` and `vocabulary` tokens; times are measured on a CPU.
-
-    Raises RecipeError for a cell that is not in the table, or when no width can meet it.
+    Raises RecipeError: an unknown cell, or no size costs as much.
     """
-    if match == "width" or variant == reference:
-        return _size(variant, variant.model.hidden_size, vocabulary, 1.0, match)
-    if match in ("time", "train-time"):
-        width, ratio = _solve_time(match, reference, variant, wanted_tokens, vocabulary)
-    else:
-        count = count_parameters if match == "params" else count_macs
-        wanted = count(reference, wanted_tokens)
-        width = nearest_width(lambda w: count(at_width(variant, w), vocabulary), wanted)
-        ratio = count(at_width(variant, width), vocabulary) / wanted
-    size = _size(variant, width, vocabulary, ratio, match)
-    if not size.within:
+    size, ratio = variant.recipe.model.hidden_size, 1.0
+    if variant != reference and match in ("params", "macs"):
+        count = Candidate.parameters if match == "params" else Candidate.macs
+        size = nearest_size(lambda n: count(variant.sized(n)), count(reference))
+        ratio = count(variant.sized(size)) / count(reference)
+    elif variant != reference and match in ("time", "train-time"):
+        work = _recognition if match == "time" else _training_step
+        size, ratio = _match_time(work, reference, variant, device)
+    within = abs(ratio - 1) <= TOLERANCE[match] + 1e-9
+    if not within:
         log.warning(
-            "width %d is the nearest to an equal number of %s but %+.1f %% off (tolerance "
-            "%.0f %%); a larger model.hidden_size can be met more closely",
-            width, match, 100 * (ratio - 1), 100 * TOLERANCE[match],
+            "hidden size %d comes closest to equal %s, but is %+.1f %% off (tolerance %.0f %%); "
+            "a larger model.hidden_size can be matched more closely",
+            size, match, 100 * (ratio - 1), 100 * TOLERANCE[match],
         )  # fmt: skip
-    return size
+    sized = variant.sized(size)
+    return ModelSize(size, sized.parameters(), sized.macs(), ratio, within)
 
 
-def count_parameters(recipe: Recipe, vocabulary: int) -> float:
-    return parameter_count(_empty_model(recipe, vocabulary))
+def nearest_size(cost: Callable[[int], float], wanted: float) -> int:
+    """The hidden size whose cost is nearest to `wanted`; cost must increase with size.
 
-
-def count_macs(recipe: Recipe, vocabulary: int) -> float:
-    """Multiply-accumulates a second of audio."""
-    return macs_per_second(_empty_model(recipe, vocabulary), recipe.features.frames_per_second)
-
-
-def at_width(recipe: Recipe, width: int) -> Recipe:
-    return with_value(recipe, "model.hidden_size", width)
-
-
-def nearest_width(cost: Callable[[int], float], wanted: float) -> int:
-    """The width whose cost lies nearest to `wanted`; cost grows with width.
-
-    >>> nearest_width(lambda w: 3.0 * w * w, 300.0)
+    >>> nearest_size(lambda n: 3.0 * n * n, 300.0)
     10
     """
     low, high = 1, 2
-    while high < MAX_WIDTH and cost(high) < wanted:
-        low, high = high, min(2 * high, MAX_WIDTH)
+    while high < MAX_HIDDEN_SIZE and cost(high) < wanted:
+        low, high = high, min(2 * high, MAX_HIDDEN_SIZE)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if cost(middle) < wanted else (low, middle)
-    best = min((low, high), key=lambda w: abs(cost(w) - wanted))
-    if best == MAX_WIDTH and cost(best) < 0.9 * wanted:
-        raise RecipeError(f"no width up to {MAX_WIDTH} costs as much as the recipe's own model")
+    best = min((low, high), key=lambda n: abs(cost(n) - wanted))
+    if best == MAX_HIDDEN_SIZE and cost(best) < 0.9 * wanted:
+        raise RecipeError(
+            f"no hidden size up to {MAX_HIDDEN_SIZE} costs as much as the recipe's own model; "
+            "lower model.hidden_size"
+        )
     return best
 
 
-# Times -------------------------------------------------------------------------------------------
+Work = Callable[[Candidate, torch.device], Callable[[], object]]
 
 
-def _solve_time(
-    match: Match, reference: Recipe, variant: Recipe, wanted_tokens: int, vocabulary: int
+def _match_time(
+    work: Work, reference: Candidate, variant: Candidate, device: torch.device
 ) -> tuple[int, float]:
-    """(width, candidate's time ÷ reference's): the best of at most TRIES widths."""
-    work = _inference if match == "time" else _training_step
-    fixed = work(reference, wanted_tokens)
-    macs = count_macs(reference, wanted_tokens)
-    width = nearest_width(lambda w: count_macs(at_width(variant, w), vocabulary), macs)
+    """(hidden size, the variant's time ÷ the reference's): the best of at most TRIES sizes, the
+    first of which has equal multiply-accumulates."""
+    fixed, wanted = work(reference, device), reference.macs()
+    size = nearest_size(lambda n: variant.sized(n).macs(), wanted)
     tried: dict[int, float] = {}
-    while len(tried) < TRIES and width not in tried:
-        tried[width] = ratio = _time_ratio(work(at_width(variant, width), vocabulary), fixed)
-        log.info("  width %d takes %.2f × the reference's time", width, ratio)
-        if abs(ratio - 1) <= TOLERANCE[match] / 2:
+    while len(tried) < TRIES and size not in tried:
+        ratio = time_ratio(work(variant.sized(size), device), fixed, device)
+        tried[size] = ratio
+        log.info("  hidden size %d takes %.2f × the reference's time on %s", size, ratio, device)
+        if abs(ratio - 1) <= TOLERANCE["time"] / 2:
             break
-        # Between linear (small, bound by overhead) and quadratic (large, bound by products).
-        width = min(MAX_WIDTH, max(1, round(width * ratio ** (-1 / 1.5))))
-    best = min(tried, key=lambda w: abs(math.log(tried[w])))
+        # Time grows between linearly (small: overhead) and quadratically (large: products).
+        size = min(MAX_HIDDEN_SIZE, max(1, round(size * ratio ** (-1 / 1.5))))
+    best = min(tried, key=lambda n: abs(math.log(tried[n])))
     return best, tried[best]
 
 
-def _time_ratio(candidate: Callable[[], None], reference: Callable[[], None]) -> float:
-    """Medians of TIMINGS each, taken by turns, after one call that counts for nothing."""
-    candidate()
-    reference()
-    pairs = [(_seconds(candidate), _seconds(reference)) for _ in range(TIMINGS)]
-    return statistics.median(a for a, _ in pairs) / statistics.median(b for _, b in pairs)
+def _recognition(candidate: Candidate, device: torch.device) -> Callable[[], object]:
+    """Log-probabilities of one utterance of SECONDS."""
+    model, batch = candidate.build(device).eval(), _batch(candidate.recipe, 1)
 
-
-def _seconds(work: Callable[[], None]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-def _inference(recipe: Recipe, vocabulary: int) -> Callable[[], None]:
-    """The model over one utterance of SECONDS."""
-    model = _random_model(recipe, vocabulary).eval()
-    features, lengths = _features(recipe, 1)
-
-    def run() -> None:
+    def run() -> object:
         with torch.inference_mode():
-            model(features, lengths)
+            return model(batch.features.to(device), batch.lengths.to(device))[0].cpu()
 
     return run
 
 
-def _training_step(recipe: Recipe, vocabulary: int) -> Callable[[], None]:
-    """Forward and backward over one batch of the recipe's size."""
-    model = _random_model(recipe, vocabulary).train()
-    rows = max(1, round(recipe.training.batch_seconds / SECONDS))
-    features, lengths = _features(recipe, rows)
-    targets = torch.ones(rows, 10, dtype=torch.int64)  # any text does; 0 is the blank
-
-    def run() -> None:
-        model.zero_grad(set_to_none=True)
-        log_probs, frames = model(features, lengths)
-        loss = nn.functional.ctc_loss(
-            log_probs.transpose(0, 1), targets, frames, torch.full((rows,), 10)
-        )
-        loss.backward()  # type: ignore[no-untyped-call]
-
-    return run
+def _training_step(candidate: Candidate, device: torch.device) -> Callable[[], object]:
+    """One optimiser step over one batch of the recipe's size."""
+    options, model = candidate.recipe.training, candidate.build(device).train()
+    batch = _batch(candidate.recipe, max(1, round(options.batch_seconds / SECONDS)))
+    precision = choose_precision(options.precision, device)
+    optimiser = make_optimiser(model, options)
+    return lambda: train_step(model, optimiser, [batch], options.clip_norm, precision)
 
 
-def _features(recipe: Recipe, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _batch(recipe: Recipe, rows: int) -> Batch:
+    """Utterances of SECONDS as random features; their text does not matter."""
     frames = int(SECONDS * recipe.features.frames_per_second)
-    assert model_frames(frames, recipe.model.factor) > 20
-    values = torch.randn(rows, frames, feature_size(recipe.features))
-    return values, torch.full((rows,), frames, dtype=torch.int64)
-
-
-def _random_model(recipe: Recipe, vocabulary: int) -> RecurrentCTC:
-    return RecurrentCTC(recipe.model, feature_size(recipe.features), vocabulary)
-
-
-def _empty_model(recipe: Recipe, vocabulary: int) -> RecurrentCTC:
-    with torch.device("meta"):  # shapes only: counting costs no memory
-        return _random_model(recipe, vocabulary)
-
-
-def _size(recipe: Recipe, width: int, vocabulary: int, ratio: float, match: Match) -> Size:
-    sized = at_width(recipe, width)
-    return Size(
-        width,
-        int(count_parameters(sized, vocabulary)),
-        count_macs(sized, vocabulary),
-        ratio,
-        abs(ratio - 1) <= TOLERANCE[match] + 1e-9,
+    return Batch(
+        torch.randn(rows, frames, feature_size(recipe.features)),
+        torch.full((rows,), frames, dtype=torch.int64),
+        torch.ones(10 * rows, dtype=torch.int64),  # any token but the blank, 0
+        torch.full((rows,), 10, dtype=torch.int64),
+        tuple(map(str, range(rows))),
+        rows * SECONDS,
     )

@@ -3,8 +3,8 @@
 `parse` turns the command line's options into a `ComparisonSpec`; plan.json contains it.
 """
 
+import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -63,26 +63,27 @@ def parse(
     Raises RecipeError: an unknown key or value, fewer than two values, an unknown choice.
     """
     key, values = split_vary(vary if vary is not None else f"{CELL}={cells}")
-    variants = tuple(Variant(_file_name(value), value) for value in values)
-    names = [variant.name for variant in variants]
-    if len(set(names)) < 2 or len(set(names)) < len(names):
+    variants = tuple(Variant(file_name(value), value) for value in values)
+    matches = {name: name for name in get_args(Match)}
+    if len({variant.name for variant in variants}) < max(2, len(variants)):
         raise RecipeError(f"{key}={','.join(values)}: expected at least two values, all different")
-    if match not in get_args(Match):
-        raise RecipeError(f"--match {match!r}: expected one of {', '.join(get_args(Match))}")
+    if match not in matches:
+        raise RecipeError(f"--match {match!r}: expected one of {', '.join(matches)}")
     if folds not in (None, "speaker"):
         raise RecipeError(f"--folds {folds!r}: expected speaker")
-    _check_free(key, match, folds, tune)
-    spec = ComparisonSpec(
-        recipe=recipe,
-        key=key,
-        variants=variants,
-        seeds=seeds,
-        test=test,
-        by_speaker=folds is not None,
-        match=next(name for name in get_args(Match) if name == match),
-        learning_rates=_learning_rates(tune, recipe),
-    )
-    for name in names:
+    options = {
+        "--seeds": key == "training.seed",
+        "--match": key == "model.hidden_size" and match != "hidden-size",
+        "--tune": key == "training.learning_rate" and tune is not None,
+        "--folds": key in ("data.train", "data.dev") and folds is not None,
+    }
+    for option, sets_key in options.items():
+        if sets_key:
+            raise RecipeError(f"{option} sets {key}; give either it or --vary {key}")
+    rates = learning_rates(tune, recipe) if tune is not None else ()
+    by_speaker = folds is not None
+    spec = ComparisonSpec(recipe, key, variants, seeds, test, by_speaker, matches[match], rates)
+    for name in spec.names:
         spec.recipe_of(name)  # a value that is not valid is refused now
     return spec
 
@@ -93,52 +94,34 @@ def split_vary(text: str) -> tuple[str, list[str]]:
     >>> split_vary("augment.speed=[0.9, 1.1],[1.0]")
     ('augment.speed', ['[0.9, 1.1]', '[1.0]'])
     """
-    key, equals, rest = text.partition("=")
-    values, depth = [""], 0
-    for char in rest:
-        depth += (char in "[{(") - (char in ")}]")
-        if char == "," and depth == 0:
-            values.append("")
-        else:
-            values[-1] += char
-    values = [value.strip() for value in values if value.strip()]
-    if not equals or key.count(".") != 1 or not values:
+    key, _, rest = text.partition("=")
+    values = [value.strip() for value in re.split(r",(?![^\[{(]*[\])}])", rest) if value.strip()]
+    if key.count(".") != 1 or not values:
         raise RecipeError(f"--vary {text!r}: expected section.key=a,b, e.g. model.cell=gru,lstm")
     return key.strip(), values
 
 
-def _check_free(key: str, match: str, folds: str | None, tune: str | None) -> None:
-    """Refuse to vary a setting that the comparison itself sets: all variants would be equal."""
-    if key == "training.seed":
-        raise RecipeError(f"--vary {key}: use --seeds K to train every variant with K seeds")
-    conflicts = {
-        f"--match {match}": match != "hidden-size" and key == "model.hidden_size",
-        f"--tune {tune}": tune is not None and key == "training.learning_rate",
-        f"--folds {folds}": folds is not None and key in ("data.train", "data.dev"),
-    }
-    for option, conflict in conflicts.items():
-        if conflict:
-            raise RecipeError(f"{option} sets {key} itself; use either it or --vary {key}")
-
-
-def _learning_rates(tune: str | None, recipe: Recipe) -> tuple[float, ...]:
+def learning_rates(tune: str, recipe: Recipe) -> tuple[float, ...]:
     """`lr` gives FACTORS × the recipe's learning rate; `lr=0.001,0.003` these two."""
-    if tune is None:
-        return ()
     name, equals, rest = tune.partition("=")
-    if name.strip() != "lr" or bool(equals) != bool(rest):
-        raise RecipeError(f"--tune {tune!r}: expected lr, or lr=0.001,0.003,0.01")
-    if not rest:
-        rates: Sequence[float] = [f * recipe.training.learning_rate for f in FACTORS]
-    else:
-        try:
-            rates = [float(part) for part in rest.split(",")]
-        except ValueError:
-            raise RecipeError(f"--tune {tune!r}: expected numbers, as lr=0.001,0.003") from None
-    if len(set(rates)) < 2 or min(rates) <= 0:
-        raise RecipeError(f"--tune {tune!r}: expected two or more different rates above 0")
+    try:
+        if name.strip() != "lr" or bool(equals) != bool(rest):
+            raise ValueError
+        rates = [factor * recipe.training.learning_rate for factor in FACTORS]
+        rates = [float(part) for part in rest.split(",")] if rest else rates
+        if len(set(rates)) < 2 or not all(0 < rate < math.inf for rate in rates):
+            raise ValueError
+    except ValueError:
+        raise RecipeError(
+            f"--tune {tune!r}: expected lr, or two or more rates above 0, as lr=0.001,0.003"
+        ) from None
     return tuple(sorted(float(f"{rate:.6g}") for rate in rates))
 
 
-def _file_name(value: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._+-]+", "_", value).strip("_.") or "empty"
+def file_name(text: str) -> str:
+    """`text` as a part of a file's name.
+
+    >>> file_name("[0.9, 1.1]")
+    '0.9_1.1'
+    """
+    return re.sub(r"[^A-Za-z0-9._+-]+", "_", text).strip("_.") or "empty"

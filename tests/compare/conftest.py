@@ -6,20 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import MEANS, Asked
+from helpers import OPTIONS, MakeSpec
 from tones import tone_recipe
 
 from speechgru import kernels
 from speechgru.cells import RecurrentLayer
-from speechgru.compare import Question, ask, compare
+from speechgru.compare import ComparisonSpec, parse, run_comparison, write_report
 from speechgru.recipe import Recipe
 
 
 @contextmanager
-def library_road() -> Iterator[None]:
-    """torch.nn's code, here and in processes of ours: our kernels would first have to be compiled.
+def library_backend() -> Iterator[None]:
+    """torch.nn's code, here and in our subprocesses: the kernels would first have to be compiled.
 
-    `unsupported_reason` caches its answers for the whole process.
+    `unsupported_reason` caches its answers for the whole process, so they are cleared before, or the
+    switch would have no effect, and after, or other tests would run without kernels.
     """
     try:
         with pytest.MonkeyPatch.context() as patch:
@@ -32,8 +33,8 @@ def library_road() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _library_road() -> Iterator[None]:
-    with library_road():
+def _library_backend() -> Iterator[None]:
+    with library_backend():
         yield
 
 
@@ -43,19 +44,20 @@ def small(tones: Path) -> Recipe:
 
 
 @pytest.fixture(scope="session")
-def asked(small: Recipe, tones: Path) -> Asked:
-    """`asked(seeds=1, …)`: rnn against gru on the tones' test."""
+def make_spec(small: Recipe, tones: Path) -> MakeSpec:
+    """`make_spec(seeds=2, …)`: rnn against gru on the tones, scored on their test set."""
 
-    def question(**words: Any) -> Question:
-        return ask(small, **{"cells": "rnn,gru", "test": str(tones / "test.jsonl")} | words)
+    def make(**options: Any) -> ComparisonSpec:
+        return parse(small, **{"cells": "rnn,gru", "test": str(tones / "test.jsonl")} | options)
 
-    return question
+    return make
 
 
 @pytest.fixture(scope="session")
-def finished(asked: Asked, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(make_spec: MakeSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a comparison with two seeds; read-only."""
     folder = tmp_path_factory.mktemp("compare") / "cells"
-    with library_road():
-        compare(asked(seeds=2), folder, MEANS)
+    with library_backend():
+        run_comparison(make_spec(seeds=2), folder, OPTIONS)
+        write_report(folder)
     return folder

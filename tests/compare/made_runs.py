@@ -5,10 +5,12 @@ from typing import Any
 
 from speechgru.compare.analysis import Analysis, analyse
 from speechgru.compare.convergence import Convergence, convergence
-from speechgru.compare.plan import ModelSize, Plan
-from speechgru.compare.runner import Epoch, Failure, RunResult, Scores, TrainedModel
+from speechgru.compare.matching import ModelSize
+from speechgru.compare.plan import Plan
+from speechgru.compare.runner import Failure, RunResult, Scores, TrainedModel
 from speechgru.compare.spec import ComparisonSpec, Variant
 from speechgru.recipe import Recipe
+from speechgru.training.state import EpochMetrics
 
 MODEL = TrainedModel(1000, 1e6, 8, 1.0, "epoch 1", 0.5, 100, "speechgru 1, torch 2, cpu")
 SPEAKERS = ("ann", "bob", "cy", "dee", "eve", "flo")
@@ -17,12 +19,12 @@ SPEAKERS = ("ann", "bob", "cy", "dee", "eve", "flo")
 def run(seed: int, *dev_wer: float, failed: bool = False, fold: str = "") -> RunResult:
     """A training of these dev WERs after 100, 200, … steps."""
     curve = tuple(
-        Epoch(k, 100 * k, 0.01, loss=wer, dev_wer=wer, dev_cer=0.8 * wer)
+        EpochMetrics(k, 100 * k, 0.01, 2.0 * k, loss=wer, dev_wer=wer, dev_cer=0.8 * wer)
         for k, wer in enumerate(dev_wer, 1)
     )
     return RunResult(
         run="run", variant="", seed=seed, fold=fold, recipe="", learning_rate=0.01, curve=curve,
-        seconds=tuple(2.0 * row.epoch for row in curve), model=None if failed else MODEL,
+        model=None if failed else MODEL,
         failure=Failure("diverged", "NaN") if failed else None,
     )  # fmt: skip
 

@@ -3,12 +3,13 @@
 import json
 import re
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from tones import recipe_values
 
-from speechgru.compare import Analysis, Means, Question
+from speechgru.compare import ComparisonSpec, RunOptions
 from speechgru.compare.analysis import read_analysis
 from speechgru.files import write_json
 
@@ -19,22 +20,23 @@ def recipe(tones: Path, tmp_path: Path) -> Path:
     return tmp_path / "recipe.yaml"
 
 
+@dataclass(frozen=True)
+class Call:
+    spec: ComparisonSpec
+    folder: Path
+    options: RunOptions
+
+
 @pytest.fixture
-def carried_out(
-    finished: Path, monkeypatch: pytest.MonkeyPatch
-) -> list[tuple[Question, Path, Means]]:
-    """What would have been compared; shown are the results of `finished`."""
-    calls = []
-
-    def compare(question: Question, folder: Path, means: Means) -> Analysis:
-        calls.append((question, folder, means))
-        return read_analysis(finished)
-
-    monkeypatch.setattr("speechgru.compare.compare", compare)
-    return calls
+def calls(finished: Path, monkeypatch: pytest.MonkeyPatch) -> list[Call]:
+    """What would have been carried out; the results of `finished` are shown."""
+    found: list[Call] = []
+    monkeypatch.setattr("speechgru.compare.run_comparison", lambda *call: found.append(Call(*call)))
+    monkeypatch.setattr("speechgru.compare.write_report", lambda folder: read_analysis(finished))
+    return found
 
 
-def test_every_option_reaches_the_question_or_the_means(speechgru, carried_out, recipe):
+def test_every_option_reaches_the_spec_or_the_run_options(speechgru, calls, recipe):
     said = speechgru(
         "compare", recipe, "model.hidden_size=16", "training.epochs=2", "--cells", "gru,lstm",
         "--vary", "features.kind=logmel,mfcc", "--seeds", 3, "--test", "data/test.jsonl",
@@ -42,28 +44,35 @@ def test_every_option_reaches_the_question_or_the_means(speechgru, carried_out, 
         "--threads", 3, "--no-cost", "--device", "cpu", "--out", "some/where",
     )  # fmt: skip
     assert said.status == 0
-    ((question, folder, means),) = carried_out
-    assert (question.recipe.model.hidden_size, question.recipe.training.epochs) == (16, 2)
-    assert question.key == "features.kind"  # --vary goes before --cells
-    assert [v.recipe.features.kind for v in question.variants] == ["logmel", "mfcc"]
-    assert (question.seeds, question.test, question.by_speaker) == (3, "data/test.jsonl", True)
-    assert (question.match, question.rates) == ("params", (0.001, 0.003))
-    assert folder == Path("some/where")
-    assert (means.device, means.threads, means.jobs, means.cost) == ("cpu", 3, 2, False)
+    ((spec, options),) = [(call.spec, call.options) for call in calls]
+    assert (spec.recipe.model.hidden_size, spec.recipe.training.epochs) == (16, 2)
+    assert (spec.key, spec.names) == ("features.kind", ["logmel", "mfcc"])  # --vary over --cells
+    assert (spec.seeds, spec.test, spec.by_speaker) == (3, "data/test.jsonl", True)
+    assert (spec.match, spec.learning_rates) == ("params", (0.001, 0.003))
+    assert calls[0].folder == Path("some/where")
+    assert (options.device, options.threads, options.jobs, options.cost) == ("cpu", 3, 2, False)
 
 
 @pytest.mark.parametrize(("jobs", "threads"), [(1, 8), (3, 2), (16, 1)])
-def test_without_options_little_is_asked(
-    speechgru, carried_out, recipe, monkeypatch, jobs, threads
+def test_defaults_are_cheap_and_share_the_cpus(
+    speechgru, calls, recipe, monkeypatch, jobs, threads
 ):
-    """And the processors are shared among the jobs."""
     monkeypatch.setattr("speechgru.cli.compare.cpu_count", lambda: 8)
     assert speechgru("compare", recipe, "--jobs", jobs, "--out", "o").status == 0
-    ((question, _, means),) = carried_out
-    assert [v.recipe.model.cell for v in question.variants] == ["rnn", "gru", "lstm"]
-    assert (question.key, question.seeds, question.test) == ("model.cell", 1, None)
-    assert (question.by_speaker, question.match, question.rates) == (False, "width", ())
-    assert (means.device, means.threads, means.jobs, means.cost) == ("auto", threads, jobs, True)
+    ((spec, options),) = [(call.spec, call.options) for call in calls]
+    assert (spec.key, spec.names) == ("model.cell", ["rnn", "gru", "lstm"])
+    assert (spec.seeds, spec.test, spec.by_speaker) == (1, None, False)
+    assert (spec.match, spec.learning_rates) == ("hidden-size", ())
+    assert (options.device, options.cost) == ("auto", True)
+    assert (options.threads, options.jobs) == (threads, jobs)
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_help_is_not_cut(speechgru, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    said = speechgru("compare", "--help")
+    assert said.status == 0
+    assert not re.search(r"\w…", said.out)  # a word cut off; "…" alone is an ellipsis
 
 
 def rows(table: str) -> dict[str, list[str]]:
@@ -133,6 +142,6 @@ def test_ctrl_c_is_status_130(speechgru, recipe, monkeypatch):
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("speechgru.compare.compare", interrupted)
+    monkeypatch.setattr("speechgru.compare.run_comparison", interrupted)
     said = speechgru("compare", recipe, "--out", "o")
     assert (said.status, said.err) == (130, "speechgru: interrupted\n")

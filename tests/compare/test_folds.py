@@ -1,72 +1,101 @@
-"""Held-out speakers: nobody is in training and in test."""
+"""Leave-one-speaker-out: no speaker is in training and in test."""
 
 from pathlib import Path
 
 import pytest
 
-from speechgru.compare.folds import pool, renamed, speaker_folds
+from speechgru.compare.folds import fold_manifest, pool, write_folds
 from speechgru.errors import ManifestError
 from speechgru.manifest import Utterance, read_manifest, write_manifest
 
+Manifests = dict[str, list[Utterance]]
 
-def manifest(folder: Path, speakers: list[str | None], each: int = 10) -> str:
+
+def manifest(folder: Path, speakers: list[str | None], each: int = 10) -> Manifests:
     utterances = [
-        Utterance(folder / "audio" / f"{s}_{i}.wav", 1.0, "one two", f"{s}_{i}", speaker=s)
+        Utterance(str(folder / "audio" / f"{s}_{i}.wav"), 1.0, "one two", f"{s}_{i}", speaker=s)
         for s in speakers
         for i in range(each)
     ]
-    write_manifest(folder / "all.jsonl", utterances)
-    return str(folder / "all.jsonl")
+    return {str(folder / "all.jsonl"): utterances}
 
 
-def names(file: Path) -> set[Path]:
-    return {utterance.audio for utterance in read_manifest(file)}
+def splits(folder: Path, fold: str) -> tuple[list[Utterance], ...]:
+    return tuple(read_manifest(fold_manifest(folder, fold, s)) for s in ("train", "dev", "test"))
+
+
+def files(utterances: list[Utterance]) -> set[str]:
+    return {utterance.audio for utterance in utterances}
 
 
 @pytest.mark.parametrize("count", [4, 25])
-def test_no_speaker_leaks_and_nobody_is_lost(tmp_path, count):
-    everyone = manifest(tmp_path, [f"s{i}" for i in range(count)])
-    folds = speaker_folds([everyone, everyone], tmp_path / "folds")
-    assert [fold.speaker for fold in folds] == sorted(f"s{i}" for i in range(count))
+def test_no_speaker_leaks_and_no_utterance_is_lost(tmp_path: Path, count: int):
+    manifests = manifest(tmp_path, [f"s{i}" for i in range(count)])
+    everything = next(iter(manifests.values()))
+    names = write_folds(manifests | {"again": everything}, tmp_path)
+    assert list(names) == sorted(f"s{i}" for i in range(count))
     tested = []
-    for fold in folds:
-        train, dev, test = names(fold.train), names(fold.dev), names(fold.test)
-        assert {u.speaker for u in read_manifest(fold.test)} == {fold.speaker}
-        for file in (fold.train, fold.dev):
-            assert fold.speaker not in {u.speaker for u in read_manifest(file)}
-        assert not train & dev
-        assert not (train | dev) & test
-        assert train | dev | test == names(Path(everyone))
-        assert 0.05 <= len(dev) / len(train | dev) <= 0.15
-        tested += sorted(test)
-    assert sorted(tested) == sorted(names(Path(everyone)))
+    for name in names:
+        train, dev, test = splits(tmp_path, name)
+        assert {u.speaker for u in test} == {name}
+        assert name not in {u.speaker for u in [*train, *dev]}
+        assert not files(train) & files(dev)
+        assert files(train) | files(dev) | files(test) == files(everything)
+        assert 0.05 <= len(dev) / len(train + dev) <= 0.15
+        tested += test
+    assert sorted(u.audio for u in tested) == sorted(files(everything))
 
 
-def test_dev_takes_whole_speakers_where_there_are_many(tmp_path):
-    folds = speaker_folds([manifest(tmp_path, [f"s{i}" for i in range(25)])], tmp_path / "folds")
-    for fold in folds:
-        dev = {u.speaker for u in read_manifest(fold.dev)}
-        assert not dev & {u.speaker for u in read_manifest(fold.train)}
+def test_dev_takes_whole_speakers_where_there_are_many(tmp_path: Path):
+    for name in write_folds(manifest(tmp_path, [f"s{i}" for i in range(25)]), tmp_path):
+        train, dev, _ = splits(tmp_path, name)
+        assert not {u.speaker for u in dev} & {u.speaker for u in train}
 
 
-def test_folds_are_the_same_again(tmp_path):
-    everyone = manifest(tmp_path, ["a", "b", "c"])
-    first = speaker_folds([everyone], tmp_path / "1")
-    second = speaker_folds([everyone], tmp_path / "2")
-    assert [names(fold.dev) for fold in first] == [names(fold.dev) for fold in second]
+def test_folds_are_the_same_again(tmp_path: Path):
+    manifests = manifest(tmp_path, ["a", "b", "c"])
+    for folder in ("1", "2"):
+        write_folds(manifests, tmp_path / folder)
+    for name in "abc":
+        first, second = (splits(tmp_path / folder, name) for folder in ("1", "2"))
+        assert list(map(files, first)) == list(map(files, second))
 
 
 @pytest.mark.parametrize("speakers", [["a", "b"], ["a", "b", "c", None]])
-def test_too_few_or_unknown_speakers_are_explained(tmp_path, speakers):
-    with pytest.raises(ManifestError, match="three speakers"):
-        speaker_folds([manifest(tmp_path, speakers)], tmp_path / "folds")
+def test_too_few_or_unknown_speakers_are_refused(tmp_path: Path, speakers: list[str | None]):
+    with pytest.raises(ManifestError, match=r"all\.jsonl.*three speakers"):
+        write_folds(manifest(tmp_path, speakers), tmp_path)
 
 
-def test_ids_name_no_place_on_this_machine(tmp_path):
-    utterances = pool([manifest(tmp_path, ["a", "b"], 1)])
-    assert [utterance.id for utterance in utterances] == ["a_0", "b_0"]
-    twice = [
-        Utterance(tmp_path / "a.wav", 1.0, "", "x"),
-        Utterance(tmp_path / "a.flac", 1.0, "", "y"),
+def test_speakers_with_one_name_for_a_folder_are_numbered(tmp_path: Path):
+    names = write_folds(manifest(tmp_path, ["a b", "a/b", "c"]), tmp_path)
+    assert names == ("a_b-1", "a_b-2", "c")
+    assert {u.speaker for u in splits(tmp_path, "a_b-1")[2]} == {"a b"}
+
+
+@pytest.mark.parametrize("offsets", [(12345.62, 12345.64), (150000.2, 150000.4)])
+def test_utterances_of_a_long_recording_keep_different_ids(
+    tmp_path: Path, offsets: tuple[float, float]
+):
+    """Six digits of an offset would not tell them apart."""
+    lines = [
+        Utterance(str(tmp_path / "long.wav"), 0.01, "a", f"long@{o}", offset=o, speaker=s)
+        for s in "abc"
+        for o in [offset + "abc".index(s) * 10 for offset in offsets]
     ]
-    assert [u.id for u in renamed(twice, tmp_path)] == ["a.wav", "a.flac"]
+    write_manifest(tmp_path / "all.jsonl", lines)
+    names = write_folds({"all.jsonl": read_manifest(tmp_path / "all.jsonl")}, tmp_path)
+    for name in names:
+        for split in splits(tmp_path, name):
+            assert len({u.id for u in split}) == len(split)
+    assert sum(len(splits(tmp_path, name)[2]) for name in names) == len(lines)
+
+
+def test_ids_are_kept_unless_two_manifests_use_one_for_different_audio(tmp_path: Path):
+    def utterance(file: str, id_: str) -> Utterance:
+        return Utterance(str(tmp_path / file), 1.0, "", id_)
+
+    first, same, other = utterance("a.wav", "x"), utterance("a.wav", "y"), utterance("b.wav", "z")
+    assert [u.id for u in pool({"1.jsonl": [first], "2.jsonl": [same, other]})] == ["x", "z"]
+    clash = pool({"train.jsonl": [first], "test.jsonl": [utterance("b.wav", "x")]})
+    assert [u.id for u in clash] == ["train:x", "test:x"]

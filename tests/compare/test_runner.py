@@ -1,0 +1,383 @@
+"""Carrying out a comparison: choices before test, each run scored once, failures kept apart, and
+what is finished is not done again."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import OPTIONS, MakeSpec
+from pydantic import TypeAdapter
+
+from speechgru.compare import RunOptions, parse, run_comparison, runner
+from speechgru.compare.plan import PlannedRun, make_plan, read_plan
+from speechgru.compare.runner import (
+    Failure,
+    RunResult,
+    Task,
+    TrainedModel,
+    choose_rate,
+    read_results,
+)
+from speechgru.errors import AudioError, SpeechgruError
+from speechgru.files import exclusive_lock
+from speechgru.manifest import read_manifest
+from speechgru.recipe import Recipe, override
+from speechgru.training.state import EpochMetrics
+
+CPU = torch.device("cpu")
+
+
+def scored(folder: Path) -> dict[str, float]:
+    """Run → WER of the runs that finished."""
+    return {
+        name: sum(result.scores.errors) / sum(result.scores.words)
+        for name, result in read_results(folder).items()
+        if result.scores is not None
+    }
+
+
+def failures(folder: Path) -> dict[str, Failure]:
+    return {name: r.failure for name, r in read_results(folder).items() if r.failure is not None}
+
+
+def test_results_are_the_runs_own_scores(finished: Path, tones: Path):
+    test = read_manifest(tones / "test.jsonl")
+    results = read_results(finished)
+    assert set(results) == {"rnn-seed1", "rnn-seed2", "gru-seed1", "gru-seed2"}
+    assert failures(finished) == {}
+    for name, result in results.items():
+        assert result.scores is not None
+        score = json.loads((finished / "runs" / name / "results/test/score.json").read_text())
+        assert sum(result.scores.errors) / sum(result.scores.words) == score["wer"]
+        assert sum(result.scores.character_errors) / sum(result.scores.characters) == score["cer"]
+        assert result.scores.ids == tuple(u.id for u in test)
+        assert result.scores.seconds == tuple(u.duration for u in test)
+        assert result.scores.speakers == tuple(u.speaker for u in test)
+
+
+def test_the_training_curve_and_the_model_are_recorded(finished: Path):
+    result = read_results(finished)["gru-seed1"]
+    assert [row.epoch for row in result.curve] == [1, 2, 3]
+    for row in result.curve:
+        assert row.grad_norm_median is not None
+        assert row.grad_norm_max is not None
+        assert 0 < row.grad_norm_median <= row.grad_norm_max
+    assert 0 < result.curve[0].seconds < result.curve[-1].seconds
+    assert result.model is not None
+    assert result.model.hidden_size == read_plan(finished).sizes["gru"].hidden_size
+    assert result.model.parameters == read_plan(finished).sizes["gru"].parameters
+    assert result.model.dev_wer == min(row.dev_wer for row in result.curve)
+    assert str(finished) not in (finished / "results" / "gru-seed1.json").read_text()
+
+
+def test_choices_are_on_disk_before_test_and_test_is_scored_once(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    order: list[str] = []
+    usual = runner._score
+
+    def watched(task: Task, manifest: str) -> runner.Scores:
+        rates = read_plan(tmp_path / "out").learning_rates
+        assert rates is not None
+        assert rates[task.run.variant][""] == task.recipe.training.learning_rate
+        order.append(task.run.name)
+        return usual(task, manifest)
+
+    monkeypatch.setattr(runner, "_score", watched)
+    spec = make_spec(tune="lr=0.001,0.02", match="params")
+    run_comparison(spec, tmp_path / "out", OPTIONS)
+    assert sorted(order) == ["gru-seed1", "rnn-seed1"]
+    results, rates = read_results(tmp_path / "out"), read_plan(tmp_path / "out").learning_rates
+    assert rates is not None
+    for variant in spec.names:
+        tried = {r: results[f"{variant}-lr{r:g}-seed1"] for r in spec.learning_rates}
+        assert all(trial.scores is None for trial in tried.values())
+        dev = {r: trial.model.dev_wer for r, trial in tried.items() if trial.model}
+        assert dev[rates[variant][""]] == min(dev.values())
+        assert results[f"{variant}-seed1"].learning_rate == rates[variant][""]
+
+    before = {f: f.read_bytes() for f in (tmp_path / "out").glob("**/*.json")}
+    run_comparison(spec, tmp_path / "out", OPTIONS)
+    assert len(order) == 2
+    assert {f: f.read_bytes() for f in (tmp_path / "out").glob("**/*.json")} == before
+
+
+def test_ties_of_tuning_go_to_characters_then_to_the_lower_rate():
+    def trial(rate: float, wer: float, cer: float) -> RunResult:
+        model = TrainedModel(1, 1.0, 8, 1.0, "epoch 1", wer)
+        curve = (EpochMetrics(1, 10, rate, 1.0, dev_cer=cer), EpochMetrics(2, 20, rate, 2.0))
+        return RunResult("x", "gru", 1, "", "0", rate, curve, model=model)
+
+    failed = RunResult("y", "gru", 1, "", "0", 0.1, failure=Failure("diverged", "NaN"))
+    assert choose_rate([trial(0.1, 0.2, 0.1), trial(0.2, 0.2, 0.05)]) == 0.2
+    assert choose_rate([trial(0.2, 0.2, 0.1), trial(0.1, 0.2, 0.1)]) == 0.1
+    assert choose_rate([trial(0.2, 0.3, 0.0), failed]) == 0.2
+    with pytest.raises(SpeechgruError, match="y"):
+        choose_rate([failed])
+
+
+def test_a_run_that_diverges_is_a_result_and_the_rest_completes(
+    small: Recipe, tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    spec = parse(
+        override(small, ["training.max_bad_steps=2"]),
+        vary="training.learning_rate=0.02,1.0e+30",
+        test=str(tones / "test.jsonl"),
+    )
+    good, bad = (f"{name}-seed1" for name in spec.names)
+    run_comparison(spec, tmp_path, OPTIONS)
+    assert list(scored(tmp_path)) == [good]
+    assert {name: failure.kind for name, failure in failures(tmp_path).items()} == {bad: "diverged"}
+    monkeypatch.setattr(runner, "perform", None)  # a divergence is final
+    run_comparison(spec, tmp_path, OPTIONS)
+
+
+def test_an_error_that_may_be_temporary_is_tried_again(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    usual = runner._score
+
+    def faulty(task: Task, manifest: str) -> runner.Scores:
+        if task.run.variant == "rnn":
+            raise AudioError("a.wav: cannot be read")
+        return usual(task, manifest)
+
+    monkeypatch.setattr(runner, "_score", faulty)
+    run_comparison(make_spec(), tmp_path, OPTIONS)
+    assert failures(tmp_path) == {"rnn-seed1": Failure("error", "a.wav: cannot be read")}
+    assert list(scored(tmp_path)) == ["gru-seed1"]
+    monkeypatch.setattr(runner, "_score", usual)
+    run_comparison(make_spec(), tmp_path, OPTIONS)
+    assert failures(tmp_path) == {}
+    assert list(scored(tmp_path)) == ["gru-seed1", "rnn-seed1"]
+
+
+def test_learning_rates_are_not_chosen_without_all_trials(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    usual = runner._train
+
+    def faulty(task: Task, on_step: runner.OnStep) -> TrainedModel:
+        if task.run.name == "gru-lr0.02-seed1":
+            raise OSError("disk full")
+        return usual(task, on_step)
+
+    monkeypatch.setattr(runner, "_train", faulty)
+    with pytest.raises(SpeechgruError, match=r"gru-lr0\.02-seed1"):
+        run_comparison(make_spec(tune="lr=0.001,0.02"), tmp_path, OPTIONS)
+    assert read_plan(tmp_path).learning_rates is None
+    assert scored(tmp_path) == {}
+
+
+def test_a_result_of_another_recipe_is_refused(make_spec: MakeSpec, finished: Path, tmp_path: Path):
+    (tmp_path / "results").mkdir()
+    values = json.loads((finished / "results/gru-seed1.json").read_text())
+    (tmp_path / "results/gru-seed1.json").write_text(json.dumps(values | {"recipe": "other"}))
+    with pytest.raises(SpeechgruError, match=r"gru-seed1\.json"):
+        run_comparison(make_spec(), tmp_path, OPTIONS)
+
+
+def test_another_comparison_in_the_folder_is_refused(make_spec: MakeSpec, finished: Path):
+    with pytest.raises(SpeechgruError, match="seeds: 2 → 3"):
+        run_comparison(make_spec(seeds=3), finished, OPTIONS)
+
+
+def test_utterances_that_changed_since_the_plan_are_refused(
+    small: Recipe, tones: Path, tmp_path: Path
+):
+    manifest = tmp_path / "dev.jsonl"
+    lines = [json.loads(line) for line in (tones / "dev.jsonl").read_text().splitlines()]
+
+    def write(count: int) -> None:
+        absolute = [r | {"audio_filepath": str(tones / r["audio_filepath"])} for r in lines[:count]]
+        manifest.write_text("".join(json.dumps(row) + "\n" for row in absolute))
+
+    spec = parse(override(small, [f"data.dev={manifest}"]), cells="rnn,gru")
+    write(8)
+    plan = make_plan(spec, tmp_path / "out", CPU)
+    assert make_plan(spec, tmp_path / "out", CPU) == plan
+    write(7)
+    with pytest.raises(SpeechgruError, match=str(tmp_path / "out")):
+        make_plan(spec, tmp_path / "out", CPU)
+
+
+def test_two_comparisons_at_once_in_one_folder_are_refused(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("speechgru.files.LOCK_TIMEOUT", 0)
+    with (
+        exclusive_lock(tmp_path, "another"),
+        pytest.raises(SpeechgruError, match="speechgru compare"),
+    ):
+        run_comparison(make_spec(), tmp_path, OPTIONS)
+
+
+def test_each_speaker_is_tested_by_models_that_were_trained_on_others(
+    make_spec: MakeSpec, tones: Path, tmp_path: Path
+):
+    run_comparison(make_spec(folds="speaker"), tmp_path, OPTIONS)
+    everyone = [u for s in ("train", "dev", "test") for u in read_manifest(tones / f"{s}.jsonl")]
+    assert read_plan(tmp_path).folds == ("s0", "s1", "s2", "s3")
+    results = read_results(tmp_path)
+    for variant in ("rnn", "gru"):
+        tested = 0
+        for fold in read_plan(tmp_path).folds:
+            scores = results[f"{variant}-seed1-{fold}"].scores
+            assert scores is not None
+            assert set(scores.speakers) == {fold}
+            tested += len(scores.ids)
+        assert tested == len(everyone)
+
+
+# Where trainings run -----------------------------------------------------------------------------
+
+
+def task(name: str, threads: int = 1) -> Task:
+    run = PlannedRun(name, "gru", 1, "")
+    return Task(run, Recipe(), Path("folder"), None, "cpu", threads)
+
+
+def result_of(task: Task) -> RunResult:
+    return RunResult(task.run.name, "gru", 1, "", "0", 0.1)
+
+
+def test_a_task_survives_being_sent_to_another_process():
+    sent = replace(task("a"), test="test.jsonl", recipe=Recipe())
+    adapter = TypeAdapter(Task)
+    assert adapter.validate_json(adapter.dump_json(sent)) == sent
+
+
+def test_a_training_here_has_its_threads_and_they_are_restored(monkeypatch: pytest.MonkeyPatch):
+    before, seen = torch.get_num_threads(), []
+
+    def perform(task: Task, on_step: object) -> RunResult:
+        seen.append(torch.get_num_threads())
+        if task.run.name == "stopped":
+            raise KeyboardInterrupt
+        return result_of(task)
+
+    monkeypatch.setattr(runner, "perform", perform)
+    for _ in runner.run_here([task("a", before + 1), task("b", before + 2)]):
+        assert torch.get_num_threads() == before
+    with pytest.raises(KeyboardInterrupt):
+        list(runner.run_here([task("stopped", before + 3)]))
+    assert seen == [before + 1, before + 2, before + 3]
+    assert torch.get_num_threads() == before
+
+
+def test_a_worker_gets_its_task_and_threads_and_no_ctrl_c_of_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A shell in place of Python. Ctrl-C goes to a process group: the worker is in another."""
+    script = tmp_path / "python"
+    script.write_text('#!/bin/sh\necho "$OMP_NUM_THREADS $MKL_NUM_THREADS"\ncat\n')
+    script.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(script))
+    given = replace(task("a", threads=3), folder=tmp_path)
+    worker = runner._start(given)
+    assert os.getpgid(worker.pid) != os.getpgrp()
+    runner._close_input(worker)
+    assert worker.wait(60) == 0
+    threads, sent = (tmp_path / "runs" / "a" / "worker.log").read_text().splitlines()
+    assert threads == "3 3"
+    assert TypeAdapter(Task).validate_json(sent) == given
+
+
+def test_a_worker_that_is_killed_is_an_error_and_its_run_tried_again(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    usual = runner._start
+
+    def deadly(task: Task) -> "subprocess.Popen[bytes]":
+        if task.run.variant == "gru":
+            return usual(task)
+        return subprocess.Popen(["sh", "-c", "kill -9 $$"], stdin=subprocess.PIPE)
+
+    monkeypatch.setattr(runner, "_start", deadly)
+    run_comparison(make_spec(), tmp_path, RunOptions("cpu", jobs=2, cost=False))
+    (failure,) = failures(tmp_path).values()
+    assert failure.kind == "error"
+    assert "-9" in failure.reason
+    assert str(tmp_path / "runs/rnn-seed1/worker.log") in failure.reason
+    assert list(scored(tmp_path)) == ["gru-seed1"]
+    monkeypatch.setattr(runner, "_start", usual)
+    run_comparison(make_spec(), tmp_path, OPTIONS)
+    assert failures(tmp_path) == {}
+
+
+def repeatable(result: RunResult) -> RunResult:
+    """Without what a clock said."""
+    return replace(result, curve=tuple(replace(row, seconds=0.0) for row in result.curve))
+
+
+def test_workers_and_this_process_come_to_the_same(
+    make_spec: MakeSpec, finished: Path, tmp_path: Path
+):
+    run_comparison(make_spec(seeds=2), tmp_path, RunOptions("cpu", jobs=2, cost=False))
+    ours, theirs = read_results(tmp_path), read_results(finished)
+    assert list(ours) == list(theirs)
+    for name, result in ours.items():
+        assert repeatable(result) == repeatable(theirs[name])
+
+
+class Worker:
+    """A process that has ended when it is polled for the `polls`-th time."""
+
+    returncode = 0
+
+    def __init__(self, polls: int) -> None:
+        self.stdin, self.polls, self.signals, self.waited = io.BytesIO(), polls, 0, False
+
+    def poll(self) -> int | None:
+        self.polls -= 1
+        return None if self.polls > 0 else self.returncode
+
+    def terminate(self) -> None:
+        self.signals += 1
+
+    def wait(self) -> int:
+        self.waited = True
+        return self.returncode
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Worker]]:
+    """All that were started, by their tasks' names; the later in the alphabet, the longer."""
+    started: dict[str, Worker] = {}
+
+    def start(task: Task) -> Worker:
+        started[task.run.name] = Worker(1 + ord(task.run.name) - ord("a"))
+        return started[task.run.name]
+
+    monkeypatch.setattr(runner, "_start", start)
+    monkeypatch.setattr(runner, "_outcome", lambda task, status: result_of(task))
+    monkeypatch.setattr(runner.time, "sleep", lambda _: None)
+    yield started
+    assert all(worker.stdin.closed for worker in started.values())
+
+
+def test_never_more_than_the_jobs_run_at_a_time(workers: dict[str, Worker]):
+    done = []
+    for result in runner.run_in_processes([task(name) for name in "ceabd"], 2):
+        done.append(result.run)
+        assert len(workers) - len(done) < 2  # the next one is started after this
+    assert "".join(done) == "caebd"  # as they finish: a starts when c has ended, before e
+    assert not any(worker.signals for worker in workers.values())
+
+
+def test_workers_get_one_signal_and_are_awaited_when_the_comparison_is_stopped(
+    workers: dict[str, Worker],
+):
+    results = runner.run_in_processes([task(name) for name in "azb"], 2)
+    assert next(results).run == "a"
+    results.close()  # type: ignore[attr-defined]  # as Ctrl-C does, or any error in the loop
+    assert list(workers) == ["a", "z"]
+    assert (workers["a"].signals, workers["z"].signals) == (0, 1)
+    assert workers["z"].waited
