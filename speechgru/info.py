@@ -8,7 +8,7 @@ from pathlib import Path
 from speechgru.checkpoint import MODEL_FILE, Checkpoint, ModelConfig, load_model, new_checkpoint
 from speechgru.errors import RecipeError
 from speechgru.model import Convolution, macs_per_second, parameter_count
-from speechgru.recipe import load_recipe
+from speechgru.recipe_file import load_recipe
 from speechgru.recognizer import frame_timing
 from speechgru.text import Vocabulary
 

@@ -1,18 +1,15 @@
-"""Every knob, its default and its meaning: the schema of a recipe.
+"""All settings of a recipe, with defaults and descriptions. `recipe_file` reads them from YAML.
 
 Design choices:
-- A recipe file holds only what differs from the defaults written here; no other module invents one.
-- Each module receives its own section (`FeatureRecipe`, `ModelRecipe`, …), never the whole.
-- A recipe holds numbers and strings. It builds nothing: YAML tags are refused.
-- An unknown key is an error that names the nearest valid one.
+- A recipe file contains only what differs from the defaults here; no other module has defaults.
+- Each module gets its own section (`FeatureRecipe`, `ModelRecipe`, …), never the whole recipe.
+- A recipe consists of numbers and strings; it builds no objects.
+- docs/recipe.md is generated from this file: `python docs/write_recipe.py`.
 """
 
 import difflib
 import hashlib
 import json
-import os
-from collections.abc import Hashable, Iterable
-from pathlib import Path
 from typing import Any, Literal
 
 import yaml
@@ -25,14 +22,13 @@ from pydantic import (
     model_validator,
 )
 
-from speechgru.errors import RecipeError, printable
+from speechgru.errors import RecipeError
 
-MAX_RECIPE_BYTES = 1_000_000
 FORMER_KEYS = {
-    "model.width": "it is now model.hidden_size",
-    "model.residual": "remove it",
-    "model.projection": "remove it",
-    "training.optimiser": "remove it; AdamW is the only one",
+    "model.width": "renamed to 'model.hidden_size'",
+    "model.residual": "removed; delete it",
+    "model.projection": "removed; delete it",
+    "training.optimiser": "removed, AdamW is the only optimiser; delete it",
 }
 
 
@@ -43,11 +39,19 @@ class Section(BaseModel):
 
 
 class DataRecipe(Section):
-    """Where the utterances are. Paths are relative to the working directory."""
+    """Which manifests to train on. Paths are relative to the working directory."""
 
-    train: list[str] = Field(["data/digits/train.jsonl"], min_length=1)
-    dev: str = "data/digits/dev.jsonl"
-    max_seconds: float = Field(30.0, gt=0, description="longer training utterances are left out")
+    train: list[str] = Field(
+        ["data/digits/train.jsonl"],
+        min_length=1,
+        description="manifests of the training set; a single path needs no list",
+    )
+    dev: str = Field(
+        "data/digits/dev.jsonl", description="manifest of the dev set, which selects the best epoch"
+    )
+    max_seconds: float = Field(
+        30.0, gt=0, description="seconds; longer training utterances are excluded"
+    )
 
     @field_validator("train", mode="before")
     @classmethod
@@ -56,27 +60,41 @@ class DataRecipe(Section):
 
 
 class TextRecipe(Section):
-    """How references become what the model learns; the same rule is applied when scoring."""
+    """How transcripts are normalised, before training and on both sides when scoring."""
 
-    case: Literal["lower", "upper", "keep"] = "lower"
+    case: Literal["lower", "upper", "keep"] = Field(
+        "lower", description="convert to lower or upper case, or keep the case"
+    )
     punctuation: Literal["remove", "keep"] = Field(
-        "remove", description="remove all but letters, digits, apostrophe and space"
+        "remove",
+        description="remove everything but letters, digits, spaces and apostrophes in words",
     )
 
 
 class FeatureRecipe(Section):
-    """From waveform to frames: Spectrogram without centring → mel → log (→ DCT)."""
+    """From waveform to frames: power spectrogram → mel filterbank → log (→ DCT)."""
 
-    kind: Literal["logmel", "mfcc"] = "logmel"
-    sample_rate: int = Field(16000, ge=2000, le=192000, description="Hz; audio is resampled to it")
-    window_ms: float = Field(25.0, gt=0, le=200)
-    hop_ms: float = Field(10.0, gt=0, le=100)
-    mels: int = Field(80, ge=4, le=256)
-    low_hz: float = Field(20.0, ge=0)
-    high_hz: float | None = Field(None, description="Hz; default half the sample rate")
-    cepstra: int = Field(13, ge=1, le=128, description="MFCC only")
-    deltas: Literal[0, 1, 2] = Field(0, description="append first (and second) differences")
-    normalise: Literal["utterance", "global", "none"] = "utterance"
+    kind: Literal["logmel", "mfcc"] = Field("logmel", description="log-mel energies or MFCC")
+    sample_rate: int = Field(
+        16000,
+        ge=2000,
+        le=192000,
+        description="Hz; all audio is resampled to it. For telephone audio use 8000: a model for "
+        "16000 Hz does poorly on audio without frequencies above 4 kHz",
+    )
+    window_ms: float = Field(25.0, gt=0, le=200, description="length of the analysis window, ms")
+    hop_ms: float = Field(10.0, gt=0, le=100, description="time between two frames, ms")
+    mels: int = Field(80, ge=4, le=256, description="number of mel bands")
+    low_hz: float = Field(20.0, ge=0, description="lower edge of the lowest mel band, Hz")
+    high_hz: float | None = Field(
+        None, description="upper edge of the highest mel band, Hz; null: half the sample rate"
+    )
+    cepstra: int = Field(13, ge=1, le=128, description="MFCC coefficients (kind: mfcc only)")
+    deltas: Literal[0, 1, 2] = Field(0, description="append the first N derivatives over time")
+    normalise: Literal["utterance", "global", "none"] = Field(
+        "utterance",
+        description="each band to mean 0, variance 1: per utterance or over the training set",
+    )
 
     @property
     def hop(self) -> int:
@@ -89,98 +107,143 @@ class FeatureRecipe(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "FeatureRecipe":
+        nyquist = self.sample_rate / 2
         if self.hop_ms > self.window_ms:
             raise ValueError(f"hop_ms {self.hop_ms} is longer than window_ms {self.window_ms}")
         if self.kind == "mfcc" and self.cepstra > self.mels:
-            raise ValueError(f"cepstra {self.cepstra} exceeds mels {self.mels}")
+            raise ValueError(f"cepstra {self.cepstra} is more than mels {self.mels}")
         if self.hop < 1:
             raise ValueError(f"hop_ms {self.hop_ms} is less than a sample at {self.sample_rate} Hz")
-        if self.high_hz is None and self.low_hz >= self.sample_rate / 2:
+        if not self.low_hz < (nyquist if self.high_hz is None else self.high_hz) <= nyquist:
             raise ValueError(
-                f"low_hz {self.low_hz} must lie below half the sample rate {self.sample_rate / 2}"
-            )
-        if self.high_hz is not None and not self.low_hz < self.high_hz <= self.sample_rate / 2:
-            raise ValueError(
-                f"high_hz {self.high_hz} must lie between low_hz {self.low_hz} "
-                f"and half the sample rate {self.sample_rate / 2}"
+                f"expected low_hz < high_hz ≤ half the sample rate; found low_hz {self.low_hz}, "
+                f"high_hz {self.high_hz}, sample_rate {self.sample_rate}"
             )
         return self
 
 
 class AugmentRecipe(Section):
-    """Training only. Every draw depends on (seed, epoch, utterance) and nothing else."""
+    """Random changes to training utterances. Each draw depends on the seed, the epoch and the
+    utterance's id only."""
 
     speed: list[float] = Field(
-        [1.0], min_length=1, description="one factor is drawn an utterance; 1.1 is faster"
+        [1.0],
+        min_length=1,
+        description="speed factors, 0.5 to 2; one is drawn per utterance; 1.1 is faster and higher",
     )
-    noise_manifest: str | None = Field(None, description="recordings to mix in")
-    noise_probability: float = Field(0.5, ge=0, le=1)
-    noise_snr_db: tuple[float, float] = (5.0, 25.0)
+    noise_manifest: str | None = Field(
+        None, description="manifest of recordings to mix in; they need no text"
+    )
+    noise_probability: float = Field(
+        0.5, ge=0, le=1, description="share of utterances that noise is mixed into"
+    )
+    noise_snr_db: tuple[float, float] = Field(
+        (5.0, 25.0), description="lowest and highest signal-to-noise ratio, dB"
+    )
     frequency_warp: float = Field(
-        0.0, ge=0, le=0.3, description="vocal tract length: mel axis stretched by 1 ± this"
+        0.0,
+        ge=0,
+        le=0.3,
+        description="vocal tract length perturbation: the mel axis is stretched by up to 1 ± this",
     )
-    frequency_masks: int = Field(0, ge=0, description="SpecAugment")
+    frequency_masks: int = Field(0, ge=0, description="SpecAugment: frequency masks per utterance")
     frequency_mask_width: int = Field(
-        20, ge=1, description="most mel bands a mask; of cepstra the same share"
+        20, ge=1, description="SpecAugment: maximum mel bands per mask (the same share of MFCC)"
     )
-    time_masks: int = Field(0, ge=0, description="SpecAugment, per 10 s of audio, at least one")
-    time_mask_frames: int = Field(20, ge=1, description="most frames a mask")
+    time_masks: int = Field(
+        0, ge=0, description="SpecAugment: time masks per 10 s of audio, at least one if not 0"
+    )
+    time_mask_frames: int = Field(20, ge=1, description="SpecAugment: maximum frames per mask")
 
     @model_validator(mode="after")
     def _consistent(self) -> "AugmentRecipe":
         if any(not 0.5 <= factor <= 2 for factor in self.speed):
-            raise ValueError(f"speed factors must lie between 0.5 and 2, got {self.speed}")
+            raise ValueError(f"speed factors must be between 0.5 and 2, found {self.speed}")
         if self.noise_snr_db[0] > self.noise_snr_db[1]:
-            raise ValueError(f"noise_snr_db must be [low, high], got {list(self.noise_snr_db)}")
+            raise ValueError(f"noise_snr_db must be [low, high], found {list(self.noise_snr_db)}")
         return self
 
 
 class ModelRecipe(Section):
-    """subsampling → recurrent stack → CTC head."""
+    """Subsampling → stack of recurrent layers → linear layer that outputs, per model frame, the
+    probability of each character and of the CTC blank."""
 
-    cell: str = Field("gru", description="a name in speechgru.cells.CELLS")
-    layers: int = Field(2, ge=1, le=16)
-    hidden_size: int = Field(128, ge=1, le=4096, description="units per direction")
-    bidirectional: bool = True
-    subsampling: Literal["stack", "conv"] = "conv"
-    factor: Literal[1, 2, 3, 4] = Field(2, description="frames of features a model frame")
-    conv_channels: int = Field(32, ge=1, le=512, description="subsampling: conv only")
-    dropout: float = Field(0.1, ge=0, lt=1, description="between layers and before the head")
-    layer_norm: bool = Field(True, description="normalise each layer's input")
+    cell: str = Field("gru", description="recurrent cell: a name in `speechgru.cells.CELLS`")
+    layers: int = Field(2, ge=1, le=16, description="number of recurrent layers")
+    hidden_size: int = Field(128, ge=1, le=4096, description="units per layer and direction")
+    bidirectional: bool = Field(
+        True, description="each layer also runs backwards in time; not for streaming"
+    )
+    subsampling: Literal["stack", "conv"] = Field(
+        "conv", description="concatenate feature frames, or two strided convolutions"
+    )
+    factor: Literal[1, 2, 3, 4] = Field(
+        2, description="subsampling factor: feature frames per model frame"
+    )
+    conv_channels: int = Field(
+        32, ge=1, le=512, description="channels of the convolutions (subsampling: conv only)"
+    )
+    dropout: float = Field(
+        0.1, ge=0, lt=1, description="dropout between recurrent layers and before the output layer"
+    )
+    layer_norm: bool = Field(True, description="layer normalisation of each layer's input")
     forget_bias: float = Field(
         1.0,
         ge=-10,
         le=10,
-        description="initial bias of the forget gate (lstm, lstm_ln, cifg, minlstm; others have "
-        "none); 0: as torch.nn.LSTM",
+        description="initial bias of the forget gate (lstm, lstm_ln, cifg, minlstm; other cells "
+        "have none); 0 is what torch.nn.LSTM does",
     )
 
 
 class TrainingRecipe(Section):
-    epochs: int = Field(30, ge=1)
+    """Optimisation (AdamW), evaluation on dev, and resources. The loss is CTC (connectionist
+    temporal classification), which needs no alignment of text and audio."""
+
+    epochs: int = Field(30, ge=1, description="number of passes over the training set")
     batch_seconds: float = Field(
-        60.0, gt=0, description="audio a batch, padding included, before augment.speed"
+        60.0,
+        gt=0,
+        description="seconds of audio per batch, including padding, before speed perturbation",
     )
-    accumulate: int = Field(1, ge=1, description="batches an optimiser step")
-    learning_rate: float = Field(2e-3, gt=0)
-    weight_decay: float = Field(1e-2, ge=0)
-    schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
-    warmup: float = Field(0.15, ge=0, lt=1, description="share of all steps")
-    clip_norm: float = Field(1.0, gt=0)
+    accumulate: int = Field(1, ge=1, description="batches per optimiser step")
+    learning_rate: float = Field(2e-3, gt=0, description="peak learning rate")
+    weight_decay: float = Field(1e-2, ge=0, description="AdamW's decoupled weight decay")
+    schedule: Literal["one-cycle", "cosine", "constant"] = Field(
+        "one-cycle",
+        description="learning rate over time: one-cycle (cosine up from 1/25, cosine down to about "
+        "0), cosine (linear up from 0, cosine down to 0), or constant",
+    )
+    warmup: float = Field(
+        0.15, ge=0, lt=1, description="share of all steps in which the learning rate rises"
+    )
+    clip_norm: float = Field(1.0, gt=0, description="gradient clipping: maximum norm")
     average: int = Field(
-        0, ge=0, description="also try the mean of the weights of so many best epochs; 0: off"
+        0,
+        ge=0,
+        description="averaging: also evaluate the mean weights of the N best epochs; 0: off",
     )
-    evaluate_every: int = Field(1, ge=1, description="epochs between scorings of dev")
-    patience: int = Field(0, ge=0, description="stop after so many scorings without gain; 0: never")
-    max_bad_steps: int = Field(20, ge=1, description="NaN or Inf steps in a row before giving up")
-    seed: int = Field(1, ge=0, lt=2**32)
+    evaluate_every: int = Field(1, ge=1, description="epochs between evaluations on dev")
+    patience: int = Field(
+        0, ge=0, description="stop after this many evaluations without improvement; 0: never"
+    )
+    max_bad_steps: int = Field(
+        20,
+        ge=1,
+        description="stop after this many steps in a row with a NaN or Inf loss or gradient",
+    )
+    seed: int = Field(
+        1, ge=0, lt=2**32, description="seed of the initial weights, data order and augmentation"
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
-        description="matrix products in training; auto: bfloat16 on GPUs with hardware for it, "
+        description="precision of matrix products; auto: bfloat16 on GPUs with hardware for it, "
         "else float32. On a GPU, CTC gradients are not deterministic in any precision",
     )
-    workers: int = Field(1, ge=0, description="threads that load and augment beside the training")
-    cache_mb: int = Field(1024, ge=0, description="decoded audio kept in memory at most")
+    workers: int = Field(
+        1, ge=0, description="threads that load and augment audio; the result does not depend on it"
+    )
+    cache_mb: int = Field(1024, ge=0, description="maximum decoded audio kept in memory, MB")
 
 
 class Recipe(Section):
@@ -192,9 +255,9 @@ class Recipe(Section):
     training: TrainingRecipe = TrainingRecipe()
 
     def to_yaml(self) -> str:
-        """Everything resolved, in the schema's order."""
+        """All values, in the schema's order."""
         values = self.model_dump(mode="json")
-        # U+0085 must be written as an escape: YAML reads the character as the end of a line.
+        # U+0085 must be escaped: YAML reads the character as the end of a line.
         plain = "\x85" not in json.dumps(values, ensure_ascii=False)
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=plain)
 
@@ -204,163 +267,34 @@ class Recipe(Section):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
-    """Read a recipe and apply `section.key=value` overrides.
-
-    `path` is a YAML file, a folder that holds `recipe.yaml`, or `recipes/NAME` of a recipe that
-    ships with the package. Raises RecipeError: missing or unreadable file, unknown key (with the
-    nearest valid name), value of the wrong kind.
-    """
-    file, texts = _find(Path(path)), list(overrides)
-    values = _read_yaml(file)
-    for text in texts:
-        _override(values, text)
-    return make_recipe(values, printable(file), texts)
-
-
-def make_recipe(
-    values: dict[str, Any], origin: str = "recipe", overrides: Iterable[str] = ()
-) -> Recipe:
-    """Validate plain values. A RecipeError names the one of the `overrides` already applied to
-    them that it comes from, else their `origin`."""
+def make_recipe(values: dict[str, Any], origin: str = "recipe") -> Recipe:
+    """Validate plain values. Raises RecipeError, which begins with their `origin`."""
     try:
         return Recipe.model_validate(values)
-    except ValidationError as fault:
-        blamed = _blamed(fault, overrides) or origin
-        raise RecipeError(f"{blamed}: {_explain(fault)}") from None
+    except ValidationError as error:
+        raise RecipeError(f"{origin}: {_explain(error)}") from None
 
 
-def override(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
-    """A copy of a recipe with `section.key=value` overrides applied. Raises RecipeError."""
-    texts = list(overrides)
-    values = recipe.model_dump(mode="json")
-    for text in texts:
-        _override(values, text)
-    return make_recipe(values, "recipe", texts)
-
-
-def _find(path: Path) -> Path:
-    candidates = [path, path / "recipe.yaml"]
-    if path.parts[:-1] == ("recipes",):
-        candidates += [home / path.name / "recipe.yaml" for home in _homes()]
-    for candidate in candidates:
-        if os.path.isfile(candidate):
-            return candidate
-    raise RecipeError(
-        f"no recipe at {path}: expected a YAML file, a folder with recipe.yaml, or "
-        f"recipes/NAME with NAME one of {', '.join(shipped_recipes())}"
-    )
-
-
-def shipped_recipes() -> list[str]:
-    """Names under recipes/, in the installed package or the repository."""
-    return sorted({p.parent.name for home in _homes() for p in home.glob("*/recipe.yaml")})
-
-
-def _homes() -> list[Path]:
-    here = Path(__file__).parent
-    return [here / "recipes", here.parent / "recipes"]
-
-
-class _Loader(yaml.SafeLoader):
-    """Plain values: no tags; no aliases, a few of which can fill the memory; no key twice."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("a recipe has no aliases; write the value out")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for place, name in enumerate(names):
-            if name in names[:place]:
-                raise yaml.YAMLError(f"the key {name!r:.40} stands there twice; keep one")
-        return super().construct_mapping(node, deep)
-
-
-def _parse(text: str) -> Any:
-    """Raises ValueError with a reason in one line."""
-    try:
-        return yaml.load(text, _Loader)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    except (yaml.YAMLError, ValueError) as fault:  # ValueError: 2024-99-99, too long a number
-        raise ValueError(" ".join(str(fault).split())) from None
-
-
-def _read_yaml(file: Path) -> dict[str, Any]:
-    name = printable(file)
-    try:
-        if file.stat().st_size > MAX_RECIPE_BYTES:
-            raise RecipeError(f"{name}: larger than {MAX_RECIPE_BYTES} bytes, not a recipe")
-        values = _parse(file.read_text(encoding="utf-8"))
-    except OSError as fault:
-        raise RecipeError(f"{name}: cannot be read: {fault.strerror}") from None
-    except ValueError as fault:
-        raise RecipeError(f"{name}: not a plain YAML file: {fault}") from None
-    values = {} if values is None else values
-    if not isinstance(values, dict):
-        raise RecipeError(f"{name}: expected sections such as 'model:', found {values!r:.60}")
-    return values
-
-
-def _override(values: dict[str, Any], text: str) -> None:
-    key, equals, value = text.partition("=")
-    section, dot, name = key.strip().partition(".")
-    if not (equals and dot and section and name):
-        raise RecipeError(
-            f"override {text!r:.80}: expected section.key=value, as model.hidden_size=256"
-        )
-    try:
-        parsed = _parse(value)
-    except ValueError as fault:
-        raise RecipeError(f"override {text!r:.80}: the value is not plain YAML: {fault}") from None
-    held = values.get(section)
-    if held is None:
-        held = values[section] = {}
-    if not isinstance(held, dict):
-        raise RecipeError(f"override {text!r:.80}: section {section!r} of the recipe holds no keys")
-    held[name] = parsed
-
-
-def _blamed(fault: ValidationError, overrides: Iterable[str]) -> str:
-    """The last override of the faulty key, of a part of it or of its section; "" if there is
-    none."""
-    key = ".".join(map(str, fault.errors()[0]["loc"])) + "."
-    blamed = ""
-    for text in overrides:
-        name = text.partition("=")[0].strip() + "."
-        if name.startswith(key) or key.startswith(name):
-            blamed = f"override {text!r:.80}"
-    return blamed
-
-
-def _explain(fault: ValidationError) -> str:
-    """The first fault in words; an unknown key gets its nearest valid name."""
-    error = fault.errors()[0]
-    place = [str(part) for part in error["loc"]]
-    key = ".".join(place)
+def _explain(validation: ValidationError) -> str:
+    """The first error; an unknown key gets its new or the nearest valid name."""
+    error = validation.errors()[0]
+    path = [str(part) for part in error["loc"]]
+    key = ".".join(path)
     if error["type"] == "extra_forbidden":
+        section = Recipe.model_fields[path[0]].annotation if len(path) > 1 else Recipe
+        fields = section.model_fields if isinstance(section, type) else {}
+        near = difflib.get_close_matches(path[-1], fields, n=1, cutoff=0.5)
         if key in FORMER_KEYS:
-            return f"{key!r} was a key of earlier versions: {FORMER_KEYS[key]}"
-        known = _known_keys(place[:-1])
-        near = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.5)
-        hint = f"did you mean {'.'.join([*place[:-1], near[0]])!r}?" if near else ""
-        return f"unknown key {key!r}: {hint or 'expected one of ' + ', '.join(known)}"
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "list_type":
-        message = "expected a list, such as '[a, b]'"
-    where = f"{key}: " if key else ""
+            hint = FORMER_KEYS[key]
+        elif near:
+            hint = f"did you mean {'.'.join([*path[:-1], near[0]])!r}?"
+        else:
+            hint = f"expected one of {', '.join(fields)}"
+        return f"unknown key {key!r}: {hint}"
+    message = {
+        "list_type": "expected a list, such as '[a, b]'",
+        "model_type": "expected settings, such as '{key: value}'",
+    }.get(error["type"], error["msg"].removeprefix("Value error, "))
     given = error.get("input")
-    got = "" if isinstance(given, dict | BaseModel) else f" (got {given!r:.80})"
-    return f"{where}{message[0].lower() + message[1:]}{got}"
-
-
-def _known_keys(sections: list[str]) -> list[str]:
-    model: type[BaseModel] = Recipe
-    for name in sections:
-        annotation = model.model_fields[name].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return list(model.model_fields)
+    found = "" if isinstance(given, dict | BaseModel) else f", found {given!r:.80}"
+    return f"{key}{': ' if key else ''}{message[0].lower() + message[1:]}{found}"

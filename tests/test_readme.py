@@ -20,7 +20,7 @@ from research.probes.commands import app as probes
 from speechgru.cells import CELLS
 from speechgru.cli import app
 from speechgru.manifest import read_manifest
-from speechgru.recipe import load_recipe
+from speechgru.recipe_file import load_recipe
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = {

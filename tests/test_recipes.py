@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from speechgru.recipe import load_recipe, shipped_recipes
+from speechgru.recipe_file import load_recipe, shipped_recipes
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = sorted(path for path in (ROOT / "recipes").iterdir() if path.is_dir())

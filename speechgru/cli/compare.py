@@ -111,7 +111,7 @@ def compare(
 
     The same command continues after an interruption. Exit status 1: some trainings failed."""
     from speechgru.errors import RecipeError
-    from speechgru.recipe import load_recipe
+    from speechgru.recipe_file import load_recipe
 
     threads = threads or max(1, cpu_count() // jobs)
     use_threads(threads)

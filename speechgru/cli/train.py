@@ -35,7 +35,7 @@ def train(
 
     Ctrl-C saves the training state; the same command with --resume continues it. The data and the
     run folder may have moved in between; settings that change the result must stay the same."""
-    from speechgru.recipe import load_recipe
+    from speechgru.recipe_file import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])
     use_threads(threads)

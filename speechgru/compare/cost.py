@@ -28,7 +28,8 @@ from speechgru.compare.plan import read_as
 from speechgru.files import write_json
 from speechgru.manifest import Utterance
 from speechgru.measure import Stopwatch, device_name, peak_bytes
-from speechgru.recipe import AugmentRecipe, TrainingRecipe, load_recipe
+from speechgru.recipe import AugmentRecipe, TrainingRecipe
+from speechgru.recipe_file import load_recipe
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import score
 from speechgru.training.data import BatchLoader, read_training_data

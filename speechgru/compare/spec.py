@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from speechgru.errors import RecipeError
-from speechgru.recipe import Recipe, override
+from speechgru.recipe import Recipe
+from speechgru.recipe_file import override
 
 Match = Literal["hidden-size", "params", "macs", "time", "train-time"]
 CELL = "model.cell"

@@ -15,7 +15,8 @@ from speechgru.compare.matching import Candidate, nearest_size, solve
 from speechgru.compare.spec import Match
 from speechgru.errors import RecipeError
 from speechgru.model import RecurrentCTC
-from speechgru.recipe import make_recipe, override
+from speechgru.recipe import make_recipe
+from speechgru.recipe_file import override
 
 CPU = torch.device("cpu")
 GPU = torch.device("cuda", 1)  # tests only name it

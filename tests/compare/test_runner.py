@@ -28,7 +28,8 @@ from speechgru.compare.runner import (
 from speechgru.errors import AudioError, SpeechgruError
 from speechgru.files import exclusive_lock
 from speechgru.manifest import read_manifest
-from speechgru.recipe import Recipe, override
+from speechgru.recipe import Recipe
+from speechgru.recipe_file import override
 from speechgru.training.state import EpochMetrics
 
 CPU = torch.device("cpu")

@@ -1,0 +1,111 @@
+"""Recipes from YAML files, and overrides from the command line.
+
+YAML is read as plain values only: no tags, no aliases (a few of which can fill the memory), no key
+twice.
+"""
+
+import os
+from collections.abc import Hashable, Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from speechgru.errors import RecipeError
+from speechgru.recipe import Recipe, make_recipe
+
+MAX_RECIPE_BYTES = 1_000_000
+
+
+def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe and apply `section.key=value` overrides.
+
+    `path` is a YAML file, a folder with `recipe.yaml` in it, or `recipes/NAME` of a recipe that is
+    installed with the package. Raises RecipeError: missing or unreadable file, unknown key (with
+    the nearest valid name), value of the wrong type.
+    """
+    file = _find(Path(path))
+    recipe = make_recipe(_read_yaml(file), str(file))
+    texts = list(overrides)
+    return override(recipe, texts) if texts else recipe
+
+
+def override(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
+    """A copy of a recipe with `section.key=value` overrides applied. Raises RecipeError."""
+    texts = list(overrides)
+    values = recipe.model_dump(mode="json")
+    for text in texts:
+        key, equals, value = text.partition("=")
+        section, dot, name = key.strip().partition(".")
+        if not (equals and dot and section and name):
+            raise RecipeError(
+                f"override {text!r:.80}: expected section.key=value, such as model.hidden_size=256"
+            )
+        try:
+            values.setdefault(section, {})[name] = _parse(value)
+        except ValueError as error:
+            raise RecipeError(f"override {text!r:.80}: not a plain YAML value: {error}") from None
+    return make_recipe(values, f"override {' '.join(texts)!r:.80}")
+
+
+def shipped_recipes() -> list[str]:
+    """Names under recipes/, in the installed package or the repository."""
+    return sorted({p.parent.name for folder in _folders() for p in folder.glob("*/recipe.yaml")})
+
+
+def _folders() -> list[Path]:
+    package = Path(__file__).parent
+    return [package / "recipes", package.parent / "recipes"]
+
+
+def _find(path: Path) -> Path:
+    candidates = [path, path / "recipe.yaml"]
+    if path.parts[:-1] == ("recipes",):
+        candidates += [folder / path.name / "recipe.yaml" for folder in _folders()]
+    for candidate in candidates:
+        if os.path.isfile(candidate):
+            return candidate
+    raise RecipeError(
+        f"{path}: no recipe there; expected a YAML file, a folder with recipe.yaml, or "
+        f"recipes/NAME with NAME one of {', '.join(shipped_recipes())}"
+    )
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        if (size := file.stat().st_size) > MAX_RECIPE_BYTES:
+            raise RecipeError(f"{file}: {size:,} bytes; expected at most {MAX_RECIPE_BYTES:,}")
+        values = _parse(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{file}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise RecipeError(f"{file}: not a plain YAML file: {error}") from None
+    values = {} if values is None else values
+    if not isinstance(values, dict):
+        raise RecipeError(f"{file}: expected sections such as 'model:', found {values!r:.60}")
+    # A section without keys is one without changes.
+    return {key: {} if value is None else value for key, value in values.items()}
+
+
+class _Loader(yaml.SafeLoader):
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are not supported; write the value out")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise yaml.YAMLError(f"the key {name!r:.40} is there twice; remove one")
+        return super().construct_mapping(node, deep)
+
+
+def _parse(text: str) -> Any:
+    """Raises ValueError with a reason in one line."""
+    try:
+        return yaml.load(text, _Loader)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: 2024-99-99, too long a number
+        raise ValueError(" ".join(str(error).split())) from None
