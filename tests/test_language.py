@@ -24,10 +24,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-UNFINISHED = (  # being rewritten
-    *("speechgru/compare/", "speechgru/cli/compare.py", "tests/compare/"),
-    *("speechgru/recipe.py", "tests/test_recipe.py"),
-)
+UNFINISHED = ("speechgru/recipe.py", "tests/test_recipe.py")  # being rewritten
 FILES = sorted(
     file
     for pattern in (
@@ -88,6 +85,11 @@ WRONG = re.compile(
     re.IGNORECASE,
 )
 ALLOWED = {  # path → pattern
+    "speechgru/compare/cost.py": '"roads"',  # keys and values of older results
+    "speechgru/compare/plan.py": r"model\.width",
+    "speechgru/compare/runner.py": '"fault"',
+    "tests/compare/test_reading.py": '"roads"|"fault"',
+    "tests/decoding/test_other_decoders.py": '"go on"',  # a transcript
     "CHANGELOG.md": r"model\.width",  # a former name
     "speechgru/model_file.py": '"blueprint"',  # a key of model files of version 1
     "tests/test_checkpoint.py": '"blueprint"',

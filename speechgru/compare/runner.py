@@ -374,7 +374,7 @@ def perform(task: Task, on_step: OnStep = lambda _: None) -> RunResult:
         model = _train(task, on_step)
         scores = _score(task, task.test) if task.test is not None else None
         return _saved(task, replace(_course(task), model=model, scores=scores))
-    except Exception as error:  # whatever it is, the other runs go on
+    except Exception as error:  # whatever it is, the other runs continue
         log.debug("%s failed", task.run.name, exc_info=True)
         reason = str(error) if isinstance(error, SpeechgruError) else repr(error)
         return _fail(task, "diverged" if isinstance(error, Diverged) else "error", reason)

@@ -28,7 +28,7 @@ from speechgru.decoding.trie import Records, find_child
 from speechgru.jit import compiled, inlined, inner
 from speechgru.lm.ngram import Doubles, Floats, Ints, step
 
-NOWHERE = -1  # child of the lexicon: no word goes on so
+NOWHERE = -1  # child of the lexicon: no word continues like this
 
 
 @compiled
@@ -118,7 +118,7 @@ def _extend(
 ) -> int:  # fmt: skip
     """Add the candidates that are one token longer than hypothesis i; returns their number."""
     state = beam[i].spelling
-    first, last, goes_on = 0, 0, 0  # words `first` to `last` end with the token, or one goes on
+    first, last, goes_on = 0, 0, 0  # words `first` to `last` end with the token, or one continues
     if graph.lexicon != FREE:
         ends = token == graph.space
         if ends and state == 0:

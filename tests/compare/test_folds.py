@@ -77,7 +77,7 @@ def test_speakers_with_one_name_for_a_folder_are_numbered(tmp_path: Path):
 def test_utterances_of_a_long_recording_keep_different_ids(
     tmp_path: Path, offsets: tuple[float, float]
 ):
-    """Six digits of an offset would not tell them apart."""
+    """Six digits of an offset would not distinguish them."""
     lines = [
         Utterance(str(tmp_path / "long.wav"), 0.01, "a", f"long@{o}", offset=o, speaker=s)
         for s in "abc"

@@ -146,7 +146,7 @@ def test_ctrl_c_lets_every_worker_save_and_they_go_on(digits: Path, tmp_path: Pa
     runs = [out / "runs" / f"{cell}-seed1" for cell in ("rnn", "gru")]
     metrics = [run / "metrics.jsonl" for run in runs]
 
-    def sitting(written: list[int]) -> list[str]:
+    def session(written: list[int]) -> list[str]:
         """Metrics of a grid that gets its Ctrl-C when more than so many characters are there."""
         grid = start(order, out, jobs=2)
         wait_until(
@@ -163,8 +163,8 @@ def test_ctrl_c_lets_every_worker_save_and_they_go_on(digits: Path, tmp_path: Pa
         assert all((run / "last.safetensors").stat().st_mtime_ns >= sent for run in runs)
         return [file.read_text() for file in metrics]
 
-    first = sitting([0, 0])
-    second = sitting([len(text) for text in first])
+    first = session([0, 0])
+    second = session([len(text) for text in first])
     for before, after in zip(first, second, strict=True):
         assert after.startswith(before)  # its seconds never repeat, so nothing was done again
     for run in runs:

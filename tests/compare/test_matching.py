@@ -111,7 +111,7 @@ def test_times_are_matched_on_the_device_that_trains(
     monkeypatch.setattr(matching, WORK[match], machine.work)
     size = solve(match, SMALL, with_value(SMALL, "model.cell=rnn", tokens=29), device)
     assert size.ratio == pytest.approx((size.hidden_size / 64) ** 2)
-    assert abs(size.ratio - 1) <= 0.05  # half of the tolerance: the search went on until here
+    assert abs(size.ratio - 1) <= 0.05  # half of the tolerance: the search continued to here
     assert size.within
     assert {name for _, name in machine.calls} == {str(device)}
     sizes = [size for size, _ in machine.calls]

@@ -145,12 +145,12 @@ def test_an_error_that_may_be_temporary_is_tried_again(
 ):
     usual = runner._score
 
-    def faulty(task: Task, manifest: str) -> runner.Scores:
+    def failing(task: Task, manifest: str) -> runner.Scores:
         if task.run.variant == "rnn":
             raise AudioError("a.wav: cannot be read")
         return usual(task, manifest)
 
-    monkeypatch.setattr(runner, "_score", faulty)
+    monkeypatch.setattr(runner, "_score", failing)
     run_comparison(make_spec(), tmp_path, OPTIONS)
     assert failures(tmp_path) == {"rnn-seed1": Failure("error", "a.wav: cannot be read")}
     assert list(scored(tmp_path)) == ["gru-seed1"]
@@ -165,12 +165,12 @@ def test_learning_rates_are_not_chosen_without_all_trials(
 ):
     usual = runner._train
 
-    def faulty(task: Task, on_step: runner.OnStep) -> TrainedModel:
+    def failing(task: Task, on_step: runner.OnStep) -> TrainedModel:
         if task.run.name == "gru-lr0.02-seed1":
             raise OSError("disk full")
         return usual(task, on_step)
 
-    monkeypatch.setattr(runner, "_train", faulty)
+    monkeypatch.setattr(runner, "_train", failing)
     with pytest.raises(SpeechgruError, match=r"gru-lr0\.02-seed1"):
         run_comparison(make_spec(tune="lr=0.001,0.02"), tmp_path, OPTIONS)
     assert read_plan(tmp_path).learning_rates is None

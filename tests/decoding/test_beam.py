@@ -1,4 +1,4 @@
-"""Beam search without limits is exact in every mode; with limits it is sound."""
+"""Beam search without limits is exact in every mode; with limits its scores are right."""
 
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -43,7 +43,7 @@ def pairs(lm: NGram | None, *spelled: tuple[str, str]) -> tuple[tuple[str, str, 
     return tuple((word, spelling, lm.number(word) if lm else 0) for word, spelling in known)
 
 
-TWO_WAYS = (("a", "a"), ("one", "ab"), ("won", "ab"), ("both", "a b"), ("b", "b"))
+AMBIGUOUS = (("a", "a"), ("one", "ab"), ("won", "ab"), ("both", "a b"), ("b", "b"))
 HOT = (("ab", 1.0), ("a b", 0.7), ("b", 0.4))
 CASES = {
     "free": Case(LETTERS),
@@ -57,13 +57,13 @@ CASES = {
     "closed, words": Case(LETTERS, words(), pairs(words()), lm_weight=0.8, word_score=0.6),
     "closed, characters": Case(LETTERS, characters(), pairs(None), lm_weight=0.5),
     "closed, words, hot": Case(LETTERS, words(), pairs(words()), hotwords=HOT),
-    "closed, homophones and spaces": Case(LETTERS, words(), pairs(words(), *TWO_WAYS)),
+    "closed, homophones and spaces": Case(LETTERS, words(), pairs(words(), *AMBIGUOUS)),
     "closed, unspaced": Case(UNSPACED, pairs=pairs(None)),
     "open": Case(LETTERS, pairs=pairs(None), unknown_cost=1.2),
     "open, words": Case(LETTERS, words(), pairs(words()), 0.9, lm_weight=0.8, word_score=-0.4),
     "open, characters": Case(LETTERS, characters(), pairs(None), 0.9, lm_weight=0.5),
     "open, words, hot": Case(LETTERS, words(), pairs(words()), 1.5, hotwords=HOT),
-    "open, homophones and spaces": Case(LETTERS, words(), pairs(words(), *TWO_WAYS), 1.0),
+    "open, homophones and spaces": Case(LETTERS, words(), pairs(words(), *AMBIGUOUS), 1.0),
     "open, unspaced": Case(UNSPACED, pairs=pairs(None), unknown_cost=1.0),
 }
 
