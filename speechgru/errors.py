@@ -1,14 +1,14 @@
-"""Errors that users can fix: one family of exceptions, one readable line each.
+"""Errors that users can fix: one family of exceptions, each with a message of one line.
 
-The command line prints the message alone and exits with `exit_status`; everything else is a bug
-and keeps its traceback.
+The command line prints the message and exits with `exit_status`. Any other exception is a bug and
+keeps its traceback.
 """
 
 from pathlib import Path
 
 
 def printable(path: str | Path) -> str:
-    """The path as one printable line: newlines, control and undecodable bytes come escaped.
+    """The path as one printable line: newlines, control characters and undecodable bytes escaped.
 
     >>> printable("a b.wav"), printable("two\\nlines.wav")
     ('a b.wav', 'two\\\\nlines.wav')
@@ -20,8 +20,8 @@ def printable(path: str | Path) -> str:
 
 
 class SpeechgruError(Exception):
-    """An error in the input. The message names the input, what was found, what was expected and
-    what to do, in one line: names in it are escaped here, so that callers need not."""
+    """An error in the input. The message says in one line which input it is, what was found, what
+    was expected and what to do. Names in it are escaped here, so callers need not do so."""
 
     exit_status = 2
 
@@ -34,11 +34,11 @@ class RecipeError(SpeechgruError):
 
 
 class ManifestError(SpeechgruError):
-    """A manifest line that is not an utterance."""
+    """A manifest that cannot be read or written."""
 
 
 class CorpusError(SpeechgruError):
-    """A folder that is not the corpus it was said to be."""
+    """A folder that is not the expected corpus."""
 
 
 class AudioError(SpeechgruError):
@@ -62,4 +62,4 @@ class TrainingError(SpeechgruError):
 
 
 class Diverged(TrainingError):
-    """Steps in a row without a finite loss or gradient: a finding about recipe and data."""
+    """Too many steps in a row with a NaN or Inf loss or gradient."""

@@ -1,27 +1,28 @@
 """One normalisation rule for references and hypotheses.
 
 Design choices:
-- The same rule is applied to training targets and to both sides when scoring; `describe` prints it.
-- No language is special: a letter is what Unicode calls one, with its combining marks.
+- The same rule applies to training targets and to both sides when scoring; `describe` puts it in
+  words.
+- No rule is specific to a language: a letter is what Unicode says is one, with its combining marks.
 """
 
 import unicodedata
 
 from speechgru.recipe import TextRecipe
 
-# ’ ‛ ʼ ＇: typists' and fonts' ways to write the apostrophe
+# ’ ‛ ʼ ＇: typographic variants of the apostrophe
 APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u201b\u02bc\uff07", "'"))
 # Kept inside a word only: apostrophe, and the (non-)joiners of Persian and Indic scripts
 JOINERS = "'\u200c\u200d"
 
 
 def normalise(text: str, recipe: TextRecipe) -> str:
-    """`text` by the recipe's rule; applying it twice changes nothing more.
+    """`text` by the recipe's rule; idempotent.
 
-    Unicode NFC; invisible format and control characters dropped, but for joiners inside words;
-    case; typographic apostrophes become '; with `punctuation: remove`, whatever is not a letter, a
-    digit, a combining mark or an apostrophe inside a word becomes a space; runs of white space
-    become one space.
+    Unicode NFC; invisible format and control characters are removed, except for joiners inside
+    words; case is converted; typographic apostrophes become '; with `punctuation: remove`,
+    everything but letters, digits, combining marks and apostrophes inside words becomes a space;
+    runs of white space become one space.
     """
     text = "".join(c for c in text if c in JOINERS or not _invisible(c))
     text = unicodedata.normalize("NFC", text)
@@ -35,10 +36,10 @@ def normalise(text: str, recipe: TextRecipe) -> str:
 
 
 def describe(recipe: TextRecipe) -> str:
-    """The rule in one line, as `evaluate` prints it."""
+    """The rule in one line, for the output of `evaluate`."""
     case = {"lower": "lower case", "upper": "upper case", "keep": "case kept"}[recipe.case]
     punctuation = (
-        "punctuation removed but for apostrophes inside words"
+        "punctuation removed except apostrophes inside words"
         if recipe.punctuation == "remove"
         else "punctuation kept"
     )
@@ -46,8 +47,8 @@ def describe(recipe: TextRecipe) -> str:
 
 
 def _invisible(char: str) -> bool:
-    """Format characters (soft hyphen, byte order mark, …), variation selectors, and controls but
-    for white space: what acts on a terminal is no text."""
+    """Format characters (soft hyphen, byte order mark, …), variation selectors, and control
+    characters except white space."""
     category = unicodedata.category(char)
     control = category == "Cc" and not char.isspace()
     return control or category == "Cf" or "\ufe00" <= char <= "\ufe0f"
@@ -62,11 +63,11 @@ def _without_punctuation(text: str) -> str:
     for i, char in enumerate(text):
         before, after = kept[-1] if kept else " ", text[i + 1 : i + 2]
         joiner = char in JOINERS[1:]
-        goes_on = after.isalnum() or (joiner and _is_mark(after))  # a virama follows some joiners
+        continues = after.isalnum() or (joiner and _is_mark(after))  # such as a virama
         keep = (
             char.isalnum()
             or (_is_mark(char) and before not in "' ")
-            or (char in JOINERS and before not in JOINERS + " " and goes_on)
+            or (char in JOINERS and before not in JOINERS + " " and continues)
         )
         if not keep and joiner:
             continue

@@ -34,21 +34,21 @@ class Vocabulary:
         return cls((BLANK, *sorted({char for text in texts for char in text})))
 
     def encode(self, text: str) -> list[int]:
-        """Token numbers of a text. Raises SpeechgruError when a character has none: ask
-        `unknown` first where that may happen."""
+        """The token numbers of a text. Raises SpeechgruError for a character without a token;
+        check with `unknown` first."""
         if missing := self.unknown(text):
             raise SpeechgruError(
-                f"{text!r:.80}: the vocabulary has no {', '.join(map(repr, missing))}; it has "
-                f"{self}. Leave the utterance out, or train with text that holds these characters"
+                f"{text!r:.80}: the vocabulary has no {', '.join(map(repr, missing))}, only {self}; "
+                "exclude the utterance, or train on text with these characters"
             )
         return [self._numbers[char] for char in text]
 
     def unknown(self, text: str) -> Counter[str]:
-        """How often each character occurs that the vocabulary lacks."""
+        """How often each character that is not in the vocabulary occurs."""
         return Counter(char for char in text if char not in self._numbers)
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of token numbers; blanks are silent. Raises IndexError beyond the tokens."""
+        """The text of token numbers, without blanks. Raises IndexError for an invalid number."""
         if len(ids) and min(ids) < 0:
             raise IndexError(f"token {min(ids)} is below 0")
         return "".join(self.tokens[i] for i in ids if i != self.blank)
@@ -58,7 +58,7 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, values: object) -> "Vocabulary":
-        """Raises CheckpointError when `values` is not what `to_json` gives."""
+        """The inverse of `to_json`. Raises CheckpointError for anything else."""
         if not isinstance(values, dict) or values.get("kind") != "characters":
             raise CheckpointError(
                 f"vocabulary: expected kind 'characters' and its tokens, found {values!r:.60}"
@@ -75,8 +75,8 @@ class Vocabulary:
             one = isinstance(token, str) and len(token) == 1
             if not one or unicodedata.category(token) in ("Cc", "Cs") or token in seen:
                 raise CheckpointError(
-                    f"vocabulary: token {number} must be one character, no control, that occurs "
-                    f"once; found {token!r:.60}"
+                    f"vocabulary: token {number} must be a single character, not a control "
+                    f"character, that occurs once; found {token!r:.60}"
                 )
             seen.add(token)
         return cls(tuple(tokens))

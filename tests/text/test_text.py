@@ -1,3 +1,5 @@
+"""Normalisation of transcripts, and the vocabulary of characters."""
+
 import itertools
 import json
 import unicodedata
@@ -46,7 +48,7 @@ rules = st.builds(
         ("I ❤️ you 👍🏽 #️⃣", "i you"),
         ("র\u200d\u09cdযাব", "র\u200d\u09cdযাব"),  # Bengali: a joiner before the virama
         ("র\u200d র\u200d!", "র র"),
-        ("a\x00b \x1b[31mred\x07\x9b", "ab 31mred"),  # what acts on a terminal is no text
+        ("a\x00b \x1b[31mred\x07\x9b", "ab 31mred"),  # control characters
         ("tab\tnext\x85line", "tab next line"),
         ("_under_score_", "under score"),
         ("?!", ""),
@@ -70,7 +72,7 @@ def test_the_other_rules(recipe: TextRecipe, expected: str) -> None:
 
 
 @given(texts, rules)
-def test_twice_is_once(text: str, recipe: TextRecipe) -> None:
+def test_normalisation_is_idempotent(text: str, recipe: TextRecipe) -> None:
     once = normalise(text, recipe)
     assert normalise(once, recipe) == once
 
@@ -81,7 +83,7 @@ def test_no_rule_leaves_a_control_character(text: str, recipe: TextRecipe) -> No
 
 
 @given(texts)
-def test_nothing_but_words_is_left(text: str) -> None:
+def test_only_words_are_left(text: str) -> None:
     result = normalise(text, DEFAULT)
     assert result == result.strip()
     assert "  " not in result
@@ -101,15 +103,11 @@ def test_letters_and_order_survive(text: str) -> None:
     assert letters(normalise(text, KEEP)) == letters(normalise(text, DEFAULT)) == letters(text)
 
 
-def test_description_tells_rules_apart() -> None:
+def test_each_rule_has_its_own_description() -> None:
     choices = itertools.product(("lower", "upper", "keep"), ("remove", "keep"))
     recipes = [TextRecipe.model_validate({"case": c, "punctuation": p}) for c, p in choices]
     lines = {describe(recipe) for recipe in recipes}
     assert len(lines) == 6
-    assert describe(DEFAULT) == (
-        "Unicode NFC, lower case, punctuation removed but for apostrophes inside words, "
-        "white space collapsed"
-    )
 
 
 def test_vocabulary_is_the_blank_and_the_characters_that_occur() -> None:
@@ -126,14 +124,14 @@ def test_unknown_characters_are_counted_and_refused() -> None:
     vocabulary = Vocabulary.from_texts(["ab"])
     assert vocabulary.unknown("abcca\n") == {"c": 2, "\n": 1}
     assert not vocabulary.unknown("")
-    with pytest.raises(
-        SpeechgruError, match=r"^'abc\\n': the vocabulary has no 'c', '\\n'; it has"
-    ):
+    with pytest.raises(SpeechgruError) as caught:
         vocabulary.encode("abc\n")
+    assert "'c', '\\n'" in str(caught.value)
+    assert "'ab'" in str(caught.value)
 
 
 @pytest.mark.parametrize("ids", [[3], [-1]])
-def test_numbers_beyond_the_vocabulary_are_an_error(ids: list[int]) -> None:
+def test_invalid_token_numbers_are_an_error(ids: list[int]) -> None:
     with pytest.raises(IndexError):
         Vocabulary.from_texts(["ab"]).decode(ids)
 
@@ -149,26 +147,26 @@ def test_vocabulary_round_trips(listed: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    ("values", "found"),
     [
-        (None, "expected kind 'characters'"),
-        ([BLANK], "expected kind 'characters'"),
-        ({"kind": "words", "tokens": [BLANK]}, "expected kind 'characters'"),
-        ({"kind": "characters"}, "expected 1 to 100000 tokens, found None"),
-        ({"kind": "characters", "tokens": []}, "expected 1 to 100000 tokens"),
-        ({"kind": "characters", "tokens": "abc"}, "expected 1 to 100000 tokens"),
-        ({"kind": "characters", "tokens": [BLANK] * 100_001}, "expected 1 to 100000 tokens"),
-        ({"kind": "characters", "tokens": ["a", BLANK]}, "token 0 must be '<blank>', found 'a'"),
-        ({"kind": "characters", "tokens": [BLANK, "a", "a"]}, "token 2 must be one character"),
-        ({"kind": "characters", "tokens": [BLANK, "ab"]}, "token 1 must be one character"),
-        ({"kind": "characters", "tokens": [BLANK, "\ud800"]}, "token 1 must be one character"),
-        ({"kind": "characters", "tokens": [BLANK, "\x1b"]}, "token 1 must be one character"),
-        ({"kind": "characters", "tokens": [BLANK, 5]}, "token 1 must be one character"),
+        (None, "None"),
+        ([BLANK], "['<blank>']"),
+        ({"kind": "words", "tokens": [BLANK]}, "'words'"),
+        ({"kind": "characters"}, "tokens, found None"),
+        ({"kind": "characters", "tokens": []}, "tokens, found []"),
+        ({"kind": "characters", "tokens": "abc"}, "tokens, found 'abc'"),
+        ({"kind": "characters", "tokens": [BLANK] * 100_001}, "100000 tokens"),
+        ({"kind": "characters", "tokens": ["a", BLANK]}, "found 'a'"),
+        ({"kind": "characters", "tokens": [BLANK, "a", "a"]}, "token 2"),
+        ({"kind": "characters", "tokens": [BLANK, "ab"]}, "found 'ab'"),
+        ({"kind": "characters", "tokens": [BLANK, "\ud800"]}, "token 1"),
+        ({"kind": "characters", "tokens": [BLANK, "\x1b"]}, "token 1"),
+        ({"kind": "characters", "tokens": [BLANK, 5]}, "found 5"),
     ],
 )
-def test_a_damaged_vocabulary_is_named(values: object, message: str) -> None:
+def test_a_damaged_vocabulary_is_refused(values: object, found: str) -> None:
     with pytest.raises(CheckpointError) as caught:
         Vocabulary.from_json(values)
-    assert message in str(caught.value)
+    assert found in str(caught.value)
     assert len(str(caught.value)) < 200
     assert str(caught.value).isprintable()
