@@ -1,19 +1,20 @@
-"""Augmentation: changes to training utterances that keep their words.
+"""Changes to training utterances that keep their words.
 
-Every random draw comes from a generator keyed by (seed, epoch, utterance id): it never depends on
-worker count, batch, cell, or what ran before, so two cells compared with one seed train on the same
-data.
+Every draw comes from a generator keyed by (seed, epoch, utterance): it never depends on worker
+count, batch, cell, or what ran before, so two cells compared with one seed are trained on the same
+data. Acoustic effects come first (`acoustics.py`), then vocal-tract warping and SpecAugment.
 """
 
 import logging
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from speechgru import acoustics
 from speechgru.audio import read_audio, resample
 from speechgru.errors import AudioError
 from speechgru.features import FeatureExtractor
@@ -21,51 +22,150 @@ from speechgru.manifest import Utterance
 from speechgru.recipe import AugmentRecipe, FeatureRecipe
 
 Samples = npt.NDArray[np.float32]
+Example = tuple[Samples, list[int]]  # an utterance's samples and its tokens
 log = logging.getLogger(__name__)
+
+LONGEST_JOINED = 15.0  # seconds; nothing more is joined to an utterance of this length
+BACKGROUNDS = ("white", "pink", "brown", "hum")
+NOISES = (*BACKGROUNDS, "babble")
+NONSPEECH = (*BACKGROUNDS, "tones", "lsb", "silence")
 
 
 class Augment:
-    """Samples → normalised, augmented features, for one seed. `noises`: recordings to mix in; one
-    that cannot be decoded is reported once, and the utterance is used without noise."""
+    """A training utterance → augmented, normalised features and tokens, for one seed.
+
+    `read(index)` returns the samples and tokens of a training utterance, None if it cannot be
+    decoded; there are `count`. `space`: the tokens between joined utterances. `noises`: recordings to mix
+    in; one that cannot be decoded is reported once and the utterance stays as it is.
+    """
 
     def __init__(
         self,
         recipe: AugmentRecipe,
         extract: FeatureExtractor,
         seed: int,
+        read: Callable[[int], Example | None],
+        count: int,
+        space: Sequence[int] = (),
         noises: Sequence[Utterance] = (),
     ) -> None:
-        self.recipe, self.extract, self.seed, self.noises = recipe, extract, seed, noises
+        self.recipe, self.extract, self.seed = recipe, extract, seed
+        self.read, self.count, self.space, self.noises = read, count, list(space), noises
+        self.rate = extract.recipe.sample_rate
         self._reported: set[str] = set()
 
-    def __call__(self, samples: Samples, utterance_id: str, epoch: int) -> Tensor:
-        """(samples,) → (frames, size)."""
+    def __call__(
+        self, index: int, utterance_id: str, epoch: int
+    ) -> tuple[Tensor, list[int]] | None:
+        """Features (frames, size) and tokens; None when the utterance cannot be decoded."""
         recipe, rng = self.recipe, generator(self.seed, epoch, utterance_id)
+        example = self.read(index)
+        if example is None:
+            return None
+        samples, tokens = self._joined(*example, rng)
         factor = recipe.speed[rng.integers(len(recipe.speed))]
         if factor != 1.0:
             samples = change_speed(samples, factor)
-        if self.noises and rng.random() < recipe.noise_probability:
-            noise = self._noise(rng, len(samples))
-            snr_db = rng.uniform(*recipe.noise_snr_db)
-            samples = samples if noise is None else mix(samples, noise, snr_db)
+        if rng.random() < recipe.nonspeech_probability:
+            samples, tokens = self._nonspeech(len(samples), rng), []
+        samples = self._acoustics(samples, rng)
         warp = 1.0 + recipe.frequency_warp * rng.uniform(-1, 1)
         features = self.extract(samples, warp if recipe.frequency_warp else 1.0)
-        return spec_augment(features, recipe, self.extract.recipe, rng)
+        return spec_augment(features, recipe, self.extract.recipe, rng), tokens
 
-    def _noise(self, rng: np.random.Generator, length: int) -> Samples | None:
-        """`length` samples from a noise recording, repeated if it is shorter; None if it cannot be
-        decoded."""
-        noise: Utterance = self.noises[int(rng.integers(len(self.noises)))]
-        rate = self.extract.recipe.sample_rate
-        seconds = min(noise.duration, length / rate)
+    def _joined(
+        self, samples: Samples, tokens: list[int], rng: np.random.Generator
+    ) -> tuple[Samples, list[int]]:
+        """With other training utterances behind it, after pauses."""
+        while rng.random() < self.recipe.join_probability and (
+            len(samples) < LONGEST_JOINED * self.rate
+        ):
+            other = self.read(int(rng.integers(self.count)))
+            if other is not None:
+                pause = np.zeros(int(self.rate * rng.uniform(*self.recipe.join_pause)), np.float32)
+                samples = np.concatenate([samples, pause, other[0]])
+                tokens = [*tokens, *self.space, *other[1]]
+        return samples, tokens
+
+    def _acoustics(self, samples: Samples, rng: np.random.Generator) -> Samples:
+        """Room, level, surrounding silence, noise, telephone band and codec, each if drawn."""
+        recipe, rate = self.recipe, self.rate
+        if rng.random() < recipe.room_probability:
+            response = acoustics.room(rng, rate, rng.uniform(0.1, 0.6), rng.uniform(0, 15))
+            samples = acoustics.reverberate(samples, response)
+        if recipe.gain_db != (0.0, 0.0):
+            samples = acoustics.amplify(samples, rng.uniform(*recipe.gain_db))
+        if rng.random() < recipe.silence_probability:
+            samples = self._surrounded(samples, rng)
+        if rng.random() < recipe.noise_probability:
+            samples = self._noisy(samples, rng)
+        if rng.random() < recipe.telephone_probability:
+            samples = acoustics.band_limit(samples, rate)
+        if rng.random() < recipe.codec_probability:
+            codec = ("mu-law", "mp3", "opus")[int(rng.integers(3))]
+            samples = (
+                acoustics.mu_law(samples)
+                if codec == "mu-law"
+                else acoustics.encode(samples, rate, codec)
+            )
+        return samples
+
+    def _surrounded(self, samples: Samples, rng: np.random.Generator) -> Samples:
+        """Silence on either side, digital or background noise; the noise continues under the speech
+        in one of two."""
+        limit = self.recipe.silence_seconds * (3 if rng.random() < 1 / 8 else 1)
+        before, after = (int(self.rate * rng.uniform(0, limit)) for _ in range(2))
+        padded = acoustics.surround(samples, before, after)
+        if rng.random() < 0.25:
+            return padded
+        kind = BACKGROUNDS[int(rng.integers(len(BACKGROUNDS)))]
+        noise = acoustics.noise(kind, len(padded), rng, self.rate)
+        if rng.random() < 0.5:
+            noise[before : before + len(samples)] = 0
+        return acoustics.add_noise(padded, noise, rng.uniform(*self.recipe.background_db))
+
+    def _noisy(self, samples: Samples, rng: np.random.Generator) -> Samples:
+        """With noise at a signal-to-noise ratio from `noise_snr_db`, relative to the speech level."""
+        level = acoustics.level(samples, self.rate) - rng.uniform(*self.recipe.noise_snr_db)
+        if not np.isfinite(level):
+            return samples
+        if self.noises and rng.random() < 0.5:
+            noise = self._recording(rng, len(samples))
+        else:
+            kind = NOISES[int(rng.integers(len(NOISES)))]
+            if kind == "babble":
+                voices = (self.read(int(i)) for i in rng.integers(self.count, size=6))
+                noise = acoustics.babble([v[0] for v in voices if v], len(samples), rng)
+            else:
+                noise = acoustics.noise(kind, len(samples), rng, self.rate)
+        return samples if noise is None else acoustics.add_noise(samples, noise, level)
+
+    def _recording(self, rng: np.random.Generator, length: int) -> Samples | None:
+        """A random part of a noise recording, repeated if it is shorter, at unit power."""
+        noise = self.noises[int(rng.integers(len(self.noises)))]
+        seconds = min(noise.duration, length / self.rate)
         start = noise.offset + rng.uniform(0, noise.duration - seconds)
         try:
-            return np.resize(read_audio(noise.audio, rate, start, seconds), length)
+            samples = read_audio(noise.audio, self.rate, start, seconds)
         except AudioError as error:
             if noise.id not in self._reported:
                 self._reported.add(noise.id)
                 log.warning("noise %s is not mixed in: %s", noise.id, error)
             return None
+        return acoustics.unit_power(np.resize(samples, length))
+
+    def _nonspeech(self, length: int, rng: np.random.Generator) -> Samples:
+        """Noise, hum, tones, ±1 LSB or digital silence, at a level from -75 to -20 dBFS."""
+        kind = NONSPEECH[int(rng.integers(len(NONSPEECH)))]
+        if kind == "silence":
+            return np.zeros(length, np.float32)
+        if kind == "lsb":
+            return (rng.integers(-1, 2, length) / 32768).astype(np.float32)
+        if kind == "tones":
+            noise = acoustics.tones(length, rng, self.rate)
+        else:
+            noise = acoustics.noise(kind, length, rng, self.rate)
+        return acoustics.amplify(noise, rng.uniform(-75, -20))
 
 
 def generator(seed: int, epoch: int, utterance_id: str) -> np.random.Generator:
@@ -77,15 +177,6 @@ def change_speed(samples: Samples, factor: float) -> Samples:
     """Speed up by `factor`, pitch included (Ko et al. 2015, "Audio augmentation for speech
     recognition"): (n,) → about n / factor samples."""
     return resample(samples, round(1000 * factor), 1000)
-
-
-def mix(samples: Samples, noise: Samples, snr_db: float) -> Samples:
-    """Add noise of the same length, scaled to a signal-to-noise ratio of `snr_db`."""
-    speech_power, noise_power = float(np.mean(samples**2)), float(np.mean(noise**2))
-    if speech_power == 0 or noise_power == 0:
-        return samples
-    gain = np.sqrt(speech_power / noise_power / 10 ** (snr_db / 10))
-    return (samples + np.float32(gain) * noise).astype(np.float32)
 
 
 def spec_augment(

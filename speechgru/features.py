@@ -5,6 +5,9 @@ Design choices:
 - No centring: frame k covers samples [k·hop, k·hop + n_fft), so streaming gives the same frames.
 - torchaudio's per-frame pieces only. Its `MFCC` transform clips at `top_db` below the loudest
   value of the whole batch, which couples utterances.
+- `normalise: speech`: neither the recording's level nor the silence in it changes the features.
+  Power is taken relative to the speech level, statistics are over speech frames (`speech_weights`)
+  with the training set's as a prior, and values far below the speech are clipped.
 """
 
 import warnings
@@ -22,6 +25,16 @@ from speechgru.recipe import FeatureRecipe
 
 LOG_FLOOR = 1e-8  # added to mel power: about 16-bit quantisation noise
 STD_FLOOR = 1e-3  # a constant band is left unscaled rather than blown up
+# For `normalise: speech`, chosen on dev (docs/log.md):
+LEVEL_FRAMES = 5  # the speech level is the power of the fifth loudest frame: clicks are shorter
+CLICK = 1e-4  # the level is at least this share of the loudest frame's power
+RELATIVE_FLOOR = 1e-7  # added to mel power divided by the level
+SPEECH_RANGE_DB = 26.0  # frames further below the level are not speech,
+FLOOR_MARGIN_DB = 8.0  # nor are frames within this of the noise floor (the 10th percentile),
+LOUD_DB = 10.0  # unless they are no further than this below the level
+SOFTNESS_DB = 2.0  # of the threshold between speech and the rest
+SPEECH_STD_FLOOR = 0.3  # in nepers of power
+LOWEST = -4.0  # normalised values are clipped here
 
 
 class FeatureExtractor:
@@ -56,47 +69,81 @@ class FeatureExtractor:
 
     def __call__(self, samples: npt.NDArray[np.float32], warp: float = 1.0) -> Tensor:
         """Normalised frames. `warp` stretches the frequency axis (see `warp_frequencies`)."""
-        return self.normalise(self.raw(samples, warp))
+        return self.normalise(*self.raw(samples, warp))
 
-    def raw(self, samples: npt.NDArray[np.float32], warp: float = 1.0) -> Tensor:
-        """(samples,) → (frames, size) before normalisation."""
+    def raw(self, samples: npt.NDArray[np.float32], warp: float = 1.0) -> tuple[Tensor, Tensor]:
+        """(samples,) → (frames, size) before normalisation, and (frames,): the weight in [0, 1] of
+        each frame in the statistics, 1 for all but `normalise: speech`."""
         wave = torch.from_numpy(samples)
         if len(samples) < self.n_fft:
             wave = torch.nn.functional.pad(wave, (0, self.n_fft - len(samples)))
         power = self._spectrogram(wave)  # (n_fft // 2 + 1, frames)
         if warp != 1.0:
             power = warp_frequencies(power, warp)
-        features = torch.log(power.T @ self._mel + LOG_FLOOR)
+        mel = power.T @ self._mel
+        if self.recipe.normalise == "speech":
+            energy = mel.mean(1)
+            loudest = energy.topk(min(LEVEL_FRAMES, len(energy))).values
+            level = torch.maximum(loudest[-1], CLICK * loudest[0])
+            features = torch.log(mel / level.clamp(min=1e-30) + RELATIVE_FLOOR)
+            weights = speech_weights(energy, level)
+        else:
+            features, weights = torch.log(mel + LOG_FLOOR), torch.ones(len(mel))
         if self.recipe.kind == "mfcc":
             features = features @ self._dct
         parts = [features]
         for _ in range(self.recipe.deltas):
             parts.append(compute_deltas(parts[-1].T).T)
-        return torch.cat(parts, dim=1)
+        return torch.cat(parts, dim=1), weights
 
-    def normalise(self, features: Tensor) -> Tensor:
-        """Zero mean and unit deviation per dimension, over the utterance or by global statistics."""
-        if self.recipe.normalise == "none":
+    def normalise(self, features: Tensor, weights: Tensor) -> Tensor:
+        """Zero mean and unit deviation per dimension: over the utterance, over its speech frames
+        with the training set's statistics as a prior, or by the training set's alone."""
+        kind = self.recipe.normalise
+        if kind == "none":
             return features
-        if self.recipe.normalise == "utterance":
+        if kind == "utterance":
             mean, std = features.mean(0), features.std(0, unbiased=False)
-        elif self.mean is None or self.std is None:
+            return (features - mean) / std.clamp(min=STD_FLOOR)
+        if kind == "speech":
+            mean, std = self._speech_statistics(features, weights)
+            return ((features - mean) / std.clamp(min=SPEECH_STD_FLOOR)).clamp(min=LOWEST)
+        if self.mean is None or self.std is None:
             raise RuntimeError("normalise: global needs statistics; call fit() or load them")
-        else:
-            mean, std = self.mean, self.std
-        return (features - mean) / std.clamp(min=STD_FLOOR)
+        return (features - self.mean) / self.std.clamp(min=STD_FLOOR)
+
+    def _speech_statistics(self, features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of the weighted frames and of `normalise_prior` frames like the
+        training set's; before fit(), of the utterance's frames alone."""
+        count, total, squares = weights.sum(), weights @ features, weights @ features.square()
+        if self.mean is not None and self.std is not None:
+            prior = self.recipe.normalise_prior
+            count = count + prior
+            total = total + prior * self.mean
+            squares = squares + prior * (self.std.square() + self.mean.square())
+        mean = total / count
+        return mean, (squares / count - mean.square()).clamp(min=0).sqrt()
 
     def fit(self, utterances: Iterable[npt.NDArray[np.float32]]) -> None:
-        """Global mean and deviation of each dimension over all frames of `utterances`."""
-        count, total, squares = 0, torch.zeros(self.size).double(), torch.zeros(self.size).double()
+        """Mean and deviation of each dimension over the (speech) frames of `utterances`."""
+        count, total, squares = (
+            0.0,
+            torch.zeros(self.size).double(),
+            torch.zeros(self.size).double(),
+        )
         for samples in utterances:
-            features = self.raw(samples).double()
-            count += len(features)
-            total += features.sum(0)
-            squares += features.square().sum(0)
+            features, weights = (part.double() for part in self.raw(samples))
+            count += float(weights.sum())
+            total += weights @ features
+            squares += weights @ features.square()
         mean = total / count
         self.mean = mean.float()
         self.std = (squares / count - mean.square()).clamp(min=0).sqrt().float()
+
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether normalisation needs the training set's statistics and has none yet."""
+        return self.recipe.normalise in ("speech", "global") and self.mean is None
 
     def _mel_filters(self) -> Tensor:
         """(n_fft // 2 + 1, mels), Slaney's scale and area norm, as librosa's default."""
@@ -121,6 +168,18 @@ class FeatureExtractor:
 def feature_size(recipe: FeatureRecipe) -> int:
     """Values per frame."""
     return (recipe.cepstra if recipe.kind == "mfcc" else recipe.mels) * (1 + recipe.deltas)
+
+
+def speech_weights(energy: Tensor, level: Tensor) -> Tensor:
+    """How much each frame counts as speech, (frames,) in [0, 1], from frame powers (frames,).
+
+    The threshold is SPEECH_RANGE_DB below the level, or FLOOR_MARGIN_DB above the noise floor where
+    that is higher, but at most LOUD_DB below the level.
+    """
+    decibels = 10 * torch.log10(energy / level.clamp(min=1e-30) + 1e-12)
+    floor = float(torch.quantile(decibels, 0.1))
+    threshold = max(-SPEECH_RANGE_DB, min(floor + FLOOR_MARGIN_DB, -LOUD_DB))
+    return torch.sigmoid((decibels - threshold) / SOFTNESS_DB)
 
 
 def warp_frequencies(power: Tensor, factor: float) -> Tensor:

@@ -46,7 +46,7 @@ def describe(source: str, overrides: Iterable[str] = ()) -> ModelInfo:
         config = ModelConfig(text=recipe.text, features=recipe.features, model=recipe.model)
         checkpoint = new_checkpoint(config, Vocabulary.from_texts([EXAMPLE]), {})
     features = checkpoint.config.features
-    streams = not checkpoint.config.model.bidirectional and features.normalise != "utterance"
+    streams = not checkpoint.config.model.bidirectional and features.normalise in ("global", "none")
     return ModelInfo(
         checkpoint=checkpoint,
         trained=trained,

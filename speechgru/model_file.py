@@ -98,15 +98,16 @@ def _complete_config(values: Json) -> ModelConfig:
 
 
 def _from_format_1(details: Json) -> Json:
-    """Format 1 called the hidden size `width`, had `projection` and `residual`, and no bias added
-    to the forget gate."""
+    """Format 1 called the hidden size `width`, had `projection` and `residual`, no bias added to
+    the forget gate, and no normalisation over speech frames."""
     config = dict(details["blueprint"])
+    prior = {"normalise_prior": FeatureRecipe().normalise_prior}  # not used by its normalisations
     model = dict(config["model"])
     if model.pop("projection") or model.pop("residual"):
         raise CheckpointError("model.projection and model.residual are no longer supported")
     model |= {"hidden_size": model.pop("width"), "forget_bias": 0.0}
     return {
-        "config": config | {"model": model},
+        "config": config | {"model": model, "features": config["features"] | prior},
         "vocabulary": details["vocabulary"],
         "metadata": details["about"],
     }

@@ -91,9 +91,16 @@ class FeatureRecipe(Section):
     )
     cepstra: int = Field(13, ge=1, le=128, description="MFCC coefficients (kind: mfcc only)")
     deltas: Literal[0, 1, 2] = Field(0, description="append the first N derivatives over time")
-    normalise: Literal["utterance", "global", "none"] = Field(
-        "utterance",
-        description="each band to mean 0, variance 1: per utterance or over the training set",
+    normalise: Literal["speech", "utterance", "global", "none"] = Field(
+        "speech",
+        description="each band to mean 0, variance 1: over the speech frames of the utterance, "
+        "relative to its level; over all its frames; over the training set; or not at all",
+    )
+    normalise_prior: float = Field(
+        100.0,
+        gt=0,
+        description="normalise: speech only; how many frames the training set's mean and variance "
+        "count for, beside the utterance's own speech frames",
     )
 
     @property
@@ -131,14 +138,55 @@ class AugmentRecipe(Section):
         min_length=1,
         description="speed factors, 0.5 to 2; one is drawn per utterance; 1.1 is faster and higher",
     )
-    noise_manifest: str | None = Field(
-        None, description="manifest of recordings to mix in; they need no text"
+    join_probability: float = Field(
+        0.15,
+        ge=0,
+        lt=1,
+        description="append another training utterance; repeated with this probability",
+    )
+    join_pause: tuple[float, float] = Field(
+        (0.0, 1.2), description="shortest and longest pause between joined utterances, seconds"
+    )
+    gain_db: tuple[float, float] = Field(
+        (-15.0, 6.0), description="lowest and highest change of level, dB"
+    )
+    silence_probability: float = Field(
+        0.5, ge=0, le=1, description="share surrounded by silence or background noise"
+    )
+    silence_seconds: float = Field(
+        1.0,
+        ge=0,
+        le=30,
+        description="longest silence on either side, seconds; three times as long for one in "
+        "eight of these utterances",
+    )
+    background_db: tuple[float, float] = Field(
+        (-80.0, -36.0), description="lowest and highest level of that background noise, dBFS"
     )
     noise_probability: float = Field(
-        0.5, ge=0, le=1, description="share of utterances that noise is mixed into"
+        0.2,
+        ge=0,
+        le=1,
+        description="share with added noise: synthetic, babble of training utterances, or from "
+        "noise_manifest",
     )
     noise_snr_db: tuple[float, float] = Field(
-        (5.0, 25.0), description="lowest and highest signal-to-noise ratio, dB"
+        (5.0, 30.0), description="lowest and highest signal-to-noise ratio, dB"
+    )
+    noise_manifest: str | None = Field(
+        None, description="manifest of noise recordings to mix in as well; they need no text"
+    )
+    room_probability: float = Field(
+        0.1, ge=0, le=1, description="share of utterances with synthetic reverberation"
+    )
+    telephone_probability: float = Field(
+        0.1, ge=0, le=1, description="share limited to 300–3400 Hz"
+    )
+    codec_probability: float = Field(
+        0.1, ge=0, le=1, description="share coded as mu-law, MP3 or Opus at the lowest quality"
+    )
+    nonspeech_probability: float = Field(
+        0.03, ge=0, lt=1, description="share replaced by noise, hum, tones or silence, with no text"
     )
     frequency_warp: float = Field(
         0.0,
@@ -159,8 +207,10 @@ class AugmentRecipe(Section):
     def _consistent(self) -> "AugmentRecipe":
         if any(not 0.5 <= factor <= 2 for factor in self.speed):
             raise ValueError(f"speed factors must be between 0.5 and 2, found {self.speed}")
-        if self.noise_snr_db[0] > self.noise_snr_db[1]:
-            raise ValueError(f"noise_snr_db must be [low, high], found {list(self.noise_snr_db)}")
+        for name in ("join_pause", "gain_db", "background_db", "noise_snr_db"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name} must be [low, high], found {[low, high]}")
         return self
 
 

@@ -1,7 +1,6 @@
-"""Augmentation: draws depend on (seed, epoch, utterance) only, and each change does what it says."""
+"""Augmentation: every draw keyed by (seed, epoch, utterance), and each change is what it says."""
 
 import logging
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +8,10 @@ import soundfile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tones import NO_ACOUSTICS
 
-from speechgru.augment import Augment, change_speed, generator, mix, spec_augment
+from speechgru import acoustics
+from speechgru.augment import Augment, change_speed, generator, spec_augment
 from speechgru.features import FeatureExtractor
 from speechgru.manifest import Utterance, read_manifest, write_manifest
 from speechgru.recipe import AugmentRecipe, FeatureRecipe
@@ -25,8 +26,8 @@ def waveform(seed: int, seconds: float = 1.0) -> np.ndarray:
 
 @pytest.fixture
 def noises(tmp_path):
-    """A manifest of three noises: one second, half a second, and the middle of a longer file, where
-    alone its samples are 0.5 instead of 0."""
+    """A manifest of a second of noise, half a second, and the middle of a longer file: 0.5 there
+    and nothing elsewhere."""
     middle = np.zeros(3 * RATE)
     middle[RATE : RATE + 7 * RATE // 10] = 0.5
     parts = [(waveform(100), 0.0, 1.0), (waveform(101, 0.5), 0.0, 0.5), (middle, 1.0, 0.7)]
@@ -39,96 +40,221 @@ def noises(tmp_path):
     return str(tmp_path / "noises.jsonl")
 
 
-def everything(noises: str, **changes: object) -> AugmentRecipe:
-    values: dict[str, object] = {
-        "speed": [0.9, 1.0, 1.1], "noise_manifest": noises, "frequency_warp": 0.1,
-        "frequency_masks": 2, "frequency_mask_width": 5, "time_masks": 2,
-    }  # fmt: skip
-    return AugmentRecipe(**(values | changes))
+ALL = {
+    "speed": [0.9, 1.0, 1.1], "frequency_warp": 0.1, "frequency_masks": 2,
+    "frequency_mask_width": 5, "time_masks": 2, "join_probability": 0.5,
+    "silence_probability": 0.5, "noise_probability": 0.5, "room_probability": 0.5,
+    "telephone_probability": 0.5, "codec_probability": 0.5, "nonspeech_probability": 0.1,
+}  # fmt: skip
 
 
-def augment(recipe: AugmentRecipe, seed: int = 1) -> Augment:
+def plain(**changes: object) -> AugmentRecipe:
+    """Nothing but `changes`."""
+    return AugmentRecipe(**(NO_ACOUSTICS | changes))
+
+
+class Corpus:
+    """Three training utterances of one token each; counts how often each is read."""
+
+    def __init__(self, seconds: float = 1.0) -> None:
+        self.waves = [waveform(seed, seconds) for seed in range(3)]
+
+    def read(self, index: int) -> tuple[np.ndarray, list[int]]:
+        return self.waves[index], [10 + index]
+
+
+def augment(recipe: AugmentRecipe, seed: int = 1, seconds: float = 1.0, **more: object) -> Augment:
     noises = read_manifest(recipe.noise_manifest) if recipe.noise_manifest else []
-    return Augment(recipe, FeatureExtractor(FEATURES), seed, noises)
+    extract = more.pop("extract", None) or FeatureExtractor(FEATURES)
+    settings = {"space": [1], "noises": noises} | more
+    return Augment(recipe, extract, seed, Corpus(seconds).read, 3, **settings)
 
 
 def test_a_draw_depends_on_seed_epoch_and_utterance_only(noises):
-    alone = augment(everything(noises))(waveform(0), "a", 3)
-    busy = augment(everything(noises))
-    np.random.seed(5)  # global generators must not matter
-    torch.manual_seed(5)
-    for epoch in range(3):
-        for name in "bcd":
-            busy(waveform(epoch), name, epoch)
-    assert torch.equal(busy(waveform(0), "a", 3), alone)
+    recipe = AugmentRecipe(**ALL, noise_manifest=noises)
+    for epoch in range(12):
+        features, tokens = augment(recipe)(0, "a", epoch)
+        busy = augment(recipe)
+        np.random.seed(5)  # another generator must not matter
+        torch.manual_seed(5)
+        busy(1, "b", epoch)
+        again, same = busy(0, "a", epoch)
+        assert torch.equal(again, features)
+        assert same == tokens
 
 
-def test_other_seeds_epochs_and_utterances_give_other_draws(noises):
-    change = augment(everything(noises))
-    first = change(waveform(0), "a", 3)
+def test_other_seeds_epochs_and_utterances_draw_otherwise(noises):
+    recipe = AugmentRecipe(**ALL, noise_manifest=noises)
+    first = augment(recipe)(0, "a", 3)[0]
     others = [
-        change(waveform(0), "a", 4),
-        change(waveform(0), "b", 3),
-        augment(everything(noises), seed=2)(waveform(0), "a", 3),
-    ]
+        augment(recipe)(0, "a", 4)[0], augment(recipe)(0, "b", 3)[0],
+        augment(recipe, seed=2)(0, "a", 3)[0],
+    ]  # fmt: skip
     for other in others:
         assert other.shape != first.shape or not torch.equal(other, first)
 
 
-def test_different_keys_give_different_draws():
+def test_the_key_keeps_its_parts_apart():
     keys = [(1, 2, "a"), (2, 1, "a"), (12, 0, "a"), (1, 20, "a"), (1, 2, "b"), (1, 2, "ab")]
     draws = {generator(*key).integers(1 << 60) for key in keys}
     assert len(draws) == len(keys)
 
 
-def test_without_augmentation_the_features_are_plain():
+def test_off_means_plain_features():
     extract = FeatureExtractor(FEATURES)
-    plain = Augment(AugmentRecipe(), extract, 1)
+    off = augment(plain(), extract=extract)
     for epoch in range(3):
-        assert torch.equal(plain(waveform(0), "a", epoch), extract(waveform(0)))
+        features, tokens = off(0, "a", epoch)
+        assert torch.equal(features, extract(waveform(0)))
+        assert tokens == [10]
 
 
-def test_the_caller_s_samples_are_not_changed(noises):
-    wave = waveform(0)
-    change = augment(everything(noises, noise_probability=1.0))
-    for epoch in range(5):
-        change(wave, "a", epoch)
-    assert np.array_equal(wave, waveform(0))
+def test_the_samples_are_left_alone(noises):
+    corpus = Corpus()
+    recipe = AugmentRecipe(**ALL, noise_manifest=noises)
+    change = Augment(recipe, FeatureExtractor(FEATURES), 1, corpus.read, 3, [1])
+    for epoch in range(20):
+        change(0, "a", epoch)
+    assert all(np.array_equal(corpus.waves[seed], waveform(seed)) for seed in range(3))
+
+
+def test_an_utterance_that_cannot_be_read_is_none():
+    change = Augment(plain(), FeatureExtractor(FEATURES), 1, lambda index: None, 3, [1])
+    assert change(0, "a", 0) is None
 
 
 def test_each_speed_is_drawn_about_equally_often():
-    change = augment(AugmentRecipe(speed=[0.8, 1.0, 1.25]))
-    wave = waveform(0)
-    frames = [len(change(wave, "a", epoch)) for epoch in range(90)]
+    change = augment(plain(speed=[0.8, 1.0, 1.25]))
+    frames = [len(change(0, "a", epoch)[0]) for epoch in range(90)]
     counts = sorted(frames.count(length) for length in set(frames))
     assert len(counts) == 3
     assert counts[0] >= 18  # of 90: the binomial's lower 0.1 %
 
 
-def test_features_are_warped_by_the_drawn_factor():
+def test_features_are_warped_by_factors_of_the_range():
     extract = FeatureExtractor(FEATURES)
-    change = augment(AugmentRecipe(frequency_warp=0.1))
-    for epoch in range(3):
-        draw = generator(1, epoch, "a")
-        draw.integers(1)  # the speed
-        warp = 1 + 0.1 * draw.uniform(-1, 1)
-        assert abs(warp - 1) > 0.001
-        assert torch.equal(change(waveform(0), "a", epoch), extract(waveform(0), warp))
+    change = augment(plain(frequency_warp=0.1), extract=extract)
+    warps = np.linspace(0.9, 1.1, 81)
+    found = set()
+    for epoch in range(8):
+        features = change(0, "a", epoch)[0]
+        errors = [float((extract(waveform(0), warp) - features).abs().mean()) for warp in warps]
+        assert min(errors) < 0.05
+        found.add(round(float(warps[int(np.argmin(errors))]), 2))
+    assert len(found) > 3
 
 
 @pytest.mark.parametrize(("masks", "axis"), [("frequency_masks", 0), ("time_masks", 1)])
 def test_features_are_masked(masks, axis):
-    """Whole bands or frames are zero, and the rest is unchanged."""
-    plain = FeatureExtractor(FEATURES)(waveform(0))
-    change = augment(AugmentRecipe(**{masks: 2}))
+    """Whole bands or frames are zero, and the rest is as without."""
+    unmasked = FeatureExtractor(FEATURES)(waveform(0))
+    change = augment(plain(**{masks: 2}))
     found = 0
     for epoch in range(5):
-        features = change(waveform(0), "a", epoch)
+        features = change(0, "a", epoch)[0]
         blank = (features == 0).all(axis)
         found += int(blank.sum())
         kept = ~blank[None, :] if axis == 0 else ~blank[:, None]
-        torch.testing.assert_close(features, plain * kept)
+        torch.testing.assert_close(features, unmasked * kept)
     assert found > 5
+
+
+# Joining and non-speech -------------------------------------------------------------------------
+
+
+def test_joined_utterances_bring_their_tokens_after_a_space():
+    change = augment(plain(join_probability=0.5, join_pause=[0.5, 0.5]))
+    lengths = {}
+    for epoch in range(60):
+        features, tokens = change(0, "a", epoch)
+        parts = [token for token in tokens if token >= 10]
+        assert tokens == [token for part in parts for token in (part, 1)][:-1]
+        assert parts[0] == 10
+        lengths.setdefault(len(parts), set()).add(len(features))
+    for count, frames in lengths.items():
+        samples = round(RATE * (count + 0.5 * (count - 1)))
+        assert frames == {FeatureExtractor(FEATURES).frames(samples)}
+    assert {1, 2, 3} <= set(lengths)
+
+
+def test_nothing_is_joined_to_a_long_recording():
+    change = augment(plain(join_probability=0.9), seconds=16.0)
+    assert change(0, "a", 0)[1] == [10]
+
+
+def test_non_speech_has_no_tokens_and_comes_as_often_as_asked():
+    change = augment(plain(nonspeech_probability=0.3), seconds=0.2)
+    empty = sum(not change(0, "a", epoch)[1] for epoch in range(200))
+    assert 38 <= empty <= 84  # 60 expected; five deviations of the binomial
+
+
+# Acoustics --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def samples_of(monkeypatch):
+    """The samples that become features, in turn."""
+    seen = []
+    call = FeatureExtractor.__call__
+
+    def spy(self, samples, warp=1.0):
+        seen.append(samples)
+        return call(self, samples, warp)
+
+    monkeypatch.setattr(FeatureExtractor, "__call__", spy)
+    return seen
+
+
+def test_silence_surrounds_the_utterance_within_its_limits(samples_of):
+    recipe = plain(silence_probability=1.0, silence_seconds=0.5, background_db=[-90, -90])
+    change = augment(recipe)
+    for epoch in range(40):
+        change(0, "a", epoch)
+    before = []
+    for samples in samples_of:
+        match = np.correlate(samples, waveform(0), "valid")
+        before.append(int(match.argmax()) / RATE)
+        assert len(samples) <= RATE * 4
+    assert min(before) < 0.1
+    assert 0.5 < max(before) <= 1.5
+
+
+def test_levels_change_within_their_range(samples_of):
+    change = augment(plain(gain_db=[-20, -10]))
+    for epoch in range(20):
+        change(0, "a", epoch)
+    gains = [20 * np.log10(samples.std() / waveform(0).std()) for samples in samples_of]
+    assert all(-20.01 <= gain <= -9.99 for gain in gains)
+    assert max(gains) - min(gains) > 5
+
+
+def test_noise_has_a_ratio_of_the_range_to_the_level_of_the_speech(samples_of):
+    change = augment(plain(noise_probability=1.0, noise_snr_db=[3, 8]))
+    for epoch in range(40):
+        change(0, "a", epoch)
+    level = acoustics.level(waveform(0), RATE)
+    ratios = [level - 20 * np.log10((s - waveform(0)).std()) for s in samples_of]
+    assert all(2.9 <= ratio <= 8.1 for ratio in ratios)
+    assert min(ratios) < 4 < 7 < max(ratios)
+
+
+def test_digital_silence_is_not_made_noisy(samples_of):
+    silence = Augment(
+        plain(noise_probability=1.0), FeatureExtractor(FEATURES), 1,
+        lambda index: (np.zeros(RATE, np.float32), [10]), 3, [1],
+    )  # fmt: skip
+    silence(0, "a", 0)
+    assert not samples_of[0].any()
+
+
+@pytest.mark.parametrize("effect", ["room", "telephone", "codec"])
+def test_an_effect_changes_the_samples_and_not_their_number(samples_of, effect):
+    change = augment(plain(**{f"{effect}_probability": 1.0}))
+    for epoch in range(6):
+        change(0, "a", epoch)
+    for samples in samples_of:
+        assert len(samples) == RATE
+        assert not np.array_equal(samples, waveform(0))
 
 
 # Speed ------------------------------------------------------------------------------------------
@@ -146,76 +272,31 @@ def test_speed_divides_length_and_multiplies_pitch(factor):
     assert pitch == pytest.approx(500 * factor, abs=2)
 
 
-# Noise ------------------------------------------------------------------------------------------
+# Recorded noise ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("snr_db", [-5.0, 0.0, 10.0, 25.0])
-def test_the_mixture_has_the_requested_ratio(snr_db):
-    speech, noise = waveform(1), 7 * waveform(2)
-    added = mix(speech, noise, snr_db) - speech
-    measured = 10 * np.log10(np.mean(speech**2) / np.mean(added**2))
-    assert measured == pytest.approx(snr_db, abs=0.01)
-    assert np.corrcoef(added, noise)[0, 1] > 0.999
-
-
-def test_silence_is_not_mixed():
-    silence = np.zeros(100, np.float32)
-    assert np.array_equal(mix(silence, waveform(1)[:100], 5), silence)
-    assert np.array_equal(mix(waveform(1)[:100], silence, 5), waveform(1)[:100])
-
-
-@pytest.fixture
-def mixed(monkeypatch):
-    """The noise and the ratio of every mixture, in order."""
-    found = []
-
-    def spy(speech, noise, snr_db):
-        found.append((noise, snr_db))
-        return mix(speech, noise, snr_db)
-
-    monkeypatch.setattr("speechgru.augment.mix", spy)
-    return found
-
-
-def test_noise_is_mixed_as_often_and_as_loud_as_requested(noises, mixed):
-    recipe = AugmentRecipe(noise_manifest=noises, noise_probability=0.3, noise_snr_db=(3, 8))
-    change = augment(recipe)
-    for epoch in range(200):
-        change(waveform(0, 0.3), "a", epoch)
-    ratios = [snr_db for _, snr_db in mixed]
-    assert 38 <= len(ratios) <= 84  # 60 expected; five deviations of the binomial
-    assert all(3 <= ratio <= 8 for ratio in ratios)
-    assert min(ratios) < 4 < 7 < max(ratios)
-
-
-@pytest.mark.parametrize("seconds", [2.0, 0.3, 0.01])  # longer than the noise, and shorter
-@pytest.mark.parametrize("number", [0, 1, 2])
-def test_noise_comes_from_its_part_of_the_file_and_is_repeated_if_it_is_too_short(
-    noises, mixed, number, seconds
-):
-    recipe = AugmentRecipe(noise_probability=1.0)
-    change = Augment(recipe, FeatureExtractor(FEATURES), 1, [read_manifest(noises)[number]])
+@pytest.mark.parametrize("seconds", [2.0, 0.3, 0.02])  # longer than the noise, and shorter
+def test_recorded_noise_is_of_its_part_of_the_file(noises, samples_of, seconds):
+    """The third recording is 0.5 in its part and zero elsewhere: a constant is added."""
+    recipe = plain(noise_probability=1.0)
+    change = augment(recipe, seconds=seconds, noises=[read_manifest(noises)[2]])
     for epoch in range(20):
-        change(waveform(0, seconds), "a", epoch)
-    assert [len(noise) for noise, _ in mixed] == 20 * [round(RATE * seconds)]
-    assert number < 2 or all((noise == 0.5).all() for noise, _ in mixed)
+        change(0, "a", epoch)
+    added = [samples - waveform(0, seconds) for samples in samples_of]
+    constant = [float(a.std()) < 1e-3 * abs(float(a.mean())) for a in added]
+    assert all(len(a) == round(RATE * seconds) for a in added)
+    assert 3 <= sum(constant) <= 17  # recorded noise in about one of two
 
 
-def test_damaged_noise_is_reported_once_and_changes_no_other_draw(
-    noises, tmp_path, monkeypatch, caplog
-):
+def test_damaged_noise_is_named_once(tmp_path, caplog):
     soundfile.write(tmp_path / "bad.wav", np.full(RATE, np.nan), RATE, subtype="FLOAT")
     bad = Utterance(tmp_path / "bad.wav", 1.0, "", "bad")
-    recipe, extract = everything(noises, noise_probability=1.0), FeatureExtractor(FEATURES)
-    change = Augment(recipe, extract, 1, [bad])
+    change = augment(plain(noise_probability=1.0), noises=[bad])
     with caplog.at_level(logging.WARNING, "speechgru"):
-        found = [change(waveform(0), name, epoch) for name in "ab" for epoch in range(3)]
+        for epoch in range(20):
+            assert change(0, "a", epoch) is not None
     assert len(caplog.records) == 1
     assert "bad.wav" in caplog.text
-    monkeypatch.setattr("speechgru.augment.mix", lambda speech, _noise, _snr_db: speech)
-    change = Augment(recipe, extract, 1, [replace(bad, audio=tmp_path / "noise0.wav")])
-    expected = [change(waveform(0), name, epoch) for name in "ab" for epoch in range(3)]
-    assert all(map(torch.equal, found, expected))
 
 
 # SpecAugment ------------------------------------------------------------------------------------
@@ -227,27 +308,27 @@ def test_damaged_noise_is_reported_once_and_changes_no_other_draw(
     size=st.integers(4, 60),
     bands=st.integers(0, 3),
     width=st.integers(1, 30),
-    spans=st.integers(0, 4),
+    stretches=st.integers(0, 4),
     length=st.integers(1, 50),
     seed=st.integers(0, 1000),
 )
-def test_masks_are_whole_and_bounded(frames, size, bands, width, spans, length, seed):
+def test_masks_are_whole_and_bounded(frames, size, bands, width, stretches, length, seed):
     recipe = AugmentRecipe(
         frequency_masks=bands, frequency_mask_width=width,
-        time_masks=spans, time_mask_frames=length,
+        time_masks=stretches, time_mask_frames=length,
     )  # fmt: skip
     features = torch.ones(frames, size)
     kind = FeatureRecipe(mels=size)
     masked = spec_augment(features, recipe, kind, np.random.default_rng(seed))
-    assert features.min() == 1  # the caller's own are unchanged
+    assert features.min() == 1  # the caller's own are untouched
     blank = masked == 0
     columns, rows = blank.all(0), blank.all(1)
-    # Only whole columns and whole rows are masked.
+    # What is blank is a whole column or a whole row, nothing else.
     assert torch.equal(blank, columns[None, :] | rows[:, None])
     if columns.all():
-        return  # all is masked: bands and frames cannot be distinguished
+        return  # every band or every frame: then the two cannot be told apart
     assert int(columns.sum()) <= bands * min(width, size // 2)
-    repeats = max(1, round(spans * frames / 1000)) if spans else 0
+    repeats = max(1, round(stretches * frames / 1000)) if stretches else 0
     assert int(rows.sum()) <= repeats * min(length, frames // 5)
 
 
@@ -276,7 +357,7 @@ def test_masks_are_drawn_everywhere_and_in_every_width():
     assert touched.all()
 
 
-def test_the_same_proportion_of_cepstra_and_of_mel_bands_is_masked():
+def test_cepstra_lose_the_share_that_mel_bands_lose():
     kind = FeatureRecipe(kind="mfcc", mels=80, cepstra=20)
     recipe = AugmentRecipe(frequency_masks=1, frequency_mask_width=16)
     widths = set()
@@ -286,7 +367,7 @@ def test_the_same_proportion_of_cepstra_and_of_mel_bands_is_masked():
     assert widths == set(range(5))  # 16 of 80 bands: 4 of 20
 
 
-def test_long_utterances_get_more_time_masks():
+def test_long_utterances_get_more_masks_in_time():
     recipe = AugmentRecipe(time_masks=4, time_mask_frames=10)
     share = {}
     for frames in (100, 4000):
@@ -299,8 +380,8 @@ def test_long_utterances_get_more_time_masks():
 @pytest.mark.parametrize("normalise", ["none", "global", "utterance"])
 @pytest.mark.parametrize("deltas", [0, 1, 2])
 @pytest.mark.parametrize("masks", ["frequency", "time"])
-def test_masks_contain_the_mean_in_the_deltas_too(normalise, deltas, masks):
-    """Features around 5, where zero would be an unusual value."""
+def test_what_is_blank_is_the_mean_in_the_differences_too(normalise, deltas, masks):
+    """Loud frames, some 5 above zero: zero would be a value like none of theirs."""
     recipe = (
         AugmentRecipe(frequency_masks=1, frequency_mask_width=4)
         if masks == "frequency"

@@ -183,26 +183,28 @@ def test_the_input_is_not_changed():
 
 
 def test_utterance_normalisation_gives_zero_mean_and_unit_deviation():
-    features = FeatureExtractor(FeatureRecipe())(waveform(16000)).double()
+    features = FeatureExtractor(FeatureRecipe(normalise="utterance"))(waveform(16000)).double()
     assert features.mean(0).abs().max() < 1e-4
     np.testing.assert_allclose(features.std(0, unbiased=False).numpy(), 1, atol=1e-3)
 
 
 def test_loudness_does_not_matter_after_utterance_normalisation():
-    extract = FeatureExtractor(FeatureRecipe())
+    extract = FeatureExtractor(FeatureRecipe(normalise="utterance"))
     wave = waveform(16000)
     np.testing.assert_allclose(extract(4 * wave).numpy(), extract(wave).numpy(), atol=0.01)
 
 
 def test_a_constant_band_is_not_amplified():
     """Digital silence: rounding must not become a feature."""
-    features = FeatureExtractor(FeatureRecipe())(np.zeros(16000, np.float32))
+    features = FeatureExtractor(FeatureRecipe(normalise="utterance"))(np.zeros(16000, np.float32))
     assert features.abs().max() < 0.01
 
 
 def test_a_deviation_below_the_floor_is_scaled_by_the_floor():
     features = 1e-5 * torch.randn(100, 80, generator=torch.Generator().manual_seed(0))
-    scaled = FeatureExtractor(FeatureRecipe()).normalise(features)
+    scaled = FeatureExtractor(FeatureRecipe(normalise="utterance")).normalise(
+        features, torch.ones(100)
+    )
     torch.testing.assert_close(scaled, (features - features.mean(0)) / 1e-3)
 
 
@@ -210,16 +212,88 @@ def test_global_statistics_are_those_of_all_frames_pooled():
     extract = FeatureExtractor(FeatureRecipe(mels=20, normalise="global"))
     waves = [waveform(16000, 1), 0.1 * waveform(5000, 2), waveform(900, 3)]
     extract.fit(waves)
-    pooled = torch.cat([extract.raw(wave) for wave in waves]).double()
+    pooled = torch.cat([extract.raw(wave)[0] for wave in waves]).double()
     np.testing.assert_allclose(extract.mean, pooled.mean(0), rtol=1e-5)
     np.testing.assert_allclose(extract.std, pooled.std(0, unbiased=False), rtol=1e-4)
-    expected = (extract.raw(waves[1]) - extract.mean) / extract.std
+    expected = (extract.raw(waves[1])[0] - extract.mean) / extract.std
     np.testing.assert_allclose(extract(waves[1]).numpy(), expected.numpy(), atol=1e-5)
 
 
 def test_global_normalisation_without_statistics_is_refused():
     with pytest.raises(RuntimeError, match="statistics"):
         FeatureExtractor(FeatureRecipe(normalise="global"))(waveform(1000))
+
+
+# Normalisation over speech ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def speech():
+    """An extractor with statistics, and a second of bursts at about -23 dBFS that stands for
+    speech."""
+    extract = FeatureExtractor(FeatureRecipe(mels=20))
+    envelope = np.repeat([0.1, 0.0001, 0.1, 0.05, 0.1], 3200).astype(np.float32)
+    extract.fit([envelope * waveform(16000, seed) for seed in range(20)])
+    return extract, envelope * waveform(16000, 99)
+
+
+def test_statistics_over_speech_ignore_surrounding_silence(speech):
+    extract, wave = speech
+    expected = extract(wave)
+    for seconds in (0.25, 1, 5):
+        pad = int(16000 * seconds)
+        padded = extract(np.pad(wave, (pad, pad)))
+        frames = pad // extract.hop
+        inside = padded[frames : frames + len(expected)]
+        assert (inside - expected).abs().mean() < 0.03
+        assert (padded[: frames - 4] == -4).all()
+
+
+@pytest.mark.parametrize(("dbfs", "share"), [(-60, 0.3), (-50, 0.6)])
+def test_statistics_over_speech_mind_faint_noise_far_less_than_those_over_all_frames(
+    speech, dbfs, share
+):
+    extract, wave = speech
+    noise = 10 ** (dbfs / 20) * np.random.default_rng(0).standard_normal(16000 * 7)
+    noise[48000:64000] = wave
+    changes = []
+    for each in (extract, FeatureExtractor(FeatureRecipe(mels=20, normalise="utterance"))):
+        clean = each(wave)
+        inside = each(noise.astype(np.float32))[300 : 300 + len(clean)]
+        changes.append(float((inside - clean)[:20].abs().mean()))
+    assert changes[0] < share * changes[1]
+
+
+@pytest.mark.parametrize("gain", [0.01, 0.1, 2.0])
+def test_a_level_does_not_change_features_normalised_over_speech(speech, gain):
+    extract, wave = speech
+    np.testing.assert_allclose(
+        extract(np.float32(gain) * wave).numpy(), extract(wave).numpy(), atol=2e-3
+    )
+
+
+def test_a_large_prior_gives_the_training_set_s_statistics(speech):
+    extract, wave = speech
+    recipe = FeatureRecipe(mels=20, normalise_prior=1e9)
+    fixed = FeatureExtractor(recipe)
+    fixed.mean, fixed.std = extract.mean, extract.std
+    features, _ = fixed.raw(wave)
+    expected = ((features - extract.mean) / extract.std.clamp(min=0.3)).clamp(min=-4)
+    np.testing.assert_allclose(fixed(wave).numpy(), expected.numpy(), atol=1e-3)
+
+
+def test_a_click_in_silence_stays_in_range(speech):
+    extract, _ = speech
+    click = np.zeros(16000, np.float32)
+    click[8000:8020] = 0.9
+    assert extract(click).abs().max() < 40
+
+
+def test_silence_weighs_nothing_and_speech_one(speech):
+    extract, wave = speech
+    _, weights = extract.raw(np.pad(wave, 32000))
+    assert float(weights[:190].sum()) < 0.01
+    assert float(weights[205:219].mean()) > 0.99  # the first burst
 
 
 # Errors and warping -----------------------------------------------------------------------------
@@ -236,8 +310,8 @@ def test_global_normalisation_without_statistics_is_refused():
 )
 def test_more_bands_than_the_window_resolves_are_refused(values):
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # torchaudio's own warning is not for the user
-        with pytest.raises(RecipeError, match=r"features\.mels"):
+        warnings.simplefilter("error")  # torchaudio's own words are not for the user
+        with pytest.raises(RecipeError, match=r"lower features\.mels"):
             FeatureExtractor(FeatureRecipe(**values))
 
 

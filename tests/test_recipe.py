@@ -312,8 +312,9 @@ def values_of(key: str, default: object) -> st.SearchStrategy[object]:
         return st.floats(default, default * 1.01)
     if key == "speed":
         return st.lists(st.floats(0.5, 2), min_size=1, max_size=4)
-    if key == "noise_snr_db":
-        return st.tuples(st.floats(-10, 0), st.floats(0, 30)).map(list)
+    if key in ("noise_snr_db", "gain_db", "background_db", "join_pause"):
+        low, high = sorted(default)
+        return st.tuples(st.floats(low - 1, low), st.floats(high, high + 1)).map(list)
     if isinstance(default, list):
         return st.lists(paths, min_size=1, max_size=3)
     return paths

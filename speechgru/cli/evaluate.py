@@ -17,6 +17,7 @@ from speechgru.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from speechgru.conditions import ConditionReport
     from speechgru.evaluation import Evaluation
     from speechgru.scoring import Score
     from speechgru.scoring.mapsswe import PairReport
@@ -48,6 +49,14 @@ def evaluate(
         ),
     ] = None,
     worst: Worst = 5,
+    conditions: Annotated[
+        bool,
+        typer.Option(
+            "--conditions",
+            help="also score the manifest under standard conditions: silence, noise, levels, "
+            "telephone, reverberation, codecs (about 25 times the work)",
+        ),
+    ] = False,
     device: Device = "auto",
     precision: Precision = "float32",
     batch_seconds: BatchSeconds = 30.0,
@@ -66,6 +75,13 @@ def evaluate(
     show_evaluation(evaluation, worst)
     folder = folder or results_folder(model if os.path.isdir(model) else model.parent, manifest)
     show_written(write_results(evaluation, folder, json))
+    if conditions:
+        from speechgru.conditions import evaluate_conditions, write_conditions
+
+        with counting_progress() as show:
+            report = evaluate_conditions(recognizer, manifest, show)
+        show_conditions(report)
+        show_written(write_conditions(report, folder))
     if evaluation.failed:
         raise typer.Exit(1)
 
@@ -136,6 +152,18 @@ def show_evaluation(evaluation: "Evaluation", worst: int) -> None:
         warn(f"characters that are not in the model's vocabulary, counted as errors: {listed}")
     for id_, reason in evaluation.failed.items():
         warn(f"not scored: {id_}: {reason}")
+
+
+def show_conditions(report: "ConditionReport") -> None:
+    from rich.table import Column, Table
+
+    table = Table(
+        "condition", *(Column(name, justify="right") for name in ("WER", "95 % interval"))
+    )
+    for name, scored in report.scores.items():
+        low, high = scored.wer_ci95
+        table.add_row(name, f"{scored.wer:.2%}", f"{low:.2%} to {high:.2%}")
+    out.print(table)
 
 
 def show_score(score: "Score", worst: int, normalisation: str) -> None:

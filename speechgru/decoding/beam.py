@@ -35,7 +35,7 @@ FIRST_CAPACITY = 40  # nodes of the prefix tree per place in the beam, to begin 
 class BeamSearch:
     """A decoder: the best text of an emission, or the n best.
 
-    >>> decode = BeamSearch(Vocabulary.from_texts(["ab"]))  # <blank>, a, b
+    >>> decode = BeamSearch(Vocabulary(("<blank>", "a", "b")))
     >>> paths = np.log(np.array([[0.4, 0.6, 0.0], [0.6, 0.4, 0.0]], np.float32) + 1e-30)
     >>> decode(Emission(paths, seconds_per_frame=0.04)).tokens  # "a" has three paths
     (1,)

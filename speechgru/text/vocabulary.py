@@ -30,8 +30,9 @@ class Vocabulary:
 
     @classmethod
     def from_texts(cls, texts: Iterable[str]) -> "Vocabulary":
-        """Every character that occurs, in code point order, after the blank."""
-        return cls((BLANK, *sorted({char for text in texts for char in text})))
+        """Every character that occurs, in code point order, after the blank; the space always, so
+        that a model trained on single words can write two."""
+        return cls((BLANK, *sorted({" "}.union(*texts))))
 
     def encode(self, text: str) -> list[int]:
         """The token numbers of a text. Raises SpeechgruError for a character without a token;

@@ -235,7 +235,11 @@ class BatchLoader:
     ) -> None:
         self.utterances, self.vocabulary = data.train, data.vocabulary
         self.options, self.factor, self.cache = recipe.training, recipe.model.factor, cache
-        self.augment = Augment(recipe.augment, extract, recipe.training.seed, data.noises)
+        space = data.vocabulary.encode(" ")
+        self.augment = Augment(
+            recipe.augment, extract, recipe.training.seed, self._example, len(data.train), space,
+            data.noises,
+        )  # fmt: skip
         self.durations = np.array([utterance.duration for utterance in data.train])
         self.skipped: set[str] = set()  # ids found to be unusable while loading
 
@@ -258,14 +262,12 @@ class BatchLoader:
         members: list[Utterance] = []
         rows: list[torch.Tensor] = []
         tokens: list[list[int]] = []
-        for utterance in (self.utterances[index] for index in indices):
-            samples = self.read(utterance)
-            if samples is None:
+        for index in indices:
+            utterance = self.utterances[index]
+            augmented = self.augment(index, utterance.id, epoch)
+            if augmented is None:
                 continue
-            row, encoded = (
-                self.augment(samples, utterance.id, epoch),
-                self.vocabulary.encode(utterance.text),
-            )
+            row, encoded = augmented
             if model_frames(len(row), self.factor) < frames_needed(encoded):
                 self._skip(utterance, "too short for its text at this speed")
                 continue
@@ -273,6 +275,12 @@ class BatchLoader:
             rows.append(row)
             tokens.append(encoded)
         return collate(members, rows, tokens) if members else None
+
+    def _example(self, index: int) -> tuple[npt.NDArray[np.float32], list[int]] | None:
+        """An utterance's samples and tokens; None if it cannot be decoded."""
+        utterance = self.utterances[index]
+        samples = self.read(utterance)
+        return None if samples is None else (samples, self.vocabulary.encode(utterance.text))
 
     def read(self, utterance: Utterance) -> npt.NDArray[np.float32] | None:
         """An utterance's samples; None if they cannot be decoded."""

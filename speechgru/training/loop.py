@@ -143,7 +143,7 @@ class Trainer:
 
     def start(self) -> None:
         """What comes before the first step: global feature statistics, and the first save."""
-        if self.recipe.features.normalise == "global":
+        if self.checkpoint.extract.needs_statistics:
             samples = (self.loader.read(utterance) for utterance in self.data.train)
             self.checkpoint.extract.fit(each for each in samples if each is not None)
         self.save_state()

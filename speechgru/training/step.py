@@ -48,7 +48,9 @@ def train_step(
     """
     optimiser.zero_grad(set_to_none=True)
     statistics = [buffer.clone() for buffer in model.buffers()]
-    tokens = sum(int(batch.target_lengths.sum()) for batch in batches)
+    tokens = max(
+        1, sum(int(batch.target_lengths.sum()) for batch in batches)
+    )  # a step of non-speech alone has none
     losses: list[Tensor] = []  # read after the last batch, since reading waits for the GPU
     for batch in batches:
         rows = ctc_loss(model, batch, precision)

@@ -413,7 +413,7 @@ def test_trains_and_is_saved_whole(name, tmp_path):
     recipe = ModelRecipe(
         cell=name, layers=1, hidden_size=24, subsampling="stack", layer_norm=False, dropout=0.0
     )
-    features = FeatureRecipe()
+    features = FeatureRecipe(normalise="utterance")
     config = ModelConfig(text=TextRecipe(), features=features, model=recipe)
     checkpoint = new_checkpoint(config, Vocabulary(("<blank>", "a", "b", "c")), {})
     model = checkpoint.model

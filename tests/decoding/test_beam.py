@@ -19,7 +19,7 @@ from tests.decoding.brute_force import Case, best_texts
 from tests.lm.texts import corpus
 
 LETTERS = Vocabulary.from_texts(["ab "])
-UNSPACED = Vocabulary.from_texts(["abc"])
+UNSPACED = Vocabulary(("<blank>", "a", "b", "c"))
 SENTENCES = ["a b", "ab a", "b b a", "a", "ba ab", "a ab b"]
 NO_LIMITS = {"beam": 4000, "token_threshold": -math.inf, "beam_threshold": math.inf}
 

@@ -8,7 +8,7 @@ import pytest
 from speechgru.decoding import Emission, Greedy
 from speechgru.text import Vocabulary
 
-VOCABULARY = Vocabulary.from_texts(["ab"])  # 0 is the blank, 1 a, 2 b
+VOCABULARY = Vocabulary(("<blank>", "a", "b"))
 PEAK = math.log(0.8)
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import pytest
 from shell import Result, run
+from tones import NO_ACOUSTICS
 
 from speechgru.manifest import Utterance, read_manifest, write_manifest
 
@@ -16,6 +17,7 @@ TRAIN = (
     "features.sample_rate=8000", "features.mels=32", "model.hidden_size=64", "augment.time_masks=0",
     "augment.frequency_masks=0", "training.batch_seconds=12", "training.learning_rate=0.008",
     "training.epochs=16", "training.evaluate_every=8", "--device", "cpu", "--threads", "1",
+    *(f"augment.{key}={value}" for key, value in NO_ACOUSTICS.items()),
 )  # fmt: skip
 
 

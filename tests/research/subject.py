@@ -22,7 +22,7 @@ def write_subject(
     """An untrained model that always emits a letter, with the features of the tones corpus."""
     config = ModelConfig(
         text=TextRecipe(),
-        features=FeatureRecipe(sample_rate=RATE, mels=20, low_hz=100),
+        features=FeatureRecipe(sample_rate=RATE, mels=20, low_hz=100, normalise="utterance"),
         model=ModelRecipe(
             cell=cell,
             layers=layers,

@@ -73,6 +73,16 @@ def test_the_gradient_is_clipped_and_its_norm_before_clipping_reported(few, tmp_
     assert float(torch.stack(norms).norm()) == pytest.approx(0.01, rel=1e-3)
 
 
+def test_a_step_of_utterances_without_text_has_a_finite_loss(few, tmp_path):
+    recipe = quick(few, augment={"nonspeech_probability": 0.999})
+    trainer = make_trainer(recipe, tmp_path / "run")
+    batch = trainer.loader.load([0], 0)
+    assert batch.target_lengths.sum() == 0
+    done = train_step(trainer.model, trainer.optimiser, [batch], 1.0)
+    assert done.applied
+    assert math.isfinite(done.loss)
+
+
 def test_weights_decay_and_biases_do_not(few, tmp_path):
     model = make_trainer(quick(few), tmp_path).model
     optimiser = make_optimiser(model, TrainingRecipe(weight_decay=0.5))

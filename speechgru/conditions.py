@@ -1,0 +1,217 @@
+"""Score a manifest again under standard conditions: silence, noise, levels, rooms, codecs.
+
+Each condition changes the samples deterministically, by a generator keyed by the condition and the
+recording's number, so that two models are scored on the same audio.
+"""
+
+import io
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speechgru import acoustics
+from speechgru.acoustics import Samples
+from speechgru.audio import read_utterance
+from speechgru.errors import AudioError, SpeechgruError
+from speechgru.files import atomic_write, write_json
+from speechgru.manifest import Utterance, read_manifest
+from speechgru.recognizer import Recognizer
+from speechgru.scoring import Score, score
+from speechgru.text import normalise
+
+Change = Callable[[Samples, int, np.random.Generator, Sequence[Samples]], Samples]
+PAUSE = 1.0  # seconds between joined utterances
+VOICES = 6  # of babble
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`change(samples, rate, generator, other utterances' samples)` → samples; `joined`: how many
+    utterances make up a recording, with pauses of PAUSE seconds."""
+
+    name: str
+    change: Change
+    joined: int = 1
+
+
+@dataclass(frozen=True)
+class ConditionReport:
+    """The score under each condition, "clean" (nothing changed) first."""
+
+    scores: dict[str, Score]
+    failed: dict[str, str]  # utterances that could not be read: id → reason
+
+    def to_json(self) -> dict[str, Any]:
+        scores = {name: scored.to_json() for name, scored in self.scores.items()}
+        return {"conditions": scores, "failed": self.failed}
+
+
+def evaluate_conditions(
+    recognizer: Recognizer,
+    manifest: str | Path,
+    on_progress: Callable[[int, int, str], None] = lambda done, total, name: None,
+) -> ConditionReport:
+    """Transcribe and score a manifest's utterances under every one of CONDITIONS.
+
+    Raises ManifestError, and AudioError when no utterance can be read.
+    """
+    utterances, audio, failed = _read(manifest, recognizer.sample_rate)
+    rule = recognizer.checkpoint.config.text
+    texts = [normalise(utterance.text, rule) for utterance in utterances]
+    scores = {}
+    for number, condition in enumerate(CONDITIONS, 1):
+        on_progress(number, len(CONDITIONS), condition.name)
+        groups = _groups(len(utterances), condition.joined)
+        made = _recordings(condition, groups, audio, recognizer.sample_rate)
+        hypotheses = []
+        for result in recognizer.transcribe_all(made):
+            if isinstance(result, SpeechgruError):
+                raise result
+            hypotheses.append(normalise(result.text, rule))
+        references = [" ".join(texts[i] for i in group) for group in groups]
+        ids = [utterances[group[0]].id for group in groups]
+        speakers = [utterances[group[0]].speaker for group in groups]
+        scores[condition.name] = score(references, hypotheses, ids, speakers)
+    return ConditionReport(scores, failed)
+
+
+def write_conditions(report: ConditionReport, folder: Path) -> list[Path]:
+    """Write conditions.json and the chart conditions.svg into `folder`; returns the files.
+    Raises SpeechgruError."""
+    files = [folder / "conditions.json", folder / "conditions.svg"]
+    write_json(files[0], report.to_json())
+    atomic_write(files[1], _chart(report))
+    return files
+
+
+def _chart(report: ConditionReport) -> str:
+    """WER under each condition with its interval, as SVG."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    names = list(report.scores)[::-1]
+    scores = [report.scores[name] for name in names]
+    file = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": "conditions", "svg.fonttype": "none"}):
+        figure = Figure(figsize=(7, 0.6 + 0.25 * len(names)), layout="constrained")
+        axes = figure.subplots()
+        bounds = [(s.wer - s.wer_ci95[0], s.wer_ci95[1] - s.wer) for s in scores]
+        errors = 100 * np.clip(np.array(bounds).T, 0, None)
+        axes.barh(names, [100 * s.wer for s in scores], xerr=errors, capsize=2)
+        axes.set_xlabel("WER in %, with 95 % intervals")
+        axes.set_xlim(0, 100)
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return file.getvalue()
+
+
+def _read(manifest: str | Path, rate: int) -> tuple[list[Utterance], list[Samples], dict[str, str]]:
+    """The utterances that can be decoded, their samples, and the reasons of the others."""
+    utterances, audio, failed = [], [], {}
+    for utterance in read_manifest(manifest):
+        try:
+            audio.append(read_utterance(utterance, rate))
+            utterances.append(utterance)
+        except AudioError as error:
+            failed[utterance.id] = str(error)
+    if not utterances:
+        raise AudioError(next(iter(failed.values())))
+    return utterances, audio, failed
+
+
+def _groups(count: int, size: int) -> list[range]:
+    return [range(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def _recordings(
+    condition: Condition, groups: Sequence[range], audio: Sequence[Samples], rate: int
+) -> Iterator[Samples]:
+    pause = np.zeros(round(PAUSE * rate), np.float32)
+    for number, group in enumerate(groups):
+        samples = np.concatenate([part for i in group for part in (audio[i], pause)][:-1])
+        rng = np.random.default_rng([zlib.crc32(condition.name.encode()), number])
+        others = [audio[int(i)] for i in rng.integers(len(audio), size=VOICES)]
+        yield condition.change(samples, rate, rng, others).astype(np.float32)
+
+
+# Conditions ---------------------------------------------------------------------------------------
+
+
+def _unchanged(samples: Samples, *_: object) -> Samples:
+    return samples
+
+
+def _silence(seconds: float, dbfs: float | None) -> Change:
+    """Silence on both sides: digital (None), or white noise at a level."""
+
+    def change(x: Samples, rate: int, rng: np.random.Generator, _: Sequence[Samples]) -> Samples:
+        pad = round(seconds * rate)
+        padded = acoustics.surround(x, pad, pad)
+        if dbfs is None:
+            return padded
+        noise = acoustics.noise("white", len(padded), rng, rate)
+        noise[pad : pad + len(x)] = 0
+        return acoustics.add_noise(padded, noise, dbfs)
+
+    return change
+
+
+def _gain(db: float) -> Change:
+    return lambda x, rate, rng, others: np.clip(acoustics.amplify(x, db), -1, 1)
+
+
+def _noise(kind: str, snr_db: float) -> Change:
+    """Noise at a ratio to the mean power of the whole recording."""
+
+    def change(
+        x: Samples, rate: int, rng: np.random.Generator, others: Sequence[Samples]
+    ) -> Samples:
+        babble = kind == "babble"
+        noise = (
+            acoustics.babble(others, len(x), rng)
+            if babble
+            else (acoustics.noise(kind, len(x), rng, rate))
+        )
+        power = float(np.mean(np.square(x, dtype=np.float64)))
+        return acoustics.add_noise(x, noise, 10 * np.log10(power) - snr_db) if power else x
+
+    return change
+
+
+def _telephone(x: Samples, rate: int, *_: object) -> Samples:
+    return acoustics.mu_law(acoustics.band_limit(x, rate))
+
+
+def _room(x: Samples, rate: int, rng: np.random.Generator, _: Sequence[Samples]) -> Samples:
+    return acoustics.reverberate(x, acoustics.room(rng, rate, rt60=0.5, direct_db=5.0))
+
+
+def _codec(codec: str) -> Change:
+    return lambda x, rate, rng, others: acoustics.encode(x, rate, codec)
+
+
+CONDITIONS = (
+    Condition("clean", _unchanged),
+    *(
+        Condition(
+            f"{seconds:g} s of {'zeros' if db is None else f'{db} dBFS noise'}",
+            _silence(seconds, db),
+        )
+        for db, lengths in ((None, (0.25, 1, 3, 5)), (-60, (1, 5)), (-50, (1, 5)), (-40, (1, 5)))
+        for seconds in lengths
+    ),
+    Condition("4 joined, 1 s pauses", _unchanged, joined=4),
+    *(Condition(f"level {db:+d} dB", _gain(db)) for db in (-40, -20, 6)),
+    *(
+        Condition(f"{kind} noise, {snr} dB", _noise(kind, snr))
+        for kind in ("white", "babble")
+        for snr in (20, 10, 5)
+    ),
+    Condition("telephone", _telephone),
+    Condition("room, 0.5 s", _room),
+    Condition("MP3, low rate", _codec("mp3")),
+    Condition("Opus, low rate", _codec("opus")),
+)

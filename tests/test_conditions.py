@@ -1,0 +1,74 @@
+"""Standard conditions: deterministic, and each changes the samples as its name says."""
+
+import json
+
+import numpy as np
+import pytest
+
+from speechgru.conditions import (
+    CONDITIONS,
+    Condition,
+    _groups,
+    _recordings,
+    evaluate_conditions,
+    write_conditions,
+)
+from speechgru.recognizer import Recognizer
+
+RATE = 8000
+AUDIO = [
+    0.1 * np.random.default_rng(seed).standard_normal(RATE).astype(np.float32) for seed in range(6)
+]
+
+
+def made(condition: Condition) -> list[np.ndarray]:
+    return list(_recordings(condition, _groups(len(AUDIO), condition.joined), AUDIO, RATE))
+
+
+@pytest.mark.parametrize("condition", CONDITIONS, ids=lambda condition: condition.name)
+def test_a_condition_is_deterministic_finite_and_keeps_the_speech_s_length(condition):
+    first, again = made(condition), made(condition)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert all(np.isfinite(samples).all() and samples.dtype == np.float32 for samples in first)
+    assert len(first) == -(-len(AUDIO) // condition.joined)
+    if "s of" not in condition.name and condition.joined == 1:
+        assert all(len(samples) == RATE for samples in first)
+
+
+def test_names_are_unique_and_the_first_changes_nothing():
+    assert len({condition.name for condition in CONDITIONS}) == len(CONDITIONS)
+    assert CONDITIONS[0].name == "clean"
+    assert all(np.array_equal(a, b) for a, b in zip(made(CONDITIONS[0]), AUDIO, strict=True))
+
+
+def test_silence_is_on_both_sides_at_its_level():
+    (condition,) = (c for c in CONDITIONS if c.name == "1 s of -50 dBFS noise")
+    for samples, speech in zip(made(condition), AUDIO, strict=True):
+        assert len(samples) == 3 * RATE
+        np.testing.assert_array_equal(samples[RATE : 2 * RATE], speech)
+        for side in (samples[:RATE], samples[2 * RATE :]):
+            assert 20 * np.log10(side.std()) == pytest.approx(-50, abs=0.5)
+
+
+def test_noise_has_its_ratio():
+    (condition,) = (c for c in CONDITIONS if c.name == "white noise, 10 dB")
+    for samples, speech in zip(made(condition), AUDIO, strict=True):
+        ratio = 10 * np.log10(np.mean(speech**2) / np.mean((samples - speech) ** 2))
+        assert ratio == pytest.approx(10, abs=0.01)
+
+
+def test_joined_utterances_are_a_second_apart():
+    (condition,) = (c for c in CONDITIONS if c.joined == 4)
+    first, second = made(condition)
+    assert (len(first), len(second)) == (7 * RATE, 3 * RATE)
+    assert not first[RATE : 2 * RATE].any()
+    np.testing.assert_array_equal(second[2 * RATE :], AUDIO[5])
+
+
+def test_a_model_is_scored_under_every_condition(tone_run, tones, tmp_path):
+    report = evaluate_conditions(Recognizer.load(tone_run, "cpu"), tones / "dev.jsonl")
+    assert list(report.scores) == [condition.name for condition in CONDITIONS]
+    files = write_conditions(report, tmp_path)
+    written = json.loads(files[0].read_text())["conditions"]
+    assert written["clean"]["words"] == written["4 joined, 1 s pauses"]["words"]
+    assert files[1].read_text().startswith("<?xml")
