@@ -17,7 +17,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from speechgru.errors import ManifestError, printable
 from speechgru.files import atomic_write
@@ -127,20 +127,20 @@ def _utterance(raw: bytes, folder: str, text_required: bool) -> Utterance:
         raise ValueError(f"{EXPECTED}, found {raw[:40].decode(errors='replace')!r}")
     name = values.get("audio_filepath")
     if not isinstance(name, str) or not name or "\0" in name:
-        _refuse(values, "audio_filepath", "the path of an audio file")
+        raise _wrong(values, "audio_filepath", "the path of an audio file")
     duration = _seconds(values, "duration")
     if duration <= 0:
-        _refuse(values, "duration", "a number of seconds above 0")
+        raise _wrong(values, "duration", "a number of seconds above 0")
     offset = 0.0 if values.get("offset") is None else _seconds(values, "offset")
     text = _string(values, "text")
     if text is None and text_required:
-        _refuse(values, "text", "a string")
+        raise _wrong(values, "text", "a string")
     speaker, id_ = _name(values, "speaker"), _name(values, "id")
     if id_ is None:
         id_ = printable(os.path.splitext(name)[0])
         id_ += f"@{offset!r}".removesuffix(".0") if offset else ""
     elif not id_.strip():
-        _refuse(values, "id", "a string that is not empty")
+        raise _wrong(values, "id", "a string that is not empty")
     return Utterance(
         audio=os.path.normpath(os.path.join(folder, name)),
         duration=duration,
@@ -151,7 +151,7 @@ def _utterance(raw: bytes, folder: str, text_required: bool) -> Utterance:
     )
 
 
-def _seconds(values: dict[str, Any], key: str) -> float:
+def _seconds(values: dict[str, object], key: str) -> float:
     value = values.get(key)
     if isinstance(value, int | float) and not isinstance(value, bool):
         try:
@@ -159,11 +159,10 @@ def _seconds(values: dict[str, Any], key: str) -> float:
                 return float(value)
         except OverflowError:  # an integer of hundreds of digits
             pass
-    _refuse(values, key, "a number of seconds, 0 or more")
-    return None
+    raise _wrong(values, key, "a number of seconds, 0 or more")
 
 
-def _name(values: dict[str, Any], key: str) -> str | None:
+def _name(values: dict[str, object], key: str) -> str | None:
     """A printable string, None where there is none; a whole number is taken as its digits."""
     value = values.get(key)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -172,21 +171,21 @@ def _name(values: dict[str, Any], key: str) -> str | None:
     return None if text is None else printable(text)
 
 
-def _string(values: dict[str, Any], key: str) -> str | None:
+def _string(values: dict[str, object], key: str) -> str | None:
     value = values.get(key)
     try:
         if value is None or (isinstance(value, str) and value.encode() is not None):
             return value
     except UnicodeEncodeError:  # half a surrogate pair: JSON can escape one, UTF-8 cannot encode it
         pass
-    _refuse(values, key, "a string of valid Unicode")
-    return None
+    raise _wrong(values, key, "a string of valid Unicode")
 
 
-def _refuse(values: dict[str, Any], key: str, expected: str) -> NoReturn:
+def _wrong(values: dict[str, object], key: str, expected: str) -> ValueError:
     if values.get(key) is None:
-        raise ValueError(f"no {key!r}; found {', '.join(map(repr, list(values)[:8])) or 'no key'}")
-    raise ValueError(f"{key!r} must be {expected}; found {values[key]!a:.60}")
+        keys = ", ".join(map(repr, list(values)[:8])) or "no key"
+        return ValueError(f"no {key!r}; found {keys}")
+    return ValueError(f"{key!r} must be {expected}; found {values[key]!r:.60}")
 
 
 def _refuse_same_ids(file: Path, utterances: list[Utterance], numbers: Sequence[int]) -> NoReturn:
@@ -209,7 +208,7 @@ def _to_line(utterance: Utterance, folder: Path) -> str:
         name = PurePath(os.path.relpath(utterance.audio, folder)).as_posix()
     except ValueError:  # on another drive
         name = PurePath(utterance.audio).as_posix()
-    values: dict[str, Any] = {
+    values: dict[str, object] = {
         "audio_filepath": name,
         "duration": utterance.duration,
         "text": utterance.text,

@@ -4,7 +4,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from speechgru.errors import CheckpointError, SpeechgruError
 
@@ -54,7 +54,7 @@ class Vocabulary:
             raise IndexError(f"token {min(ids)} is below 0")
         return "".join(self.tokens[i] for i in ids if i != self.blank)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {"kind": "characters", "tokens": list(self.tokens)}
 
     @classmethod
