@@ -82,7 +82,7 @@ print(repr(float(layer(x, torch.tensor([200, 150, 1]))[0].double().sum())))
 def run_script(before="", during="", **environment):
     result = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(before=before, during=during)],
-        env=os.environ | environment, capture_output=True, text=True, timeout=120, check=False,
+        env=os.environ | environment, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     return float(result.stdout.split()[-1]), result.stderr
