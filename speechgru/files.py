@@ -7,12 +7,13 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
 from speechgru.errors import SpeechgruError
 
+T = TypeVar("T")
 LOCK_TIMEOUT = 5.0  # seconds; a killed process may take a moment to release its lock
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # file systems that cannot lock
 
@@ -77,6 +78,26 @@ def read_json(
     except (OSError, ValueError, RecursionError) as reason:
         raise error(f"{path}: cannot be read as {what}: {_reason(reason)}") from None
     return values
+
+
+def read_dataclass(
+    path: str | Path,
+    kind: type[T],
+    what: str,
+    newest: str,
+    migrate: Callable[[dict[str, Any]], dict[str, Any]],
+) -> T:
+    """A JSON file as a dataclass, its values checked. `migrate` renames the keys of a file whose
+    `format` is not the `newest`. Raises SpeechgruError: no such file, or a damaged one."""
+    from pydantic import TypeAdapter
+
+    values = read_json(path, what)
+    try:
+        values = values if values.get("format") == newest else migrate(values)
+        return TypeAdapter(kind).validate_python(values)
+    except (ValueError, KeyError, TypeError, AttributeError) as reason:
+        found = f"{type(reason).__name__}: {_reason(reason)}"
+        raise SpeechgruError(f"{path}: expected {what}; {found:.200}") from None
 
 
 @contextlib.contextmanager

@@ -311,6 +311,14 @@ class Recipe(Section):
         plain = "\x85" not in json.dumps(values, ensure_ascii=False)
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=plain)
 
+    def replace(self, **sections: dict[str, object]) -> "Recipe":
+        """A copy with other values, which are not validated: `replace(model={"layers": 3})`."""
+        update = {
+            section: getattr(self, section).model_copy(update=values)
+            for section, values in sections.items()
+        }
+        return self.model_copy(update=update)
+
     def fingerprint(self) -> str:
         """Sixteen hex digits that change when any value does."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True)

@@ -1,9 +1,8 @@
 """What a variant costs on this machine: measured one after another, when no training is running.
 
 Each variant is measured in a fresh process, so that its peak memory is its own, with two backends:
-the fastest one for this cell and device (`cpu`: our kernels; `fused`: a library function) and
-`unroll`, the equations frame by frame, which every cell has: only the latter compares cells rather
-than implementations. The audio is from train and dev, never from test.
+the fastest one for this cell and device (our kernels, `cpu`, or a library function, `fused`) and
+`unroll`, which every cell has and which compares cells rather than implementations.
 """
 
 import itertools
@@ -12,20 +11,17 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import TypeAdapter
 
 from speechgru import kernels
 from speechgru.batches import AudioCache, Batch
 from speechgru.checkpoint import MODEL_FILE
-from speechgru.compare.plan import read_as
-from speechgru.files import write_json
+from speechgru.files import read_dataclass, write_json
 from speechgru.manifest import Utterance
 from speechgru.measure import Stopwatch, device_name, peak_bytes
 from speechgru.recipe import AugmentRecipe, TrainingRecipe
@@ -36,12 +32,9 @@ from speechgru.training.data import BatchLoader, read_training_data
 from speechgru.training.step import choose_precision, make_optimiser, train_step
 
 log = logging.getLogger(__name__)
-Samples = npt.NDArray[np.float32]
-FORMAT = "speechgru-cost-2"
 MAX_UTTERANCES, MAX_SECONDS = 20, 40.0  # of dev, timed one by one
 BATCHES = 3  # training steps timed
 CACHE_BYTES = 200_000_000  # of decoded audio
-NOISE = 0.10  # a smaller difference between two measured costs is not reported as one
 QUIET = 0.9  # CPU share below which the machine was busy with other work
 
 
@@ -81,32 +74,22 @@ class VariantCost:
         return self.backends[self.fastest if backend == "fastest" else backend]
 
 
-@dataclass(frozen=True)
-class Costs:
-    """What cost.json contains."""
-
-    variants: dict[str, VariantCost]
-
-
 def load_costs(file: Path) -> dict[str, VariantCost]:
     """Variant → cost, empty if nothing has been measured. Raises SpeechgruError for a damaged
     file."""
     if not file.exists():
         return {}
-    return read_as(Costs, file, "measured costs", FORMAT, _from_version_1).variants
+    return read_dataclass(file, dict[str, VariantCost], "costs of variants", "", _migrated)
 
 
-def _from_version_1(variants: dict[str, Any]) -> dict[str, Any]:
-    """Files of older versions have other names and no format."""
+def _migrated(costs: dict[str, Any]) -> dict[str, Any]:
+    """Files of older versions have other names."""
     names = {"roads": "backends", "bytes": "model_bytes", "share": "cpu_share"}
-    for variant, cost in variants.items():
-        variants[variant] = {names.get(key, key): value for key, value in cost.items()}
-    return {"variants": variants}
+    return {v: {names.get(k, k): x for k, x in cost.items()} for v, cost in costs.items()}
 
 
-def doubts(costs: Iterable[VariantCost]) -> str:
+def doubts(costs: Collection[VariantCost]) -> str:
     """Why these times cannot be compared with each other; "" if they can."""
-    costs = list(costs)
     devices = sorted({cost.device for cost in costs})
     if len(devices) > 1:
         return f"times were measured on different devices ({', '.join(devices)})"
@@ -120,9 +103,7 @@ def measure_all(folders: dict[str, Path], file: Path, device: str) -> dict[str, 
     """Variant → cost, by a trained run of each. Those that `file` contains are not measured again;
     one that cannot be measured is logged."""
     costs = load_costs(file)
-    for name, folder in folders.items():
-        if name in costs:
-            continue
+    for name, folder in [item for item in folders.items() if item[0] not in costs]:
         log.info("measuring the cost of %s", name)
         done = subprocess.run(
             [sys.executable, "-c", "from speechgru.compare.cost import main; main()"],
@@ -134,7 +115,7 @@ def measure_all(folders: dict[str, Path], file: Path, device: str) -> dict[str, 
             log.warning("the cost of %s could not be measured: %s", name, reason)
             continue
         costs[name] = TypeAdapter(VariantCost).validate_json(done.stdout.splitlines()[-1])
-        write_json(file, {"format": FORMAT, **asdict(Costs(costs))})
+        write_json(file, {name: asdict(cost) for name, cost in costs.items()})
     return costs
 
 
@@ -160,7 +141,7 @@ def measure(folder: Path, device: str = "auto") -> VariantCost:
 
     def rtf(recognizer: Recognizer, threads: int) -> float:
         """Utterance by utterance, from samples to text."""
-        seconds = watch.median(lambda: _texts(recognizer, audio), threads)
+        seconds = watch.median(lambda: [recognizer.transcribe(a) for a in audio], threads)
         return seconds * recognizer.sample_rate / sum(map(len, audio))
 
     backends: dict[str, Timing] = {}
@@ -181,8 +162,8 @@ def measure(folder: Path, device: str = "auto") -> VariantCost:
     precisions = {}
     for precision in kernels.PRECISIONS[1:] if fastest == "cpu" else ():
         if kernels.unsupported_reason(precision) is None:
-            reduced = Recognizer.load(folder, device, precision)
-            exact, texts = _texts(Recognizer.load(folder, device), audio), _texts(reduced, audio)
+            full, reduced = (Recognizer.load(folder, device, p) for p in ("float32", precision))
+            exact, texts = ([r.transcribe(a).text for a in audio] for r in (full, reduced))
             references = [utterance.text for utterance in dev]
             precisions[precision] = ReducedPrecision(
                 rtf(reduced, 1), sum(a != b for a, b in zip(exact, texts, strict=True)),
@@ -198,10 +179,6 @@ def timed_utterances(dev: Sequence[Utterance]) -> list[Utterance]:
     """The first ones, up to MAX_UTTERANCES and MAX_SECONDS, but at least one."""
     ends = itertools.accumulate(utterance.duration for utterance in dev[:MAX_UTTERANCES])
     return list(dev[: max(1, sum(end <= MAX_SECONDS for end in ends))])
-
-
-def _texts(recognizer: Recognizer, audio: Sequence[Samples]) -> list[str]:
-    return [recognizer.transcribe(samples).text for samples in audio]
 
 
 def _training(

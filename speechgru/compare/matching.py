@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from speechgru.batches import Batch
+from speechgru.batches import Batch, collate
 from speechgru.compare.spec import Match
 from speechgru.errors import RecipeError
 from speechgru.features import feature_size
+from speechgru.manifest import Utterance
 from speechgru.measure import time_ratio
 from speechgru.model import RecurrentCTC, macs_per_second, parameter_count
 from speechgru.recipe import Recipe
@@ -47,8 +48,7 @@ class Candidate:
     tokens: int
 
     def sized(self, hidden_size: int) -> "Candidate":
-        model = self.recipe.model.model_copy(update={"hidden_size": hidden_size})
-        return replace(self, recipe=self.recipe.model_copy(update={"model": model}))
+        return replace(self, recipe=self.recipe.replace(model={"hidden_size": hidden_size}))
 
     def build(self, device: torch.device) -> RecurrentCTC:
         with device:
@@ -76,8 +76,7 @@ def solve(
         size = nearest_size(lambda n: count(variant.sized(n)), count(reference))
         ratio = count(variant.sized(size)) / count(reference)
     elif variant != reference and match in ("time", "train-time"):
-        work = _recognition if match == "time" else _training_step
-        size, ratio = _match_time(work, reference, variant, device)
+        size, ratio = _match_time(match, reference, variant, device)
     within = abs(ratio - 1) <= TOLERANCE[match] + 1e-9
     if not within:
         log.warning(
@@ -90,11 +89,7 @@ def solve(
 
 
 def nearest_size(cost: Callable[[int], float], wanted: float) -> int:
-    """The hidden size whose cost is nearest to `wanted`; cost must increase with size.
-
-    >>> nearest_size(lambda n: 3.0 * n * n, 300.0)
-    10
-    """
+    """The hidden size whose cost is nearest to `wanted`; cost must increase with size."""
     low, high = 1, 2
     while high < MAX_HIDDEN_SIZE and cost(high) < wanted:
         low, high = high, min(2 * high, MAX_HIDDEN_SIZE)
@@ -110,20 +105,17 @@ def nearest_size(cost: Callable[[int], float], wanted: float) -> int:
     return best
 
 
-Work = Callable[[Candidate, torch.device], Callable[[], object]]
-
-
 def _match_time(
-    work: Work, reference: Candidate, variant: Candidate, device: torch.device
+    match: Match, reference: Candidate, variant: Candidate, device: torch.device
 ) -> tuple[int, float]:
     """(hidden size, the variant's time ÷ the reference's): the best of at most TRIES sizes, the
     first of which has equal multiply-accumulates."""
+    work = _recognition if match == "time" else _training_step
     fixed, wanted = work(reference, device), reference.macs()
     size = nearest_size(lambda n: variant.sized(n).macs(), wanted)
     tried: dict[int, float] = {}
     while len(tried) < TRIES and size not in tried:
-        ratio = time_ratio(work(variant.sized(size), device), fixed, device)
-        tried[size] = ratio
+        tried[size] = ratio = time_ratio(work(variant.sized(size), device), fixed, device)
         log.info("  hidden size %d takes %.2f × the reference's time on %s", size, ratio, device)
         if abs(ratio - 1) <= TOLERANCE["time"] / 2:
             break
@@ -155,12 +147,7 @@ def _training_step(candidate: Candidate, device: torch.device) -> Callable[[], o
 
 def _batch(recipe: Recipe, rows: int) -> Batch:
     """Utterances of SECONDS as random features; their text does not matter."""
-    frames = int(SECONDS * recipe.features.frames_per_second)
-    return Batch(
-        torch.randn(rows, frames, feature_size(recipe.features)),
-        torch.full((rows,), frames, dtype=torch.int64),
-        torch.ones(10 * rows, dtype=torch.int64),  # any token but the blank, 0
-        torch.full((rows,), 10, dtype=torch.int64),
-        tuple(map(str, range(rows))),
-        rows * SECONDS,
-    )
+    frames, tokens = int(SECONDS * recipe.features.frames_per_second), [1] * 10
+    features = torch.randn(rows, frames, feature_size(recipe.features))
+    utterances = [Utterance("", SECONDS, "", str(row)) for row in range(rows)]
+    return collate(utterances, list(features), [tokens] * rows)

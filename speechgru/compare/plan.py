@@ -9,12 +9,12 @@ DIR/cost.json   what each variant costs on this machine
 """
 
 import hashlib
+import itertools
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from pydantic import TypeAdapter
@@ -23,24 +23,28 @@ from speechgru.compare.folds import fold_manifest, write_folds
 from speechgru.compare.matching import Candidate, ModelSize, solve
 from speechgru.compare.spec import ComparisonSpec
 from speechgru.errors import SpeechgruError
-from speechgru.files import read_json, write_json
+from speechgru.files import read_dataclass, write_json
 from speechgru.manifest import read_manifest
 from speechgru.recipe import Recipe
 from speechgru.text import Vocabulary, normalise
 
 FORMAT = "speechgru-plan-2"
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class PlannedRun:
     """One training of the plan."""
 
-    name: str  # of its files
     variant: str
     seed: int
     fold: str  # of the held-out speaker, or ""
     trial: float | None = None  # the learning rate that it tries; None: it is compared
+
+    @property
+    def name(self) -> str:
+        """Of its files: `gru-seed2`, `gru-seed2-anna`, `gru-lr0.003-seed1`."""
+        trial = "" if self.trial is None else f"-lr{self.trial:g}"
+        return f"{self.variant}{trial}-seed{self.seed}" + (f"-{self.fold}" if self.fold else "")
 
 
 @dataclass(frozen=True)
@@ -57,49 +61,32 @@ class Plan:
     def runs(self) -> list[PlannedRun]:
         """The trainings that are compared. Variants alternate within a seed, so that an unfinished
         comparison is as balanced as possible."""
-        return [
-            PlannedRun(run_name(variant, seed, fold), variant, seed, fold)
-            for seed in range(1, self.spec.seeds + 1)
-            for fold in self.folds or ("",)
-            for variant in self.spec.names
-        ]
+        seeds = range(1, self.spec.seeds + 1)
+        each = itertools.product(seeds, self.folds or ("",), self.spec.names)
+        return [PlannedRun(variant, seed, fold) for seed, fold, variant in each]
 
     def trials(self) -> list[PlannedRun]:
         """The trainings that try learning rates; only dev is scored."""
-        return [
-            PlannedRun(run_name(variant, 1, fold, rate), variant, 1, fold, rate)
-            for fold in self.folds or ("",)
-            for variant in self.spec.names
-            for rate in self.spec.learning_rates
-        ]
+        rates = self.spec.learning_rates
+        each = itertools.product(self.folds or ("",), self.spec.names, rates)
+        return [PlannedRun(variant, 1, fold, rate) for fold, variant, rate in each]
 
     def recipe(self, run: PlannedRun, folder: Path) -> Recipe:
         """What a run is trained with; `folder` is the comparison's."""
         rate = run.trial or (self.learning_rates or {})[run.variant][run.fold]
-        changes: dict[str, dict[str, object]] = {
-            "model": {"hidden_size": self.sizes[run.variant].hidden_size},
-            "training": {"seed": run.seed, "learning_rate": rate},
-        }
+        data: dict[str, object] = {}
         if run.fold:
             train, dev = (str(fold_manifest(folder, run.fold, split)) for split in ("train", "dev"))
-            changes["data"] = {"train": [train], "dev": dev}
-        recipe = self.spec.recipe_of(run.variant)
-        return recipe.model_copy(
-            update={
-                section: getattr(recipe, section).model_copy(update=values)
-                for section, values in changes.items()
-            }
+            data = {"train": [train], "dev": dev}
+        return self.spec.recipe_of(run.variant).replace(
+            data=data,
+            model={"hidden_size": self.sizes[run.variant].hidden_size},
+            training={"seed": run.seed, "learning_rate": rate},
         )
 
     def save(self, folder: Path) -> None:
         values = TypeAdapter(Plan).dump_python(self, mode="json")
         write_json(folder / "plan.json", {"format": FORMAT, **values})
-
-
-def run_name(variant: str, seed: int, fold: str, rate: float | None = None) -> str:
-    """`gru-seed2`, `gru-seed2-anna`, `gru-lr0.003-seed1`: the name of a run's files."""
-    trial = "" if rate is None else f"-lr{rate:g}"
-    return f"{variant}{trial}-seed{seed}" + (f"-{fold}" if fold else "")
 
 
 def make_plan(spec: ComparisonSpec, folder: Path, device: torch.device) -> Plan:
@@ -149,18 +136,13 @@ def make_plan(spec: ComparisonSpec, folder: Path, device: torch.device) -> Plan:
     return plan
 
 
-def _check_same(folder: Path, old: ComparisonSpec, new: ComparisonSpec) -> None:
+def _check_same(folder: Path, *specs: ComparisonSpec) -> None:
     """Refuse to continue a comparison with other options."""
-
-    def options(spec: ComparisonSpec) -> dict[str, object]:
-        sections = spec.recipe.model_dump(mode="json")
-        recipe = {f"{s}.{key}": v for s, values in sections.items() for key, v in values.items()}
-        fields = {name: getattr(spec, name) for name in ("key", "names", "seeds", "test")}
-        others = ("by_speaker", "match", "learning_rates")
-        return recipe | fields | {name: getattr(spec, name) for name in others}
-
-    before, after = options(old), options(new)
-    changed = [f"{k}: {before[k]!r} → {after[k]!r}" for k in after if before[k] != after[k]]
+    old, new = (TypeAdapter(ComparisonSpec).dump_python(spec, mode="json") for spec in specs)
+    for values in (old, new):
+        for section, keys in values.pop("recipe").items():
+            values |= {f"{section}.{key}": value for key, value in keys.items()}
+    changed = [f"{key}: {old[key]!r} → {new[key]!r}" for key in new if old[key] != new[key]]
     if changed:
         raise SpeechgruError(
             f"{folder} contains another comparison ({'; '.join(changed[:3])}): continue it with "
@@ -170,25 +152,7 @@ def _check_same(folder: Path, old: ComparisonSpec, new: ComparisonSpec) -> None:
 
 def read_plan(folder: Path) -> Plan:
     """Raises SpeechgruError: no plan, or a file that is not one."""
-    return read_as(Plan, folder / "plan.json", "a comparison plan", FORMAT, _from_version_1)
-
-
-def read_as(
-    kind: type[T],
-    file: Path,
-    what: str,
-    newest: str,
-    migrate: Callable[[dict[str, Any]], dict[str, Any]],
-) -> T:
-    """A JSON file as a dataclass, its values checked; those of an older format than the `newest`
-    are migrated. Raises SpeechgruError: no such file, or a damaged one."""
-    values = read_json(file, what)
-    try:
-        values = values if values.get("format") == newest else migrate(values)
-        return TypeAdapter(kind).validate_python(values)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise SpeechgruError(f"{file}: expected {what}, {newest}; {reason:.200}") from None
+    return read_dataclass(folder / "plan.json", Plan, "a comparison plan", FORMAT, _from_version_1)
 
 
 def _from_version_1(values: dict[str, Any]) -> dict[str, Any]:
@@ -202,7 +166,7 @@ def _from_version_1(values: dict[str, Any]) -> dict[str, Any]:
         recipe[section].pop(key, None)  # each had one value only
     spec = old | {
         "key": old["vary"].replace("model.width", "model.hidden_size"),
-        "variants": [{"name": name, "value": name} for name in old["variants"]],
+        "variants": {name: name for name in old["variants"]},
         "by_speaker": old["folds"] == "speaker",
         "match": old["match"].replace("width", "hidden-size"),
     }

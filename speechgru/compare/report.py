@@ -90,9 +90,6 @@ def to_html(document: str, drawings: dict[str, str]) -> str:
     return _templates().get_template("report.html.j2").render(title=title, body=body)
 
 
-# Headline and warnings ---------------------------------------------------------------------------
-
-
 def headline(analysis: Analysis) -> str:
     """Which variant has the lowest WER, and than which others it is significantly better."""
     best, pairs = analysis.ranking() or ("", {})
@@ -185,16 +182,13 @@ def _unequal_terms(analysis: Analysis) -> dict[str, str]:
 def command(analysis: Analysis) -> str:
     """The command line that repeats the comparison."""
     spec = analysis.plan.spec
-    words = ["--vary", f"{spec.key}={','.join(v.value for v in spec.variants)}"]
+    words = ["--vary", f"{spec.key}={','.join(spec.variants.values())}"]
     words += ["--seeds", str(spec.seeds)] + (["--test", spec.test] if spec.test else [])
     words += ["--folds", "speaker"] if spec.by_speaker else []
     words += ["--match", spec.match] if spec.match != "hidden-size" else []
     if spec.learning_rates:
         words += ["--tune", f"lr={','.join(f'{rate:g}' for rate in spec.learning_rates)}"]
     return shlex.join(["speechgru", "compare", "recipe.yaml", *words, "--out", "FOLDER"])
-
-
-# Cells of tables ---------------------------------------------------------------------------------
 
 
 def _templates() -> Environment:
@@ -260,9 +254,6 @@ def _detectable(comparison: Comparison) -> str:
 def _last_wers(variant: VariantConvergence) -> str:
     wers = [point.dev_wer.median for point in variant.curve if point.dev_wer]
     return " → ".join(f"{100 * wer:.1f}" for wer in wers[-3:])
-
-
-# Figures -----------------------------------------------------------------------------------------
 
 
 def figures(analysis: Analysis) -> dict[str, str]:

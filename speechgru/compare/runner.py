@@ -8,13 +8,8 @@ that may be temporary (a full disk, an unreadable file); such a run is tried aga
 import hashlib
 import json
 import logging
-import os
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -25,35 +20,28 @@ from pydantic import TypeAdapter
 from speechgru.checkpoint import MODEL_FILE, load_model
 from speechgru.compare.cost import measure_all
 from speechgru.compare.folds import fold_manifest
-from speechgru.compare.plan import Plan, PlannedRun, make_plan, read_as
+from speechgru.compare.plan import Plan, PlannedRun, make_plan
 from speechgru.compare.spec import ComparisonSpec
 from speechgru.errors import Diverged, SpeechgruError
 from speechgru.evaluation import evaluate_utterances, write_results
-from speechgru.files import atomic_write, exclusive_lock
+from speechgru.files import atomic_write, exclusive_lock, read_dataclass
 from speechgru.manifest import read_manifest
-from speechgru.model import macs_per_second, parameter_count
 from speechgru.recipe import Recipe
 from speechgru.recognizer import Recognizer, choose_device
 from speechgru.training.loop import TrainingProgress, train
 from speechgru.training.state import EpochMetrics, RunFolder, resume_key
+from speechgru.workers import INTERRUPTED, Work, run_workers, serve
 
 log = logging.getLogger(__name__)
 FORMAT = "speechgru-run-2"
 OnStep = Callable[[TrainingProgress], None]
 
 
-# Results -----------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class TrainedModel:
     """The model that a finished training saved."""
 
-    parameters: int
-    macs_per_second: float  # multiply-accumulates per second of audio
-    hidden_size: int
     train_hours: float
-    weights: str  # "epoch 7" or "mean of 10 epochs"
     dev_wer: float
     train_utterances: int | None = None  # None in results of older versions
     made_by: str | None = None  # versions and device
@@ -99,10 +87,7 @@ class RunResult:
 
 
 def read_results(folder: Path) -> dict[str, RunResult]:
-    """Run name → result, of all result files of a comparison, trials of learning rates included.
-
-    Raises SpeechgruError for a damaged file.
-    """
+    """Run name → result, trials of learning rates included. Raises SpeechgruError: damaged file."""
     files = sorted((folder / "results").glob("*.json"))
     return {file.stem: result for file in files if (result := read_result(file)) is not None}
 
@@ -111,7 +96,7 @@ def read_result(file: Path) -> RunResult | None:
     """None if there is no such file. Raises SpeechgruError for a damaged one."""
     if not file.exists():
         return None
-    return read_as(RunResult, file, "the result of a run", FORMAT, _from_version_1)
+    return read_dataclass(file, RunResult, "the result of a run", FORMAT, _from_version_1)
 
 
 def _from_version_1(values: dict[str, Any]) -> dict[str, Any]:
@@ -121,14 +106,11 @@ def _from_version_1(values: dict[str, Any]) -> dict[str, Any]:
         failure = failure | {"kind": "error"}
     seconds = values["timings"]["seconds"]
     return values | {
-        "model": values | {"hidden_size": values["width"]} if "width" in values else None,
+        "model": None if failure else values,
         "scores": values.get("scored"),
         "failure": failure,
         "curve": [r | {"seconds": s} for r, s in zip(values["curve"], seconds, strict=True)],
     }
-
-
-# The whole comparison ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -179,19 +161,17 @@ class Task:
 def run_comparison(
     spec: ComparisonSpec, folder: str | Path, options: RunOptions = RunOptions()
 ) -> None:
-    """Carry out a comparison in `folder`, or continue it.
-
-    A run that fails leaves a result that says why. Raises SpeechgruError (another comparison in the
-    folder, another process running there, unreadable data) and KeyboardInterrupt.
-    """
+    """Carry out a comparison in `folder`, or continue it; a run that fails leaves a result that says
+    why. Raises SpeechgruError (another comparison in the folder, another process running there,
+    unreadable data) and KeyboardInterrupt."""
     folder = Path(folder)
     with exclusive_lock(folder, "speechgru compare"):
         plan = make_plan(spec, folder, choose_device(options.device))
         for name, size in plan.sizes.items():
             log.info(
                 "%s: hidden size %d, %s parameters, %.1f million multiply-accumulates per second "
-                "of audio, %s %+.1f %%", name, size.hidden_size, f"{size.parameters:,}",
-                size.macs_per_second / 1e6, spec.match, 100 * (size.ratio - 1),
+                "of audio", name, size.hidden_size, f"{size.parameters:,}",
+                size.macs_per_second / 1e6,
             )  # fmt: skip
         if plan.learning_rates is None:
             plan = _tune(plan, folder, options)
@@ -233,19 +213,17 @@ def _run_all(runs: list[PlannedRun], plan: Plan, folder: Path, options: RunOptio
 
 def _tune(plan: Plan, folder: Path, options: RunOptions) -> Plan:
     """Try the learning rates on dev; returns the plan with the choices, which is on disk then."""
-    trials: dict[tuple[str, str], list[RunResult]] = {}
+    trials: dict[str, dict[str, list[RunResult]]] = {}  # variant → fold → results
     for task in _run_all(plan.trials(), plan, folder, options):
-        result = task.finished()
+        result, run = task.finished(), task.run
         if result is None:
             raise SpeechgruError(
-                f"no result of {task.run.name}: learning rates cannot be chosen on equal terms; "
+                f"no result of {run.name}: learning rates cannot be chosen on equal terms; "
                 "fix the error and run the command again"
             )
-        trials.setdefault((task.run.variant, task.run.fold), []).append(result)
-    rates: dict[str, dict[str, float]] = {}
-    for (variant, fold), results in trials.items():
-        rates.setdefault(variant, {})[fold] = choose_rate(results)
-        log.info("%s %s: learning rate %g", variant, fold, rates[variant][fold])
+        trials.setdefault(run.variant, {}).setdefault(run.fold, []).append(result)
+    rates = {v: {fold: choose_rate(r) for fold, r in folds.items()} for v, folds in trials.items()}
+    log.info("learning rates: %s", rates)
     plan = replace(plan, learning_rates=rates)
     plan.save(folder)
     return plan
@@ -254,10 +232,10 @@ def _tune(plan: Plan, folder: Path, options: RunOptions) -> Plan:
 def choose_rate(trials: Sequence[RunResult]) -> float:
     """The learning rate of the lowest dev WER; then of the lowest last dev CER; then the lowest.
     Raises SpeechgruError when every trial failed."""
+    last_cers = [[row.dev_cer for row in t.curve if row.dev_cer is not None][-1:] for t in trials]
     ranked = [
-        (trial.model.dev_wer, [e.dev_cer for e in trial.curve if e.dev_cer is not None][-1:],
-         trial.learning_rate)
-        for trial in trials if trial.model is not None
+        (trial.model.dev_wer, cer, trial.learning_rate)
+        for trial, cer in zip(trials, last_cers, strict=True) if trial.model
     ]  # fmt: skip
     if not ranked:
         names = ", ".join(trial.run for trial in trials)
@@ -278,9 +256,6 @@ def _measure(tasks: Sequence[Task], folder: Path, options: RunOptions) -> None:
             log.warning("the cost of %s is not measured: none of its trained models exists", name)
 
 
-# Where trainings run -----------------------------------------------------------------------------
-
-
 def run_here(tasks: Sequence[Task], on_step: OnStep = lambda _: None) -> Iterator[RunResult]:
     """One after another in this process, with live progress."""
     for task in tasks:
@@ -294,77 +269,24 @@ def run_here(tasks: Sequence[Task], on_step: OnStep = lambda _: None) -> Iterato
 
 
 def run_in_processes(tasks: Sequence[Task], jobs: int) -> Iterator[RunResult]:
-    """`jobs` processes at a time, each with `task.threads` threads, logging to RUN/worker.log;
-    results come as they finish. A worker ends when this process does."""
-    waiting = list(tasks)
-    running: dict[subprocess.Popen[bytes], Task] = {}
-    try:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                task = waiting.pop(0)
-                running[_start(task)] = task
-            for process in [p for p in running if p.poll() is not None]:
-                task = running.pop(process)
-                _close_input(process)
-                yield _outcome(task, process.returncode)
-            time.sleep(0.05)
-    finally:
-        for process in running:
-            process.terminate()  # like Ctrl-C: the worker saves its state, then exits
-        for process in running:
-            process.wait()
-            _close_input(process)
+    """`jobs` at a time, each in a process that logs to RUN/worker.log; results as they finish."""
+    adapter = TypeAdapter(Task)
+    work = {
+        Work(adapter.dump_json(task).decode(), task.home / "worker.log", task.threads): task
+        for task in tasks
+    }
+    program = "from speechgru.compare.runner import worker; worker()"
+    for each, status in run_workers(program, list(work), jobs):
+        if status == INTERRUPTED:
+            raise KeyboardInterrupt
+        result = read_result(work[each].result) if status == 0 else None
+        reason = f"its process ended with status {status}; see {each.log}"
+        yield result or _fail(work[each], "error", reason)
 
 
-def _start(task: Task) -> "subprocess.Popen[bytes]":
-    threads = str(task.threads)
-    environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-    task.home.mkdir(parents=True, exist_ok=True)
-    with open(task.home / "worker.log", "ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-c", "from speechgru.compare.runner import main; main()"],
-            stdin=subprocess.PIPE, stdout=output, stderr=output, env=environment,
-            start_new_session=True,  # Ctrl-C reaches only us: a second signal would stop it unsaved
-        )  # fmt: skip
-    assert process.stdin is not None
-    with suppress(BrokenPipeError):  # it has exited already, which its status will show
-        process.stdin.write(TypeAdapter(Task).dump_json(task) + b"\n")
-        process.stdin.flush()
-    return process
-
-
-def _close_input(process: "subprocess.Popen[bytes]") -> None:
-    """It was open to show the worker that we are alive."""
-    assert process.stdin is not None
-    with suppress(BrokenPipeError):
-        process.stdin.close()
-
-
-def _outcome(task: Task, status: int) -> RunResult:
-    if status == 130:
-        raise KeyboardInterrupt
-    result = read_result(task.result)
-    if status == 0 and result is not None:
-        return result
-    reason = f"its process ended with status {status}; see {task.home}/worker.log"
-    return _fail(task, "error", reason)
-
-
-def main() -> None:
-    """A worker: reads a task from the first line of standard input, and exits at once when that
-    input closes, because then the parent has ended."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    task = TypeAdapter(Task).validate_json(sys.stdin.readline())
-    threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()
-    torch.set_num_threads(task.threads)
-    try:
-        perform(task)
-    except KeyboardInterrupt:
-        os._exit(130)
-    os._exit(0)  # without waiting for the thread that reads the input
-
-
-# One training ------------------------------------------------------------------------------------
+def worker() -> None:
+    """In a process of its own: one task, from standard input."""
+    serve(lambda text: list(run_here([TypeAdapter(Task).validate_json(text)])))
 
 
 def perform(task: Task, on_step: OnStep = lambda _: None) -> RunResult:
@@ -410,18 +332,9 @@ def _train(task: Task, on_step: OnStep) -> TrainedModel:
     outcome = train(task.recipe, task.home, task.device, resume=started, on_progress=on_step)
     if outcome.interrupted:
         raise KeyboardInterrupt
-    checkpoint = load_model(task.home)
-    config, about = checkpoint.config, checkpoint.metadata
-    return TrainedModel(
-        parameter_count(checkpoint.model),
-        macs_per_second(checkpoint.model, config.features.frames_per_second),
-        config.model.hidden_size,
-        about["hours"],
-        about["weights"],
-        about["dev_wer"],
-        about["utterances"],
-        f"speechgru {about['speechgru']}, torch {about['torch']}, {about['device']}",
-    )
+    about = load_model(task.home).metadata
+    made_by = "speechgru {speechgru}, torch {torch}, {device}".format_map(about)
+    return TrainedModel(about["hours"], about["dev_wer"], about["utterances"], made_by)
 
 
 def _score(task: Task, manifest: str) -> Scores:

@@ -18,20 +18,12 @@ FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)  # × the recipe's learning rate, tried by 
 
 
 @dataclass(frozen=True)
-class Variant:
-    """One value of the setting that differs."""
-
-    name: str  # the value as a part of file names
-    value: str  # as given, YAML
-
-
-@dataclass(frozen=True)
 class ComparisonSpec:
     """The whole comparison, before any size is solved, learning rate tuned or model trained."""
 
     recipe: Recipe
     key: str  # the setting that differs, as section.key
-    variants: tuple[Variant, ...]
+    variants: dict[str, str]  # name, for files → value, as YAML
     seeds: int = 1  # per variant
     test: str | None = None  # manifest; None: the dev set is scored, and reported as such
     by_speaker: bool = False  # leave-one-speaker-out: one model per held-out speaker
@@ -40,13 +32,11 @@ class ComparisonSpec:
 
     @property
     def names(self) -> list[str]:
-        """Of the variants."""
-        return [variant.name for variant in self.variants]
+        return list(self.variants)
 
     def recipe_of(self, variant: str) -> Recipe:
         """The recipe with a variant's value, before its hidden size is matched."""
-        value = next(v.value for v in self.variants if v.name == variant)
-        return override(self.recipe, [f"{self.key}={value}"])
+        return override(self.recipe, [f"{self.key}={self.variants[variant]}"])
 
 
 def parse(
@@ -64,9 +54,9 @@ def parse(
     Raises RecipeError: an unknown key or value, fewer than two values, an unknown choice.
     """
     key, values = split_vary(vary if vary is not None else f"{CELL}={cells}")
-    variants = tuple(Variant(file_name(value), value) for value in values)
+    variants = {file_name(value): value for value in values}
     matches = {name: name for name in get_args(Match)}
-    if len({variant.name for variant in variants}) < max(2, len(variants)):
+    if len(variants) < max(2, len(values)):
         raise RecipeError(f"{key}={','.join(values)}: expected at least two values, all different")
     if match not in matches:
         raise RecipeError(f"--match {match!r}: expected one of {', '.join(matches)}")
@@ -120,9 +110,5 @@ def learning_rates(tune: str, recipe: Recipe) -> tuple[float, ...]:
 
 
 def file_name(text: str) -> str:
-    """`text` as a part of a file's name.
-
-    >>> file_name("[0.9, 1.1]")
-    '0.9_1.1'
-    """
+    """`text` as a part of a file's name: "[0.9, 1.1]" → "0.9_1.1"."""
     return re.sub(r"[^A-Za-z0-9._+-]+", "_", text).strip("_.") or "empty"

@@ -8,11 +8,11 @@ from speechgru.compare.convergence import Convergence, convergence
 from speechgru.compare.matching import ModelSize
 from speechgru.compare.plan import Plan
 from speechgru.compare.runner import Failure, RunResult, Scores, TrainedModel
-from speechgru.compare.spec import ComparisonSpec, Variant
+from speechgru.compare.spec import ComparisonSpec
 from speechgru.recipe import Recipe
 from speechgru.training.state import EpochMetrics
 
-MODEL = TrainedModel(1000, 1e6, 8, 1.0, "epoch 1", 0.5, 100, "speechgru 1, torch 2, cpu")
+MODEL = TrainedModel(1.0, 0.5, 100, "speechgru 1, torch 2, cpu")
 SPEAKERS = ("ann", "bob", "cy", "dee", "eve", "flo")
 
 
@@ -68,7 +68,7 @@ def compared(
     `changes` replaces results by their runs' names; None takes one away.
     """
     seeds = max(len(each) for each in errors.values())
-    variants = tuple(Variant(name, name) for name in errors)
+    variants = {name: name for name in errors}
     terms = {"seeds": seeds, "test": "data/test.jsonl"} | spec
     plan = Plan(
         ComparisonSpec(Recipe(), key, variants, **terms),

@@ -34,7 +34,7 @@ def test_kept_comparisons_are_read_whole(folder: Path):
         assert result.model
         assert result.scores
         assert not result.failure
-        assert result.model.hidden_size == values["width"] == plan.sizes[run.variant].hidden_size
+        assert result.model.train_hours == values["train_hours"]
         assert result.model.dev_wer == values["dev_wer"]
         assert list(result.scores.errors) == values["scored"]["errors"]
         assert [row.seconds for row in result.curve] == values["timings"]["seconds"]

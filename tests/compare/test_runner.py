@@ -1,12 +1,8 @@
 """Carrying out a comparison: choices before test, each run scored once, failures kept apart, and
 what is finished is not done again."""
 
-import io
 import json
-import os
 import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +11,8 @@ import torch
 from helpers import OPTIONS, MakeSpec
 from pydantic import TypeAdapter
 
+from speechgru import workers
+from speechgru.checkpoint import load_model
 from speechgru.compare import RunOptions, parse, run_comparison, runner
 from speechgru.compare.plan import PlannedRun, make_plan, read_plan
 from speechgru.compare.runner import (
@@ -31,6 +29,7 @@ from speechgru.manifest import read_manifest
 from speechgru.recipe import Recipe
 from speechgru.recipe_file import override
 from speechgru.training.state import EpochMetrics
+from speechgru.workers import Work
 
 CPU = torch.device("cpu")
 
@@ -72,8 +71,8 @@ def test_the_training_curve_and_the_model_are_recorded(finished: Path):
         assert 0 < row.grad_norm_median <= row.grad_norm_max
     assert 0 < result.curve[0].seconds < result.curve[-1].seconds
     assert result.model is not None
-    assert result.model.hidden_size == read_plan(finished).sizes["gru"].hidden_size
-    assert result.model.parameters == read_plan(finished).sizes["gru"].parameters
+    assert load_model(finished / "runs/gru-seed1").config.model.hidden_size == 24
+    assert read_plan(finished).sizes["gru"].hidden_size == 24
     assert result.model.dev_wer == min(row.dev_wer for row in result.curve)
     assert str(finished) not in (finished / "results" / "gru-seed1.json").read_text()
 
@@ -112,7 +111,7 @@ def test_choices_are_on_disk_before_test_and_test_is_scored_once(
 
 def test_ties_of_tuning_go_to_characters_then_to_the_lower_rate():
     def trial(rate: float, wer: float, cer: float) -> RunResult:
-        model = TrainedModel(1, 1.0, 8, 1.0, "epoch 1", wer)
+        model = TrainedModel(1.0, wer)
         curve = (EpochMetrics(1, 10, rate, 1.0, dev_cer=cer), EpochMetrics(2, 20, rate, 2.0))
         return RunResult("x", "gru", 1, "", "0", rate, curve, model=model)
 
@@ -241,12 +240,11 @@ def test_each_speaker_is_tested_by_models_that_were_trained_on_others(
 
 
 def task(name: str, threads: int = 1) -> Task:
-    run = PlannedRun(name, "gru", 1, "")
-    return Task(run, Recipe(), Path("folder"), None, "cpu", threads)
+    return Task(PlannedRun(name, 1, ""), Recipe(), Path("folder"), None, "cpu", threads)
 
 
 def result_of(task: Task) -> RunResult:
-    return RunResult(task.run.name, "gru", 1, "", "0", 0.1)
+    return RunResult(task.run.name, task.run.variant, 1, "", "0", 0.1)
 
 
 def test_a_task_survives_being_sent_to_another_process():
@@ -260,7 +258,7 @@ def test_a_training_here_has_its_threads_and_they_are_restored(monkeypatch: pyte
 
     def perform(task: Task, on_step: object) -> RunResult:
         seen.append(torch.get_num_threads())
-        if task.run.name == "stopped":
+        if task.run.variant == "stopped":
             raise KeyboardInterrupt
         return result_of(task)
 
@@ -273,42 +271,24 @@ def test_a_training_here_has_its_threads_and_they_are_restored(monkeypatch: pyte
     assert torch.get_num_threads() == before
 
 
-def test_a_worker_gets_its_task_and_threads_and_no_ctrl_c_of_the_terminal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """A shell in place of Python. Ctrl-C goes to a process group: the worker is in another."""
-    script = tmp_path / "python"
-    script.write_text('#!/bin/sh\necho "$OMP_NUM_THREADS $MKL_NUM_THREADS"\ncat\n')
-    script.chmod(0o700)
-    monkeypatch.setattr(sys, "executable", str(script))
-    given = replace(task("a", threads=3), folder=tmp_path)
-    worker = runner._start(given)
-    assert os.getpgid(worker.pid) != os.getpgrp()
-    runner._close_input(worker)
-    assert worker.wait(60) == 0
-    threads, sent = (tmp_path / "runs" / "a" / "worker.log").read_text().splitlines()
-    assert threads == "3 3"
-    assert TypeAdapter(Task).validate_json(sent) == given
-
-
 def test_a_worker_that_is_killed_is_an_error_and_its_run_tried_again(
     make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    usual = runner._start
+    usual = workers._start
 
-    def deadly(task: Task) -> "subprocess.Popen[bytes]":
-        if task.run.variant == "gru":
-            return usual(task)
+    def deadly(program: str, work: Work) -> "subprocess.Popen[bytes]":
+        if "gru-seed1" in str(work.log):
+            return usual(program, work)
         return subprocess.Popen(["sh", "-c", "kill -9 $$"], stdin=subprocess.PIPE)
 
-    monkeypatch.setattr(runner, "_start", deadly)
+    monkeypatch.setattr(workers, "_start", deadly)
     run_comparison(make_spec(), tmp_path, RunOptions("cpu", jobs=2, cost=False))
     (failure,) = failures(tmp_path).values()
     assert failure.kind == "error"
     assert "-9" in failure.reason
     assert str(tmp_path / "runs/rnn-seed1/worker.log") in failure.reason
     assert list(scored(tmp_path)) == ["gru-seed1"]
-    monkeypatch.setattr(runner, "_start", usual)
+    monkeypatch.setattr(workers, "_start", usual)
     run_comparison(make_spec(), tmp_path, OPTIONS)
     assert failures(tmp_path) == {}
 
@@ -326,59 +306,3 @@ def test_workers_and_this_process_come_to_the_same(
     assert list(ours) == list(theirs)
     for name, result in ours.items():
         assert repeatable(result) == repeatable(theirs[name])
-
-
-class Worker:
-    """A process that has ended when it is polled for the `polls`-th time."""
-
-    returncode = 0
-
-    def __init__(self, polls: int) -> None:
-        self.stdin, self.polls, self.signals, self.waited = io.BytesIO(), polls, 0, False
-
-    def poll(self) -> int | None:
-        self.polls -= 1
-        return None if self.polls > 0 else self.returncode
-
-    def terminate(self) -> None:
-        self.signals += 1
-
-    def wait(self) -> int:
-        self.waited = True
-        return self.returncode
-
-
-@pytest.fixture
-def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Worker]]:
-    """All that were started, by their tasks' names; the later in the alphabet, the longer."""
-    started: dict[str, Worker] = {}
-
-    def start(task: Task) -> Worker:
-        started[task.run.name] = Worker(1 + ord(task.run.name) - ord("a"))
-        return started[task.run.name]
-
-    monkeypatch.setattr(runner, "_start", start)
-    monkeypatch.setattr(runner, "_outcome", lambda task, status: result_of(task))
-    monkeypatch.setattr(runner.time, "sleep", lambda _: None)
-    yield started
-    assert all(worker.stdin.closed for worker in started.values())
-
-
-def test_never_more_than_the_jobs_run_at_a_time(workers: dict[str, Worker]):
-    done = []
-    for result in runner.run_in_processes([task(name) for name in "ceabd"], 2):
-        done.append(result.run)
-        assert len(workers) - len(done) < 2  # the next one is started after this
-    assert "".join(done) == "caebd"  # as they finish: a starts when c has ended, before e
-    assert not any(worker.signals for worker in workers.values())
-
-
-def test_workers_get_one_signal_and_are_awaited_when_the_comparison_is_stopped(
-    workers: dict[str, Worker],
-):
-    results = runner.run_in_processes([task(name) for name in "azb"], 2)
-    assert next(results).run == "a"
-    results.close()  # type: ignore[attr-defined]  # as Ctrl-C does, or any error in the loop
-    assert list(workers) == ["a", "z"]
-    assert (workers["a"].signals, workers["z"].signals) == (0, 1)
-    assert workers["z"].waited
