@@ -3,17 +3,54 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from speechgru.batches import AudioCache
+from speechgru.decoding import Greedy
 from speechgru.errors import SpeechgruError, printable
 from speechgru.files import read_json, write_json
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.recognizer import Recognizer
-from speechgru.scoring import Score, score, write_trn
+from speechgru.scoring import Score, aligned_words, score, write_trn
+from speechgru.scoring.significance import Comparison, crossed_bootstrap
 from speechgru.text import describe, normalise
+
+
+@dataclass(frozen=True)
+class OutsideWords:
+    """Reference words that the decoder's lexicon does not have, and what became of them."""
+
+    words: int
+    errors: int  # such words that were substituted or deleted
+    all_errors: int  # of all words, insertions included
+
+    @property
+    def share(self) -> float:
+        """Of all errors."""
+        return self.errors / max(self.all_errors, 1)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"share": self.share}
+
+
+@dataclass(frozen=True)
+class BesideGreedy:
+    """What greedy decoding makes of the same emissions."""
+
+    score: Score
+    difference: Comparison | None  # of the decoder (A) against greedy (B); None if too few words
+    outside: OutsideWords | None  # None without a lexicon
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "greedy": self.score.to_json(),
+            "difference": None if self.difference is None else self.difference.to_json(),
+            "outside_lexicon": None if self.outside is None else self.outside.to_json(),
+        }
 
 
 @dataclass(frozen=True)
@@ -21,18 +58,26 @@ class Evaluation:
     """The score of the utterances whose audio could be read."""
 
     score: Score
+    decoder: str
     unknown: dict[str, int]  # characters of the references that the vocabulary lacks, with counts
     failed: dict[str, str]  # utterances that are not in the score: id → reason
     normalisation: str  # of both sides, in words
     manifest: str | None = None  # absolute path
+    beside: BesideGreedy | None = None  # None where the decoder is greedy
 
     def to_json(self) -> dict[str, Any]:
-        return self.score.to_json() | {
-            "unknown_characters": self.unknown,
-            "failed": self.failed,
-            "normalisation": self.normalisation,
-            "manifest": self.manifest,
-        }
+        beside = {} if self.beside is None else self.beside.to_json()
+        return (
+            self.score.to_json()
+            | {
+                "decoder": self.decoder,
+                "unknown_characters": self.unknown,
+                "failed": self.failed,
+                "normalisation": self.normalisation,
+                "manifest": self.manifest,
+            }
+            | beside
+        )
 
 
 def evaluate(
@@ -57,25 +102,57 @@ def evaluate_utterances(
     on_progress: Callable[[int, int, str], None] = lambda done, total, id_: None,
 ) -> Evaluation:
     """The same for utterances in memory; unreadable ones are listed in `failed`."""
-    text_recipe = recognizer.checkpoint.config.text
+    text_recipe, vocabulary = recognizer.checkpoint.config.text, recognizer.checkpoint.vocabulary
+    greedy = None if isinstance(recognizer.decoder, Greedy) else Greedy(vocabulary)
     read: list[Utterance] = []
     texts: list[str] = []
+    greedy_texts: list[str] = []
     failed: dict[str, str] = {}
     last: SpeechgruError | None = None
-    results = recognizer.transcribe_all(utterances, cache)
+    results = recognizer.emissions(utterances, cache)
     for number, (utterance, result) in enumerate(zip(utterances, results, strict=True), 1):
         on_progress(number, len(utterances), utterance.id)
         if isinstance(result, SpeechgruError):
             failed[utterance.id], last = str(result), result
             continue
         read.append(replace(utterance, text=normalise(utterance.text, text_recipe)))
-        texts.append(normalise(result.text, text_recipe))
+        texts.append(normalise(recognizer.decode(result).text, text_recipe))
+        if greedy is not None:
+            greedy_texts.append(normalise(recognizer.decode(result, greedy).text, text_recipe))
     if last is not None and not read:
         raise last
-    scored = score([u.text for u in read], texts, [u.id for u in read], [u.speaker for u in read])
-    vocabulary = recognizer.checkpoint.vocabulary
+    scored = _score(read, texts)
     unknown: Counter[str] = sum((vocabulary.unknown(u.text) for u in read), Counter())
-    return Evaluation(scored, dict(unknown.most_common()), failed, describe(text_recipe))
+    beside = None
+    if greedy is not None:
+        lexicon = getattr(recognizer.decoder, "lexicon", None)
+        known = None if lexicon is None else {normalise(w, text_recipe) for w in lexicon.words}
+        beside = _beside_greedy(scored, _score(read, greedy_texts), known)
+    return Evaluation(
+        scored, str(recognizer.decoder), dict(unknown.most_common()), failed,
+        describe(text_recipe), beside=beside,
+    )  # fmt: skip
+
+
+def _score(read: Sequence[Utterance], texts: Sequence[str]) -> Score:
+    return score([u.text for u in read], texts, [u.id for u in read], [u.speaker for u in read])
+
+
+def _beside_greedy(scored: Score, greedy: Score, known: set[str] | None) -> BesideGreedy:
+    ours, theirs = (
+        np.array([u.words.errors for u in each.utterances]) for each in (scored, greedy)
+    )
+    words = np.array([u.words.reference for u in scored.utterances])
+    speakers = [u.speaker for u in scored.utterances]
+    difference = None
+    if len(words) > 1 and words.any():
+        difference = crossed_bootstrap(ours[None], theirs[None], words, speakers)
+    if known is None:
+        return BesideGreedy(greedy, difference, None)
+    aligned = [pair for u in scored.utterances for pair in aligned_words(u)]
+    outside = [mark for word, _, mark in aligned if word and word not in known]
+    wrong = sum(mark != "" for mark in outside)
+    return BesideGreedy(greedy, difference, OutsideWords(len(outside), wrong, scored.words.errors))
 
 
 def results_folder(run: Path, manifest: Path) -> Path:
@@ -93,8 +170,8 @@ def results_folder(run: Path, manifest: Path) -> Path:
 def write_results(
     evaluation: Evaluation, folder: Path, json_file: Path | None = None
 ) -> list[Path]:
-    """Write ref.trn, hyp.trn and score.json into `folder`, and the scores to `json_file` if given;
-    returns the files. Raises SpeechgruError."""
+    """Write ref.trn, hyp.trn and score.json into `folder`, hyp-greedy.trn beside a beam search, and
+    the scores to `json_file` if given; returns the files. Raises SpeechgruError."""
     scored = evaluation.score.utterances
     files = [folder / name for name in ("ref.trn", "hyp.trn", "score.json")]
     write_trn(files[0], [(u.id, u.reference) for u in scored])
@@ -102,6 +179,10 @@ def write_results(
     files += [json_file] if json_file else []
     for path in files[2:]:
         write_json(path, evaluation.to_json())
+    if evaluation.beside is not None:
+        files.insert(2, folder / "hyp-greedy.trn")
+        greedy = evaluation.beside.score.utterances
+        write_trn(files[2], [(u.id, u.hypothesis) for u in greedy])
     return files
 
 

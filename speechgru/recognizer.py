@@ -25,8 +25,10 @@ from speechgru.audio import MAX_RATE, MIN_RATE, read_audio, read_utterance, resa
 from speechgru.batches import AudioCache, load_ahead, pad
 from speechgru.checkpoint import Checkpoint, load_model
 from speechgru.decoding import Decoder, Emission, Greedy, Transcript, make_decoder
+from speechgru.decoding.settings import Decoding, choose_decoding, load_decoder
 from speechgru.errors import AudioError, SpeechgruError
 from speechgru.manifest import Utterance
+from speechgru.text import normalise
 
 Source = str | Path | Utterance | npt.NDArray[Any]
 MAX_CHANNELS = 32  # of an array; more are samples in the wrong order
@@ -76,7 +78,8 @@ class Recognizer:
         device: str = "auto",
         precision: str = "float32",
         batch_seconds: float = 30.0,
-        decoder: str = "greedy",
+        decoder: str | Decoding | None = None,
+        hotwords: str | Path | None = None,
     ) -> "Recognizer":
         """Read a run folder or a model file.
 
@@ -85,11 +88,14 @@ class Recognizer:
             precision: of the recurrent weights on a CPU, one of `speechgru.kernels.PRECISIONS`. A
                 processor without support for it computes in float32 and a warning is logged.
             batch_seconds: audio per batch, padding included. More is faster on a GPU.
-            decoder: a name in `speechgru.decoding.DECODERS`.
+            decoder: a name in `speechgru.decoding.DECODERS`, or settings of a beam search. If None,
+                those of decoding.yaml beside the model; without that file, greedy.
+            hotwords: phrases to prefer, "anna:2,new york", or a file of them.
 
         Raises:
             CheckpointError: no such model, or a damaged one.
             SpeechgruError: an unknown device, precision or decoder, or reduced precision on a GPU.
+            LanguageModelError: a language model, vocabulary or hot words that cannot be used.
         """
         checkpoint = load_model(path)
         chosen = choose_device(device)
@@ -104,7 +110,8 @@ class Recognizer:
         for layer in checkpoint.model.recurrent_layers():
             layer.set_precision(precision)
         checkpoint.model.to(chosen).eval()
-        return cls(checkpoint, chosen, batch_seconds, make_decoder(decoder, checkpoint.vocabulary))
+        found = _load_decoder(checkpoint, path, decoder, hotwords)
+        return cls(checkpoint, chosen, batch_seconds, found)
 
     def transcribe(self, source: Source, sample_rate: int | None = None) -> Transcript:
         """A file, a manifest's utterance, or an array of samples, mono (n,) or (n, channels), at
@@ -129,9 +136,9 @@ class Recognizer:
         for emission in self.emissions(sources, cache):
             yield emission if isinstance(emission, SpeechgruError) else self.decode(emission)
 
-    def decode(self, emission: Emission) -> Transcript:
-        """The text that the decoder finds, with single spaces between words."""
-        hypothesis = self.decoder(emission)
+    def decode(self, emission: Emission, decoder: Decoder | None = None) -> Transcript:
+        """The text that the decoder (its own, if None) finds, with single spaces between words."""
+        hypothesis = (decoder or self.decoder)(emission)
         text = hypothesis.text
         if text is None:
             text = self.checkpoint.vocabulary.decode(hypothesis.tokens)
@@ -201,6 +208,26 @@ class Recognizer:
             Emission(table[i, :length], step, start, row.seconds)
             for i, (row, length) in enumerate(zip(batch, lengths.tolist(), strict=True))
         ]
+
+
+def _load_decoder(
+    checkpoint: Checkpoint,
+    path: str | Path,
+    decoder: str | Decoding | None,
+    hotwords: str | Path | None,
+) -> Decoder:
+    if decoder is None:
+        decoder = choose_decoding(path, hotwords=hotwords) or "greedy"
+    if isinstance(decoder, str) and hotwords is None:
+        return make_decoder(decoder, checkpoint.vocabulary)
+    if isinstance(decoder, str):
+        raise SpeechgruError(f"hot words need a beam search, and the decoder is {decoder}")
+    return load_decoder(
+        decoder,
+        checkpoint.vocabulary,
+        lambda text: normalise(text, checkpoint.config.text),
+        hotwords,
+    )
 
 
 def frame_timing(checkpoint: Checkpoint) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from speechgru.decoding import Transcript
+from speechgru.decoding import Greedy, Transcript
 from speechgru.errors import AudioError, ManifestError, SpeechgruError
 from speechgru.evaluation import evaluate, evaluate_utterances, results_folder, write_results
 from speechgru.files import write_json
@@ -20,21 +20,34 @@ from speechgru.text import Vocabulary, describe
 
 
 class Recognised:
-    """In place of a recogniser: returns the given texts; None is an unreadable file."""
+    """In place of a recogniser: returns the given texts; None is an unreadable file. With other
+    texts for greedy decoding, its own decoder is a beam search with these words."""
 
-    def __init__(self, *texts: str | None, characters: str = "abcdefg ") -> None:
-        self.texts = texts
+    def __init__(
+        self,
+        *texts: str | None,
+        characters: str = "abcdefg ",
+        greedy: Sequence[str] = (),
+        words: Sequence[str] = (),
+    ) -> None:
+        self.texts, self.greedy = texts, greedy
+        self.decoder: object = Greedy(Vocabulary.from_texts([characters]))
+        if greedy:
+            self.decoder = SimpleNamespace(lexicon=SimpleNamespace(words=words) if words else None)
         self.checkpoint = SimpleNamespace(
             config=SimpleNamespace(text=TextRecipe()),
             vocabulary=Vocabulary.from_texts([characters]),
         )
 
-    def transcribe_all(
+    def emissions(
         self, sources: Sequence[Utterance], cache: object = None
-    ) -> Iterator[Transcript | SpeechgruError]:
-        for utterance, text in zip(sources, self.texts, strict=True):
-            error = AudioError(f"{utterance.id}.wav: no such file")
-            yield error if text is None else Transcript(text, 1.0)
+    ) -> Iterator[int | SpeechgruError]:
+        for number, (utterance, text) in enumerate(zip(sources, self.texts, strict=True)):
+            yield AudioError(f"{utterance.id}.wav: no such file") if text is None else number
+
+    def decode(self, emission: int, decoder: object = None) -> Transcript:
+        texts = self.texts if decoder is None else self.greedy
+        return Transcript(texts[emission] or "", 1.0)
 
 
 def spoken(*texts: str) -> list[Utterance]:
@@ -91,6 +104,24 @@ def test_progress_is_reported_after_each_utterance():
         on_progress=lambda *values: calls.append(values),
     )
     assert calls == [(1, 3, "u0"), (2, 3, "u1"), (3, 3, "u2")]
+
+
+def test_greedy_decoding_is_scored_beside_a_beam_search():
+    recognised = Recognised("a b", "c d", "e", greedy=["a x", "c x", "e"], words=["a", "B", "e"])
+    result = scored(recognised, "a b", "c f", "e e")
+    beside = result.beside
+    assert beside is not None
+    assert (result.score.words.errors, beside.score.words.errors) == (2, 3)
+    assert beside.difference is not None
+    assert beside.difference.difference == pytest.approx((2 - 3) / 6)
+    assert beside.outside is not None  # c, which is right, and f
+    assert (beside.outside.words, beside.outside.errors, beside.outside.share) == (2, 1, 0.5)
+    figures = result.to_json()
+    assert json.loads(json.dumps(figures)) == figures
+    assert figures["greedy"]["wer"] == 0.5
+    alone = scored(Recognised("a", greedy=["b"]), "a").beside
+    assert alone is not None
+    assert (alone.difference, alone.outside) == (None, None)
 
 
 def test_the_figures_as_json():

@@ -9,16 +9,22 @@ import typer
 from speechgru.cli.console import counting_progress, out, print_rows, show_written, warn
 from speechgru.cli.options import (
     BatchSeconds,
+    DecodingFile,
     Device,
+    Greedy,
+    HotWords,
+    LanguageModel,
     Model,
     Precision,
     Threads,
+    WordsFile,
+    choose_decoder,
     use_threads,
 )
 
 if TYPE_CHECKING:
     from speechgru.conditions import ConditionReport
-    from speechgru.evaluation import Evaluation
+    from speechgru.evaluation import BesideGreedy, Evaluation
     from speechgru.scoring import Score
     from speechgru.scoring.mapsswe import PairReport
 
@@ -61,6 +67,11 @@ def evaluate(
     precision: Precision = "float32",
     batch_seconds: BatchSeconds = 30.0,
     threads: Threads = 0,
+    greedy: Greedy = False,
+    decoding: DecodingFile = None,
+    lm: LanguageModel = None,
+    vocabulary: WordsFile = None,
+    hotwords: HotWords = None,
 ) -> None:
     """Score a model on a manifest: WER and CER with error counts, a confidence interval and the
     utterances with the most errors."""
@@ -69,7 +80,8 @@ def evaluate(
     from speechgru.evaluation import results_folder, write_results
     from speechgru.recognizer import Recognizer
 
-    recognizer = Recognizer.load(model, device, precision, batch_seconds)
+    decoder = choose_decoder(model, greedy, decoding, lm, vocabulary, hotwords)
+    recognizer = Recognizer.load(model, device, precision, batch_seconds, decoder, hotwords)
     with counting_progress() as show:
         evaluation = run_evaluation(recognizer, manifest, show)
     show_evaluation(evaluation, worst)
@@ -147,6 +159,9 @@ def significance(
 
 def show_evaluation(evaluation: "Evaluation", worst: int) -> None:
     show_score(evaluation.score, worst, evaluation.normalisation)
+    out.print(f"decoder: {evaluation.decoder}", markup=False)
+    if evaluation.beside is not None:
+        show_beside(evaluation.beside)
     if evaluation.unknown:
         listed = ", ".join(f"{char!r} ×{count}" for char, count in evaluation.unknown.items())
         warn(f"characters that are not in the model's vocabulary, counted as errors: {listed}")
@@ -164,6 +179,25 @@ def show_conditions(report: "ConditionReport") -> None:
         low, high = scored.wer_ci95
         table.add_row(name, f"{scored.wer:.2%}", f"{low:.2%} to {high:.2%}")
     out.print(table)
+
+
+def show_beside(beside: "BesideGreedy") -> None:
+    from speechgru.scoring.significance import p_text, signed_points
+
+    greedy, outside = beside.score, beside.outside
+    line = f"greedy: WER {100 * greedy.wer:.2f} %, CER {100 * greedy.cer:.2f} %"
+    if (difference := beside.difference) is not None:
+        low, high = (signed_points(end) for end in difference.ci95)
+        line += (
+            f"; difference {signed_points(difference.difference)} points of WER (paired, 95 % "
+            f"interval {low} to {high}, {p_text(difference.p)})"
+        )
+    out.print(line, markup=False)
+    if outside is not None:
+        out.print(
+            f"words outside the lexicon: {outside.words}; wrong: {outside.errors}, "
+            f"{100 * outside.share:.1f} % of all errors"
+        )
 
 
 def show_score(score: "Score", worst: int, normalisation: str) -> None:

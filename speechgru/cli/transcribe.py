@@ -8,10 +8,16 @@ import typer
 from speechgru.cli.console import counting_progress, show_error, warn
 from speechgru.cli.options import (
     BatchSeconds,
+    DecodingFile,
     Device,
+    Greedy,
+    HotWords,
+    LanguageModel,
     Model,
     Precision,
     Threads,
+    WordsFile,
+    choose_decoder,
     use_threads,
 )
 from speechgru.errors import printable
@@ -47,6 +53,11 @@ def transcribe(
     precision: Precision = "float32",
     batch_seconds: BatchSeconds = 30.0,
     threads: Threads = 0,
+    greedy: Greedy = False,
+    decoding: DecodingFile = None,
+    lm: LanguageModel = None,
+    vocabulary: WordsFile = None,
+    hotwords: HotWords = None,
 ) -> None:  # fmt: skip
     """Transcribe audio files; folders are searched recursively."""
     output = find_format(output_format)
@@ -55,7 +66,8 @@ def transcribe(
     from speechgru.transcription import find_audio, transcribe_files
 
     files = find_audio(sources)
-    recognizer = Recognizer.load(model, device, precision, batch_seconds)
+    decoder = choose_decoder(model, greedy, decoding, lm, vocabulary, hotwords)
+    recognizer = Recognizer.load(model, device, precision, batch_seconds, decoder, hotwords)
     failed = 0
     with counting_progress() as show:
         outcomes = transcribe_files(recognizer, files, output_format, folder, force)

@@ -130,7 +130,7 @@ def measure(folder: Path, device: str = "auto") -> VariantCost:
     read."""
     recipe = load_recipe(folder / "recipe.yaml")
     recipe = recipe.model_copy(update={"augment": AugmentRecipe()})  # features without augmentation
-    recognizer, trainee = (Recognizer.load(folder, device) for _ in range(2))
+    recognizer, trainee = (Recognizer.load(folder, device, decoder="greedy") for _ in range(2))
     data = read_training_data(recipe, recognizer.checkpoint.vocabulary)
     cache = AudioCache(recognizer.sample_rate, CACHE_BYTES)
     loader = BatchLoader(data, recipe, recognizer.checkpoint.extract, cache)
@@ -162,7 +162,9 @@ def measure(folder: Path, device: str = "auto") -> VariantCost:
     precisions = {}
     for precision in kernels.PRECISIONS[1:] if fastest == "cpu" else ():
         if kernels.unsupported_reason(precision) is None:
-            full, reduced = (Recognizer.load(folder, device, p) for p in ("float32", precision))
+            full, reduced = (
+                Recognizer.load(folder, device, p, decoder="greedy") for p in ("float32", precision)
+            )
             exact, texts = ([r.transcribe(a).text for a in audio] for r in (full, reduced))
             references = [utterance.text for utterance in dev]
             precisions[precision] = ReducedPrecision(

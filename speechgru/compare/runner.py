@@ -338,7 +338,7 @@ def _train(task: Task, on_step: OnStep) -> TrainedModel:
 
 
 def _score(task: Task, manifest: str) -> Scores:
-    recognizer = Recognizer.load(task.home, task.device)
+    recognizer = Recognizer.load(task.home, task.device, decoder="greedy")
     utterances = read_manifest(manifest)
     evaluation = evaluate_utterances(recognizer, utterances)
     for id_, reason in evaluation.failed.items():

@@ -11,6 +11,7 @@ Design choices
 - One search is one thread's; searches of one decoder run in parallel, without the GIL.
 """
 
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -24,7 +25,16 @@ from speechgru.decoding.hypothesis import Hypothesis
 from speechgru.decoding.lexicon import Lexicon
 from speechgru.decoding.prefixes import copy_prefixes, empty_prefixes, path, reachable
 from speechgru.decoding.search import advance
-from speechgru.decoding.state import ENDING, HYPOTHESIS, NO_WORD, UNKNOWN_WORD, Graph
+from speechgru.decoding.state import (
+    CLOSED,
+    ENDING,
+    FREE,
+    HYPOTHESIS,
+    NO_WORD,
+    OPEN,
+    UNKNOWN_WORD,
+    Graph,
+)
 from speechgru.errors import SpeechgruError
 from speechgru.lm.ngram import NGram
 from speechgru.text import Vocabulary
@@ -50,8 +60,21 @@ class BeamSearch:
         hotwords: dict[str, float] | None = None,
     ) -> None:
         self.vocabulary, self.options = vocabulary, options or Options()
-        self.lexicon = lexicon
-        self.graph = build_graph(vocabulary, self.options, lm, lexicon, hotwords or {})
+        self.lexicon, self.lm = lexicon, lm
+        self.hotwords = hotwords or {}
+        self.graph = build_graph(vocabulary, self.options, lm, lexicon, self.hotwords)
+
+    def __str__(self) -> str:
+        parts = [f"beam search of width {self.options.beam}"]
+        if self.lm is not None:
+            weight = f"weight {self.options.lm_weight:g}"
+            parts.append(f"{self.lm.unit} {self.lm.order}-gram ({weight})")
+        if self.lexicon is not None:
+            others = "no others" if self.options.unknown_cost is None else "others spelled"
+            parts.append(f"{len(set(self.lexicon.words)):,} words ({others})")
+        if self.hotwords:
+            parts.append(f"{len(self.hotwords):,} hot words")
+        return ", ".join(parts)
 
     def __call__(self, emission: Emission) -> Hypothesis:
         return self.nbest(emission, 1)[0]
@@ -68,6 +91,16 @@ class BeamSearch:
             search.feed(log_probs)
             found = search.nbest(n) or [Hypothesis((), (), float(log_probs[:, 0].sum()))]
         return [replace(one, frames=align(log_probs, one.tokens)) for one in found]
+
+    def reweighted(self, options: Options) -> "BeamSearch":
+        """The same with other settings; shares all else."""
+        other = copy(self)
+        other.options = options
+        lexicon = FREE
+        if self.lexicon is not None:
+            lexicon = CLOSED if options.unknown_cost is None else OPEN
+        other.graph = self.graph._replace(weights=options.weights(), lexicon=lexicon)
+        return other
 
     def start(self) -> "Search":
         """A search that is fed piece by piece."""

@@ -50,8 +50,7 @@ def build_graph(
     lexicon: Lexicon | None,
     hotwords: Mapping[str, float],
 ) -> Graph:
-    """Raises LanguageModelError when the model cannot write a hot word, or a character model has
-    none of its characters."""
+    """Raises LanguageModelError when the model cannot write a hot word."""
     tokens = {token: number for number, token in enumerate(vocabulary.tokens)}
     space = tokens.get(" ", -1)
     phrases = {
@@ -92,17 +91,17 @@ def _spellings(phrase: str, lexicon: Lexicon | None, vocabulary: Vocabulary) -> 
     return found
 
 
+def knows_characters(lm: NGram, vocabulary: Vocabulary) -> bool:
+    """Whether a character model has any character of the vocabulary but the space."""
+    return any(lm.number(token) for token in vocabulary.tokens[1:] if token != " ")
+
+
 def _token_numbers(lm: NGram | None, vocabulary: Vocabulary) -> Ints:
     """The characters of the vocabulary in a character model; 0 for what it lacks."""
     if lm is None or lm.unit == "word":
         return np.zeros(0, np.int32)
     names = [SPACE if token == " " else token for token in vocabulary.tokens]
-    numbers = np.array([lm.number(name) for name in names], np.int32)
-    if not numbers[1:].any():
-        raise LanguageModelError(
-            f"the language model has none of the model's characters; the model has {vocabulary}"
-        )
-    return numbers
+    return np.array([lm.number(name) for name in names], np.int32)
 
 
 def _no_tables() -> Tables:

@@ -20,6 +20,9 @@ class Greedy:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.blank = vocabulary.blank
 
+    def __str__(self) -> str:
+        return "greedy"
+
     def __call__(self, emission: Emission) -> Hypothesis:
         log_probs = emission.log_probs
         best = log_probs.argmax(axis=1)

@@ -202,7 +202,7 @@ def alignment_lines(utterance: UtteranceScore) -> str:
         f"({counts.substitutions} S, {counts.deletions} D, {counts.insertions} I)"
     ]
     rows, used = ["REF:", "HYP:", "    "], 0
-    for ref, hyp, mark in _aligned_words(utterance):
+    for ref, hyp, mark in aligned_words(utterance):
         width = max(cell_len(ref), cell_len(hyp))
         if used and len("REF:") + used + 1 + width > LINE_WIDTH:
             lines += [row.rstrip() for row in rows]
@@ -237,7 +237,7 @@ def _counts(output: jiwer.WordOutput | jiwer.CharacterOutput) -> list[Counts]:
     return counts
 
 
-def _aligned_words(utterance: UtteranceScore) -> list[tuple[str, str, str]]:
+def aligned_words(utterance: UtteranceScore) -> list[tuple[str, str, str]]:
     """(reference word, hypothesis word, mark), "" where a side has none."""
     output = jiwer.process_words(utterance.reference, utterance.hypothesis)
     rows = []

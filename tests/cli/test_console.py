@@ -157,7 +157,7 @@ def test_the_table_of_a_corpus(capsys):
 
 def test_an_evaluation(capsys):
     scored = score(["one two", "six"], ["one too", "six"], ["a", "b"], ["x", "y"])
-    evaluate.show_evaluation(Evaluation(scored, {"é": 2}, {"c": "no"}, "lower case"), 5)
+    evaluate.show_evaluation(Evaluation(scored, "greedy", {"é": 2}, {"c": "no"}, "lower case"), 5)
     out, err = capsys.readouterr()
     for part in ("WER 33.33 %", "1 error in 3 words: 1 substitution, 0 deletions", "lower case"):
         assert part in out

@@ -1,0 +1,206 @@
+"""Which decoder a recogniser uses: the file `decoding.yaml`, and what a command line changes.
+
+Paths in the file are relative to its folder, or absolute. The digests make sure that weights are
+used with the language model and the words they were chosen with.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+from pydantic import Field, ValidationError
+
+from speechgru.decoding.beam import BeamSearch
+from speechgru.decoding.graph import Options, knows_characters
+from speechgru.decoding.hotwords import read_hotwords
+from speechgru.decoding.lexicon import Lexicon, Pairs, build_lexicon, read_vocabulary, word_numbers
+from speechgru.errors import LanguageModelError
+from speechgru.files import atomic_write
+from speechgru.lm.ngram import NGram
+from speechgru.lm.store import file_digest, load_ngram
+from speechgru.recipe import Section
+from speechgru.text import Vocabulary
+
+Normalise = Callable[[str], str]
+FILE = "decoding.yaml"
+UNTUNED_WORD_SCORE = 0.5  # with a language model, which makes every word cost something
+
+
+class Decoding(Section):
+    """The files and weights of a beam search. Scores are natural logarithms."""
+
+    lm: str | None = Field(None, description="ARPA file")
+    lm_sha256: str | None = None
+    vocabulary: str | None = Field(None, description="file of the words to write")
+    vocabulary_sha256: str | None = None
+    beam: int = Field(100, ge=1, le=10_000, description="hypotheses kept after each frame")
+    lm_weight: float = Field(0.6, ge=0, description="factor of the language model's score")
+    word_score: float = Field(0.0, description="added per word (without words, per character)")
+    unknown_cost: float | None = Field(
+        8.0, ge=0, description="of a word that is not among the words; null: there are none"
+    )
+    token_threshold: float = Field(
+        -8.0, lt=0, description="characters less probable than this in a frame are not tried"
+    )
+    beam_threshold: float = Field(
+        12.0, gt=0, description="hypotheses this much worse than the best are dropped"
+    )
+
+    def options(self) -> Options:
+        return Options(
+            self.beam, self.lm_weight, self.word_score, self.unknown_cost,
+            self.token_threshold, self.beam_threshold,
+        )  # fmt: skip
+
+    def changed(
+        self, lm: str | Path | None = None, vocabulary: str | Path | None = None
+    ) -> "Decoding":
+        """With another language model or other words, whatever their content. A vocabulary of its
+        own is closed."""
+        values = self.model_dump()
+        if lm is not None:
+            values |= {"lm": str(lm), "lm_sha256": None}
+        if vocabulary is not None:
+            values |= {"vocabulary": str(vocabulary), "vocabulary_sha256": None}
+            values["unknown_cost"] = None
+        return Decoding(**values)
+
+
+def choose_decoding(
+    model: str | Path,
+    file: str | Path | None = None,
+    lm: str | Path | None = None,
+    vocabulary: str | Path | None = None,
+    hotwords: str | Path | None = None,
+) -> Decoding | None:
+    """The settings for a model: of `file`, else of the decoding.yaml beside the model, changed by
+    what else is given. None (greedy decoding) without any of these.
+
+    Raises LanguageModelError as `read_decoding` does.
+    """
+    folder = Path(model) if os.path.isdir(model) else Path(model).parent
+    beside = folder / FILE
+    if file is None and os.path.exists(beside):
+        file = beside
+    if file is not None:
+        return read_decoding(file).changed(lm, vocabulary)
+    if lm is None and vocabulary is None and hotwords is None:
+        return None
+    untuned = Decoding() if lm is None else Decoding(word_score=UNTUNED_WORD_SCORE)
+    return untuned.changed(lm, vocabulary)
+
+
+def read_decoding(path: str | Path) -> Decoding:
+    """Raises LanguageModelError: unreadable, an unknown key, a value out of range."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        decoding = Decoding(**values)
+    except OSError as error:
+        raise LanguageModelError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise LanguageModelError(f"{path}: {key}: {first['msg']}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, RecursionError):
+        names = ", ".join(Decoding.model_fields)
+        raise LanguageModelError(
+            f"{path}: expected lines KEY: VALUE with the keys {names}"
+        ) from None
+    folder = Path(os.path.realpath(path)).parent
+    files = {name: getattr(decoding, name) for name in ("lm", "vocabulary")}
+    return decoding.model_copy(
+        update={name: str(folder / file) for name, file in files.items() if file is not None}
+    )
+
+
+def write_decoding(path: Path, decoding: Decoding, note: str) -> None:
+    """Write the settings with the digests of their files. `note` becomes a comment."""
+    values = decoding.model_dump()
+    folder = Path(os.path.realpath(path)).parent
+    for name in ("lm", "vocabulary"):
+        if (file := values[name]) is not None:
+            values[f"{name}_sha256"] = file_digest(file)
+            real = Path(os.path.realpath(file))
+            inside = real.is_relative_to(folder)
+            values[name] = str(real.relative_to(folder) if inside else real)
+    comment = "".join(f"# {line}\n" for line in note.splitlines())
+    atomic_write(path, comment + yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
+def load_decoder(
+    decoding: Decoding,
+    vocabulary: Vocabulary,
+    normalise: Normalise,
+    hotwords: str | Path | None = None,
+) -> BeamSearch:
+    """The decoder for a model with this vocabulary and text rule.
+
+    Args:
+        hotwords: as `read_hotwords` takes them.
+
+    Raises:
+        LanguageModelError: a file that is missing, broken or not the one the weights were chosen
+            with; words, hot words or a language model that the model cannot write.
+    """
+    lm = None
+    if decoding.lm is not None:
+        _check_digest(decoding.lm, decoding.lm_sha256)
+        lm = load_ngram(decoding.lm)
+        if lm.unit == "character" and not knows_characters(lm, vocabulary):
+            raise LanguageModelError(
+                f"{decoding.lm}: has none of the characters that the model writes; it has "
+                f"{vocabulary}"
+            )
+    phrases = {} if hotwords is None else read_hotwords(hotwords, normalise)
+    lexicon = _lexicon(decoding, vocabulary, normalise, lm, phrases)
+    return BeamSearch(vocabulary, decoding.options(), lm, lexicon, phrases)
+
+
+def _lexicon(
+    decoding: Decoding,
+    vocabulary: Vocabulary,
+    normalise: Normalise,
+    lm: NGram | None,
+    phrases: dict[str, float],
+) -> Lexicon | None:
+    numbers = {}
+    if lm is not None and lm.unit == "word":
+        numbers = word_numbers(lm, vocabulary, normalise)
+    if decoding.vocabulary is not None:
+        _check_digest(decoding.vocabulary, decoding.vocabulary_sha256)
+        pairs = read_vocabulary(decoding.vocabulary, normalise)
+    elif numbers:
+        pairs = [(word, word) for word in numbers]
+    else:
+        return None
+    pairs = _with_hotwords(pairs, phrases, decoding)
+    try:
+        return build_lexicon(pairs, vocabulary, lm, numbers)
+    except LanguageModelError as error:
+        raise LanguageModelError(f"{decoding.vocabulary or decoding.lm}: {error}") from None
+
+
+def _with_hotwords(pairs: Pairs, phrases: dict[str, float], decoding: Decoding) -> Pairs:
+    """Hot words are words. Only where the words are given and no others allowed, they must be among
+    them."""
+    known = {word for word, _ in pairs}
+    new = dict.fromkeys(word for phrase in phrases for word in phrase.split() if word not in known)
+    if new and decoding.vocabulary is not None and decoding.unknown_cost is None:
+        raise LanguageModelError(
+            f"{decoding.vocabulary}: does not have the hot words {', '.join(new)!r:.60}; add them"
+        )
+    return [*pairs, *((word, word) for word in new)]
+
+
+def _check_digest(path: str, expected: str | None) -> None:
+    if expected is not None and not os.path.exists(path):
+        raise LanguageModelError(
+            f"{path}: no such file, but {FILE} names it; put it back, name another one by --lm or "
+            "--vocabulary, or decode with --greedy"
+        )
+    if expected is not None and file_digest(path) != expected:
+        raise LanguageModelError(
+            f"{path}: has changed since the weights of {FILE} were chosen; run `speechgru tune` "
+            "again, or name the file by --lm or --vocabulary to use it as it is"
+        )

@@ -1,0 +1,244 @@
+"""Choosing the weights of a beam search on a dev set.
+
+Design choices
+- The model runs once: every setting decodes the same emissions.
+- Of many settings on little data, the best one is partly luck. So a point of the grid language
+  model weight × word score is judged by the errors of its neighbours too, and other settings are
+  moved from their defaults only for an improvement of more than its standard error (paired, over
+  utterances).
+- Even so, the WER on dev is optimistic. The surface shows how flat the surroundings are.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from speechgru.cpus import cpu_count
+from speechgru.decoding import BeamSearch, Decoder, Emission, Greedy
+from speechgru.decoding.settings import Decoding, load_decoder
+from speechgru.errors import LanguageModelError, SpeechgruError
+from speechgru.files import atomic_write
+from speechgru.manifest import Utterance
+from speechgru.recognizer import Recognizer
+from speechgru.scoring import Score, score
+from speechgru.text import normalise
+
+Errors = npt.NDArray[np.int64]
+LM_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0)
+WORD_SCORES = (-4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0)
+CHARACTER_SCORES = (-0.5, 0.0, 0.5, 1.0, 1.5)
+UNKNOWN_COSTS = (2.0, 4.0, 6.0, 12.0, 16.0, None)
+BEAMS = (25, 50, 200)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A setting and its errors on dev."""
+
+    decoding: Decoding
+    errors: Errors  # (utterances,) word errors
+    wer: float
+    cer: float
+
+    def is_better(self, other: "Point") -> bool:
+        """Whether it has fewer errors, by more than the standard error of the difference."""
+        difference = other.errors - self.errors
+        return float(difference.sum()) > math.sqrt(float((difference**2).sum()))
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What a search for weights found."""
+
+    grid: tuple[Point, ...]  # language model weight × word score
+    best: Point
+    greedy: Score
+    failed: dict[str, str]  # utterances that were not used: id → reason
+    borders: tuple[str, ...]  # settings whose best value is the last one that was tried
+
+    def note(self, manifest: str) -> str:
+        """One line on where the weights come from."""
+        return (
+            f"chosen by `speechgru tune` on {manifest}: WER {100 * self.best.wer:.2f} %, greedy "
+            f"{100 * self.greedy.wer:.2f} % ({self.greedy.words.reference} words)"
+        )
+
+
+@dataclass(frozen=True)
+class _Dev:
+    emissions: list[Emission]
+    texts: list[str]
+    recognizer: Recognizer
+
+    def score(self, decoder: Decoder, workers: ThreadPoolExecutor) -> Score:
+        recipe = self.recognizer.checkpoint.config.text
+
+        def text(emission: Emission) -> str:
+            return normalise(self.recognizer.decode(emission, decoder).text, recipe)
+
+        return score(self.texts, list(workers.map(text, self.emissions)))
+
+
+def tune(
+    recognizer: Recognizer,
+    utterances: Sequence[Utterance],
+    decoding: Decoding,
+    on_progress: Callable[[int, int, str], None] = lambda done, total, name: None,
+) -> Tuning:
+    """Find the weights of `decoding` with the fewest word errors.
+
+    Unknown words are tried at several costs, and not at all, where the lexicon is the language
+    model's; a vocabulary of its own stays closed.
+
+    Raises LanguageModelError when there is nothing to tune or a file cannot be used, and the last
+    AudioError when no utterance can be read.
+    """
+    checkpoint = recognizer.checkpoint
+    decoder = load_decoder(
+        decoding, checkpoint.vocabulary, lambda text: normalise(text, checkpoint.config.text)
+    )
+    if decoder.lm is None and decoder.lexicon is None:
+        raise LanguageModelError("nothing to tune: give a language model or a vocabulary")
+    dev, failed = _emissions(recognizer, utterances, on_progress)
+    grid = list(_grid(decoding, decoder))
+    costs = UNKNOWN_COSTS if decoder.lexicon and decoding.vocabulary is None else ()
+    tried, total = 0, len(grid) + len(costs) + len(BEAMS)
+
+    with ThreadPoolExecutor(cpu_count()) as workers:
+
+        def measure(setting: Decoding) -> Point:
+            nonlocal tried
+            result = dev.score(decoder.reweighted(setting.options()), workers)
+            tried += 1
+            on_progress(tried, total, "settings")
+            errors = np.array([each.words.errors for each in result.utterances])
+            return Point(setting, errors, result.wer, result.cer)
+
+        greedy = dev.score(Greedy(checkpoint.vocabulary), workers)
+        points = [measure(setting) for setting in grid]
+        best = _flattest(points)
+        others = [measure(_with(best.decoding, unknown_cost=cost)) for cost in costs]
+        best = _clearly_best(best, others)
+        beams = [measure(_with(best.decoding, beam=beam)) for beam in BEAMS]
+    wider = [point for point in beams if point.decoding.beam > best.decoding.beam]
+    best = _clearly_best(best, wider)
+    for point in sorted(beams, key=lambda point: point.decoding.beam):
+        if point.decoding.beam < best.decoding.beam and point.errors.sum() <= best.errors.sum():
+            best = point
+            break
+    return Tuning(tuple(points), best, greedy, failed, _borders(best.decoding, decoder))
+
+
+def _flattest(grid: Sequence[Point]) -> Point:
+    """The point with the fewest errors, its neighbours' counted at half their weight; among equal
+    ones that with the fewest character errors, then the smallest weights."""
+    weights = sorted({point.decoding.lm_weight for point in grid})
+    scores = sorted({point.decoding.word_score for point in grid})
+    table = {(p.decoding.lm_weight, p.decoding.word_score): p for p in grid}
+
+    def cost(point: Point) -> tuple[float, ...]:
+        x = weights.index(point.decoding.lm_weight)
+        y = scores.index(point.decoding.word_score)
+        near = [
+            table[weights[i], scores[j]].wer
+            for i, j in ((x - 1, y), (x + 1, y), (x, y - 1), (x, y + 1))
+            if 0 <= i < len(weights) and 0 <= j < len(scores)
+        ]
+        near += [max([point.wer, *near])] * (4 - len(near))  # beyond the border it may be worse
+        smooth = (point.wer + sum(near) / 2) / 3
+        chosen = point.decoding
+        return (round(smooth, 9), point.cer, chosen.lm_weight, abs(chosen.word_score))
+
+    return min(grid, key=cost)
+
+
+def _clearly_best(now: Point, others: Sequence[Point]) -> Point:
+    """The best of the others where it is better beyond chance."""
+    best = min(others, key=lambda point: point.errors.sum(), default=now)
+    return best if best.is_better(now) else now
+
+
+def _emissions(
+    recognizer: Recognizer,
+    utterances: Sequence[Utterance],
+    on_progress: Callable[[int, int, str], None],
+) -> tuple[_Dev, dict[str, str]]:
+    recipe = recognizer.checkpoint.config.text
+    dev, failed = _Dev([], [], recognizer), {}
+    results = recognizer.emissions(utterances)
+    for number, (utterance, result) in enumerate(zip(utterances, results, strict=True), 1):
+        on_progress(number, len(utterances), utterance.id)
+        if isinstance(result, SpeechgruError):
+            failed[utterance.id] = str(result)
+            last = result
+            continue
+        dev.emissions.append(result)
+        dev.texts.append(normalise(utterance.text, recipe))
+    if not dev.emissions:
+        raise last
+    return dev, failed
+
+
+def _with(decoding: Decoding, **changes: Any) -> Decoding:
+    return decoding.model_copy(update=changes)
+
+
+def _scores(decoder: BeamSearch) -> tuple[float, ...]:
+    return CHARACTER_SCORES if decoder.lexicon is None else WORD_SCORES
+
+
+def _grid(decoding: Decoding, decoder: BeamSearch) -> Iterator[Decoding]:
+    for weight in (0.0,) if decoder.lm is None else LM_WEIGHTS:
+        for word_score in _scores(decoder):
+            yield _with(decoding, lm_weight=weight, word_score=word_score)
+
+
+def _borders(best: Decoding, decoder: BeamSearch) -> tuple[str, ...]:
+    found = []
+    if decoder.lm is not None and best.lm_weight >= LM_WEIGHTS[-1]:
+        found.append(f"lm_weight {best.lm_weight:g}")
+    low, *_, high = _scores(decoder)
+    if best.word_score <= low or best.word_score >= high:
+        found.append(f"word_score {best.word_score:g}")
+    if best.unknown_cost is not None and decoder.lexicon is not None:
+        costs = [cost for cost in UNKNOWN_COSTS if cost is not None]
+        if best.unknown_cost in (costs[0], costs[-1]):
+            found.append(f"unknown_cost {best.unknown_cost:g}")
+    if best.beam == BEAMS[-1]:
+        found.append(f"beam {best.beam}")
+    return tuple(found)
+
+
+def plot(tuning: Tuning, path: Path) -> None:
+    """WER of the first grid over the language model's weight, a line per word score, as SVG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    scores = sorted({point.decoding.word_score for point in tuning.grid})
+    over_score = len({point.decoding.lm_weight for point in tuning.grid}) == 1
+    for word_score in [None] if over_score else scores:
+        line = [p for p in tuning.grid if word_score in (None, p.decoding.word_score)]
+        across = [p.decoding.word_score if over_score else p.decoding.lm_weight for p in line]
+        label = None if word_score is None else f"word score {word_score:g}"
+        axes.plot(across, [100 * p.wer for p in line], marker="o", markersize=3, label=label)
+    axes.axhline(100 * tuning.greedy.wer, color="grey", linestyle="--", label="greedy")
+    best = tuning.best.decoding
+    axes.plot(
+        best.word_score if over_score else best.lm_weight, 100 * tuning.best.wer,
+        marker="*", markersize=12, color="black", linestyle="none", label="chosen",
+    )  # fmt: skip
+    axes.set(xlabel="word score" if over_score else "language model weight", ylabel="WER on dev, %")
+    highest = 100 * max(tuning.greedy.wer, *(point.wer for point in tuning.grid))
+    axes.set_ylim(0, min(110.0, max(1.0, 1.1 * highest)))
+    axes.legend(fontsize=8)
+    image = BytesIO()
+    figure.savefig(image, format="svg", metadata={"Date": None})
+    atomic_write(path, image.getvalue())

@@ -1,0 +1,92 @@
+"""`speechgru lm`: what its commands print and write."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from speechgru.lm.arpa import read_arpa
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text("One two, three.\none two\nthree!\n\n")
+    return path
+
+
+def test_train_perplexity_and_info(
+    speechgru: Callable[..., Any], text: Path, tmp_path: Path
+) -> None:
+    lm = tmp_path / "lm.arpa.gz"
+    done = speechgru("lm", "train", text, "--out", lm)
+    assert (done.status, done.err) == (0, "")
+    assert gzip.decompress(lm.read_bytes()).startswith(b"\\data\\")
+    assert set(read_arpa(lm).words) == {"<unk>", "<s>", "</s>", "one", "two", "three"}
+    assert "Witten–Bell" in done.out
+    (tmp_path / "dev.txt").write_text("one four\n")
+    done = speechgru("lm", "perplexity", lm, tmp_path / "dev.txt")
+    assert done.status == 0
+    assert "'four' ×1" in done.out
+    done = speechgru("lm", "info", lm, "--text", tmp_path / "dev.txt")
+    assert done.status == 0
+    assert "50.00 %" in done.out
+
+
+def test_the_models_rule_and_letters(
+    speechgru: Callable[..., Any], tone_run: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "text").write_text("AM mo XO\n")
+    lm = tmp_path / "lm.arpa"
+    assert speechgru("lm", "train", tmp_path / "text", "--out", lm, "-m", tone_run).status == 0
+    assert "am" in read_arpa(lm).words
+    done = speechgru("lm", "info", lm, "--model", tone_run)
+    assert "1 of 3" in done.out
+    assert "'x'" in done.out
+
+
+def test_manifests_characters_vocabulary_and_pruning(
+    speechgru: Callable[..., Any], tones: Path, tmp_path: Path
+) -> None:
+    train, lm = tones / "train.jsonl", tmp_path / "lm.arpa"
+    assert speechgru("lm", "train", train, "--out", lm, "--unit", "character").status == 0
+    assert read_arpa(lm).unit == "character"
+    (tmp_path / "words").write_text("am\nmo\n")
+    done = speechgru("lm", "train", train, "--out", lm, "--vocabulary", tmp_path / "words")
+    assert read_arpa(lm).size == 2
+    assert "not in the vocabulary" in done.out
+    full = read_arpa(lm).counts()
+    assert speechgru("lm", "train", train, "--out", lm, "--prune", "0.01").status == 0
+    assert sum(read_arpa(lm).counts()[1:]) < sum(full[1:])
+
+
+def test_a_long_order_is_no_error(
+    speechgru: Callable[..., Any], text: Path, tmp_path: Path
+) -> None:
+    done = speechgru("lm", "train", text, "--out", tmp_path / "lm.arpa", "--order", 12)
+    assert done.status == 0
+    assert "order 5" in done.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "{text}", "--out", "{folder}"],
+        ["train", "{folder}/none.txt", "--out", "{folder}/lm.arpa"],
+        ["train", "{empty}", "--out", "{folder}/lm.arpa"],
+        ["train", "{text}", "--out", "{folder}/lm.arpa", "--unit", "phone"],
+        ["perplexity", "{text}", "{text}"],
+        ["info", "{empty}"],
+    ],
+)
+def test_mistakes_are_one_line(
+    words: list[str], speechgru: Callable[..., Any], text: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").write_text(" \n")
+    places = {"text": str(text), "folder": str(tmp_path), "empty": str(tmp_path / "empty")}
+    done = speechgru("lm", *(word.format(**places) for word in words))
+    assert done.status == 2
+    assert done.err.count("\n") == 1
+    assert done.out == ""
