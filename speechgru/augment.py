@@ -35,8 +35,8 @@ class Augment:
     """A training utterance → augmented, normalised features and tokens, for one seed.
 
     `read(index)` returns the samples and tokens of a training utterance, None if it cannot be
-    decoded; there are `count`. `space`: the tokens between joined utterances. `noises`: recordings to mix
-    in; one that cannot be decoded is reported once and the utterance stays as it is.
+    decoded; there are `count`. `space`: the tokens between joined utterances. `noises`: recordings
+    to mix in; one that cannot be decoded is reported once and the utterance stays as it is.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Augment:
         return acoustics.add_noise(padded, noise, rng.uniform(*self.recipe.background_db))
 
     def _noisy(self, samples: Samples, rng: np.random.Generator) -> Samples:
-        """With noise at a signal-to-noise ratio from `noise_snr_db`, relative to the speech level."""
+        """With noise at a signal-to-noise ratio from `noise_snr_db`, relative to the speech."""
         level = acoustics.level(samples, self.rate) - rng.uniform(*self.recipe.noise_snr_db)
         if not np.isfinite(level):
             return samples

@@ -130,7 +130,7 @@ def _expanded(stored: npt.NDArray[np.int16 | np.float32]) -> npt.NDArray[np.floa
 def load_ahead(
     plans: Iterable[P], load: Callable[[P], T], workers: int
 ) -> Generator[T, None, None]:
-    """`load(plan)` for each plan in order, with up to two per worker running ahead of the caller."""
+    """`load(plan)` for each plan in order, up to two per worker running ahead of the caller."""
     if workers == 0:
         yield from map(load, plans)
         return

@@ -1,4 +1,4 @@
-"""A model with everything it needs to run, and its tensors on disk; model_file.py has the format."""
+"""A model with everything it needs to run, and its tensors on disk (format: model_file.py)."""
 
 from dataclasses import dataclass
 from pathlib import Path

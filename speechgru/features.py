@@ -159,8 +159,8 @@ class FeatureExtractor:
         if empty:
             raise RecipeError(
                 f"features: {empty} of {recipe.mels} mel bands contain no frequency bin at "
-                f"{recipe.sample_rate} Hz with a {recipe.window_ms:g} ms window: lower features.mels, or "
-                "raise features.window_ms"
+                f"{recipe.sample_rate} Hz with a {recipe.window_ms:g} ms window: lower "
+                "features.mels, or raise features.window_ms"
             )
         return filters
 

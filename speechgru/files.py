@@ -21,7 +21,7 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # file systems that c
 def atomic_write(
     path: str | Path, data: bytes | str, error: type[SpeechgruError] = SpeechgruError
 ) -> None:
-    """Write `data` (text as UTF-8) to `path`; readers see the old file or the new one, never a part.
+    """Write `data` (text as UTF-8) to `path`; readers see the old or the new file, never a part.
 
     Writes a temp file in the same folder, syncs it and renames it. Creates missing folders and
     follows a symbolic link. If writing fails or is interrupted, the temp file is removed and the

@@ -4,8 +4,8 @@ Design choices:
 - Lengths are int64 frame counts from loading to loss. Frames past a row's length are zeroed before
   any layer that reads them, so a row's output never depends on its batch mates.
 - Subsampling by stacking or by convolution; both give ⌈frames / factor⌉ model frames.
-- Dropout is applied between recurrent layers and before the head, never on the features (augmentation
-  is for them; docs/log.md has the figures) and never inside a recurrence.
+- Dropout is applied between recurrent layers and before the head, never on the features
+  (augmentation is for them; docs/log.md has the figures) and never inside a recurrence.
 """
 
 import math
@@ -155,8 +155,8 @@ def parameter_count(model: nn.Module) -> int:
 
 
 def macs_per_second(model: RecurrentCTC, frames_per_second: float) -> float:
-    """Multiply-accumulates of the matrix products per second of audio; elementwise work and features
-    are not counted."""
+    """Multiply-accumulates of the matrix products per second of audio; elementwise work and
+    features are not counted."""
     rate = frames_per_second / model.recipe.factor
     total = 0.0
     if isinstance(model.subsampling, Convolution):

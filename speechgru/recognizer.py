@@ -104,8 +104,8 @@ class Recognizer:
             raise SpeechgruError(f"precision {precision!r}: expected one of {names}")
         if precision != "float32" and chosen.type != "cpu":
             raise SpeechgruError(
-                f"precision {precision} is for CPUs only and the device is {chosen}: use --device cpu "
-                "or --precision float32"
+                f"precision {precision} is for CPUs only and the device is {chosen}: use --device "
+                "cpu or --precision float32"
             )
         for layer in checkpoint.model.recurrent_layers():
             layer.set_precision(precision)
@@ -242,7 +242,7 @@ def frame_timing(checkpoint: Checkpoint) -> tuple[float, float]:
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` takes a GPU when there is one. Raises SpeechgruError for an unknown or absent device."""
+    """`auto` is a GPU when there is one. Raises SpeechgruError: unknown or absent device."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -1,4 +1,4 @@
-"""How many CPUs: OMP_NUM_THREADS, affinity, cgroup quotas, and platforms that have none of these."""
+"""How many CPUs: OMP_NUM_THREADS, affinity, cgroup quotas, and platforms without these."""
 
 import math
 import os

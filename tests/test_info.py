@@ -94,7 +94,7 @@ def test_look_ahead_of_models_that_can_stream(tmp_path, capsys, model, features,
 
 
 # One unidirectional GRU layer of hidden size 500 on eight mel bands; a hundred frames per second,
-# halved; a head of four outputs: blank, space, a and b. Layer normalisation before the layer and after it.
+# halved; a head of four outputs: blank, space, a and b. Layer normalisation around the layer.
 COUNTED = {
     "stack": (
         # layer 3·500·(16 + 500 + 2), norms 2·16 + 2·500, head 4·500 + 4

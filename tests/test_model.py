@@ -33,7 +33,7 @@ DIRECTIONS = pytest.mark.parametrize(
 
 
 def make(**values: object) -> RecurrentCTC:
-    """A small model of two layers in evaluation mode, whose outputs differ clearly between frames."""
+    """A small model of two layers in evaluation mode, with clearly different outputs per frame."""
     defaults: dict[str, object] = {
         "layers": 2, "hidden_size": 6, "conv_channels": 3, "dropout": 0.5, "layer_norm": False,
     }  # fmt: skip

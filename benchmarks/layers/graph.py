@@ -1,7 +1,8 @@
 """A torch.nn GRU or LSTM as an ONNX model, weight by weight.
 
 ONNX has another order of gates (GRU: z, r, n; LSTM: i, o, f, g), adds both biases inside the
-operator and puts the direction between time and batch. `linear_before_reset=1` resets after the product,
+operator and puts the direction between time and batch. `linear_before_reset=1` resets after the
+product,
 as torch does.
 """
 

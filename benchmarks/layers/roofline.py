@@ -114,7 +114,7 @@ def measure_rates(
 
 
 def measure_gemm(shapes: Sequence[ProductShape], dtype: torch.dtype) -> dict[ProductShape, float]:
-    """Operations per second of torch's matrix product on torch's threads: the fastest of some calls.
+    """Operations per second of torch's matrix product on torch's threads, the fastest of some.
     After a slow shape (no instructions for this type) larger ones are skipped."""
     rates: dict[ProductShape, float] = {}
     for shape in sorted(shapes, key=lambda s: s[0] * s[1] * s[2]):

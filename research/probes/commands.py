@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     help="Experiments on what a recurrent cell can remember.",
-    epilog="Example: `python -m research.probes gates runs/a --manifest data/an4/dev.jsonl --out g`",
+    epilog="Example: `python -m research.probes gates runs/a --manifest an4/dev.jsonl --out g`",
 )
 
 N = TypeVar("N", int, float, str)
@@ -28,7 +28,7 @@ Seeds = Annotated[int, typer.Option(min=1, help="seeds per cell: 1, 2, …")]
 
 @app.command(
     "gradient-reach",
-    epilog="Example: `python -m research.probes gradient-reach --cells rnn,gru,lstm --out runs/reach`",
+    epilog="Example: `python -m research.probes gradient-reach --cells rnn,gru --out runs/reach`",
 )
 def gradient_reach(
     out: Out,

@@ -85,7 +85,7 @@ def segment_duration(
 
 
 def read_utterance(utterance: Utterance, sample_rate: int) -> Samples:
-    """(samples,) float32 at `sample_rate` Hz: an utterance's part of its file. Raises AudioError."""
+    """(samples,) float32 at `sample_rate` Hz: the part of its file. Raises AudioError."""
     return read_audio(utterance.audio, sample_rate, utterance.offset, utterance.duration)
 
 

@@ -79,9 +79,9 @@ class RecurrentLayer(nn.Module):
     def forward(
         self, x: Tensor, lengths: Tensor, state: State | None = None
     ) -> tuple[Tensor, State | None]:
-        """With `state`, tensors (directions, batch, H), also returns the state after each row's last
-        frame (in the backward direction: after frame 0). Without, starts from zeros and returns
-        None, so that the faster library calls can be used for ragged rows."""
+        """With `state`, tensors (directions, batch, H), also returns the state after each row's
+        last frame (in the backward direction: after frame 0). Without, starts from zeros and
+        returns None, so that the faster library calls can be used for ragged rows."""
         if self._use_kernel(x):
             assert self._kernel is not None
             weights: list[kernels.Weights] = [

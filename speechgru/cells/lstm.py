@@ -20,8 +20,8 @@ class LSTM(Cell):
 
     Gate order i, f, g, o. State (h, c). Parameters: 4·H·(I + H + 2).
     b_if + b_hf starts around `forget_bias`, 1 by default, so that c is kept before anything is
-    learnt (Gers et al. 2000, "Learning to forget"; Jozefowicz et al. 2015, "An empirical exploration
-    of recurrent network architectures"). torch.nn.LSTM starts around 0.
+    learnt (Gers et al. 2000, "Learning to forget"; Jozefowicz et al. 2015, "An empirical
+    exploration of recurrent network architectures"). torch.nn.LSTM starts around 0.
     """
 
     gates = 4

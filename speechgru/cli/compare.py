@@ -137,8 +137,8 @@ def show_comparison(analysis: "Analysis", folder: Path) -> None:
     """The headline, the systems and the pairs; details are in the report."""
     from speechgru.compare.report import headline, pair_line, shown_pairs, warnings
 
-    numbers = [Column(name, justify="right", no_wrap=True) for name in
-               ("WER %", "95 % interval", "CER %", "hidden size", "parameters", "s/epoch")]  # fmt: skip
+    names = ("WER %", "95 % interval", "CER %", "hidden size", "parameters", "s/epoch")
+    numbers = [Column(name, justify="right", no_wrap=True) for name in names]
     table = Table(Column("variant", overflow="fold"), *numbers, box=SIMPLE_HEAD, pad_edge=False)
     for system in analysis.systems:
         cells = ["–", "–", "–"]

@@ -218,7 +218,8 @@ def show_score(score: "Score", worst: int, normalisation: str) -> None:
     )
     out.print(
         f"CER {100 * score.cer:.2f} %  {plural(characters.errors, 'error')} in "
-        f"{plural(characters.reference, 'character')}; {plural(len(score.utterances), 'utterance')}",
+        f"{plural(characters.reference, 'character')}; "
+        f"{plural(len(score.utterances), 'utterance')}",
         markup=False,
     )
     out.print(f"normalisation of both sides: {normalisation}", markup=False)

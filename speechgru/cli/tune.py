@@ -28,7 +28,7 @@ app = typer.Typer()
 )
 def tune(
     manifest: Annotated[
-        Path, typer.Argument(metavar="DEV", help="utterances to choose the weights on, not the test set")
+        Path, typer.Argument(metavar="DEV", help="utterances to choose the weights on, never test")
     ],
     model: Model,
     lm: LanguageModel = None,

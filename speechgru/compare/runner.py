@@ -161,9 +161,9 @@ class Task:
 def run_comparison(
     spec: ComparisonSpec, folder: str | Path, options: RunOptions = RunOptions()
 ) -> None:
-    """Carry out a comparison in `folder`, or continue it; a run that fails leaves a result that says
-    why. Raises SpeechgruError (another comparison in the folder, another process running there,
-    unreadable data) and KeyboardInterrupt."""
+    """Carry out a comparison in `folder`, or continue it; a run that fails leaves a result that
+    says why. Raises SpeechgruError (another comparison in the folder, another process running
+    there, unreadable data) and KeyboardInterrupt."""
     folder = Path(folder)
     with exclusive_lock(folder, "speechgru compare"):
         plan = make_plan(spec, folder, choose_device(options.device))

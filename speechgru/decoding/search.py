@@ -163,7 +163,7 @@ def _extend(
 
 @inlined
 def _is_in_beam(beam: Records, i: int, token: int, word: int) -> bool:
-    """Whether hypothesis i and one token more is in the beam: then `_stay` has counted its paths."""
+    """Whether hypothesis i and one token more is in the beam: then `_stay` counted its paths."""
     other = beam[i].longer
     while other >= 0:
         if beam[other].token == token and beam[other].word == word:
@@ -229,7 +229,7 @@ def _select(graph: Graph, candidates: Records, kept: Ints) -> int:
 
 @inner
 def _largest(values: Doubles, count: int) -> float:
-    """The smallest of the `count` largest values, which it reorders (Hoare 1961, CACM 4(7), "Find").
+    """The smallest of the `count` largest values, reordering them (Hoare 1961, CACM 4(7), "Find").
     numpy.partition would do, but takes longer to compile than all the rest."""
     low, high = 0, len(values) - 1
     while low < high:

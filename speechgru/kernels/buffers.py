@@ -51,6 +51,6 @@ def give(tensor: Tensor) -> None:
 
 
 def release_buffers() -> None:
-    """Free the buffers that kernels keep between calls, up to 512 MB; the next call makes new ones."""
+    """Free the buffers that kernels keep between calls, up to 512 MB; the next call allocates."""
     with _lock:
         _free.clear()

@@ -1,4 +1,4 @@
-"""The order in which the loops process the utterances of a batch, and their states in that order."""
+"""The order in which the loops process the utterances of a batch, and their states in it."""
 
 from collections.abc import Sequence
 from functools import lru_cache

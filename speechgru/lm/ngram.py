@@ -35,7 +35,7 @@ MAX_ORDER = 20
 
 
 class Tables(NamedTuple):
-    """The arrays of a model with N nodes, C of which can be contexts (all but the highest order)."""
+    """The arrays of a model with N nodes, C of them contexts (all but the highest order)."""
 
     word: Ints  # (N,) last word of the n-gram
     log_prob: Floats  # (N,) of that word after the others

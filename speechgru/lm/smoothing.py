@@ -2,7 +2,7 @@
 
 Design choices
 - Modified Kneser–Ney (Chen & Goodman 1999, Computer Speech & Language 13, "An empirical study of
-  smoothing techniques for language modeling", section 3): p(w|h) = (c - D(c)) / c(h) + γ(h) p(w|h'),
+  smoothing techniques for language modeling", section 3): p(w|h) = (c - D(c)) / c(h) + γ(h) p(w|h')
   with three discounts per order from the numbers of n-grams that occur once to four times, and with
   counts of distinct predecessors in place of occurrences below the highest order.
 - Small texts often lack n-grams of those counts: ten words said a thousand times each give no

@@ -88,7 +88,7 @@ def resampled_sums(table: Floats, size: int, draws: int, rng: np.random.Generato
 
 
 def t_tails(t: float, df: float) -> float:
-    """P(|T| > t) for Student's t with df degrees of freedom; df = inf is the normal distribution."""
+    """P(|T| > t) for Student's t with df degrees of freedom; df = inf: normal distribution."""
     return float(2 * stdtr(df, -abs(t)))
 
 

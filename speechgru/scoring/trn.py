@@ -127,8 +127,8 @@ def _warn_of_ids(path: str | Path, references: Sequence[str], hypotheses: Sequen
     unique = len(firsts) == len(references) > 1
     if unique and firsts == others and not any(not w or w.isalpha() for w in firsts):
         log.warning(
-            "%s: the lines begin with the same words as the reference's, each different (%s, …); if "
-            "these are ids, they are counted as words: write 'text (id)' instead",
+            "%s: the lines begin with the same words as the reference's, each different (%s, …); "
+            "if these are ids, they are counted as words: write 'text (id)' instead",
             path, ", ".join(sorted(firsts)[:2]),
         )  # fmt: skip
 

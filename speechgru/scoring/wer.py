@@ -2,7 +2,7 @@
 
 Design choices
 - Words are aligned by jiwer (Levenshtein, all three errors cost 1). NIST's sclite weighs a
-  substitution 4 and the others 3, so its split into S, D and I may differ a little, the sum hardly ever.
+  substitution 4 and the others 3, so its split into S, D and I may differ a little, the sum hardly.
 - A corpus rate is summed errors over summed reference words, never a mean of ratios.
 - CER counts Unicode characters after NFC, the space between words among them, as jiwer does.
 - An empty reference counts its insertions and adds no words. A rate over no reference at all is

@@ -14,7 +14,7 @@ MAX_TOKENS = 100_000
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The characters of a model's output. `tokens[0]` is the blank; a token's number is its index."""
+    """The characters of a model's output. `tokens[0]` is the blank; numbers are indices."""
 
     tokens: tuple[str, ...]
     _numbers: dict[str, int] = field(init=False, repr=False, compare=False)
@@ -39,8 +39,8 @@ class Vocabulary:
         check with `unknown` first."""
         if missing := self.unknown(text):
             raise SpeechgruError(
-                f"{text!r:.80}: the vocabulary has no {', '.join(map(repr, missing))}, only {self}; "
-                "exclude the utterance, or train on text with these characters"
+                f"{text!r:.80}: the vocabulary has no {', '.join(map(repr, missing))}, only "
+                f"{self}; exclude the utterance, or train on text with these characters"
             )
         return [self._numbers[char] for char in text]
 

@@ -44,7 +44,8 @@ class ModelSelection:
         self.all_blank = False  # whether the last evaluation output no character at all
         self.metadata = {
             "speechgru": __version__, "torch": torch.__version__, "device": device.type,
-            "recipe": digest(state.recipe), "data": digest(state.data), "seed": recipe.training.seed,
+            "recipe": digest(state.recipe), "data": digest(state.data),
+            "seed": recipe.training.seed,
             "hours": round(data.hours, 3), "utterances": len(data.train),
         }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.transcription`: it transcribes the whole manifest; times are not checked."""
+"""`python -m benchmarks.transcription`: transcribes the whole manifest; times are not checked."""
 
 from benchmarks.transcription import app
 

@@ -19,8 +19,8 @@ from speechgru.recipe import Recipe
 def library_backend() -> Iterator[None]:
     """torch.nn's code, here and in our subprocesses: the kernels would first have to be compiled.
 
-    `unsupported_reason` caches its answers for the whole process, so they are cleared before, or the
-    switch would have no effect, and after, or other tests would run without kernels.
+    `unsupported_reason` caches its answers for the whole process, so they are cleared before, or
+    the switch would have no effect, and after, or other tests would run without kernels.
     """
     try:
         with pytest.MonkeyPatch.context() as patch:

@@ -111,7 +111,10 @@ def test_a_process_of_its_own_measures_a_trained_run(
     usual = subprocess.run
 
     def quick(words: list[str], **options: Any) -> "subprocess.CompletedProcess[str]":
-        less = "from speechgru.compare import cost; from speechgru import measure; measure.REPEATS = cost.MAX_UTTERANCES = 1; "
+        less = (
+            "from speechgru.compare import cost; from speechgru import measure; "
+            "measure.REPEATS = cost.MAX_UTTERANCES = 1; "
+        )
         return usual([*words[:-1], less + words[-1]], **options)
 
     monkeypatch.setattr(subprocess, "run", quick)

@@ -1,5 +1,5 @@
-"""A comparison in real processes on the embedded digits, killed twice and started again: its results
-are, byte for byte, those of a comparison that was not interrupted. And one that gets a Ctrl-C."""
+"""A comparison in real processes on the embedded digits, killed twice and started again: its
+results are, byte for byte, those of a comparison that was not interrupted. One gets Ctrl-C."""
 
 import json
 import os

@@ -22,6 +22,7 @@ from speechgru.compare.report import (
     warnings,
     write_report,
 )
+from speechgru.compare.runner import RunResult, TrainedModel
 from speechgru.compare.spec import parse
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "results"
@@ -150,6 +151,10 @@ LESS = replace(MODEL, train_hours=0.9)
 GPU = replace(MODEL, made_by="speechgru 1, torch 2, cuda")
 
 
+def gru_seed1(model: TrainedModel) -> RunResult:
+    return finished("gru", 1, scores(GOOD), model=model)
+
+
 @pytest.mark.parametrize(
     ("kind", "analysis"),
     [
@@ -160,8 +165,8 @@ GPU = replace(MODEL, made_by="speechgru 1, torch 2, cuda")
         ("high-wer", compared({"rnn": [[8] * 24] * 2, "gru": [[7] * 24] * 2})),
         ("dev", compared(TWO, test=None)),
         ("one-seed", compared({"rnn": [BAD], "gru": [GOOD]})),
-        ("data", compared(TWO, changes={"gru-seed1": finished("gru", 1, scores(GOOD), model=LESS)})),
-        ("devices", compared(TWO, changes={"gru-seed1": finished("gru", 1, scores(GOOD), model=GPU)})),
+        ("data", compared(TWO, changes={"gru-seed1": gru_seed1(LESS)})),
+        ("devices", compared(TWO, changes={"gru-seed1": gru_seed1(GPU)})),
     ],
 )  # fmt: skip
 def test_warnings(kind: str, analysis: Analysis):

@@ -1,4 +1,4 @@
-"""A working directory: the embedded digits prepared, and a model trained on four of their voices."""
+"""A working directory: the embedded digits prepared, and a model trained on four voices."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,7 @@ TRAIN = (
 
 
 class Desk(NamedTuple):
-    """A working directory with data/digits, data/few and runs/few; and what the commands printed."""
+    """A working directory with data/digits, data/few and runs/few; and the commands' output."""
 
     folder: Path
     prepared: Result

@@ -1,5 +1,5 @@
-"""The CPU kernels in a process and on a machine: threads, CPUs, forks, caches, unsupported platforms
-and reduced precision. Nothing here is timed."""
+"""The CPU kernels in a process and on a machine: threads, CPUs, forks, caches, unsupported
+platforms and reduced precision. Nothing here is timed."""
 
 import os
 import subprocess

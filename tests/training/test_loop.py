@@ -64,7 +64,7 @@ def test_dev_is_evaluated_as_users_will_and_without_augmentation(tones, tmp_path
 
 
 def test_loud_audio_is_evaluated_as_users_will(tones, tone_run, tmp_path):
-    """Floats on the scale of 16-bit integers: clipped, their noise would be as loud as the tones."""
+    """Floats on the scale of 16-bit integers: clipped, their noise would equal the tones."""
     dev = []
     for utterance in read_manifest(tones / "dev.jsonl"):
         wave, rate = soundfile.read(utterance.audio, dtype="float32")
