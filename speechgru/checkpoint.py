@@ -8,11 +8,11 @@ from torch import Tensor
 
 from speechgru.errors import CheckpointError, SpeechgruError
 from speechgru.features import FeatureExtractor, feature_size
+from speechgru.files import Json
 from speechgru.model import RecurrentCTC
 from speechgru.model_file import (
     MODEL_FILE,
     Arrays,
-    Json,
     ModelConfig,
     read_arrays,
     read_model_file,

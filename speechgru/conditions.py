@@ -9,7 +9,6 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from speechgru import acoustics
 from speechgru.acoustics import Samples
 from speechgru.audio import read_utterance
 from speechgru.errors import AudioError, SpeechgruError
-from speechgru.files import atomic_write, write_json
+from speechgru.files import Json, atomic_write, write_json
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import Score, score
@@ -45,7 +44,7 @@ class ConditionReport:
     scores: dict[str, Score]
     failed: dict[str, str]  # utterances that could not be read: id → reason
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         scores = {name: scored.to_json() for name, scored in self.scores.items()}
         return {"conditions": scores, "failed": self.failed}
 

@@ -5,14 +5,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from speechgru.batches import AudioCache
 from speechgru.decoding import Greedy
 from speechgru.errors import SpeechgruError, printable
-from speechgru.files import read_json, write_json
+from speechgru.files import Json, read_json, write_json
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import Score, aligned_words, score, write_trn
@@ -33,7 +32,7 @@ class OutsideWords:
         """Of all errors."""
         return self.errors / max(self.all_errors, 1)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         return asdict(self) | {"share": self.share}
 
 
@@ -45,7 +44,7 @@ class BesideGreedy:
     difference: Comparison | None  # of the decoder (A) against greedy (B); None if too few words
     outside: OutsideWords | None  # None without a lexicon
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         return {
             "greedy": self.score.to_json(),
             "difference": None if self.difference is None else self.difference.to_json(),
@@ -65,7 +64,7 @@ class Evaluation:
     manifest: str | None = None  # absolute path
     beside: BesideGreedy | None = None  # None where the decoder is greedy
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         beside = {} if self.beside is None else self.beside.to_json()
         return (
             self.score.to_json()

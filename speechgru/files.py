@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from speechgru.errors import SpeechgruError
 
 T = TypeVar("T")
+Json = dict[str, Any]  # a JSON object; its values are checked where they are read
 LOCK_TIMEOUT = 5.0  # seconds; a killed process may take a moment to release its lock
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # file systems that cannot lock
 
@@ -62,9 +63,7 @@ def write_json(
     atomic_write(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n", error)
 
 
-def read_json(
-    path: str | Path, what: str, error: type[SpeechgruError] = SpeechgruError
-) -> dict[str, Any]:
+def read_json(path: str | Path, what: str, error: type[SpeechgruError] = SpeechgruError) -> Json:
     """The JSON object in a file. `what` describes the expected file, such as "a comparison plan".
 
     Raises `error`: no such file, unreadable, not JSON, not an object.
@@ -85,7 +84,7 @@ def read_dataclass(
     kind: type[T],
     what: str,
     newest: str,
-    migrate: Callable[[dict[str, Any]], dict[str, Any]],
+    migrate: Callable[[Json], Json],
 ) -> T:
     """A JSON file as a dataclass, its values checked. `migrate` renames the keys of a file whose
     `format` is not the `newest`. Raises SpeechgruError: no such file, or a damaged one."""

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from speechgru.errors import CheckpointError, SpeechgruError
-from speechgru.files import atomic_write
+from speechgru.files import Json, atomic_write
 from speechgru.recipe import FeatureRecipe, ModelRecipe, Section, TextRecipe
 from speechgru.text import Vocabulary
 
@@ -29,7 +29,6 @@ MODEL_FILE = "model.safetensors"
 FORMAT = "speechgru-2"
 FORMAT_1 = "speechgru-1"
 Arrays = dict[str, npt.NDArray[Any]]
-Json = dict[str, Any]  # what JSON gives; checked where it is read
 
 
 class ModelConfig(Section):

@@ -31,6 +31,7 @@ from speechgru.compare.cost import VariantCost, load_costs
 from speechgru.compare.matching import ModelSize
 from speechgru.compare.plan import Plan, read_plan
 from speechgru.compare.runner import RunResult, Scores, read_results
+from speechgru.files import Json
 from speechgru.scoring.interval import rate_interval
 from speechgru.scoring.significance import Comparison, adjust, crossed_bootstrap
 
@@ -125,7 +126,7 @@ class Analysis:
     made_by: dict[str, int]  # versions and device → runs
     seconds_per_epoch: dict[str, float]  # variant → of these runs, perhaps of several at once
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """results.json: plain values; what is not finite is None."""
         return {"format": FORMAT, **json.loads(TypeAdapter(Analysis).dump_json(self))}
 

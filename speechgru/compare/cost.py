@@ -14,14 +14,13 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter
 
 from speechgru import kernels
 from speechgru.batches import AudioCache, Batch
 from speechgru.checkpoint import MODEL_FILE
-from speechgru.files import read_dataclass, write_json
+from speechgru.files import Json, read_dataclass, write_json
 from speechgru.manifest import Utterance
 from speechgru.measure import Stopwatch, device_name, peak_bytes
 from speechgru.recipe import AugmentRecipe, TrainingRecipe
@@ -82,7 +81,7 @@ def load_costs(file: Path) -> dict[str, VariantCost]:
     return read_dataclass(file, dict[str, VariantCost], "costs of variants", "", _migrated)
 
 
-def _migrated(costs: dict[str, Any]) -> dict[str, Any]:
+def _migrated(costs: Json) -> Json:
     """Files of older versions have other names."""
     names = {"roads": "backends", "bytes": "model_bytes", "share": "cpu_share"}
     return {v: {names.get(k, k): x for k, x in cost.items()} for v, cost in costs.items()}

@@ -14,7 +14,6 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import TypeAdapter
@@ -23,7 +22,7 @@ from speechgru.compare.folds import fold_manifest, write_folds
 from speechgru.compare.matching import Candidate, ModelSize, solve
 from speechgru.compare.spec import ComparisonSpec
 from speechgru.errors import SpeechgruError
-from speechgru.files import read_dataclass, write_json
+from speechgru.files import Json, read_dataclass, write_json
 from speechgru.manifest import read_manifest
 from speechgru.recipe import Recipe
 from speechgru.text import Vocabulary, normalise
@@ -155,7 +154,7 @@ def read_plan(folder: Path) -> Plan:
     return read_dataclass(folder / "plan.json", Plan, "a comparison plan", FORMAT, _from_version_1)
 
 
-def _from_version_1(values: dict[str, Any]) -> dict[str, Any]:
+def _from_version_1(values: Json) -> Json:
     """Plans of `speechgru-plan-1`: other names, and variants without their values."""
     old = values["question"]
     recipe = old["recipe"]

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import TypeAdapter
@@ -24,7 +24,7 @@ from speechgru.compare.plan import Plan, PlannedRun, make_plan
 from speechgru.compare.spec import ComparisonSpec
 from speechgru.errors import Diverged, SpeechgruError
 from speechgru.evaluation import evaluate_utterances, write_results
-from speechgru.files import atomic_write, exclusive_lock, read_dataclass
+from speechgru.files import Json, atomic_write, exclusive_lock, read_dataclass
 from speechgru.manifest import read_manifest
 from speechgru.recipe import Recipe
 from speechgru.recognizer import Recognizer, choose_device
@@ -99,7 +99,7 @@ def read_result(file: Path) -> RunResult | None:
     return read_dataclass(file, RunResult, "the result of a run", FORMAT, _from_version_1)
 
 
-def _from_version_1(values: dict[str, Any]) -> dict[str, Any]:
+def _from_version_1(values: Json) -> Json:
     """Results of `speechgru-run-1`, whose keys were flat and partly had other names."""
     failure = values.get("failed")
     if failure is not None and failure["kind"] == "fault":

@@ -1,7 +1,8 @@
 """What a decoder returns, and what becomes of it for users."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+
+from speechgru.files import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,5 +28,5 @@ class Transcript:
     text: str
     duration: float
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         return asdict(self)

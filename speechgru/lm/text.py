@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from speechgru.errors import LanguageModelError
+from speechgru.files import Json
 from speechgru.lm.counting import Normalise
 from speechgru.lm.ngram import NGram, tokens
 from speechgru.manifest import read_manifest
@@ -71,7 +71,7 @@ class Perplexity:
     def unknown_rate(self) -> float:
         return self.unknown / max(self.units, 1)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         figures = ("perplexity", "with_unknown", "unknown_rate")
         return asdict(self) | {name: getattr(self, name) for name in figures}
 

@@ -9,13 +9,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import jiwer
 import numpy as np
 from numpy.typing import NDArray
 
 from speechgru.errors import ScoringError, printable
+from speechgru.files import Json
 from speechgru.scoring.interval import LEVEL, t_tails
 from speechgru.scoring.significance import Comparison, crossed_bootstrap
 from speechgru.scoring.trn import read_matched, tidy
@@ -99,7 +99,7 @@ class PairReport:
         """Files without a partner: those of one system beyond the number of the other's."""
         return [file for names in self.names for file in names[len(self.matched_pairs) :]]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Every figure as plain JSON values."""
         return {
             "a": list(self.names[0]),

@@ -54,6 +54,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speechgru.errors import ScoringError
+from speechgru.files import Json
 from speechgru.scoring.interval import (
     DRAWS,
     LEVEL,
@@ -164,7 +165,7 @@ class Comparison:
         few = " (too few to say much about other seeds)" if min(self.seeds) == 2 else ""
         return f"over {units} and {seeds} seeds{few}"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Every figure, and the verdict, as plain JSON values."""
         values = {
             name: value

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 from unicodedata import category
 
 import jiwer
@@ -26,6 +25,7 @@ import numpy as np
 from rich.cells import cell_len
 
 from speechgru.errors import ScoringError
+from speechgru.files import Json
 from speechgru.scoring.interval import rate_interval
 from speechgru.scoring.trn import read_matched, tidy
 
@@ -112,7 +112,7 @@ class Score:
     def cer(self) -> float:
         return self.characters.rate
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """The figures as plain JSON values; rates are fractions, not per cent."""
         words, characters = self.words, self.characters
         return {
