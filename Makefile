@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .PHONY: help setup demo test lint format clean
 help:
-	@echo "make demo    train on the embedded digits, evaluate and transcribe three files"
+	@echo "make demo    train on the embedded digits, evaluate, transcribe four files"
 	@echo "make test    run all tests, one worker per CPU"
 	@echo "make lint    check style, types and imports"
 	@echo "make format  fix style and formatting of the sources"

@@ -401,6 +401,20 @@ def speak(voice: Voice) -> list[dict]:
     return rows
 
 
+def record_pauses(rows: list[dict]) -> None:
+    """pauses.opus: four utterances of a test voice, pauses of 1.5 s, white noise of -45 dBFS."""
+    rows = [row for row in rows if row["speaker"] == "espeak-us-m4"][:4]
+    pause = np.zeros(round(1.5 * RATE))
+    parts = [pause]
+    for row in rows:
+        parts += [soundfile.read(HERE / row["audio_filepath"])[0], pause]
+    audio = np.concatenate(parts)
+    rng = np.random.default_rng([SEED, zlib.crc32(b"pauses")])
+    audio += 10 ** (-45 / 20) * rng.standard_normal(len(audio))
+    encode(np.clip(audio, -1, 1), HERE / "pauses.opus", zlib.crc32(b"pauses") >> 1)
+    print("pauses.opus:", " / ".join(row["text"] for row in rows))
+
+
 def main() -> None:
     with open(HERE / "voices.tsv", newline="") as file:
         table = list(csv.DictReader(file, delimiter="\t"))
@@ -415,6 +429,7 @@ def main() -> None:
         (HERE / f"{split}.jsonl").write_text(text)
         hours = sum(line["duration"] for line in lines) / 3600
         print(f"{split}: {len(lines)} utterances, {hours:.3f} h")
+    record_pauses(rows["test"])
 
 
 if __name__ == "__main__":
