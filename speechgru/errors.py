@@ -5,6 +5,7 @@ keeps its traceback.
 """
 
 from pathlib import Path
+from typing import Literal
 
 
 def printable(path: str | Path) -> str:
@@ -42,7 +43,15 @@ class CorpusError(SpeechgruError):
 
 
 class AudioError(SpeechgruError):
-    """A file without audio that can be decoded."""
+    """A file without audio that can be decoded; `kind` is why."""
+
+    def __init__(
+        self,
+        message: str,
+        kind: Literal["unreadable", "missing", "empty", "truncated"] = "unreadable",
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class ScoringError(SpeechgruError):

@@ -51,9 +51,7 @@ class FeatureExtractor:
 
     def __init__(self, recipe: FeatureRecipe) -> None:
         self.recipe = recipe
-        self.window = round(recipe.window_ms * recipe.sample_rate / 1000)
-        self.hop = recipe.hop
-        self.n_fft = 1 << (self.window - 1).bit_length()
+        self.window, self.hop, self.n_fft = recipe.window, recipe.hop, recipe.n_fft
         self.size = feature_size(recipe)
         self.mean: Tensor | None = None  # (size,) for normalise: global; see fit()
         self.std: Tensor | None = None
@@ -65,7 +63,7 @@ class FeatureExtractor:
 
     def frames(self, samples: int) -> int:
         """Number of frames for a number of samples."""
-        return 1 + max(0, samples - self.n_fft) // self.hop
+        return self.recipe.frames(samples)
 
     def __call__(self, samples: npt.NDArray[np.float32], warp: float = 1.0) -> Tensor:
         """Normalised frames. `warp` stretches the frequency axis (see `warp_frequencies`)."""

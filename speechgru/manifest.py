@@ -53,19 +53,31 @@ def read_manifest(path: str | Path, text_required: bool = True) -> list[Utteranc
     type, two lines with the same id, no utterance at all, a line over 1 MB.
     """
     file = Path(path)
-    utterances, numbers, folder = [], array("L"), ""
-    for number, raw in _numbered_lines(file):
-        folder = folder or os.path.dirname(os.path.realpath(file))
-        try:
-            utterances.append(_utterance(raw, folder, text_required))
-        except ValueError as error:
-            raise ManifestError(f"{file}:{number}: {error}") from None
+    utterances, numbers = [], array("L")
+    for number, utterance in scan_manifest(file, text_required):
+        if isinstance(utterance, ManifestError):
+            raise utterance
+        utterances.append(utterance)
         numbers.append(number)
     if not utterances:
         raise ManifestError(f"{file}: no utterances in it; expected one JSON object per line")
     if len({utterance.id for utterance in utterances}) < len(utterances):
         _refuse_same_ids(file, utterances, numbers)
     return utterances
+
+
+def scan_manifest(
+    path: str | Path, text_required: bool = True
+) -> Iterator[tuple[int, Utterance | ManifestError]]:
+    """Each line's number, from 1, and its utterance, or what is wrong with the line; ids may occur
+    more than once. Raises ManifestError for a file that cannot be read."""
+    file, folder = Path(path), ""
+    for number, raw in _numbered_lines(file):
+        folder = folder or os.path.dirname(os.path.realpath(file))
+        try:
+            yield number, _utterance(raw, folder, text_required)
+        except ValueError as error:
+            yield number, ManifestError(f"{file}:{number}: {error}")
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:

@@ -19,11 +19,6 @@ from speechgru.errors import RecipeError
 from speechgru.recipe import ModelRecipe
 
 
-def model_frames(frames: int, factor: int) -> int:
-    """Model frames for a number of feature frames: ⌈frames / factor⌉."""
-    return -(-frames // factor)
-
-
 class Stack(nn.Module):
     """Concatenate `factor` neighbouring frames: (batch, frames, size) →
     (batch, ⌈frames / factor⌉, factor·size); the last is padded with zeros."""

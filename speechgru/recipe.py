@@ -109,6 +109,20 @@ class FeatureRecipe(Section):
         return round(self.hop_ms * self.sample_rate / 1000)
 
     @property
+    def window(self) -> int:
+        """`window_ms` in whole samples."""
+        return round(self.window_ms * self.sample_rate / 1000)
+
+    @property
+    def n_fft(self) -> int:
+        """Samples per Fourier transform: the window, up to the next power of two."""
+        return 1 << (self.window - 1).bit_length()
+
+    def frames(self, samples: int) -> int:
+        """Number of frames for a number of samples; at least one."""
+        return 1 + max(0, samples - self.n_fft) // self.hop
+
+    @property
     def frames_per_second(self) -> float:
         return self.sample_rate / self.hop
 
@@ -244,6 +258,11 @@ class ModelRecipe(Section):
         description="initial bias of the forget gate (lstm, lstm_ln, cifg, minlstm; other cells "
         "have none); 0 is what torch.nn.LSTM does",
     )
+
+
+def model_frames(frames: int, factor: int) -> int:
+    """Model frames for a number of feature frames: ⌈frames / factor⌉."""
+    return -(-frames // factor)
 
 
 class TrainingRecipe(Section):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from speechgru import manifest
 from speechgru.errors import ManifestError
-from speechgru.manifest import Utterance, read_manifest, write_manifest
+from speechgru.manifest import Utterance, read_manifest, scan_manifest, write_manifest
 
 GOOD = {"audio_filepath": "a.wav", "duration": 1.5, "text": "yes"}
 
@@ -285,3 +285,14 @@ def test_what_is_written_is_read(listed: list[Utterance]) -> None:
         path = Path(folder) / "m.jsonl"
         write_manifest(path, listed)
         assert read_manifest(path) == listed
+
+
+def test_a_scan_names_every_bad_line(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD, {"audio_filepath": "b.wav"}, GOOD, 7)
+    found = list(scan_manifest(path))
+    assert [number for number, _ in found] == [1, 2, 3, 4]
+    good, no_duration, same_id, number = (each for _, each in found)
+    assert good == same_id
+    assert isinstance(no_duration, ManifestError)
+    assert isinstance(number, ManifestError)
+    assert str(number).startswith(f"{path}:4: ")

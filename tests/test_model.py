@@ -18,10 +18,9 @@ from speechgru.model import (
     RecurrentCTC,
     Stack,
     macs_per_second,
-    model_frames,
     parameter_count,
 )
-from speechgru.recipe import ModelRecipe
+from speechgru.recipe import ModelRecipe, model_frames
 
 SIZE, TOKENS = 9, 6
 LENGTHS = (1, 2, 3, 5, 8, 13, 16)

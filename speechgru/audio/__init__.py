@@ -7,22 +7,26 @@ from speechgru.audio.loading import (
     Samples,
     audio_info,
     iter_audio,
+    open_audio,
     read_audio,
     read_headers,
     read_utterance,
     resample,
     segment_duration,
 )
-from speechgru.audio.readers import AUDIO_SUFFIXES
+from speechgru.audio.readers import AUDIO_SUFFIXES, CONTAINERS, Block
 
 __all__ = [
     "AUDIO_SUFFIXES",
+    "CONTAINERS",
     "MAX_RATE",
     "MIN_RATE",
     "AudioInfo",
+    "Block",
     "Samples",
     "audio_info",
     "iter_audio",
+    "open_audio",
     "read_audio",
     "read_headers",
     "read_utterance",

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from speechgru.audio.readers import READ_ERRORS, AudioReader, open_reader
+from speechgru.audio.readers import READ_ERRORS, AudioReader, Block, Unreadable, open_reader
 from speechgru.errors import AudioError
 from speechgru.manifest import Utterance
 
@@ -37,11 +37,14 @@ SLACK = 0.15  # seconds a segment may extend past the end: rounding, a codec's p
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
-    """What a header says: `duration` in seconds, `sample_rate` in Hz."""
+    """What a header says: `duration` in seconds, `sample_rate` in Hz. `container` is a key of
+    `readers.CONTAINERS`; `codec` is the library's name for it, such as "pcm_16" or "aac"."""
 
     duration: float
     sample_rate: int
     channels: int
+    container: str = ""
+    codec: str = ""
 
 
 def audio_info(path: str | Path) -> AudioInfo:
@@ -51,7 +54,12 @@ def audio_info(path: str | Path) -> AudioInfo:
     Raises AudioError: no such file, not an audio file, no samples, visibly truncated.
     """
     with _open(path) as reader:
-        return AudioInfo(reader.frames / reader.rate, reader.rate, reader.channels)
+        return _info(reader)
+
+
+def _info(reader: AudioReader) -> AudioInfo:
+    seconds = reader.frames / reader.rate
+    return AudioInfo(seconds, reader.rate, reader.channels, reader.container, reader.codec)
 
 
 def read_headers(paths: Iterable[str | Path]) -> list[AudioInfo | AudioError]:
@@ -121,7 +129,7 @@ def iter_audio(
     """
     with _open(path) as reader:
         start, stop = _frame_range(path, reader, offset, duration, max_hours)
-        blocks = _checked_blocks(path, reader, start, stop, max_hours)
+        blocks = map(_mono, _checked_blocks(path, reader, start, stop, max_hours))
         if sample_rate is None or sample_rate == reader.rate:
             yield from blocks
             return
@@ -129,6 +137,16 @@ def iter_audio(
         for block in blocks:
             yield stream.resample_chunk(np.ascontiguousarray(block, dtype=np.float32))
         yield stream.resample_chunk(np.empty(0, np.float32), last=True)
+
+
+@contextlib.contextmanager
+def open_audio(path: str | Path) -> Iterator[tuple[AudioInfo, Iterator[Block]]]:
+    """A whole file at its own rate, with all its channels, in blocks (frames, channels).
+
+    Raises AudioError as `iter_audio` does; what is wrong with the content is raised by the blocks.
+    """
+    with _open(path) as reader:
+        yield _info(reader), _checked_blocks(path, reader, 0, None, MAX_FILE_HOURS)
 
 
 def resample(samples: Samples, rate_from: int, rate_to: int) -> Samples:
@@ -151,7 +169,8 @@ def _open(path: str | Path) -> Iterator[AudioReader]:
         try:
             reader = stack.enter_context(open_reader(file))
         except READ_ERRORS as error:
-            raise AudioError(f"{path}: {error}") from None
+            kind = error.kind if isinstance(error, Unreadable) else "unreadable"
+            raise AudioError(f"{path}: {error}", kind) from None
         if not MIN_RATE <= reader.rate <= MAX_RATE:
             raise AudioError(
                 f"{path}: a sample rate of {reader.rate} Hz; expected {MIN_RATE} to {MAX_RATE}"
@@ -174,13 +193,13 @@ def _open_file(path: str | Path) -> FileIO:
             raise AudioError(f"{path}: {kind}; expected an audio file")
         file = open(path, "rb", buffering=0)  # noqa: SIM115 (the caller closes it)
     except FileNotFoundError:
-        raise AudioError(f"{path}: no such file; check the path") from None
+        raise AudioError(f"{path}: no such file; check the path", "missing") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise AudioError(f"{path}: cannot be opened: {reason}") from None
     if os.fstat(file.fileno()).st_size == 0:
         file.close()
-        raise AudioError(f"{path}: an empty file (0 bytes); expected an audio file")
+        raise AudioError(f"{path}: an empty file (0 bytes); expected an audio file", "empty")
     return file
 
 
@@ -195,43 +214,47 @@ def _frame_range(
     start = round(offset * reader.rate)
     stop = None if duration is None else start + round(duration * reader.rate)
     last = reader.frames if stop is None else stop
-    header = AudioInfo(reader.frames / reader.rate, reader.rate, reader.channels)
-    segment_duration(path, header, start / reader.rate, (last - start) / reader.rate)
+    segment_duration(path, _info(reader), start / reader.rate, (last - start) / reader.rate)
     _refuse_long(path, last - start, reader.rate, max_hours)
     return start, stop
 
 
 def _checked_blocks(
     path: str | Path, reader: AudioReader, start: int, stop: int | None, max_hours: float
-) -> Iterator[Samples]:
-    """Frames `start` to `stop` as mono blocks (samples,), checked for length and finite values."""
+) -> Iterator[Block]:
+    """Frames `start` to `stop` in blocks (frames, channels); length and values are checked."""
     expected = (reader.frames if stop is None else min(stop, reader.frames)) - start
-    late: list[Samples] = []  # a codec's padding, unless the audio continues after it
+    late: list[Block] = []  # a codec's padding, unless the audio continues after it
     found = 0
     try:
         for block in reader.blocks(start, stop):
-            mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
-            _refuse_not_finite(path, mono, start + found, reader.rate)
-            found += len(mono)
+            _refuse_not_finite(path, block, start + found, reader.rate)
+            found += len(block)
             _refuse_long(path, found, reader.rate, max_hours)
             beyond = found - expected if stop is None else 0
             if 0 < beyond <= reader.slack * reader.rate:
-                within = max(0, len(mono) - beyond)
-                yield mono[:within]
-                late.append(mono[within:])
+                within = max(0, len(block) - beyond)
+                yield block[:within]
+                late.append(block[within:])
             else:
                 yield from late
                 late.clear()
-                yield mono
+                yield block
     except READ_ERRORS as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise AudioError(
             f"{path}: truncated or damaged: {(start + found) / reader.rate:.2f} s found, "
-            f"{(start + expected) / reader.rate:.2f} s promised ({reason})"
+            f"{(start + expected) / reader.rate:.2f} s promised ({reason})",
+            "truncated",
         ) from None
     _refuse_truncated(path, reader, start + found, start + expected)
     if not found:
-        raise AudioError(f"{path}: a header without samples; record or copy it again")
+        raise AudioError(f"{path}: a header without samples; record or copy it again", "empty")
+
+
+def _mono(block: Block) -> Samples:
+    """(frames, channels) → (frames,): the mean of the channels."""
+    return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
 
 
 def _refuse_long(path: str | Path, frames: int, rate: int, max_hours: float) -> None:
@@ -246,15 +269,16 @@ def _refuse_truncated(path: str | Path, reader: AudioReader, found: int, promise
     if found < promised - reader.slack * reader.rate:
         raise AudioError(
             f"{path}: truncated: {found / reader.rate:.2f} s found, "
-            f"{promised / reader.rate:.2f} s promised by its header; copy or record it again"
+            f"{promised / reader.rate:.2f} s promised by its header; copy or record it again",
+            "truncated",
         )
 
 
-def _refuse_not_finite(path: str | Path, samples: Samples, start: int, rate: int) -> None:
-    finite = np.isfinite(samples)
+def _refuse_not_finite(path: str | Path, block: Block, start: int, rate: int) -> None:
+    finite = np.isfinite(block)
     if not finite.all():
-        first = int(np.argmin(finite))
+        first, channel = np.argwhere(~finite)[0]
         raise AudioError(
-            f"{path}: the sample at {(start + first) / rate:.3f} s is {samples[first]}; expected "
-            "finite values: export the file again"
+            f"{path}: the sample at {(start + first) / rate:.3f} s is {block[first, channel]}; "
+            "expected finite values: export the file again"
         )

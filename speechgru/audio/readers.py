@@ -14,7 +14,7 @@ import os
 import re
 from collections.abc import Iterator
 from io import FileIO
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import av
 import av.error
@@ -44,6 +44,7 @@ CONTAINERS = {  # FFmpeg's name of each container that is opened → suffixes se
     "w64": (".w64",),
     "nistsphere": (".sph",),
 }
+LIBSNDFILE_NAMES = {"wavex": "wav", "rf64": "wav", "nist": "nistsphere"}  # others are the keys
 AUDIO_SUFFIXES = frozenset(suffix for suffixes in CONTAINERS.values() for suffix in suffixes)
 EXPECTED = "expected an audio file such as WAV, FLAC, Ogg, MP3, m4a or webm"
 
@@ -56,6 +57,12 @@ _METADATA: dict[str, Any] = (
 class Unreadable(Exception):
     """Neither library can decode the file; the message is the reason, without the file's name."""
 
+    def __init__(
+        self, reason: str, kind: Literal["unreadable", "empty", "truncated"] = "unreadable"
+    ) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
 
 READ_ERRORS = (Unreadable, soundfile.SoundFileError, av.error.FFmpegError, OSError)
 
@@ -67,6 +74,8 @@ class AudioReader(Protocol):
     channels: int
     frames: int
     promised: int
+    container: str  # a key of CONTAINERS
+    codec: str
     slack: float  # seconds by which the two, and what is decoded, may differ
 
     def blocks(self, start: int, stop: int | None) -> Iterator[Block]:
@@ -88,7 +97,7 @@ def open_reader(file: FileIO) -> Iterator[AudioReader]:
         reader = _try_ffmpeg(file)
     if reader is None or reader.frames == 0:
         if no_samples:
-            raise Unreadable("a header without samples; record or copy it again")
+            raise Unreadable("a header without samples; record or copy it again", "empty")
         file.seek(0)
         raise Unreadable(f"not an audio file, or cut off: it begins {file.read(24)!r}; {EXPECTED}")
     try:
@@ -136,6 +145,9 @@ class LibsndfileReader:
         self.channels: int = self.file.channels
         self.frames: int = self.file.frames
         self.promised = self.frames
+        container = self.file.format.lower()
+        self.container = LIBSNDFILE_NAMES.get(container, container)
+        self.codec = self.file.subtype.lower()
         if sphere_count:
             self.promised = sphere_count
         elif claim := re.search(
@@ -171,7 +183,9 @@ def _refuse_cut_page(file: FileIO) -> None:
     segments = tail[page + 26] if page + 26 < len(tail) else 255
     body = page + 27 + segments  # after one byte for each segment's length
     if page < 0 or body + sum(tail[page + 27 : body]) > len(tail):
-        raise Unreadable("truncated: it ends in the middle of an Ogg page; copy it again")
+        raise Unreadable(
+            "truncated: it ends in the middle of an Ogg page; copy it again", "truncated"
+        )
 
 
 # FFmpeg ------------------------------------------------------------------------------------------
@@ -188,6 +202,9 @@ class FfmpegReader:
             self.channels: int = stream.codec_context.channels
             if not self.rate or not self.channels:
                 raise Unreadable("a damaged audio stream; copy or record it again")
+            name = container.format.name
+            self.container = next((key for key in CONTAINERS if key in name), name)
+            self.codec: str = stream.codec_context.name
             claim = _claimed_seconds(container, stream, first_frame)
             stored = round(_packet_seconds(container, stream) * self.rate)
         self.promised = round(claim * self.rate)

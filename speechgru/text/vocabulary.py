@@ -4,6 +4,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import ClassVar
 
 from speechgru.errors import CheckpointError, SpeechgruError
@@ -84,3 +85,8 @@ class Vocabulary:
 
     def __str__(self) -> str:
         return f"{len(self) - 1} characters {''.join(self.tokens[1:])!r:.120}"
+
+
+def frames_needed(tokens: Sequence[int] | str) -> int:
+    """The fewest frames CTC can align `tokens` to: one each, and a blank between equal ones."""
+    return len(tokens) + sum(a == b for a, b in pairwise(tokens))

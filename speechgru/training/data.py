@@ -13,7 +13,6 @@ import os
 from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +24,8 @@ from speechgru.batches import AudioCache, Batch, collate, count_batches, load_ah
 from speechgru.errors import AudioError, ManifestError, TrainingError
 from speechgru.features import FeatureExtractor
 from speechgru.manifest import Utterance, read_manifest
-from speechgru.model import model_frames
-from speechgru.recipe import Recipe
-from speechgru.text import Vocabulary, normalise
+from speechgru.recipe import Recipe, model_frames
+from speechgru.text import Vocabulary, frames_needed, normalise
 
 log = logging.getLogger(__name__)
 MAX_HEADERS = 100_000  # files whose headers are read before training, evenly spread
@@ -130,11 +128,6 @@ def _with_unique_ids(utterances: list[Utterance]) -> list[Utterance]:
             utterance = replace(utterance, id=f"{utterance.id}#{count}")
         unique.append(utterance)
     return unique
-
-
-def frames_needed(tokens: list[int]) -> int:
-    """The fewest frames CTC can align `tokens` to: one each, and a blank between equal ones."""
-    return len(tokens) + sum(a == b for a, b in pairwise(tokens))
 
 
 def _select(

@@ -19,6 +19,7 @@ from speechgru.audio import (
     Samples,
     audio_info,
     iter_audio,
+    open_audio,
     read_audio,
     read_utterance,
     resample,
@@ -105,7 +106,11 @@ def test_the_stored_samples_are_read(
     samples = tones(3.3)
     soundfile.write(tmp_path / name, samples, RATE, **options)
     found = read_audio(tmp_path / name)
-    assert audio_info(tmp_path / name) == AudioInfo(3.3, RATE, 1)
+    info = audio_info(tmp_path / name)
+    assert (info.duration, info.sample_rate, info.channels) == (3.3, RATE, 1)
+    kind = options.get("format", Path(name).suffix[1:]).lower()
+    assert info.container == {"nist": "nistsphere"}.get(kind, kind)
+    assert info.codec == options.get("subtype", "PCM_16").lower()
     assert found.dtype == np.float32
     assert found.shape == samples.shape
     assert np.abs(found - samples).max() <= error
@@ -272,7 +277,7 @@ class FakeReader:
 )
 def test_a_codecs_padding_is_cut_and_more_than_that_is_audio(sizes: list[int], kept: int) -> None:
     blocks = audio._checked_blocks("a.mp3", FakeReader(sizes), 0, None, 1.0)
-    assert np.concatenate(list(blocks)).tolist() == list(range(kept))
+    assert np.concatenate(list(blocks))[:, 0].tolist() == list(range(kept))
 
 
 def test_resampling_keeps_frequencies_below_both_limits() -> None:
@@ -334,7 +339,7 @@ def test_sizes_that_a_recorder_did_not_fill_in(wav: Path) -> None:
 def test_a_flac_without_a_length(tmp_path: Path) -> None:
     path = with_flac_count(tmp_path, 0)
     assert len(read_audio(path)) == 5 * RATE
-    assert audio_info(path) == AudioInfo(5.0, RATE, 1)
+    assert audio_info(path) == AudioInfo(5.0, RATE, 1, "flac", "flac")
 
 
 def with_flac_count(folder: Path, count: int) -> Path:
@@ -708,3 +713,24 @@ def test_sphere_has_the_same_samples_as_flac(real_data: Path) -> None:
     for sphere in spheres:
         (flac,) = (real_data / "an4/wav").rglob(f"{sphere.stem}.flac")
         np.testing.assert_array_equal(read_audio(sphere), read_audio(flac))
+
+
+def test_all_channels_of_a_file(tmp_path: Path) -> None:
+    samples = np.stack([tones(2.0), -tones(2.0)], axis=1)
+    soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
+    with open_audio(tmp_path / "a.wav") as (info, blocks):
+        found = np.concatenate(list(blocks))
+    assert (info.channels, info.container, info.codec) == (2, "wav", "float")
+    np.testing.assert_array_equal(found, samples.astype(np.float32))
+
+
+def test_kinds_of_errors(wav: Path, tmp_path: Path) -> None:
+    content = wav.read_bytes()
+    bad = tmp_path / "bad.wav"
+    for data, kind in ((None, "missing"), (b"", "empty"), (content[:44], "empty"),
+                       (content[:-9000], "truncated"), (b"no audio", "unreadable")):  # fmt: skip
+        if data is not None:
+            bad.write_bytes(data)
+        with pytest.raises(AudioError) as caught:
+            read_audio(bad)
+        assert caught.value.kind == kind

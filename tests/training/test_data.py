@@ -22,13 +22,12 @@ from speechgru.batches import AudioCache
 from speechgru.errors import TrainingError
 from speechgru.features import FeatureExtractor
 from speechgru.manifest import Utterance, read_manifest, write_manifest
-from speechgru.text import Vocabulary
+from speechgru.text import Vocabulary, frames_needed
 from speechgru.training.data import (
     TOO_SHORT,
     UNREADABLE,
     BatchLoader,
     TrainingData,
-    frames_needed,
     read_training_data,
 )
 from speechgru.training.loop import train
