@@ -22,10 +22,13 @@ from torch import Tensor
 
 from speechgru import kernels
 from speechgru.audio import MAX_RATE, MIN_RATE, read_audio, read_utterance, resample
+from speechgru.audio.levels import frame_levels
 from speechgru.batches import AudioCache, load_ahead, pad
 from speechgru.checkpoint import Checkpoint, load_model
 from speechgru.decoding import Decoder, Emission, Greedy, Transcript, make_decoder
+from speechgru.decoding.confidence import Calibration
 from speechgru.decoding.settings import Decoding, choose_decoding, load_decoder
+from speechgru.decoding.transcript import join_transcripts, transcribe_section
 from speechgru.errors import AudioError, SpeechgruError
 from speechgru.manifest import Utterance
 from speechgru.text import normalise
@@ -37,9 +40,10 @@ MAX_WINDOW = 32  # batches of audio that are read before they are sorted by leng
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The features of one source, (frames, size), and its duration in seconds."""
+    """The features of one source, (frames, size), its levels, and its duration in seconds."""
 
     features: Tensor
+    levels: npt.NDArray[np.float32]
     seconds: float
 
 
@@ -53,6 +57,7 @@ class Recognizer:
     Args:
         batch_seconds: audio per batch, padding included.
         decoder: made for the checkpoint's vocabulary; greedy if None.
+        calibration: of the words' confidence with this decoder, and their times.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class Recognizer:
         device: str | torch.device = "cpu",
         batch_seconds: float = 30.0,
         decoder: Decoder | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         if not batch_seconds > 0:
             raise SpeechgruError(
@@ -69,6 +75,8 @@ class Recognizer:
         self.checkpoint, self.device = checkpoint, torch.device(device)
         self.batch_seconds = batch_seconds
         self.decoder: Decoder = decoder or Greedy(checkpoint.vocabulary)
+        self.calibration = calibration or Calibration()
+        self.alternatives = 0  # further texts per transcript, from a decoder that has them
         self.sample_rate = checkpoint.config.features.sample_rate
 
     @classmethod
@@ -137,12 +145,15 @@ class Recognizer:
             yield emission if isinstance(emission, SpeechgruError) else self.decode(emission)
 
     def decode(self, emission: Emission, decoder: Decoder | None = None) -> Transcript:
-        """The text that the decoder (its own, if None) finds, with single spaces between words."""
-        hypothesis = (decoder or self.decoder)(emission)
-        text = hypothesis.text
-        if text is None:
-            text = self.checkpoint.vocabulary.decode(hypothesis.tokens)
-        return Transcript(" ".join(text.split()), round(emission.duration, 3))
+        """The words that the decoder (its own, if None) finds, section by section."""
+        use = decoder or self.decoder
+        parts = []
+        for section in emission.sections():
+            nbest = getattr(use, "nbest", None) if self.alternatives else None
+            found = nbest(section, self.alternatives + 1) if nbest else [use(section)]
+            vocabulary = self.checkpoint.vocabulary
+            parts.append(transcribe_section(section, found, vocabulary, self.calibration))
+        return join_transcripts(parts)
 
     def emissions(
         self, sources: Iterable[Source], cache: AudioCache | None = None
@@ -167,7 +178,9 @@ class Recognizer:
     def _load(self, source: Source, cache: AudioCache | None) -> Loaded | SpeechgruError:
         try:
             samples = self._samples(source, cache)
-            return Loaded(self.checkpoint.extract(samples), len(samples) / self.sample_rate)
+            extract = self.checkpoint.extract
+            levels = frame_levels(samples, extract.hop)
+            return Loaded(extract(samples), levels, len(samples) / self.sample_rate)
         except SpeechgruError as error:
             return error
 
@@ -204,8 +217,9 @@ class Recognizer:
         )
         table = log_probs.float().cpu().numpy()
         step, start = frame_timing(self.checkpoint)
+        hop = step / self.checkpoint.config.model.factor
         return [
-            Emission(table[i, :length], step, start, row.seconds)
+            Emission(table[i, :length], step, start, row.seconds, row.levels, hop)
             for i, (row, length) in enumerate(zip(batch, lengths.tolist(), strict=True))
         ]
 

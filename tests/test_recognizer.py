@@ -51,7 +51,7 @@ def test_file_utterance_and_samples_give_one_text(recognizer, utterances):
         recognizer.transcribe(source)
         for source in (str(utterance.audio), utterance.audio, utterance, wave)
     }
-    assert results == {Transcript(utterance.text, round(len(wave) / RATE, 3))}
+    assert [(t.text, t.duration) for t in results] == [(utterance.text, round(len(wave) / RATE, 3))]
 
 
 @pytest.mark.parametrize(
@@ -100,6 +100,34 @@ def test_audio_shorter_than_a_word_is_no_error(recognizer, length):
 
 def test_silence_is_no_error(recognizer):
     assert recognizer.transcribe(np.zeros(RATE, np.float32)).duration == 1.0
+
+
+@pytest.mark.parametrize(
+    ("samples", "reason"),
+    [
+        (np.zeros(RATE), "silent"),
+        (np.full(RATE, 0.1), "silent"),  # a recorder's offset
+        (np.resize([0, 1, 0, -1], RATE) / 32768, "silent"),
+        (0.1 * np.resize([1.0, -1.0], RATE // 30), "too short"),
+        (np.full(3, 0.1), "too short"),
+    ],
+)
+def test_an_empty_text_has_a_reason(recognizer, samples, reason):
+    """Even from a model that would write a letter per frame."""
+    speaker = Recognizer(replace(recognizer.checkpoint, model=Speaker([2, 0])), "cpu")
+    result = speaker.transcribe(samples)
+    assert (result.text, result.words, result.reason) == ("", (), reason)
+    assert result.to_json()["reason"] == reason
+
+
+@pytest.mark.parametrize(
+    ("level", "reason"), [(1e-4, "too quiet"), (0.1, "nothing recognised"), (0.1, None)]
+)
+def test_the_reason_of_a_model_that_finds_nothing(recognizer, level, reason):
+    tokens = [0] if reason else [2]
+    speaker = Recognizer(replace(recognizer.checkpoint, model=Speaker([*tokens, 0])), "cpu")
+    noise = level * np.random.default_rng(0).standard_normal(RATE)
+    assert speaker.transcribe(noise).reason == reason
 
 
 @pytest.mark.parametrize(
@@ -174,8 +202,10 @@ class Speaker(torch.nn.Module):
 
 
 def frames_of_audio(recognizer: Recognizer, frames: int) -> np.ndarray:
+    """At least 0.05 s, which is the shortest audio that can have a text."""
     extract = recognizer.checkpoint.extract
-    return np.zeros(extract.n_fft + (frames - 1) * extract.hop, np.float32)
+    length = extract.n_fft + (frames - 1) * extract.hop
+    return 0.1 * np.random.default_rng(0).standard_normal(length).astype(np.float32)
 
 
 @pytest.mark.parametrize("path", ["a _ m", "  a m ", "_ _a_ _ _ m _", "aa  _   mm"])
@@ -189,7 +219,7 @@ def test_a_text_never_has_two_spaces_in_a_row(recognizer, path):
 
 def test_the_output_for_padding_is_ignored(recognizer):
     speaker = Recognizer(replace(recognizer.checkpoint, model=Speaker([2, 0])), "cpu")
-    frames = [1, 2, 9, 4]
+    frames = [5, 6, 9, 4]
     results = speaker.transcribe_all([frames_of_audio(recognizer, n) for n in frames])
     letter = recognizer.checkpoint.vocabulary.decode([2])
     assert texts(results) == [letter * ((n + 1) // 2) for n in frames]
@@ -343,7 +373,10 @@ def test_a_click_at_a_frame_s_time_is_loudest_in_the_frame(factor, subsampling, 
 def test_the_public_name_and_its_json(tone_run, utterances):
     result = speechgru.Recognizer.load(str(tone_run)).transcribe(utterances[0].audio)
     assert isinstance(result, speechgru.Transcript)
-    assert result.to_json() == {"text": utterances[0].text, "duration": result.duration}
+    values = result.to_json()
+    assert set(values) == {"text", "duration", "confidence", "words"}
+    assert (values["text"], values["duration"]) == (utterances[0].text, result.duration)
+    assert " ".join(word["word"] for word in values["words"]) == utterances[0].text
 
 
 def test_a_model_file_and_its_folder_are_the_same(tone_run, utterances, alone):

@@ -118,11 +118,8 @@ def test_one_outcome_per_file_in_order_and_an_error_does_not_stop_the_rest():
 def test_json_keeps_a_name_true_and_the_terminal_safe(name):
     line = transcribed([Path("d", name)], "json", None)[0].output
     assert line.isprintable()
-    assert json.loads(line) == {
-        "file": f"d/{name}",
-        "text": f"this is {name[:-4]}",
-        "duration": 1.5,
-    }
+    values = json.loads(line)
+    assert (values["file"], values["text"]) == (f"d/{name}", f"this is {name[:-4]}")
 
 
 def test_json_of_a_name_that_is_not_unicode():

@@ -9,7 +9,8 @@ from typing import Protocol
 from speechgru.decoding.beam import BeamSearch
 from speechgru.decoding.emission import Emission
 from speechgru.decoding.greedy import Greedy
-from speechgru.decoding.hypothesis import Hypothesis, Transcript
+from speechgru.decoding.hypothesis import Hypothesis
+from speechgru.decoding.transcript import Transcript, Word
 from speechgru.errors import SpeechgruError
 from speechgru.text import Vocabulary
 
@@ -41,5 +42,6 @@ __all__ = [
     "Greedy",
     "Hypothesis",
     "Transcript",
+    "Word",
     "make_decoder",
 ]

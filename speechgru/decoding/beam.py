@@ -21,7 +21,7 @@ from speechgru.decoding.alignment import align
 from speechgru.decoding.emission import Emission
 from speechgru.decoding.endings import find_endings
 from speechgru.decoding.graph import Options, build_graph
-from speechgru.decoding.hypothesis import Hypothesis
+from speechgru.decoding.hypothesis import Hypothesis, Spelled
 from speechgru.decoding.lexicon import Lexicon
 from speechgru.decoding.prefixes import copy_prefixes, empty_prefixes, path, reachable
 from speechgru.decoding.search import advance
@@ -151,26 +151,27 @@ class Search:
 
     def _hypothesis(self, ending: np.void) -> Hypothesis:
         tokens, words = (array.tolist() for array in path(self.prefixes, int(ending["prefix"])))
-        last, text = int(ending["word"]), None
+        last, written = int(ending["word"]), None
         if self.decoder.lexicon:
             if words and words[-1] != NO_WORD:  # a space after the last word
                 tokens, words, last = tokens[:-1], words[:-1], words[-1]
-            text = self._written(tokens, [*words, last])
+            written = self._written(tokens, [*words, last])
         total, acoustic, lm = (float(ending[name]) for name in ("total", "acoustic", "lm"))
-        return Hypothesis(tuple(tokens), (), total, text, acoustic, lm)
+        return Hypothesis(tuple(tokens), (), total, written, acoustic, lm)
 
-    def _written(self, tokens: list[int], words: list[int]) -> str:
+    def _written(self, tokens: list[int], words: list[int]) -> tuple[Spelled, ...]:
         """The words of a text; `words` has one entry more than `tokens`, for the end."""
         assert self.decoder.lexicon is not None
         written, begin = [], 0
         for place, word in enumerate(words):
             if word == UNKNOWN_WORD:
-                written.append(self.decoder.vocabulary.decode(tokens[begin:place]))
+                text = self.decoder.vocabulary.decode(tokens[begin:place])
+                written.append(Spelled(text, begin, place - 1))
             elif word != NO_WORD:
-                written.append(self.decoder.lexicon.words[word])
+                written.append(Spelled(self.decoder.lexicon.words[word], begin, place - 1))
             if word != NO_WORD:
                 begin = place + 1
-        return " ".join(written)
+        return tuple(written)
 
     def _make_room(self) -> None:
         """Remove the prefixes that no hypothesis needs any more; more room if they are few."""

@@ -1,0 +1,44 @@
+"""How probable it is that a word is right.
+
+The raw confidence of a word is the posterior probability of its least probable token. Of the
+measures that were compared (docs/transcripts.md), it separates right words from wrong ones best.
+Its logit is made a probability by a straight line, fitted on dev (Platt 1999, "Probabilistic
+outputs for support vector machines").
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from speechgru.decoding.words import LEAD
+from speechgru.files import Json
+
+FILE = "calibration.json"
+FORMAT = "speechgru-calibration-1"
+LEAST, MOST = 1e-4, 1 - 1e-4  # raw confidences beyond these are all the same
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """From raw confidence to probability, for one decoder, and the model's lead in seconds (see
+    `words`). The default changes nothing."""
+
+    slope: float = 1.0
+    offset: float = 0.0
+    lead: float = LEAD
+
+    def __call__(self, log_probs: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+        """Probabilities that words are right, from the natural logarithms of raw confidences."""
+        return 1 / (1 + np.exp(-(self.offset + self.slope * logit(log_probs))))
+
+    def to_json(self) -> Json:
+        return asdict(self)
+
+
+def logit(log_probs: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+    """log p / (1 - p) of limited probabilities, from log p."""
+    limited = np.clip(np.exp(np.asarray(log_probs, np.float64)), LEAST, MOST)
+    result: npt.NDArray[np.float64] = np.log(limited / (1 - limited))
+    return result
