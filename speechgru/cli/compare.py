@@ -24,7 +24,10 @@ app = typer.Typer()
 )
 def compare(
     recipe: Annotated[
-        str | None, typer.Argument(help="recipes/NAME, a folder with recipe.yaml, or a YAML file")
+        str | None,
+        typer.Argument(
+            help="YAML file, folder with recipe.yaml, or recipes/NAME; needed unless --report-only"
+        ),
     ] = None,
     overrides: Annotated[
         list[str] | None,
@@ -40,7 +43,11 @@ def compare(
         ),
     ] = ...,  # type: ignore[assignment]
     cells: Annotated[
-        str, typer.Option(help="recurrent cells to compare; the same as --vary model.cell=…")
+        str,
+        typer.Option(
+            help="recurrent cells to compare (docs/recipe.md lists them); the same as --vary "
+            "model.cell=…"
+        ),
     ] = "rnn,gru,lstm",
     vary: Annotated[
         str | None,
@@ -76,9 +83,9 @@ def compare(
     match: Annotated[
         str,
         typer.Option(
-            metavar="TERMS",
+            metavar="QUANTITY",
             help="what is equal for all variants: hidden-size (as in the recipe); or params "
-            "(number of parameters), macs (operations per second of audio), time (to recognise) "
+            "(number of parameters), macs (multiply-accumulates), time (to recognise) "
             "or train-time, for which each variant gets a hidden size of its own; times are "
             "measured on --device",
         ),

@@ -23,7 +23,7 @@ RunModel = Annotated[
     Path | None,
     typer.Option(
         "--model", "-m",
-        help="run folder or model file whose text rule to apply  [default: lower case, "
+        help="normalise the texts as this run folder or model file does  [default: lower case, "
         "punctuation removed]",
     ),
 ]  # fmt: skip
@@ -39,7 +39,8 @@ def train(
     unit: Annotated[str, typer.Option(help="word or character")] = "word",
     model: RunModel = None,
     vocabulary: Annotated[
-        Path | None, typer.Option(help="file of the model's words; others become <unk>")
+        Path | None,
+        typer.Option(help="file of the words to use, one per line; others become `<unk>`"),
     ] = None,
     min_count: Annotated[
         int, typer.Option(min=1, help="remove n-grams of 2 or more words that occur less often")
@@ -64,7 +65,7 @@ def train(
     from speechgru.lm.text import read_lines
 
     if unit not in ("word", "character"):
-        raise LanguageModelError(f"unit {unit!r}: expected word or character")
+        raise LanguageModelError(f"--unit {unit!r}: expected word or character")
     rule = _text_rule(_read_model(model))
     words = None
     if vocabulary is not None:
@@ -105,10 +106,13 @@ def info(
     model: RunModel = None,
     texts: Annotated[
         list[Path] | None,
-        typer.Option("--text", help="text or manifest to measure unknown words and perplexity on"),
+        typer.Option(
+            "--text", help="text file or manifest on which to measure unknown words and perplexity"
+        ),
     ] = None,
 ) -> None:
-    """Describe a language model: orders, words, and what a recogniser cannot write."""
+    """Describe a language model: its order, words and n-grams; with --model, which of its words
+    that recogniser cannot write."""
     from speechgru.lm.store import load_ngram
     from speechgru.lm.text import measure, read_lines
 

@@ -25,12 +25,19 @@ Threads = Annotated[
 ]
 
 Greedy = Annotated[
-    bool, typer.Option("--greedy", help="take the best character of each frame: no beam search")
+    bool,
+    typer.Option(
+        "--greedy",
+        help="take the best character of each frame, without beam search  [default: only if there "
+        "is no decoding.yaml, --lm, --vocabulary or --hotwords]",
+    ),
 ]
 DecodingFile = Annotated[
     Path | None,
     typer.Option(
-        "--decoding", help="settings of the beam search  [default: decoding.yaml beside the model]"
+        "--decoding",
+        help="settings of the beam search, as written by `speechgru tune`  [default: "
+        "decoding.yaml beside the model, if there is one]",
     ),
 ]
 LanguageModel = Annotated[
@@ -39,7 +46,9 @@ LanguageModel = Annotated[
 WordsFile = Annotated[
     Path | None,
     typer.Option(
-        "--vocabulary", help="file of the only words to write, one per line (or WORD SPELLING)"
+        "--vocabulary",
+        help="closed vocabulary: a file of the only words that can occur in the output, one per "
+        "line, followed by its spelling where that differs ('7 seven')",
     ),
 ]
 HotWords = Annotated[
@@ -47,8 +56,8 @@ HotWords = Annotated[
     typer.Option(
         "--hotwords",
         metavar="FILE|PHRASES",
-        help="phrases to prefer, such as 'anna:2,new york' (2: boost per character), or a file "
-        "with one per line",
+        help="phrases to prefer, such as 'anna:2,new york' (2: boost per character, by default 1), "
+        "or a file with one per line",
     ),
 ]
 
@@ -69,7 +78,7 @@ def choose_decoder(
         return choose_decoding(model, file, lm, vocabulary, hotwords) or "greedy"
     given = {"--decoding": file, "--lm": lm, "--vocabulary": vocabulary, "--hotwords": hotwords}
     if used := [name for name, value in given.items() if value is not None]:
-        raise SpeechgruError(f"--greedy uses no {', '.join(used)}; give one or the other")
+        raise SpeechgruError(f"--greedy cannot be combined with {', '.join(used)}")
     return "greedy"
 
 

@@ -20,18 +20,24 @@ app = typer.Typer()
 )
 def train(
     recipe: Annotated[
-        str, typer.Argument(help="recipes/NAME, a YAML file, or a folder with recipe.yaml")
+        str,
+        typer.Argument(
+            help="YAML file, folder with recipe.yaml, or recipes/NAME, which is installed with "
+            "speechgru"
+        ),
     ],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SECTION.KEY=VALUE", help="override values of the recipe"),
+        typer.Argument(metavar="SECTION.KEY=VALUE", help="change settings of the recipe"),
     ] = None,
-    folder: Annotated[Path, typer.Option("--out", help="run folder to write to")] = ...,  # type: ignore[assignment]
+    folder: Annotated[
+        Path, typer.Option("--out", help="run folder: the model, curves and training state")
+    ] = ...,  # type: ignore[assignment]
     resume: Annotated[bool, typer.Option("--resume", help="continue the run in --out")] = False,
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
-    """Train a model as a recipe says.
+    """Train a model with the settings of a recipe; docs/recipe.md has all settings.
 
     Ctrl-C saves the training state; the same command with --resume continues it. The data and the
     run folder may have moved in between; settings that change the result must stay the same."""

@@ -48,7 +48,9 @@ def transcribe(
             "input  [default: print the transcripts]",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="overwrite existing files")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="overwrite existing files  [default: skip them]")
+    ] = False,
     device: Device = "auto",
     precision: Precision = "float32",
     batch_seconds: BatchSeconds = 30.0,

@@ -28,7 +28,7 @@ app = typer.Typer()
 )
 def tune(
     manifest: Annotated[
-        Path, typer.Argument(metavar="DEV", help="utterances to choose the weights on, never test")
+        Path, typer.Argument(metavar="DEV", help="manifest of the dev set; never use the test set")
     ],
     model: Model,
     lm: LanguageModel = None,
@@ -41,8 +41,8 @@ def tune(
     batch_seconds: BatchSeconds = 30.0,
     threads: Threads = 0,
 ) -> None:  # fmt: skip
-    """Choose the weights of a language model or vocabulary on a dev set. `transcribe` and
-    `evaluate` use them from then on."""
+    """Choose the weights of a language model (--lm), a vocabulary (--vocabulary) or both on a dev
+    set. `transcribe` and `evaluate` use them from then on."""
     use_threads(threads)
     from speechgru.decoding.settings import FILE, Decoding, write_decoding
     from speechgru.manifest import read_manifest

@@ -64,9 +64,14 @@ def test_help_explains_and_gives_an_example(words, flag, speechgru):
 
 
 @every_command
-def test_every_option_is_explained(words):
+def test_every_option_is_explained_and_shown_in_full(words, speechgru, monkeypatch):
+    """Markdown takes some texts, such as <unk>, for markup and drops them."""
+    monkeypatch.setenv("COLUMNS", "200")  # no word is broken
+    shown = re.sub(r"[\s│]", "", speechgru(*words, "--help").out)
     for parameter in command_of(words).params:
         assert getattr(parameter, "help", None), parameter.name
+        words_of_help = parameter.help.replace("`", "").split()
+        assert [word for word in words_of_help if word not in shown] == [], parameter.name
 
 
 def test_the_version(speechgru):
