@@ -31,7 +31,7 @@ class Utterance:
     """A piece of audio and its text. Times in seconds.
 
     `audio` is an absolute path, as a string: a manifest may have millions of lines. `id` is unique
-    within a manifest.
+    within a manifest. `lang` is a language code such as "de".
     """
 
     audio: str
@@ -40,6 +40,7 @@ class Utterance:
     id: str
     offset: float = 0.0
     speaker: str | None = None
+    lang: str | None = None
 
 
 def read_manifest(path: str | Path, text_required: bool = True) -> list[Utterance]:
@@ -147,7 +148,8 @@ def _utterance(raw: bytes, folder: str, text_required: bool) -> Utterance:
     text = _string(values, "text")
     if text is None and text_required:
         raise _wrong(values, "text", "a string")
-    speaker, id_ = _name(values, "speaker"), _name(values, "id")
+    speaker, lang = _name(values, "speaker"), _name(values, "lang")
+    id_ = _name(values, "id")
     if id_ is None:
         id_ = printable(os.path.splitext(name)[0])
         id_ += f"@{offset!r}".removesuffix(".0") if offset else ""
@@ -160,6 +162,7 @@ def _utterance(raw: bytes, folder: str, text_required: bool) -> Utterance:
         id=id_,
         offset=offset,
         speaker=speaker and sys.intern(speaker),
+        lang=lang and sys.intern(lang),
     )
 
 
@@ -231,6 +234,8 @@ def _to_line(utterance: Utterance, folder: Path) -> str:
         values["offset"] = utterance.offset
     if utterance.speaker is not None:
         values["speaker"] = utterance.speaker
+    if utterance.lang is not None:
+        values["lang"] = utterance.lang
     line = json.dumps(values, ensure_ascii=False, allow_nan=False)
     try:
         line.encode("utf-8")

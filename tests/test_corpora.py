@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechgru.corpora import CORPORA, Prepared, prepare, summary_rows, write_splits
+from speechgru.corpora import CORPORA, LAYOUTS, Prepared, prepare, summary_rows, write_splits
 from speechgru.corpora.an4 import spaced
 from speechgru.errors import CorpusError, ManifestError
 from speechgru.manifest import Utterance, read_manifest, write_manifest
@@ -412,7 +412,7 @@ def test_only_fsdd_has_speakers_to_hold_out(name: str, tmp_path: Path) -> None:
 def test_an_unknown_corpus_lists_the_known(tmp_path: Path) -> None:
     message = refused("an5", tmp_path)
     assert "'an5'" in message
-    assert ", ".join(CORPORA) in message
+    assert ", ".join(LAYOUTS) in message
 
 
 def test_summary(tmp_path: Path) -> None:

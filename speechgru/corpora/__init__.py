@@ -1,8 +1,8 @@
-"""Corpora → manifests: one module per corpus, one line in the table below.
+"""Folders of recordings → manifests: one module per corpus or layout, one line in the table below.
 
-A reader takes the corpus's folder (None: its usual place, if it has one) and returns the splits.
-Errors in single utterances are returned, not raised. A reader gives each utterance the corpus's
-own id.
+A reader takes the searched folder and returns the splits, or the one split UNSPLIT; `splits` makes
+the missing ones. Errors in single utterances are returned, not raised. A reader gives each
+utterance the corpus's own id.
 """
 
 import os
@@ -11,14 +11,71 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechgru.audio import AudioInfo, read_headers
-from speechgru.corpora import an4, digits, fsdd, librispeech
-from speechgru.corpora.common import Prepared
+from speechgru.corpora import (
+    an4,
+    audiofolder,
+    commonvoice,
+    digits,
+    fsdd,
+    kaldi,
+    lhotse,
+    librispeech,
+    ljspeech,
+    nemo,
+    sidecar,
+    table,
+    words,
+)
+from speechgru.corpora.common import UNSPLIT, Prepared
+from speechgru.corpora.folder import Folder
 from speechgru.errors import CorpusError
 from speechgru.manifest import Utterance, write_manifest
 
-__all__ = ["CORPORA", "Prepared", "SummaryRow", "prepare", "summary_rows", "write_splits"]
+__all__ = [
+    "CORPORA",
+    "LAYOUTS",
+    "UNSPLIT",
+    "Layout",
+    "Prepared",
+    "SummaryRow",
+    "prepare",
+    "read_folder",
+    "summary_rows",
+    "write_splits",
+]
 
-CORPORA: dict[str, Callable[[Path | None], Prepared]] = {
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a folder of recordings may be organised. `find` decides whether a folder is."""
+
+    description: str
+    find: Callable[[Folder], bool]
+    read: Callable[[Folder], Prepared]
+
+
+LAYOUTS = {  # in the order in which they are tried: the more specific first
+    "kaldi": Layout("Kaldi directories: wav.scp, text, segments", kaldi.find, kaldi.read),
+    "commonvoice": Layout("Common Voice: clips/, *.tsv", commonvoice.find, commonvoice.read),
+    "librispeech": Layout("LibriSpeech: *.trans.txt", librispeech.find, librispeech.read),
+    "an4": Layout("AN4 (CMU Sphinx): etc/*.fileids", an4.find, an4.read),
+    "fsdd": Layout("FSDD: recordings/DIGIT_SPEAKER_N.wav", fsdd.find, fsdd.read),
+    "digits": Layout("the embedded digits", digits.find, digits.read),
+    "ljspeech": Layout("LJSpeech: metadata.csv, ID|TEXT", ljspeech.find, ljspeech.read),
+    "audiofolder": Layout(
+        "Hugging Face: metadata.*, file_name", audiofolder.find, audiofolder.read
+    ),
+    "lhotse": Layout("Lhotse cuts: *.jsonl.gz", lhotse.find, lhotse.read),
+    "nemo": Layout("NeMo manifests: JSON lines", nemo.find, nemo.read),
+    "table": Layout("lists of files and texts: CSV, TSV, …", table.find, table.read),
+    "sidecar": Layout(
+        "a .txt, .lab, TextGrid or subtitle file beside each recording", sidecar.find, sidecar.read
+    ),
+    "words": Layout("a folder per word, as in Speech Commands", words.find, words.read),
+}
+
+
+CORPORA: dict[str, Callable[[Path | None], Prepared]] = {  # with their own splits and messages
     "digits": digits.prepare,
     "fsdd": fsdd.prepare,
     "an4": an4.prepare,
@@ -26,36 +83,66 @@ CORPORA: dict[str, Callable[[Path | None], Prepared]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class SummaryRow:
-    """A split in figures. `sample_rates` in Hz; `characters`: those that occur in its texts."""
+def read_folder(
+    source: Path, layout: str | None = None, columns: Mapping[str, str] | None = None
+) -> tuple[str, Prepared]:
+    """The name of the layout of a folder, and what is in it.
 
-    split: str
-    utterances: int
-    hours: float
-    speakers: int
-    sample_rates: tuple[int, ...]
-    characters: str
+    `layout` forces one; `columns` names those of a table by role. Raises CorpusError: no folder, no
+    audio, no such layout, none that fits, or what its reader does.
+    """
+    if layout is not None and layout not in LAYOUTS:
+        raise CorpusError(f"no layout {layout!r}; expected one of {', '.join(LAYOUTS)}")
+    folder = Folder(source)
+    if columns:
+        if layout not in (None, "table"):
+            raise CorpusError(f"--column is for the layout table only, not for {layout}")
+        return "table", table.read(folder, columns)
+    if layout is None:
+        if not folder.audio:
+            raise CorpusError(f"{source}: {_what_is_there(folder)}; expected recordings in it")
+        fitting = [name for name, each in LAYOUTS.items() if each.find(folder)]
+        if not fitting:
+            raise CorpusError(
+                f"{source}: found {len(folder.audio):,} recordings, but no texts: "
+                f"{_what_is_there(folder)}; expected one of: "
+                + "; ".join(each.description for each in LAYOUTS.values())
+            )
+        layout = fitting[0]
+    return layout, LAYOUTS[layout].read(folder)
+
+
+def _what_is_there(folder: Folder) -> str:
+    suffixes: dict[str, int] = {}
+    for file in folder.files:
+        suffixes[file.suffix.lower() or file.name] = suffixes.get(file.suffix.lower(), 0) + 1
+    kinds = ", ".join(f"{suffix} ({count})" for suffix, count in list(suffixes.items())[:6])
+    hint = "; save a spreadsheet as CSV" if {".xlsx", ".xls", ".ods"} & suffixes.keys() else ""
+    return f"{len(folder.files):,} files ({kinds or 'none'}){hint}"
 
 
 def prepare(name: str, source: str | Path | None = None, holdout: str | None = None) -> Prepared:
     """The splits of a corpus, and which utterances were excluded and why.
 
-    `holdout` is the speaker who makes up the test set of fsdd, the one corpus whose official test
-    speakers are also in training. Raises CorpusError: no such corpus, not its folder, no usable
-    utterance at all.
+    `source` is needed but for the digits. `holdout` is the speaker who makes up the test set of
+    fsdd, the one corpus whose official test speakers are also in training. Raises CorpusError: no
+    such corpus, not its folder, no usable utterance at all.
     """
-    if name not in CORPORA:
-        raise CorpusError(f"no corpus {name!r}; expected one of {', '.join(CORPORA)}")
+    if name not in LAYOUTS:
+        raise CorpusError(f"no corpus or layout {name!r}; expected one of {', '.join(LAYOUTS)}")
     folder = None if source is None else Path(source)
-    if holdout is None:
+    if holdout is not None:
+        if name != "fsdd":
+            raise CorpusError(
+                f"--holdout {holdout}: only fsdd has speakers to hold out; "
+                f"the splits of {name} share no speaker"
+            )
+        return fsdd.prepare(folder, holdout)
+    if name in CORPORA:
         return CORPORA[name](folder)
-    if name != "fsdd":
-        raise CorpusError(
-            f"--holdout {holdout}: only fsdd has speakers to hold out; "
-            f"the splits of {name} share no speaker"
-        )
-    return fsdd.prepare(folder, holdout)
+    if folder is None:
+        raise CorpusError(f"{name}: no folder given; use --source DIR")
+    return read_folder(folder, name)[1]
 
 
 def write_splits(prepared: Prepared, folder: Path) -> list[Path]:
@@ -71,6 +158,18 @@ def write_splits(prepared: Prepared, folder: Path) -> list[Path]:
             write_manifest(file, utterances)
             files.append(file)
     return files
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryRow:
+    """A split in figures. `sample_rates` in Hz; `characters`: those that occur in its texts."""
+
+    split: str
+    utterances: int
+    hours: float
+    speakers: int
+    sample_rates: tuple[int, ...]
+    characters: str
 
 
 def summary_rows(splits: Mapping[str, Sequence[Utterance]]) -> list[SummaryRow]:

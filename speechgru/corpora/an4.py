@@ -21,11 +21,20 @@ from speechgru.corpora.common import (
     prepared,
     read_lines,
 )
+from speechgru.corpora.folder import Folder
 from speechgru.errors import CorpusError
 
 DEV_SPEAKERS = {"f": 3, "m": 5}
 FILLERS = {"<s>", "</s>", "<sil>"}
 ORIGIN = "https://github.com/cmusphinx/an4 or http://www.speech.cs.cmu.edu/databases/an4"
+
+
+def find(folder: Folder) -> bool:
+    return any(file.parent.name == "etc" for file in folder.ending("_train.fileids"))
+
+
+def read(folder: Folder) -> Prepared:
+    return prepare(folder.root)
 
 
 def prepare(source: Path | None) -> Prepared:

@@ -1,69 +1,150 @@
 """What the readers of corpora share: their result, durations, finding files, and errors."""
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from speechgru.audio import AUDIO_SUFFIXES, AudioInfo, read_headers
-from speechgru.errors import CorpusError
+from speechgru.audio import AUDIO_SUFFIXES, AudioInfo, read_headers, segment_duration
+from speechgru.errors import AudioError, CorpusError
 from speechgru.files import files_below
 from speechgru.manifest import Utterance
 
 LOSSLESS_FIRST = (".flac", ".wav", ".sph")  # the order of preference among files of one name
+UNSPLIT = "all"  # the split of a corpus that comes without
+SPLIT_NAMES = {
+    "train": ("train", "training", "trn", "tr"),
+    "dev": ("dev", "devel", "development", "val", "valid", "validation", "eval"),
+    "test": ("test", "testing", "tst", "tt"),
+}
+LISTED = 3  # examples in a note
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A corpus in splits, some of them perhaps empty, and one line per excluded utterance.
 
-    `read_from` lists the manifests that the corpus was read from, if any.
+    A corpus without splits has the one called UNSPLIT. `read_from` lists the manifests that the
+    corpus was read from, if any; `notes` explain in a line each how the files were understood.
     """
 
     splits: dict[str, list[Utterance]]
     problems: list[str]
     read_from: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """An utterance as a corpus lists it. `audio` is None if its file was not found."""
+    """An utterance as a corpus lists it. `audio` is None if its file was not found; without a
+    `duration`, it extends to the end of the file; times in seconds. An unknown speaker is ""."""
 
     id: str
     audio: Path | None
     text: str
-    speaker: str
+    speaker: str = ""
+    lang: str | None = None
+    offset: float = 0.0
+    duration: float | None = None
 
 
-def prepared(source: Path, recordings: dict[str, list[Recording]]) -> Prepared:
-    """Recordings by split → utterances with durations; unreadable ones become problems.
+def prepared(
+    source: Path, recordings: dict[str, list[Recording]], notes: Iterable[str] = ()
+) -> Prepared:
+    """Recordings by split → utterances with durations; unusable ones become problems.
 
-    Raises CorpusError when no utterance is usable.
+    A stated duration past the end of its file is replaced by what the file has, with a note; so is
+    an id that a split has twice. Raises CorpusError when no utterance is usable.
     """
     splits: dict[str, list[Utterance]] = {}
     problems: dict[str, None] = {}  # as an ordered set: a recording may be in several splits
+    shortened: dict[str, float] = {}  # id → seconds
+    repeated: dict[str, None] = {}
     for split, listed in recordings.items():
-        found = [recording.audio for recording in listed if recording.audio is not None]
-        infos = dict(zip(found, read_headers(found), strict=True))
+        files = list(dict.fromkeys(r.audio for r in listed if r.audio is not None))
+        infos = dict(zip(files, read_headers(files), strict=True))
         splits[split] = []
+        counts: dict[str, int] = {}
         for recording in listed:
-            info = infos[recording.audio] if recording.audio else None
-            if isinstance(info, AudioInfo):
-                splits[split].append(
-                    Utterance(
-                        audio=str(recording.audio),
-                        duration=round(info.duration, 6),
-                        text=recording.text,
-                        id=recording.id,
-                        speaker=recording.speaker,
-                    )
-                )
-            else:
-                problems[f"{recording.id}: {info or f'no audio of this name in {source}'}"] = None
-    result = Prepared(splits, list(problems))
+            try:
+                utterance, excess = _utterance(source, recording, infos)
+            except AudioError as error:
+                problems[f"{recording.id}: {error}"] = None
+                continue
+            count = counts[utterance.id] = counts.get(utterance.id, 0) + 1
+            if count > 1:
+                repeated[utterance.id] = None
+                utterance = replace(utterance, id=f"{utterance.id}#{count}")
+            if excess:
+                shortened[utterance.id] = excess
+            splits[split].append(utterance)
+    result = Prepared(
+        splits, list(problems), notes=(*notes, *_corrections(shortened, list(repeated)))
+    )
     refuse_empty(source, result)
     return result
+
+
+def _utterance(
+    source: Path, recording: Recording, infos: dict[Path, AudioInfo | AudioError]
+) -> tuple[Utterance, float]:
+    """The utterance, and by how many seconds its stated duration was too long. Raises AudioError
+    with the reason why it cannot be used."""
+    if recording.audio is None:
+        raise AudioError(f"no audio of this name in {source}")
+    header = infos[recording.audio]
+    if isinstance(header, AudioError):
+        raise header
+    if not recording.text.strip():
+        raise AudioError(f"{recording.audio}: no text")
+    available, excess = header.duration - recording.offset, 0.0
+    seconds = available
+    if recording.duration is not None:
+        excess = max(0.0, recording.duration - available)
+        seconds = min(recording.duration, available)
+    seconds = segment_duration(recording.audio, header, recording.offset, seconds)
+    utterance = Utterance(
+        audio=str(recording.audio),
+        duration=round(seconds, 6),
+        text=recording.text,
+        id=recording.id,
+        offset=round(recording.offset, 6),
+        speaker=recording.speaker or None,
+        lang=recording.lang,
+    )
+    return utterance, excess if excess > 0.1 else 0.0
+
+
+def _corrections(shortened: dict[str, float], repeated: Sequence[str]) -> Iterator[str]:
+    if shortened:
+        yield (
+            f"durations: {len(shortened)} stated durations end after their files (by up to "
+            f"{max(shortened.values()):.2f} s) and are replaced by the measured ones: "
+            f"{examples(list(shortened))}"
+        )
+    if repeated:
+        yield (
+            f"ids: {len(repeated)} ids occur more than once; the second of each gets '#2': "
+            f"{examples(repeated)}"
+        )
+
+
+def examples(names: Sequence[object]) -> str:
+    """The first few names, and how many there are beyond them."""
+    more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
+    return ", ".join(str(name) for name in names[:LISTED]) + more
+
+
+def split_named(name: str) -> str | None:
+    """The split that a file, folder or value names: "train", "dev" or "test"; None: none of them.
+
+    >>> split_named("an4_val"), split_named("Training"), split_named("trains")
+    ('dev', 'train', None)
+    """
+    words = "".join(char if char.isalpha() else " " for char in name.lower()).split()
+    named = {split for split, names in SPLIT_NAMES.items() if set(names) & set(words)}
+    return named.pop() if len(named) == 1 else None
 
 
 def refuse_empty(source: Path, result: Prepared) -> None:
@@ -83,11 +164,12 @@ def audio_below(folder: Path) -> dict[str, list[Path]]:
         if path.suffix.lower() in AUDIO_SUFFIXES:
             found.setdefault(path.stem, []).append(path)
     for paths in found.values():
-        paths.sort(key=_preference)
+        paths.sort(key=preference)
     return found
 
 
-def _preference(path: Path) -> tuple[int, str, Path]:
+def preference(path: Path) -> tuple[int, str, Path]:
+    """Sorts files of one name: lossless formats first."""
     suffix = path.suffix.lower()
     known = suffix in LOSSLESS_FIRST
     return LOSSLESS_FIRST.index(suffix) if known else len(LOSSLESS_FIRST), suffix, path

@@ -5,10 +5,20 @@ from pathlib import Path
 
 from speechgru.audio import AudioInfo, read_headers, segment_duration
 from speechgru.corpora.common import Prepared, not_the_corpus, refuse_empty
+from speechgru.corpora.folder import Folder
 from speechgru.errors import AudioError, CorpusError
 from speechgru.manifest import Utterance, read_manifest
 
+BESIDE_PACKAGE = Path(__file__).parents[2] / "data" / "digits"
 SPLITS = ("train", "dev", "test")
+
+
+def find(folder: Folder) -> bool:
+    return folder.root == BESIDE_PACKAGE
+
+
+def read(folder: Folder) -> Prepared:
+    return prepare(folder.root)
 
 
 def prepare(source: Path | None) -> Prepared:
@@ -34,8 +44,7 @@ def prepare(source: Path | None) -> Prepared:
 
 
 def _find(source: Path | None) -> Path:
-    beside_package = Path(__file__).parents[2] / "data" / "digits"
-    folders = [source] if source else [beside_package, Path("data/digits")]
+    folders = [source] if source else [BESIDE_PACKAGE, Path("data/digits")]
     for folder in folders:
         if all(os.path.isfile(folder / f"{split}.jsonl") for split in SPLITS):
             return folder

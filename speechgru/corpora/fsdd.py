@@ -18,11 +18,22 @@ from speechgru.corpora.common import (
     not_the_corpus,
     prepared,
 )
+from speechgru.corpora.folder import Folder
 from speechgru.errors import CorpusError
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 NAME = re.compile(r"([0-9])_(.+)_([0-9]{1,6})")
 ORIGIN = "https://github.com/Jakobovski/free-spoken-digit-dataset"
+
+
+def find(folder: Folder) -> bool:
+    """Whether most recordings are named so."""
+    named = sum(NAME.fullmatch(path.stem) is not None for path in folder.audio)
+    return named > 0 and 10 * named >= 9 * len(folder.audio)
+
+
+def read(folder: Folder) -> Prepared:
+    return prepare(folder.root)
 
 
 def prepare(source: Path | None, holdout: str | None = None) -> Prepared:

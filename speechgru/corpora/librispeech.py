@@ -22,10 +22,19 @@ from speechgru.corpora.common import (
     prepared,
     read_lines,
 )
+from speechgru.corpora.folder import Folder
 from speechgru.errors import CorpusError
 
 MIN_SPEAKERS = 10  # of training data that dev or test is taken from
 ORIGIN = "https://www.openslr.org/12 (or /31: train-clean-5, five hours)"
+
+
+def find(folder: Folder) -> bool:
+    return bool(folder.ending(".trans.txt"))
+
+
+def read(folder: Folder) -> Prepared:
+    return prepare(folder.root)
 
 
 def prepare(source: Path | None) -> Prepared:

@@ -1,0 +1,208 @@
+"""Rows of a delimited text file → which column has the audio, the text, the speaker, ….
+
+The audio column is recognised by its content: the names in it are those of audio files. The others
+are recognised by their header, in several languages; the text, failing that, by its content.
+"""
+
+import csv
+import io
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from speechgru.audio import AUDIO_SUFFIXES
+from speechgru.errors import CorpusError
+
+SAMPLE_ROWS = 300
+MIN_SHARE = 0.2  # of rows whose audio exists, in a file that is a list of audio
+MIN_SHARE_OF_WORDS = 0.8  # where a row's first word is the name: other texts have such rows too
+DELIMITERS = ("\t", ";", "|", ",")
+csv.field_size_limit(1_000_000)
+
+HEADERS = {  # role → header words, the more specific first
+    "audio": "audio_filepath file_name filename wav_filename path audio wav file clip recording "
+    "datei dateiname pfad fichier chemin archivo ruta percorso arquivo bestand plik файл путь "
+    "dosya 文件 音频 ファイル",
+    "text": "text transcript transcription transcripts normalized_text sentence utterance words "
+    "satz transkript transkription wortlaut äußerung texte phrase texto frase transcripción "
+    "transcricao transcrição oración testo trascrizione zin tekst transcriptie zdanie текст фраза "
+    "предложение metin cümle 文本 句子 转写 テキスト 텍스트 نص "
+    "prompt label class word command keyword wort befehl klasse mot",
+    "speaker": "speaker speaker_id client_id spk spk_id talker reader user voice sprecher "
+    "sprecherin sprecher_id locuteur orateur hablante locutor parlante falante spreker mówca "
+    "диктор спикер konuşmacı 说话人 話者",
+    "id": "id utterance_id utt_id utt uttid",
+    "lang": "lang language locale sprache langue idioma lingua taal język язык dil",
+    "duration": "duration duration_s seconds length dauer sekunden durée duree duración duracao "
+    "duração durata duur",
+    "offset": "offset start start_time begin anfang beginn début debut inicio início inizio",
+    "end": "end end_time stop ende fin fim fine",
+    "split": "split set subset partition part teilmenge",
+}
+ROLES = {role: words.split() for role, words in HEADERS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows without the header, their line numbers, and role → column number. `names`: of the
+    columns as the header has them, None without a header."""
+
+    rows: list[list[str]]
+    numbers: list[int]
+    columns: dict[str, int]
+    names: list[str] | None
+    delimiter: str | None
+
+    def value(self, row: Sequence[str], role: str) -> str | None:
+        """A row's value, stripped; None where it has none."""
+        column = self.columns.get(role)
+        if column is None or column >= len(row):
+            return None
+        return row[column].strip() or None
+
+
+def parse_table(
+    text: str, is_audio: Callable[[str], bool], chosen: Mapping[str, str] | None = None
+) -> Table | None:
+    """The table in a text file whose `is_audio` column names audio files; None if none does.
+
+    `chosen`: role → header name or column number from 1, where the user states it. Raises
+    CorpusError for a chosen column that does not exist, or if no column can be the text.
+    """
+    best: tuple[float, str | None, list[list[str]], list[int]] | None = None
+    for delimiter in (*DELIMITERS, None):
+        rows, numbers = _rows(text, delimiter)
+        share, width = _audio_share(rows[:SAMPLE_ROWS], is_audio)
+        enough = share >= (MIN_SHARE_OF_WORDS if delimiter is None else MIN_SHARE)
+        if enough and (best is None or (share, width > 1) > (best[0], len(best[2][0]) > 1)):
+            best = share, delimiter, rows, numbers
+    if best is None:
+        return None
+    _, delimiter, rows, numbers = best
+    header = None if any(is_audio(cell) for cell in rows[0]) else rows[0]
+    body = rows[1:] if header else rows
+    width = max(map(len, rows[:SAMPLE_ROWS]))
+    columns = _columns(header, body[:SAMPLE_ROWS], width, is_audio, chosen or {})
+    return Table(body, numbers[len(rows) - len(body) :], columns, header, delimiter)
+
+
+def _rows(text: str, delimiter: str | None) -> tuple[list[list[str]], list[int]]:
+    """The rows that are not blank, and their line numbers. Quotes count only where each line has
+    an even number of them; without delimiter, a row is a name and the rest of the line."""
+    text = text.replace("\0", "")
+    if delimiter is None:
+        lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+        return [line.strip().split(None, 1) for _, line in lines], [n for n, _ in lines]
+    balanced = delimiter in ",;" or all(line.count('"') % 2 == 0 for line in text.split("\n"))
+    stream = io.StringIO(text)
+    reader = (
+        csv.reader(stream, delimiter=delimiter)
+        if balanced
+        else csv.reader(stream, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    )
+    rows, numbers = [], []
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                rows.append(row)
+                numbers.append(reader.line_num)
+    except csv.Error:  # such as a field of 1 MB after an unclosed quote
+        return [], []
+    return rows, numbers
+
+
+def _audio_share(
+    rows: Sequence[Sequence[str]], is_audio: Callable[[str], bool]
+) -> tuple[float, int]:
+    """The share of rows with an audio file in the best column, and the number of columns."""
+    width = max(map(len, rows), default=0)
+    if width < 2:
+        return 0.0, width
+    return max(
+        sum(len(row) > c and is_audio(row[c]) for row in rows) / len(rows)
+        for c in range(min(width, 30))
+    ), width
+
+
+def _columns(
+    header: list[str] | None,
+    body: Sequence[Sequence[str]],
+    width: int,
+    is_audio: Callable[[str], bool],
+    chosen: Mapping[str, str],
+) -> dict[str, int]:
+    """Role → column number."""
+    names = [_plain(name) for name in header or []]
+    columns = {role: _chosen_column(role, value, names, width) for role, value in chosen.items()}
+    if "audio" not in columns:
+        counts = [sum(len(row) > c and is_audio(row[c]) for row in body) for c in range(width)]
+        best = max(counts, default=0)
+        close = [c for c, count in enumerate(counts) if count >= 0.9 * best]
+        columns["audio"] = min(close, key=lambda c: not _is_named(names, c, "audio"))
+    for role, words in ROLES.items():
+        free = [name if i not in columns.values() else "" for i, name in enumerate(names)]
+        found = next((free.index(word) for word in words if word in free), None)
+        if role not in columns and found is not None and _fits(role, body, found):
+            columns[role] = found
+    if "text" not in columns:
+        free_columns = [c for c in range(width) if c not in columns.values()]
+        column = max(free_columns, key=lambda c: _likeness_to_text(body, c), default=None)
+        if column is None or _likeness_to_text(body, column) == 0:
+            raise CorpusError(
+                f"no column can be the text; found {', '.join(header or ['no header'])}: "
+                "state it with --column text=NAME"
+            )
+        columns["text"] = column
+    return columns
+
+
+def _chosen_column(role: str, value: str, names: Sequence[str], width: int) -> int:
+    if role not in ROLES:
+        raise CorpusError(
+            f"--column {role}={value}: expected one of {', '.join(ROLES)} before the ="
+        )
+    if _plain(value) in names:
+        return names.index(_plain(value))
+    if value.isdecimal() and 1 <= int(value) <= width:
+        return int(value) - 1
+    found = ", ".join(names) or f"{width} columns without header"
+    raise CorpusError(f"--column {role}={value}: no such column; found {found}")
+
+
+def _plain(name: str) -> str:
+    name = unicodedata.normalize("NFC", name).strip().lower()
+    return name.partition("[")[0].partition("(")[0].strip().replace(" ", "_").replace("-", "_")
+
+
+def _is_named(names: Sequence[str], column: int, role: str) -> bool:
+    return column < len(names) and names[column] in ROLES[role]
+
+
+def _fits(role: str, body: Sequence[Sequence[str]], column: int) -> bool:
+    """Times must be numbers; a text has letters."""
+    cells = [row[column] for row in body if column < len(row) and row[column].strip()]
+    if role in ("duration", "offset", "end"):
+        return all(is_seconds(cell) for cell in cells) and bool(cells)
+    if role == "text":
+        return any(char.isalpha() for cell in cells for char in cell) or bool(cells)
+    return bool(cells)
+
+
+def is_seconds(cell: str) -> bool:
+    try:
+        return 0 <= float(cell.replace(",", ".")) < 1e9
+    except ValueError:
+        return False
+
+
+def _likeness_to_text(body: Sequence[Sequence[str]], column: int) -> float:
+    """The mean number of letters, times that of words; 0 for numbers, files and single codes."""
+    cells = [row[column].strip() for row in body if column < len(row)]
+    cells = [cell for cell in cells if cell]
+    letters = sum(char.isalpha() for cell in cells for char in cell)
+    digits = sum(char.isdigit() for cell in cells for char in cell)
+    files = sum(cell.lower().endswith(tuple(AUDIO_SUFFIXES)) for cell in cells)
+    if not cells or digits > letters or files * 2 > len(cells):
+        return 0.0
+    words = sum(len(cell.split()) for cell in cells) / len(cells)
+    return words * letters / len(cells)

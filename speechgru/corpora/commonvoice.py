@@ -1,0 +1,82 @@
+"""Common Voice: `clips/` and train.tsv, dev.tsv, test.tsv, validated.tsv, … of any release.
+
+Without train.tsv, everything validated is the corpus, to be split by speaker. Durations in
+clip_durations.tsv are in milliseconds and may be missing. Quotes in sentences are literal.
+"""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared
+from speechgru.corpora.encoding import read_text
+from speechgru.corpora.folder import AudioFinder, Folder
+from speechgru.errors import CorpusError
+
+NEEDED = {"client_id", "path", "sentence"}
+SPLITS = ("train", "dev", "test")
+OTHERS = ("validated", "other", "invalidated")
+
+
+def find(folder: Folder) -> bool:
+    return bool(_releases(folder))
+
+
+def read(folder: Folder) -> Prepared:
+    """Raises CorpusError: several languages in the folder, or a line that cannot be parsed."""
+    releases = _releases(folder)
+    if len(releases) != 1:
+        raise CorpusError(
+            f"{folder.root}: found {len(releases)} Common Voice releases; give the folder of one "
+            f"language: {', '.join(map(str, releases))}"
+        )
+    root = releases[0]
+    finder = AudioFinder(folder)
+    names = [name for name in (*SPLITS, *OTHERS) if (root / f"{name}.tsv") in folder.files]
+    listed = {name: list(_recordings(root / f"{name}.tsv", finder)) for name in names}
+    notes = ["lists: " + ", ".join(f"{name} {len(rows):,}" for name, rows in listed.items())]
+    if listed.get("train"):
+        used = {name: rows for name, rows in listed.items() if name in SPLITS}
+    else:
+        used = {UNSPLIT: listed.get("validated") or listed.get("other") or []}
+        notes.append("splits: no clip in train.tsv, so the validated clips are split here")
+    return prepared(folder.root, used, [*notes, *finder.notes()])
+
+
+def _releases(folder: Folder) -> list[Path]:
+    """The folders with lists in this format."""
+    found = []
+    for file in folder.files:
+        if file.name in (f"{name}.tsv" for name in (*SPLITS, "validated")) and _is_list(file):
+            found.append(file.parent)
+    return list(dict.fromkeys(found))
+
+
+def _is_list(file: Path) -> bool:
+    try:
+        with file.open("rb") as stream:
+            return set(stream.readline(10_000).decode("utf-8-sig").split()) >= NEEDED
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _recordings(file: Path, finder: AudioFinder) -> Iterator[Recording]:
+    lines = read_text(file).text.rstrip("\n").split("\n")
+    rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    header = next(rows)
+    for number, cells in enumerate(rows, start=2):
+        if len(cells) > len(header) or len(cells) <= max(map(header.index, NEEDED)):
+            raise CorpusError(
+                f"{file}:{number}: expected {len(header)} columns separated by tabs, "
+                f"found {len(cells)}"
+            )
+        row = dict(zip(header, cells, strict=False))
+        name = row["path"]
+        audio = finder.find(name, file.parent / "clips")
+        yield Recording(
+            id=name.rpartition("/")[2].removesuffix(".mp3"),
+            audio=audio,
+            text=row["sentence"],
+            speaker=row["client_id"],
+            lang=row.get("locale") or None,
+        )

@@ -1,0 +1,174 @@
+"""Kaldi data directories: wav.scp, text, and optionally segments, utt2spk and utt2lang.
+
+Directories named train…, dev… and test… are the splits. Commands in wav.scp (`sph2pipe … |`) are
+never run: where a known program only converts one file, that file is read instead; any other
+command is named as a problem.
+"""
+
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared, split_named
+from speechgru.corpora.encoding import read_text
+from speechgru.corpora.folder import AudioFinder, Folder
+from speechgru.errors import CorpusError
+
+HARMLESS = {  # program → its options that do not change the speech, and how many values each has
+    "sph2pipe": {"-f": 1, "-p": 0, "-u": 0, "-a": 0},
+    "flac": {"-c": 0, "-d": 0, "-s": 0, "-dc": 0, "-cd": 0, "-cds": 0, "--silent": 0, "--stdout": 0,
+             "--decode": 0, "--totally-silent": 0},
+    "sox": {"-t": 1, "-r": 1, "-b": 1, "-e": 1, "-c": 1, "-G": 0, "-R": 0, "-V1": 0, "-q": 0},
+    "ffmpeg": {"-i": 0, "-f": 1, "-ar": 1, "-ac": 1, "-v": 1, "-loglevel": 1, "-acodec": 1,
+               "-c:a": 1, "-y": 0, "-nostdin": 0, "-hide_banner": 0, "-vn": 0, "-threads": 1,
+               "-map_metadata": 1, "-sample_fmt": 1},
+}  # fmt: skip
+STANDARD_OUTPUT = {"-", "/dev/stdout", "pipe:1", "pipe:", "pipe:1.wav"}
+
+
+def find(folder: Folder) -> bool:
+    return bool(_directories(folder))
+
+
+def read(folder: Folder) -> Prepared:
+    """Raises CorpusError: no directory with wav.scp and text, or a line that cannot be parsed."""
+    finder = AudioFinder(folder)
+    by_split: dict[str, list[Recording]] = {}
+    notes: list[str] = []
+    problems: list[str] = []
+    directories = _directories(folder)
+    if not directories:
+        raise CorpusError(f"{folder.root}: no folder with wav.scp and text in it")
+    named = [d for d in directories if split_named(d.name)]
+    for directory in named or directories:
+        recordings = list(_recordings(directory, finder, problems))
+        by_split.setdefault(split_named(directory.name) or UNSPLIT, []).extend(recordings)
+        segments = " in segments" if (directory / "segments").is_file() else ""
+        notes.append(f"list: {directory.name}/, {len(recordings):,} utterances{segments}")
+    if named and len(named) < len(directories):
+        others = [d.name for d in directories if d not in named]
+        notes.append(f"splits: {', '.join(others)} are not named as splits; not used")
+    result = prepared(folder.root, by_split, [*notes, *finder.notes()])
+    return replace(result, problems=problems + result.problems)
+
+
+def _directories(folder: Folder) -> list[Path]:
+    scripts = [file.parent for file in folder.files if file.name == "wav.scp"]
+    return [directory for directory in scripts if (directory / "text") in folder.files]
+
+
+def _recordings(directory: Path, finder: AudioFinder, problems: list[str]) -> Iterator[Recording]:
+    scripts, texts = _table(directory / "wav.scp"), _table(directory / "text")
+    speakers, langs = _table(directory / "utt2spk"), _table(directory / "utt2lang")
+    audio: dict[str, Path | None] = {}
+    refused: set[str] = set()
+    for name, script in scripts.items():
+        try:
+            audio[name] = _find(file_of(script), directory, finder)
+        except ValueError as reason:
+            refused.add(name)
+            problems.append(f"{name}: {directory / 'wav.scp'}: {reason}")
+    segments = _segments(directory, scripts)
+    for utterance, (recording, offset, duration) in segments.items():
+        if recording in refused:
+            continue
+        if utterance not in texts:
+            problems.append(f"{utterance}: not in {directory / 'text'}")
+            continue
+        yield Recording(
+            id=utterance,
+            audio=audio.get(recording),
+            text=texts[utterance],
+            speaker=speakers.get(utterance, ""),
+            lang=langs.get(utterance),
+            offset=offset,
+            duration=duration,
+        )
+    problems += [
+        f"{name}: no audio; not in wav.scp or segments" for name in texts if name not in segments
+    ]
+
+
+def _table(file: Path) -> dict[str, str]:
+    """First word → the rest of each line; empty where there is no such file."""
+    if not file.is_file():
+        return {}
+    lines = (line.strip().split(None, 1) for line in read_text(file).text.split("\n"))
+    return {parts[0]: parts[1] if len(parts) > 1 else "" for parts in lines if parts}
+
+
+def _segments(
+    directory: Path, scripts: dict[str, str]
+) -> dict[str, tuple[str, float, float | None]]:
+    """Utterance → recording, offset and duration (None: to the end)."""
+    file = directory / "segments"
+    if not file.is_file():
+        return {name: (name, 0.0, None) for name in scripts}
+    found: dict[str, tuple[str, float, float | None]] = {}
+    for name, rest in _table(file).items():
+        try:
+            recording, begin, end = rest.split()
+            offset, until = float(begin), float(end)
+            if not (0 <= offset < 1e9 and (until == -1 or offset < until < 1e9)):
+                raise ValueError
+        except ValueError:
+            raise CorpusError(
+                f"{file}: {name}: expected RECORDING BEGIN END in seconds, found {rest:.60}"
+            ) from None
+        found[name] = recording, offset, None if until == -1 else round(until - offset, 6)
+    return found
+
+
+def _find(name: str, directory: Path, finder: AudioFinder) -> Path | None:
+    """Relative to the folder that Kaldi ran in, which may be any of those above."""
+    root = finder.folder.root
+    for base in (directory, *directory.parents):
+        if os.path.isfile(path := os.path.normpath(base / name)):
+            return Path(path)
+        if base == root:
+            break
+    return finder.find(name, directory)
+
+
+def file_of(script: str) -> str:
+    """The file that an entry of wav.scp reads.
+
+    >>> file_of("sph2pipe -f wav -p /data/a.sph |"), file_of("my recordings/a.wav")
+    ('/data/a.sph', 'my recordings/a.wav')
+
+    Raises ValueError with the reason: a command that is not known to only convert one file.
+    """
+    script = script.strip()
+    if re.search(r"\.ark:\d+$", script):
+        raise ValueError(f"an archive ({script:.60}); expected an audio file")
+    if not script.endswith("|"):
+        return script
+    command = script[:-1].strip()
+    refusal = ValueError(
+        f"the command {command!r:.80} is not run; expected an audio file: convert it first"
+    )
+    try:
+        program, *words = shlex.split(command)
+    except ValueError:
+        raise refusal from None
+    options = HARMLESS.get(os.path.basename(program))
+    if options is None or set(command) & set("|;&<>`$"):
+        raise refusal
+    files = []
+    while words:
+        word = words.pop(0)
+        if word in options:
+            del words[: options[word]]
+        elif word in STANDARD_OUTPUT:
+            if os.path.basename(program) in ("sox", "ffmpeg") and words:
+                raise refusal  # effects follow
+        elif word.startswith("-"):
+            raise refusal
+        else:
+            files.append(word)
+    if len(files) != 1:
+        raise refusal
+    return files[0]

@@ -1,0 +1,101 @@
+"""Lhotse's cuts: JSON lines, plain or gzip, one cut with its recording and supervisions per line.
+
+Each supervision with text is an utterance. Audio must be a file: sources that are commands,
+addresses or bytes in memory, and mixed or padded cuts, are named as problems.
+"""
+
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared, split_named
+from speechgru.corpora.folder import AudioFinder, Folder
+from speechgru.errors import CorpusError
+
+SUFFIXES = (".jsonl", ".jsonl.gz")
+MAX_LINE = 10_000_000  # characters
+
+
+def find(folder: Folder) -> bool:
+    return any(_is_cuts(file) for file in folder.ending(*SUFFIXES))
+
+
+def read(folder: Folder) -> Prepared:
+    """Raises CorpusError for a line that is not a cut."""
+    finder = AudioFinder(folder)
+    by_split: dict[str, list[Recording]] = {}
+    notes, problems = [], []
+    for file in folder.ending(*SUFFIXES):
+        if not _is_cuts(file):
+            continue
+        split = split_named(file.name.split(".")[0]) or UNSPLIT
+        for number, line in enumerate(_lines(file), start=1):
+            try:
+                cut = json.loads(line)
+                if unusable := _unusable(cut):
+                    problems.append(f"{cut.get('id')}: {unusable}")
+                    continue
+                recordings = list(_recordings(cut, file, finder))
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                raise CorpusError(
+                    f"{file}:{number}: expected a cut of Lhotse ({type(error).__name__}: "
+                    f"{error!s:.60}), found {line:.60}"
+                ) from None
+            by_split.setdefault(split, []).extend(recordings)
+        notes.append(f"list: {folder.relative(file)}, cuts of Lhotse")
+    result = prepared(folder.root, by_split, [*notes, *finder.notes()])
+    return replace(result, problems=problems + result.problems)
+
+
+def _is_cuts(file: Path) -> bool:
+    try:
+        first = json.loads(next(_lines(file), ""))
+    except (CorpusError, ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and str(first.get("type", "")).endswith("Cut")
+
+
+def _lines(file: Path) -> Iterator[str]:
+    try:
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+            while line := stream.readline(MAX_LINE):
+                if line.strip():
+                    yield line.decode("utf-8-sig")
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        raise CorpusError(f"{file}: cannot be read: {error!s:.80}") from None
+
+
+def _unusable(cut: dict[str, Any]) -> str | None:
+    if cut["type"] != "MonoCut":
+        return f"a {cut['type']}; expected a MonoCut, which is a part of one recording"
+    sources = cut["recording"]["sources"]
+    if len(sources) != 1 or sources[0]["type"] != "file":
+        kinds = ", ".join(sorted({str(source["type"]) for source in sources}))
+        return f"its audio is {len(sources)} × {kinds}; expected one file"
+    return None
+
+
+def _recordings(cut: dict[str, Any], file: Path, finder: AudioFinder) -> Iterator[Recording]:
+    source = str(cut["recording"]["sources"][0]["source"])
+    audio = finder.find(source, file.parent)
+    if audio is None and os.path.isfile(source):  # relative to the current folder, as in Lhotse
+        audio = Path(os.path.abspath(source))
+    for supervision in cut.get("supervisions") or []:
+        begin = max(0.0, float(supervision["start"]))  # relative to the cut
+        end = min(
+            float(cut["duration"]), float(supervision["start"]) + float(supervision["duration"])
+        )
+        yield Recording(
+            id=str(supervision["id"]),
+            audio=audio,
+            text=str(supervision.get("text") or ""),
+            speaker=str(supervision.get("speaker") or ""),
+            lang=supervision.get("language"),
+            offset=round(float(cut["start"]) + begin, 6),
+            duration=round(end - begin, 6),
+        )

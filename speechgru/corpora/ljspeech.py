@@ -1,0 +1,55 @@
+"""LJSpeech: `metadata.csv` with ID|TEXT or ID|TEXT|NORMALISED TEXT, without header or quotes.
+
+Audio is found by id, whatever its folder and suffix. The normalised text, with numbers as words,
+is the transcript where there is one.
+"""
+
+from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared
+from speechgru.corpora.encoding import read_text
+from speechgru.corpora.folder import AudioFinder, Folder
+from speechgru.corpora.speakers import with_folder_speakers
+from speechgru.errors import CorpusError
+
+LIST = "metadata.csv"
+HEAD = 20  # lines that decide
+
+
+def find(folder: Folder) -> bool:
+    file = folder.root / LIST
+    if file not in folder.files:
+        return False
+    lines = [line for line in read_text(file).text.split("\n")[:HEAD] if line.strip()]
+    finder = AudioFinder(folder)
+    ids = [line.split("|")[0] for line in lines]
+    return (
+        bool(lines)
+        and all(line.count("|") in (1, 2) for line in lines)
+        and any(finder.find(name, file.parent) for name in ids)
+        and finder.find(ids[0], file.parent) is not None  # else a header
+    )
+
+
+def read(folder: Folder) -> Prepared:
+    """Raises CorpusError: no metadata.csv, or a line that cannot be parsed."""
+    file = folder.root / LIST
+    source = read_text(file)
+    finder = AudioFinder(folder)
+    recordings, normalised = [], 0
+    for number, line in enumerate(source.text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        name, *texts = line.split("|")
+        if len(texts) not in (1, 2):
+            raise CorpusError(
+                f"{file}:{number}: expected ID|TEXT or ID|TEXT|TEXT, found {line:.60}"
+            )
+        text = texts[-1].strip() or texts[0].strip()
+        normalised += text != texts[0].strip()
+        recordings.append(Recording(name.strip(), finder.find(name, file.parent), text))
+    notes = [f"list: {LIST}, {len(recordings):,} lines"]
+    if normalised:
+        notes.append(f"text: the third column (normalised), which differs in {normalised:,} lines")
+    if note := source.note(file):
+        notes.append(note)
+    by_split = with_folder_speakers(folder, {UNSPLIT: recordings}, notes)
+    return prepared(folder.root, by_split, [*notes, *finder.notes()])

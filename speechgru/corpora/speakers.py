@@ -1,0 +1,62 @@
+"""Folders named by speaker."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from speechgru.corpora.common import Recording, examples, split_named
+from speechgru.corpora.folder import Folder
+
+GENERIC = re.compile(  # folders that are named by something else
+    r"(wavs?|audio|clips?|recordings?|data|files?|digits?|letters?|numbers?|words?|"
+    r"sentences?|phrases?|commands?|prompts?|misc|others?|new|old|raw|clean|noisy|good|bad|"
+    r"(part|batch|session|chunk|disc|disk|cd|day|vol|volume|set|chapter|take|round)[-_ ]?\d*|"
+    r"\d{4}[-_]?\d{2}[-_]?\d{2})",
+    re.IGNORECASE,
+)
+
+
+def with_folder_speakers(
+    folder: Folder, by_split: Mapping[str, list[Recording]], notes: list[str]
+) -> dict[str, list[Recording]]:
+    """The recordings, with their folder as speaker where folders are evidently speakers: at least
+    two beside each other, with all audio of that level in them, not one text per folder, and with
+    names that are not those of something else. What is assumed is added to `notes`."""
+    everything = [r for listed in by_split.values() for r in listed]
+    if any(r.speaker for r in everything):
+        return dict(by_split)
+    texts: dict[Path, list[str]] = defaultdict(list)
+    for recording in everything:
+        if recording.audio is not None:
+            texts[recording.audio.parent].append(recording.text)
+    siblings: dict[Path, list[Path]] = defaultdict(list)
+    for leaf in texts:
+        siblings[leaf.parent].append(leaf)
+    speakers: dict[Path, str] = {}
+    for parent, leaves in siblings.items():
+        named = [leaf for leaf in leaves if not GENERIC.fullmatch(leaf.name)]
+        is_split = any(split_named(leaf.name) for leaf in leaves)
+        if len(named) < 2 or len(named) < len(leaves) or parent in texts or is_split:
+            continue
+        if folder.root not in (parent, *parent.parents):
+            continue
+        recordings = sum(len(texts[leaf]) for leaf in leaves)
+        if recordings > 2 * len(leaves) and all(len(set(texts[leaf])) == 1 for leaf in leaves):
+            notes.append(
+                f"folders: {len(leaves)} folders have one text each, so they are words, not "
+                f"speakers: {examples([leaf.name for leaf in leaves])}"
+            )
+            continue
+        speakers |= {leaf: leaf.name for leaf in leaves}
+    if not speakers:
+        return dict(by_split)
+    names = sorted(set(speakers.values()))
+    notes.append(f"speakers: the names of {len(names)} folders: {examples(names)}")
+    return {
+        split: [
+            replace(r, speaker=speakers.get(r.audio.parent, "")) if r.audio else r for r in listed
+        ]
+        for split, listed in by_split.items()
+    }

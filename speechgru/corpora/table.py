@@ -1,0 +1,169 @@
+"""Lists of files and texts: CSV, TSV and the like, with any delimiter, encoding and header.
+
+Lists named train, dev and test are the splits, and so are the values of a column named split. The
+audio is found beside the list, below the folder, or by its name, whatever its suffix. A duration
+counts only beside an offset: that of a whole file is measured.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from speechgru.audio import AUDIO_SUFFIXES
+from speechgru.corpora.columns import Table, is_seconds, parse_table
+from speechgru.corpora.common import (
+    UNSPLIT,
+    Prepared,
+    Recording,
+    examples,
+    prepared,
+    split_named,
+)
+from speechgru.corpora.encoding import read_text
+from speechgru.corpora.folder import AudioFinder, Folder
+from speechgru.corpora.speakers import with_folder_speakers
+from speechgru.errors import CorpusError
+
+LISTS = (".csv", ".tsv", ".psv", ".txt", ".lst", ".list", ".tab")
+HEAD = 64_000  # characters that decide whether a file is a list
+
+
+def find(folder: Folder) -> bool:
+    return any(_is_list(folder, file) for file in _candidates(folder))
+
+
+def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
+    """`columns`: role → header name, where the content does not settle it.
+
+    Raises CorpusError: no list of audio files, or a column that does not exist.
+    """
+    notes: list[str] = []
+    finder = AudioFinder(folder)
+    by_split: dict[str, list[Recording]] = {}
+    read_files = []
+    for file in _candidates(folder):
+        if not _is_list(folder, file):
+            continue
+        source = read_text(file)
+        table = _table(folder, file, source.text, columns)
+        if table is None:
+            continue
+        read_files.append(file)
+        notes.append(_describe(folder, file, table))
+        if note := source.note(file):
+            notes.append(note)
+        for split, recording in _recordings(folder, file, table, finder):
+            by_split.setdefault(split, []).append(recording)
+    if not read_files:
+        raise CorpusError(f"{folder.root}: no list (CSV, TSV, …) with names of audio files in it")
+    by_split = _without_whole(by_split, notes)
+    by_split = with_folder_speakers(folder, by_split, notes)
+    unlisted = len(set(folder.audio) - {r.audio for rs in by_split.values() for r in rs})
+    if unlisted:
+        notes.append(f"audio: {unlisted:,} files in the folder are in no list, and are not used")
+    return prepared(folder.root, by_split, [*notes, *finder.notes()])
+
+
+def _candidates(folder: Folder) -> list[Path]:
+    """Lists: not the text file beside a recording."""
+    stems = {path.with_suffix("") for path in folder.audio}
+    return [file for file in folder.ending(*LISTS) if file.with_suffix("") not in stems]
+
+
+def _is_list(folder: Folder, file: Path) -> bool:
+    try:
+        return _table(folder, file, read_text(file).text[:HEAD], {}, any_text=True) is not None
+    except CorpusError:
+        return False
+
+
+def _table(
+    folder: Folder,
+    file: Path,
+    text: str,
+    columns: Mapping[str, str] | None,
+    any_text: bool = False,
+) -> Table | None:
+    probe = AudioFinder(folder)
+    cells: dict[str, bool] = {}
+
+    def is_audio(cell: str) -> bool:
+        if cell not in cells:
+            named = cell.strip().lower().endswith(tuple(AUDIO_SUFFIXES))
+            cells[cell] = named or probe.find(cell, file.parent) is not None
+        return cells[cell]
+
+    try:
+        return parse_table(text, is_audio, columns)
+    except CorpusError as error:
+        if any_text:
+            raise
+        raise CorpusError(f"{file}: {error}") from None
+
+
+def _describe(folder: Folder, file: Path, table: Table) -> str:
+    def name(column: int) -> str:
+        return repr(table.names[column]) if table.names else f"column {column + 1}"
+
+    roles = ", ".join(f"{role}: {name(column)}" for role, column in table.columns.items())
+    kind = {None: "space", "\t": "tab"}.get(table.delimiter, repr(table.delimiter))
+    return f"list: {folder.relative(file)}, {len(table.rows):,} rows separated by {kind}; {roles}"
+
+
+def _recordings(
+    folder: Folder, file: Path, table: Table, finder: AudioFinder
+) -> list[tuple[str, Recording]]:
+    found = []
+    file_split = split_named(file.stem) or UNSPLIT
+    milliseconds = table.names is not None and any(
+        "ms" in table.names[column].lower()
+        for role, column in table.columns.items()
+        if role == "duration"
+    )
+    for row, number in zip(table.rows, table.numbers, strict=True):
+        name = table.value(row, "audio") or ""
+        audio = finder.find(name, file.parent)
+        offset = _seconds(table, row, "offset") or 0.0
+        end, duration = _seconds(table, row, "end"), None
+        if end is not None and end > offset:
+            duration = end - offset
+        elif "offset" in table.columns and (length := _seconds(table, row, "duration")):
+            duration = length / 1000 if milliseconds else length
+        default = folder.id_of(audio) if audio else f"{file.name}:{number} {name}".strip()
+        if offset or end is not None:
+            default += f"@{offset:.3f}".rstrip("0").rstrip(".")
+        found.append(
+            (
+                split_named(table.value(row, "split") or "") or file_split,
+                Recording(
+                    id=table.value(row, "id") or default,
+                    audio=audio,
+                    text=table.value(row, "text") or "",
+                    speaker=table.value(row, "speaker") or "",
+                    lang=table.value(row, "lang"),
+                    offset=offset,
+                    duration=duration,
+                ),
+            )
+        )
+    return found
+
+
+def _seconds(table: Table, row: list[str], role: str) -> float | None:
+    value = table.value(row, role)
+    return float(value.replace(",", ".")) if value and is_seconds(value) else None
+
+
+def _without_whole(
+    by_split: dict[str, list[Recording]], notes: list[str]
+) -> dict[str, list[Recording]]:
+    """Without the rows of a list of everything beside the lists of its splits."""
+    if UNSPLIT not in by_split or len(by_split) == 1:
+        return by_split
+    rest = by_split.pop(UNSPLIT)
+    known = {(r.audio, r.offset) for listed in by_split.values() for r in listed}
+    left = [r.id for r in rest if (r.audio, r.offset) not in known]
+    if left:
+        notes.append(
+            f"splits: {len(left):,} rows are in no split, and are not used: {examples(left)}"
+        )
+    return by_split

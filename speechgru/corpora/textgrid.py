@@ -1,0 +1,100 @@
+"""Praat TextGrids → the utterances in them.
+
+The text is in a tier of words, which become one utterance per file, or one per stretch between
+long pauses; or else in the tiers with several words per interval, which are an utterance each.
+Several such tiers are one per speaker, as Montreal Forced Aligner writes them.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from praatio import textgrid
+from praatio.utilities.errors import PraatioException
+
+from speechgru.errors import CorpusError
+
+PAUSE = 1.0  # seconds between two words that end an utterance of a long file
+LONG = 20.0  # seconds
+WORDS = re.compile(r"words?", re.IGNORECASE)
+UTTERANCES = re.compile(r"(utt|sent|text|trans|phrase|ortho|speech)", re.IGNORECASE)
+SILENCES = {"", "sil", "sp", "spn", "<sil>", "<eps>", "#", "<unk>", "<p:>", "<usb>"}
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a recording and its text; seconds. `end` is None at the end of the file."""
+
+    text: str
+    start: float = 0.0
+    end: float | None = None
+    speaker: str | None = None
+
+
+def read_textgrid(file: Path) -> list[Segment]:
+    """Raises CorpusError: not a TextGrid, or no tier with words in it."""
+    try:
+        grid = textgrid.openTextgrid(str(file), includeEmptyIntervals=False)
+        tiers = [tier for tier in grid.tiers if isinstance(tier, textgrid.IntervalTier)]
+        length = float(grid.maxTimestamp or 0)
+    except (PraatioException, OSError, ValueError, IndexError, KeyError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise CorpusError(f"{file}: cannot be read as a TextGrid: {reason:.100}") from None
+    spoken = {tier.name: _spoken(tier.entries) for tier in tiers}
+    utterances = [tier.name for tier in tiers if _has_phrases(spoken[tier.name])]
+    utterances = [name for name in utterances if UTTERANCES.search(name)] or utterances
+    words = [name for name in spoken if WORDS.search(name) and spoken[name]]
+    if utterances:
+        return [
+            Segment(text, start, end, name if len(utterances) > 1 else None)
+            for name in utterances
+            for start, end, text in spoken[name]
+        ]
+    if not words:
+        raise CorpusError(
+            f"{file}: no tier with a text; found {', '.join(spoken) or 'no interval tier'}; "
+            "expected one with several words per interval, or one called words"
+        )
+    segments: list[Segment] = []
+    for name in words:
+        speaker = name.partition(" - ")[0] if len(words) > 1 else None
+        segments += _joined(spoken[name], length, speaker)
+    return segments
+
+
+def _spoken(entries: Iterable[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
+    """The intervals that are not silent."""
+    return [
+        (float(start), float(end), " ".join(label.split()))
+        for start, end, label in entries
+        if label.strip().lower() not in SILENCES
+    ]
+
+
+def _has_phrases(entries: list[tuple[float, float, str]]) -> bool:
+    return any(" " in label for _, _, label in entries)
+
+
+def _joined(
+    words: list[tuple[float, float, str]], length: float, speaker: str | None
+) -> list[Segment]:
+    """Words → utterances; the whole file if it is not long."""
+    if length <= LONG and speaker is None:
+        return [Segment(" ".join(label for _, _, label in words))]
+    groups: list[list[tuple[float, float, str]]] = []
+    for word in words:
+        if groups and word[0] - groups[-1][-1][1] < PAUSE:
+            groups[-1].append(word)
+        else:
+            groups.append([word])
+    margin = PAUSE / 4  # of the pause on both sides
+    return [
+        Segment(
+            " ".join(label for _, _, label in group),
+            max(0.0, group[0][0] - margin),
+            min(length, group[-1][1] + margin),
+            speaker,
+        )
+        for group in groups
+    ]

@@ -1,0 +1,115 @@
+"""A folder per word, as in Speech Commands: `WORD/HASH_nohash_N.wav`. The folder's name is the
+text, and HASH the speaker.
+
+Splits: validation_list.txt and testing_list.txt if they are there; else the rule of Speech
+Commands, by a hash of the speaker (Warden 2018, arXiv 1804.03209, §7), unless it leaves too little
+for training, as in a part of the corpus.
+"""
+
+import hashlib
+import re
+import statistics
+from pathlib import Path
+
+from speechgru.audio import AudioInfo, read_headers
+from speechgru.corpora.common import UNSPLIT, Prepared, Recording, examples, prepared, split_named
+from speechgru.corpora.folder import Folder
+from speechgru.errors import CorpusError
+
+NAME = re.compile(r"(.+)_nohash_\d+")
+NOISE = "_background_noise_"
+LISTS = {"dev": "validation_list.txt", "test": "testing_list.txt"}
+BUCKETS = 2**27 - 1  # of the hash rule: speakers per word, at most
+DEV_PERCENT = TEST_PERCENT = 10.0
+MAX_SECONDS = 5.0  # median length of a recording that may be one word
+MIN_TRAIN = 0.5  # share of the recordings that training needs
+
+
+def find(folder: Folder) -> bool:
+    """Folders with several recordings each, and no text anywhere."""
+    leaves = {audio.parent for audio in _spoken(folder)}
+    return folder.root not in leaves and 2 <= len(leaves) <= len(folder.audio) / 2
+
+
+def read(folder: Folder) -> Prepared:
+    """Raises CorpusError when the recordings are too long to be single words."""
+    recordings = _spoken(folder)
+    if not recordings or any(audio.parent == folder.root for audio in recordings):
+        raise CorpusError(f"{folder.root}: expected all recordings in folders named by word")
+    sample = read_headers(recordings[:: max(1, len(recordings) // 200)])
+    lengths = [info.duration for info in sample if isinstance(info, AudioInfo)]
+    if lengths and (median := statistics.median(lengths)) > MAX_SECONDS:
+        raise CorpusError(
+            f"{folder.root}: recordings of {median:.1f} s without any text; expected a text file "
+            "beside each, or a list of files and texts (CSV)"
+        )
+    words = sorted({audio.parent.name for audio in recordings})
+    notes = [
+        f"texts: no list and no text files, so the names of the {len(words)} folders are taken "
+        f"as the words spoken: {examples(words)}"
+    ]
+    listed = [_recording(folder, audio) for audio in recordings]
+    by_split = _official(folder, listed, notes)
+    return prepared(folder.root, by_split, notes)
+
+
+def _spoken(folder: Folder) -> list[Path]:
+    return [audio for audio in folder.audio if audio.parent.name != NOISE]
+
+
+def _recording(folder: Folder, audio: Path) -> Recording:
+    match = NAME.fullmatch(audio.stem)
+    return Recording(
+        id=folder.id_of(audio),
+        audio=audio,
+        text=audio.parent.name.replace("_", " ").strip(),
+        speaker=match[1] if match else "",
+    )
+
+
+def _official(
+    folder: Folder, recordings: list[Recording], notes: list[str]
+) -> dict[str, list[Recording]]:
+    by_split: dict[str, list[Recording]] = {"train": [], "dev": [], "test": []}
+    listed = {
+        line.strip().rpartition(".")[0]: split
+        for split, name in LISTS.items()
+        if (folder.root / name) in folder.files
+        for line in (folder.root / name).read_text(encoding="utf-8").split("\n")
+    }
+    if listed:
+        for recording in recordings:
+            by_split[listed.get(recording.id, "train")].append(recording)
+        notes.append(f"splits: {' and '.join(LISTS.values())}")
+        return by_split
+    if any(split_named(part) for r in recordings[:1] for part in Path(r.id).parts[:-2]):
+        for recording in recordings:
+            part = next(filter(None, map(split_named, Path(recording.id).parts[:-2])), "train")
+            by_split[part].append(recording)
+        notes.append("splits: the folders above the words")
+        return by_split
+    if any(not recording.speaker for recording in recordings):
+        return {UNSPLIT: recordings}
+    for recording in recordings:
+        by_split[hash_split(recording.speaker)].append(recording)
+    if len(by_split["train"]) < MIN_TRAIN * len(recordings):
+        notes.append(
+            f"splits: the hash rule of Speech Commands leaves {len(by_split['train'])} of "
+            f"{len(recordings)} recordings for training (a part of the corpus?), so it is not used"
+        )
+        return {UNSPLIT: recordings}
+    notes.append("splits: the hash rule of Speech Commands, by speaker")
+    return by_split
+
+
+def hash_split(speaker: str) -> str:
+    """The split of a speaker by the rule of Speech Commands.
+
+    >>> hash_split("022cd682")
+    'test'
+    """
+    number = int(hashlib.sha1(speaker.encode()).hexdigest(), 16)
+    percent = (number % (BUCKETS + 1)) * (100.0 / BUCKETS)
+    if percent < DEV_PERCENT:
+        return "dev"
+    return "test" if percent < DEV_PERCENT + TEST_PERCENT else "train"

@@ -1,0 +1,599 @@
+"""Folders of recordings in every layout that `read_folder` recognises."""
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechgru.corpora import LAYOUTS, UNSPLIT, Prepared, read_folder
+from speechgru.corpora.columns import parse_table
+from speechgru.corpora.encoding import read_text
+from speechgru.corpora.kaldi import file_of
+from speechgru.corpora.words import hash_split
+from speechgru.errors import CorpusError
+from speechgru.manifest import Utterance
+
+RATE = 8000
+
+
+def write_audio(path: Path, seconds: float = 0.5) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(len(str(path)))
+    kind = "WAV" if path.suffix.lower() == ".wav" else None
+    samples = 0.1 * rng.standard_normal(round(seconds * RATE))
+    soundfile.write(path, samples, RATE, format=kind)
+    return path
+
+
+def write(path: Path, text: str, encoding: str = "utf-8") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode(encoding))
+
+
+def texts(result: Prepared, split: str = UNSPLIT) -> dict[str, str]:
+    return {utterance.id: utterance.text for utterance in result.splits[split]}
+
+
+def one(result: Prepared, id_: str) -> Utterance:
+    (found,) = [u for listed in result.splits.values() for u in listed if u.id == id_]
+    return found
+
+
+def detected(folder: Path, layout: str) -> Prepared:
+    """Read without and with the layout stated."""
+    name, result = read_folder(folder)
+    assert name == layout
+    assert read_folder(folder, layout)[1] == result
+    return result
+
+
+# Lists -------------------------------------------------------------------------------------------
+
+
+def test_a_list_saved_by_a_spreadsheet(tmp_path: Path) -> None:
+    """Semicolons, cp1252, CRLF, a German header, wrong suffixes, several audio formats."""
+    names = ["eins.wav", "zwei.flac", "drei.ogg"]
+    for name in names:
+        write_audio(tmp_path / "Aufnahmen" / name)
+    rows = ["Datei;Satz;Sprecherin", "eins.wav;Grüß Gott;Anna", "zwei.wav;Übung;Jörg",
+            'drei.mp3;"ja; ""doch""";Anna', "vier.wav;fehlt;Anna"]  # fmt: skip
+    write(tmp_path / "Liste.csv", "\r\n".join(rows) + "\r\n", "cp1252")
+    result = detected(tmp_path, "table")
+    assert texts(result) == {
+        "Aufnahmen/eins": "Grüß Gott",
+        "Aufnahmen/zwei": "Übung",
+        "Aufnahmen/drei": 'ja; "doch"',
+    }
+    assert {u.speaker for u in result.splits[UNSPLIT]} == {"Anna", "Jörg"}
+    assert one(result, "Aufnahmen/zwei").audio == str(tmp_path / "Aufnahmen/zwei.flac")
+    (problem,) = result.problems
+    assert "vier.wav" in problem
+    notes = "\n".join(result.notes)
+    assert "cp1252" in notes
+    assert "zwei.wav, drei.mp3" in notes
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_delimiters_and_encodings(delimiter: str, encoding: str, tmp_path: Path) -> None:
+    for name in "ab":
+        write_audio(tmp_path / f"{name}.wav")
+    rows = [("text", "id", "wav_filename"), ("già", "x1", "a.wav"), ("zwölf", "x2", "b.wav")]
+    write(tmp_path / "l.csv", "\r".join(map(delimiter.join, rows)), encoding)
+    assert texts(detected(tmp_path, "table")) == {"x1": "già", "x2": "zwölf"}
+
+
+def test_mozillas_lists_are_the_splits(tmp_path: Path) -> None:
+    for name in ("train", "dev", "test"):
+        write_audio(tmp_path / f"clips/{name}.wav")
+        write(
+            tmp_path / f"{name}.csv",
+            f"wav_filename,wav_filesize,transcript\nclips/{name}.wav,8044,go to {name}\n",
+        )
+    result = detected(tmp_path, "table")
+    assert {split: [u.text for u in listed] for split, listed in result.splits.items()} == {
+        name: [f"go to {name}"] for name in ("train", "dev", "test")
+    }
+
+
+def test_a_list_without_header_by_id_and_by_path(tmp_path: Path) -> None:
+    for name in ("x/1001", "x/1002"):
+        write_audio(tmp_path / f"{name}.wav")
+    write(tmp_path / "list.txt", "1001 turn it on\n1002 turn it off\n")
+    assert texts(detected(tmp_path, "table")) == {"x/1001": "turn it on", "x/1002": "turn it off"}
+    write(tmp_path / "list.txt", "x\\1001.wav|turn on|anna\n\nx\\1002.wav|turn off|bob\n")
+    result = detected(tmp_path, "table")
+    assert texts(result) == {"x/1001": "turn on", "x/1002": "turn off"}
+
+
+def test_a_split_column_offsets_and_languages(tmp_path: Path) -> None:
+    write_audio(tmp_path / "long.wav", 4.0)
+    write(
+        tmp_path / "l.tsv",
+        'audio\tstart\tend\tsentence\tlang\tsplit\nlong.wav\t0\t1.5\tone "a\tde\ttrain\n'
+        "long.wav\t1,5\t3\ttwo\tde\tvalidation\nlong.wav\t3\t9\tthree\tfr\ttest\n",
+    )
+    result = detected(tmp_path, "table")
+    found = {split: (u.text, u.offset, u.duration, u.lang) for split, (u,) in result.splits.items()}
+    assert found == {
+        "train": ('one "a', 0.0, 1.5, "de"),
+        "dev": ("two", 1.5, 1.5, "de"),
+        "test": ("three", 3.0, 1.0, "fr"),
+    }
+    assert "5.00 s" in "\n".join(result.notes)
+
+
+def test_a_list_of_everything_beside_its_splits(tmp_path: Path) -> None:
+    for name in "abc":
+        write_audio(tmp_path / f"{name}.wav")
+    write(tmp_path / "all.csv", "file,text\na.wav,x\nb.wav,y\nc.wav,z\n")
+    write(tmp_path / "train.csv", "file,text\na.wav,x\n")
+    write(tmp_path / "test.csv", "file,text\nb.wav,y\n")
+    result = detected(tmp_path, "table")
+    assert {split: len(listed) for split, listed in result.splits.items()} == {
+        "train": 1,
+        "test": 1,
+    }
+    assert "1 rows are in no split" in "\n".join(result.notes)
+
+
+def test_columns_can_be_stated(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav")
+    write(tmp_path / "l.csv", "datei,romaji,kana\na.wav,hashi desu,はし です\n")
+    assert texts(read_folder(tmp_path, columns={"text": "kana"})[1]) == {"a": "はし です"}
+    assert texts(read_folder(tmp_path, columns={"text": "2"})[1]) == {"a": "hashi desu"}
+    for wrong in ({"text": "kanji"}, {"txt": "kana"}):
+        with pytest.raises(CorpusError, match="|".join(wrong.values())):
+            read_folder(tmp_path, columns=wrong)
+
+
+def test_a_text_is_not_taken_for_a_list() -> None:
+    assert parse_table("go to a\nand b, or c\n", lambda cell: cell == "a") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "read"),
+    [
+        ("Ça va être", "cp1252", "Ça va être"),
+        ("привет как дела сегодня", "cp1251", "привет как дела сегодня"),
+        ("今天天气很好我们出去走走吧", "gb18030", "今天天气很好我们出去走走吧"),
+    ],
+)
+def test_older_encodings_are_guessed_and_reported(
+    text: str, encoding: str, read: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.txt"
+    file.write_bytes(f"{text}\r\n".encode(encoding) * 5)
+    found = read_text(file)
+    assert found.text.split("\n")[0] == read
+    assert found.guessed
+    assert found.guessed in str(found.note(file))
+
+
+def test_a_binary_file_is_not_a_text(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_bytes(b"PK\3\4\0\0\xff\xfe" * 10)
+    with pytest.raises(CorpusError):
+        read_text(file)
+
+
+# Other layouts -----------------------------------------------------------------------------------
+
+
+def test_ljspeech_takes_the_normalised_text(tmp_path: Path) -> None:
+    write_audio(tmp_path / "wavs/LJ-1.wav")
+    write_audio(tmp_path / "wavs/LJ-2.wav")
+    write(tmp_path / "metadata.csv", 'LJ-1|say "5"|say "five\nLJ-2|no|\n')
+    assert texts(detected(tmp_path, "ljspeech")) == {"LJ-1": 'say "five', "LJ-2": "no"}
+
+
+CV_HEADER = "client_id\tpath\tsentence_id\tsentence\tsentence_domain\tup_votes\tlocale\tsegment"
+
+
+def test_common_voice_with_an_empty_split(tmp_path: Path) -> None:
+    for name in "abc":
+        write_audio(tmp_path / f"clips/{name}.wav")
+    lines = {n: f'c{n}\t{n}.wav\t1\tEr sagt: "{n}\t\t2\tde\t' for n in "abc"}
+    for split, names in {"train": "ab", "dev": "", "test": "c", "validated": "abc"}.items():
+        write(tmp_path / f"{split}.tsv", "\n".join([CV_HEADER, *(lines[n] for n in names)]) + "\n")
+    result = detected(tmp_path, "commonvoice")
+    assert {split: [u.id for u in v] for split, v in result.splits.items()} == {
+        "train": ["a.wav", "b.wav"], "dev": [], "test": ["c.wav"],
+    }  # fmt: skip
+    clip = one(result, "c.wav")
+    assert (clip.text, clip.speaker, clip.lang) == ('Er sagt: "c', "cc", "de")
+
+
+def test_common_voice_validated_only_and_two_languages(tmp_path: Path) -> None:
+    for lang in ("de", "tw"):
+        write_audio(tmp_path / lang / "clips/a.wav")
+        row = "x\ta.wav\thallo\t2"
+        write(tmp_path / lang / "validated.tsv", f"client_id\tpath\tsentence\tup_votes\n{row}\n")
+    assert texts(detected(tmp_path / "de", "commonvoice")) == {"a.wav": "hallo"}
+    with pytest.raises(CorpusError, match=r"de, .*tw"):
+        read_folder(tmp_path)
+
+
+def test_nemo_manifests_with_missing_and_wrong_durations(tmp_path: Path) -> None:
+    write_audio(tmp_path / "wav/a.wav", 1.0)
+    write_audio(tmp_path / "wav/b.wav", 1.0)
+    rows = [
+        {"audio_filepath": "wav/a.wav", "text": "one", "speaker": 7, "lang": "en"},
+        {"audio_filepath": "/elsewhere/wav/a.wav", "text": "part", "offset": 0.25, "duration": 0.5},
+        {"audio_filepath": "wav/b.wav", "text": "long", "duration": 2.5},
+    ]
+    write(tmp_path / "x_train.json", "\n".join(map(json.dumps, rows)))
+    result = detected(tmp_path, "nemo")
+    found = [(u.id, u.offset, u.duration, u.speaker, u.lang) for u in result.splits["train"]]
+    assert found == [
+        ("wav/a", 0.0, 1.0, "7", "en"),
+        ("wav/a@0.25", 0.25, 0.5, None, None),
+        ("wav/b", 0.0, 1.0, None, None),
+    ]
+    assert "1.50 s" in "\n".join(result.notes)
+    write(tmp_path / "x_train.json", json.dumps(rows[0]) + '\n{"text": "no audio"}\n')
+    with pytest.raises(CorpusError, match=r"x_train.json:2"):
+        read_folder(tmp_path)
+
+
+def test_audiofolder(tmp_path: Path) -> None:
+    for split in ("train", "validation", "test"):
+        write_audio(tmp_path / f"{split}/a.wav")
+        write(
+            tmp_path / f"{split}/metadata.jsonl",
+            json.dumps({"file_name": "a.wav", "transcription": split, "speaker_id": "s"}) + "\n",
+        )
+    result = detected(tmp_path, "audiofolder")
+    assert {split: u.text for split, (u,) in result.splits.items()} == {
+        "train": "train", "dev": "validation", "test": "test",
+    }  # fmt: skip
+    flat = tmp_path / "flat"
+    write_audio(flat / "data/b.wav")
+    write(flat / "metadata.csv", 'file_name,text\ndata/b.wav,"a, b"\ndata/gone.wav,c\n')
+    result = detected(flat, "audiofolder")
+    assert texts(result) == {"data/b": "a, b"}
+    assert "gone.wav" in result.problems[0]
+
+
+def cut(name: str, source: dict[str, object], **changes: object) -> dict[str, object]:
+    supervision = {"id": f"{name}-s", "start": -0.1, "duration": 0.6, "text": "hello",
+                   "language": "en", "speaker": "anna"}  # fmt: skip
+    return {
+        "id": name, "type": "MonoCut", "start": 0.25, "duration": 0.4, "channel": 0,
+        "supervisions": [supervision],
+        "recording": {"id": "r", "sources": [source], "sampling_rate": RATE, "duration": 1.0},
+    } | changes  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz"])
+def test_lhotse_cuts(suffix: str, tmp_path: Path) -> None:
+    write_audio(tmp_path / "r.wav", 1.0)
+    good = {"type": "file", "channels": [0], "source": "r.wav"}
+    cuts = [
+        cut("c1", good),
+        cut("c2", good | {"type": "command", "source": "cat r.wav"}),
+        cut("c3", good, type="MixedCut", tracks=[]),
+    ]
+    data = "\n".join(map(json.dumps, cuts)).encode()
+    file = tmp_path / f"cuts_test.{suffix}"
+    file.write_bytes(gzip.compress(data) if suffix.endswith("gz") else data)
+    result = detected(tmp_path, "lhotse")
+    (found,) = result.splits["test"]
+    assert (found.id, found.offset, found.duration) == ("c1-s", 0.25, 0.4)
+    assert (found.speaker, found.lang) == ("anna", "en")
+    assert [problem.partition(":")[0] for problem in result.problems] == ["c2", "c3"]
+
+
+# Kaldi -------------------------------------------------------------------------------------------
+
+
+def test_kaldi_directories(tmp_path: Path) -> None:
+    write_audio(tmp_path / "audio/r1.wav", 2.0)
+    write_audio(tmp_path / "audio/u 1.WAV")
+    train, test = tmp_path / "data/train", tmp_path / "data/test_clean"
+    write(train / "wav.scp", "u1\taudio/u 1.WAV\nu2 nc host 99 |\nu3 audio/none.wav\n")
+    write(train / "text", "u1\tONE\nu2 TWO\nu3 THREE\nu4 FOUR\n")
+    write(train / "utt2spk", "u1 anna\n")
+    write(test / "wav.scp", "r1 sph2pipe -f wav -p audio/r1.wav |\n")
+    write(test / "segments", "s1 r1 0 0.5\ns2 r1 1.5 -1\ns3 r1 1.0 2.05\n")
+    write(test / "text", "s1 A\ns2 B\ns3 C\n")
+    result = detected(tmp_path, "kaldi")
+    assert texts(result, "train") == {"u1": "ONE"}
+    assert one(result, "u1").speaker == "anna"
+    assert [(u.id, u.offset, u.duration) for u in result.splits["test"]] == [
+        ("s1", 0.0, 0.5), ("s2", 1.5, 0.5), ("s3", 1.0, 1.0),
+    ]  # fmt: skip
+    assert sorted(problem.partition(":")[0] for problem in result.problems) == ["u2", "u3", "u4"]
+
+
+@pytest.mark.parametrize(
+    ("script", "file"),
+    [
+        ("a b.wav", "a b.wav"),
+        ("sph2pipe -f wav -p /d/a.sph |", "/d/a.sph"),
+        ("/opt/bin/flac -c -d -s 'my a.flac' |", "my a.flac"),
+        ("sox a.mp3 -r 16k -t wav - |", "a.mp3"),
+        ("ffmpeg -v error -i a.m4a -f wav -ar 16000 -ac 1 - |", "a.m4a"),
+    ],
+)
+def test_known_commands_read_their_file(script: str, file: str) -> None:
+    assert file_of(script) == file
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "rm -rf / |",
+        "sph2pipe -f wav -c 1 a.sph |",  # one of two channels
+        "sph2pipe -f wav -t 1:2 a.sph |",  # a part
+        "sox a.wav -t wav - speed 1.1 |",  # an effect
+        "sox a.wav b.wav -t wav - |",  # two files
+        "sox -v 0.5 a.wav -t wav - |",
+        "flac -c -d a.flac | sox - -t wav - |",
+        "ffmpeg -ss 3 -i a.wav -f wav - |",
+        "ffmpeg -i a.wav -af atempo=2 -f wav - |",
+        "sph2pipe $(touch x) |",
+        "cat 'a.wav |",
+        "data/raw.ark:123",
+    ],
+)
+def test_other_commands_are_refused(script: str) -> None:
+    with pytest.raises(ValueError, match="expected an audio file"):
+        file_of(script)
+
+
+# A text beside each recording --------------------------------------------------------------------
+
+
+def test_texts_beside_recordings_in_folders_of_speakers(tmp_path: Path) -> None:
+    for name in ("anna/1", "anna/2", "ben/1"):
+        write_audio(tmp_path / f"{name}.wav")
+        write(tmp_path / f"{name}.txt", f"  hallo\n {name}\n")
+    write_audio(tmp_path / "ben/2.wav")
+    write(tmp_path / "ben/3.lab", "no recording")
+    write_audio(tmp_path / "ben/4.flac")
+    write(tmp_path / "ben/4.lab", "fünf", "cp1252")
+    result = detected(tmp_path, "sidecar")
+    assert texts(result) == {
+        "anna/1": "hallo anna/1", "anna/2": "hallo anna/2", "ben/1": "hallo ben/1", "ben/4": "fünf",
+    }  # fmt: skip
+    assert [u.speaker for u in result.splits[UNSPLIT]] == ["anna", "anna", "ben", "ben"]
+    assert [problem.partition(":")[0] for problem in result.problems] == ["ben/2.wav"]
+    assert any(note.startswith("speakers:") for note in result.notes)
+    assert any("3.lab" in note for note in result.notes)
+
+
+@pytest.mark.parametrize(
+    "names", [("part1", "part2"), ("2024-01-05", "2024-01-06"), ("clips", "x")]
+)
+def test_other_folders_are_not_speakers(names: tuple[str, str], tmp_path: Path) -> None:
+    for name in names:
+        write_audio(tmp_path / name / "a.wav")
+        write(tmp_path / name / "a.txt", f"text of {name}")
+    assert {u.speaker for u in detected(tmp_path, "sidecar").splits[UNSPLIT]} == {None}
+
+
+def test_folders_of_splits(tmp_path: Path) -> None:
+    for name in ("train", "dev", "test"):
+        write_audio(tmp_path / name / "a.wav")
+        write(tmp_path / name / "a.txt", name)
+    result = detected(tmp_path, "sidecar")
+    assert {split: u.text for split, (u,) in result.splits.items()} == {
+        "train": "train", "dev": "dev", "test": "test",
+    }  # fmt: skip
+
+
+SRT = """1
+00:00:00,000 --> 00:00:01,500
+<i>Good morning,</i>
+everyone.
+
+2
+00:00:01,400 --> 00:00:02,000
+[applause]
+
+3
+00:00:01,750 --> 00:00:03,500
+- Thank you.
+- (quietly) Yes.
+"""
+
+
+def test_subtitles_beside_a_long_recording(tmp_path: Path) -> None:
+    write_audio(tmp_path / "talk.wav", 3.0)
+    write(tmp_path / "talk.srt", SRT)
+    write(tmp_path / "talk.txt", "Good morning, everyone. Thank you. Yes.")
+    result = detected(tmp_path, "sidecar")
+    assert [(u.id, u.text, u.offset, u.duration) for u in result.splits[UNSPLIT]] == [
+        ("talk@0.000", "Good morning, everyone.", 0.0, 1.5),
+        ("talk@1.750", "Thank you. Yes.", 1.75, 1.25),
+    ]
+    (tmp_path / "talk.srt").unlink()
+    write(tmp_path / "talk.vtt", "WEBVTT\n\n00:00.500 --> 00:01.000\nHello\n")
+    assert [(u.text, u.offset) for u in read_folder(tmp_path)[1].splits[UNSPLIT]] == [
+        ("Hello", 0.5)
+    ]
+
+
+def textgrid(length: float, tiers: dict[str, list[tuple[float, float, str]]]) -> str:
+    lines = ["File type = \"ooTextFile\"", 'Object class = "TextGrid"', "", "0", str(length),
+             "<exists>", str(len(tiers))]  # fmt: skip
+    for name, intervals in tiers.items():
+        lines += ['"IntervalTier"', f'"{name}"', "0", str(length), str(len(intervals))]
+        for start, end, text in intervals:
+            lines += [str(start), str(end), f'"{text}"']
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("length", "tiers", "expected"),
+    [
+        (
+            2.0,
+            {"phones": [(0, 1, "h"), (1, 2, "i")], "words": [(0, 1, "hi"), (1, 2, "you")]},
+            [("a", "hi you", 0.0, 2.0, None)],
+        ),
+        (
+            3.0,
+            {"transcript": [(0, 1, "hi you"), (1, 2, ""), (2, 3, "no")], "word": [(0, 3, "hi")]},
+            [("a@0.000", "hi you", 0.0, 1.0, None), ("a@2.000", "no", 2.0, 1.0, None)],
+        ),
+        (
+            3.0,
+            {"anna": [(0, 1, "hi you"), (1, 3, "")], "ben": [(0, 2, ""), (2, 3, "so there")]},
+            [("a@0.000", "hi you", 0.0, 1.0, "anna"), ("a@2.000", "so there", 2.0, 1.0, "ben")],
+        ),
+        (
+            24.0,
+            {"words": [(0, 1, "hi"), (1, 20, "sp"), (20, 21, "you"), (21, 24, "")]},
+            [("a@0.000", "hi", 0.0, 1.25, None), ("a@19.750", "you", 19.75, 1.5, None)],
+        ),
+    ],
+    ids=["words", "utterances", "speakers", "long pause"],
+)
+def test_textgrids(
+    length: float,
+    tiers: dict[str, list[tuple[float, float, str]]],
+    expected: list[tuple[object, ...]],
+    tmp_path: Path,
+) -> None:
+    write_audio(tmp_path / "a.wav", length)
+    write(tmp_path / "a.TextGrid", textgrid(length, tiers))
+    result = detected(tmp_path, "sidecar")
+    found = [(u.id, u.text, u.offset, u.duration, u.speaker) for u in result.splits[UNSPLIT]]
+    assert found == expected
+
+
+def test_a_textgrid_without_words_is_a_problem(tmp_path: Path) -> None:
+    for name in "ab":
+        write_audio(tmp_path / f"{name}.wav", 2.0)
+    write(tmp_path / "a.TextGrid", textgrid(2.0, {"phones": [(0, 1, "h"), (1, 2, "i")]}))
+    write(tmp_path / "b.TextGrid", textgrid(2.0, {"words": [(0, 1, "b"), (1, 2, "")]}))
+    result = detected(tmp_path, "sidecar")
+    assert texts(result) == {"b": "b"}
+    assert "phones" in result.problems[0]
+
+
+# A folder per word -------------------------------------------------------------------------------
+
+
+def test_a_folder_per_word(tmp_path: Path) -> None:
+    for word in ("go", "turn_left"):
+        for number in range(3):
+            write_audio(tmp_path / word / f"{number}.wav")
+    write_audio(tmp_path / "_background_noise_/hum.wav")
+    result = detected(tmp_path, "words")
+    assert texts(result)["turn_left/2"] == "turn left"
+    assert len(result.splits[UNSPLIT]) == 6
+    assert "go, turn_left" in result.notes[0]
+
+
+def test_speech_commands_by_lists_or_hash(tmp_path: Path) -> None:
+    names = {"dev": "00000000", "test": "022cd682", "train": "00000001"}
+    assert {hash_split(name): name for name in names.values()} == names
+    for word in ("go", "stop"):
+        for number in range(4):
+            write_audio(tmp_path / word / f"{names['train']}_nohash_{number}.wav")
+        for split in ("dev", "test"):
+            write_audio(tmp_path / word / f"{names[split]}_nohash_0.wav")
+    result = detected(tmp_path, "words")
+    assert {split: {u.speaker for u in v} for split, v in result.splits.items()} == {
+        split: {name} for split, name in names.items()
+    }
+    write(tmp_path / "testing_list.txt", f"go/{names['train']}_nohash_3.wav\n")
+    write(tmp_path / "validation_list.txt", f"go/{names['train']}_nohash_2.wav\n")
+    result = detected(tmp_path, "words")
+    assert {split: len(v) for split, v in result.splits.items()} == {
+        "train": 10, "dev": 1, "test": 1,
+    }  # fmt: skip
+
+
+def test_a_part_of_speech_commands_is_not_all_test(tmp_path: Path) -> None:
+    for number in range(3):
+        for word in ("go", "stop"):
+            write_audio(tmp_path / word / f"022cd682_nohash_{number}.wav")
+    assert list(detected(tmp_path, "words").splits) == [UNSPLIT]
+
+
+def test_long_recordings_without_text_are_not_words(tmp_path: Path) -> None:
+    for number in range(2):
+        for speaker in ("anna", "ben"):
+            write_audio(tmp_path / speaker / f"{number}.wav", 6.0)
+    with pytest.raises(CorpusError, match="without any text"):
+        read_folder(tmp_path)
+
+
+# What cannot be read -----------------------------------------------------------------------------
+
+
+def test_folders_without_recordings_or_texts(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="nothing"):
+        read_folder(tmp_path / "none")
+    with pytest.raises(CorpusError, match="0 files"):
+        read_folder(tmp_path)
+    write(tmp_path / "list.xlsx", "PK")
+    with pytest.raises(CorpusError, match="CSV"):
+        read_folder(tmp_path)
+    write_audio(tmp_path / "a.wav")
+    with pytest.raises(CorpusError, match="no texts"):
+        read_folder(tmp_path)
+    with pytest.raises(CorpusError, match="kaldy"):
+        read_folder(tmp_path, "kaldy")
+
+
+@pytest.mark.parametrize("layout", [name for name in LAYOUTS if name != "digits"])
+def test_a_forced_layout_that_does_not_fit(layout: str, tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav")
+    with pytest.raises(CorpusError) as caught:
+        read_folder(tmp_path, layout)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_the_same_id_twice_is_renamed_and_reported(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav")
+    write_audio(tmp_path / "b.wav")
+    write(tmp_path / "l.csv", "id,file,text\nx,a.wav,one\nx,b.wav,two\n")
+    result = detected(tmp_path, "table")
+    assert texts(result) == {"x": "one", "x#2": "two"}
+    assert any(note.startswith("ids:") for note in result.notes)
+
+
+def test_hidden_files_are_skipped(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav")
+    write(tmp_path / "a.txt", "one")
+    write(tmp_path / "._a.wav", "of a Mac")
+    write_audio(tmp_path / ".cache/b.wav")
+    assert texts(detected(tmp_path, "sidecar")) == {"a": "one"}
+
+
+# Real corpora ------------------------------------------------------------------------------------
+
+EXPECTED = {  # folder → layout, utterances by split (before missing ones are made), speakers
+    "an4": ("an4", {"train": 845, "dev": 103, "test": 130, "train+dev": 948}, 84),
+    "fsdd": ("fsdd", {"train": 2400, "dev": 300, "test": 300}, 6),
+    "LibriSpeech": ("librispeech", {"train": 1119, "dev": 156, "test": 244}, 28),
+    "kerstin_de": ("ljspeech", {UNSPLIT: 1374}, 0),
+    "commonvoice/de": ("commonvoice", {UNSPLIT: 100}, 84),
+    "commonvoice/tw": ("commonvoice", {"train": 205, "dev": 0, "test": 20}, 9),
+    "nemo_jsonl": ("nemo", {"train": 30, "dev": 10}, 0),
+    "kaldi_speechocean": ("kaldi", {"train": 20, "test": 16}, 4),
+    "ljspeech": ("ljspeech", {UNSPLIT: 8}, 0),
+    "speech_commands": ("words", {UNSPLIT: 150}, 18),
+    "mfa_corpus": ("sidecar", {UNSPLIT: 6}, 2),
+    "arabic_commands": ("table", {"train": 3600, "dev": 1200, "test": 1200}, 0),
+    "asterisk_en": ("table", {UNSPLIT: 300}, 0),
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_real_corpora(name: str, real_data: Path) -> None:
+    layout, counts, speakers = EXPECTED[name]
+    found, result = read_folder(real_data / name)
+    assert found == layout
+    assert {split: len(listed) for split, listed in result.splits.items()} == counts
+    known = {u.speaker for listed in result.splits.values() for u in listed} - {None}
+    assert len(known) == speakers
+    assert result.problems == []
