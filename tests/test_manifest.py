@@ -50,6 +50,7 @@ def test_every_key(tmp_path: Path) -> None:
         id="u 7",
         offset=2.0,
         speaker="anna",
+        lang="en",
     )
 
 
