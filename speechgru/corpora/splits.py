@@ -128,11 +128,8 @@ def _grouping(
             return _speaker, f"no speaker is in two of them ({len(speakers)} speakers){shared}"
         reason = "one speaker has most of the audio"
     else:
-        reason = (
-            f"{len(speakers)} speaker{'s are' if len(speakers) > 1 else ' is'} too few to hold some out"
-            if known
-            else "speakers are unknown"
-        )
+        few = f"{len(speakers)} speaker{'s are' if len(speakers) > 1 else ' is'} too few"
+        reason = f"{few} to hold some out" if known else "speakers are unknown"
     consequence = f"{reason}, so the WER for new speakers will be higher"
     texts = {_sentence(u) for u in utterances}
     if len(texts) > len(utterances) / 2 and _is_fine(utterances, _sentence):
