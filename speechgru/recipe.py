@@ -232,7 +232,7 @@ class ModelRecipe(Section):
     """Subsampling → stack of recurrent layers → linear layer that outputs, per model frame, the
     probability of each character and of the CTC blank."""
 
-    cell: str = Field("gru", description="recurrent cell: a name in `speechgru.cells.CELLS`")
+    cell: str = Field("gru", description="type of all recurrent layers")
     layers: int = Field(2, ge=1, le=16, description="number of recurrent layers")
     hidden_size: int = Field(128, ge=1, le=4096, description="units per layer and direction")
     bidirectional: bool = Field(
