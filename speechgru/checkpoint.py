@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from speechgru.errors import CheckpointError, SpeechgruError
-from speechgru.features import FeatureExtractor, feature_size
+from speechgru.features import NEED_STATISTICS, FeatureExtractor, feature_size
 from speechgru.files import Json
 from speechgru.model import RecurrentCTC
 from speechgru.model_file import (
@@ -76,7 +76,7 @@ def load_model(path: str | Path) -> Checkpoint:
     tensors = _tensors(file.arrays)
     extract.mean = tensors.pop("features.mean", None)
     extract.std = tensors.pop("features.std", None)
-    if config.features.normalise in ("speech", "global") and not _has_statistics(extract):
+    if config.features.normalise in NEED_STATISTICS and not _has_statistics(extract):
         raise CheckpointError(f"{file.path}: no mean and std of {extract.size} features each")
     try:
         model.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)

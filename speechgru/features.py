@@ -8,10 +8,13 @@ Design choices:
 - `normalise: speech`: neither the recording's level nor the silence in it changes the features.
   Power is taken relative to the speech level, statistics are over speech frames (`speech_weights`)
   with the training set's as a prior, and values far below the speech are clipped.
+- `normalise: running`: the same from the audio so far, for streams (running.py). `FeatureStream`
+  gives a recording's frames piece by piece.
 """
 
 import warnings
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +25,9 @@ from torchaudio.transforms import Spectrogram
 
 from speechgru.errors import RecipeError
 from speechgru.recipe import FeatureRecipe
+
+if TYPE_CHECKING:
+    from speechgru.running import Running
 
 LOG_FLOOR = 1e-8  # added to mel power: about 16-bit quantisation noise
 STD_FLOOR = 1e-3  # a constant band is left unscaled rather than blown up
@@ -35,6 +41,8 @@ LOUD_DB = 10.0  # unless they are no further than this below the level
 SOFTNESS_DB = 2.0  # of the threshold between speech and the rest
 SPEECH_STD_FLOOR = 0.3  # in nepers of power
 LOWEST = -4.0  # normalised values are clipped here
+NEED_STATISTICS = ("speech", "running", "global")  # normalisations by the training set's
+CAUSAL = ("running", "global", "none")  # those that need no later frames
 
 
 class FeatureExtractor:
@@ -59,6 +67,9 @@ class FeatureExtractor:
             n_fft=self.n_fft, win_length=self.window, hop_length=self.hop, center=False
         )
         self._mel = self._mel_filters()
+        # mean mel power of white noise at full scale
+        window = self._spectrogram.window
+        self._full_scale = float(window.square().sum() * self._mel.sum(0).mean())
         self._dct = create_dct(recipe.cepstra, recipe.mels, norm="ortho")
 
     def frames(self, samples: int) -> int:
@@ -69,9 +80,11 @@ class FeatureExtractor:
         """Normalised frames. `warp` stretches the frequency axis (see `warp_frequencies`)."""
         return self.normalise(*self.raw(samples, warp))
 
-    def raw(self, samples: npt.NDArray[np.float32], warp: float = 1.0) -> tuple[Tensor, Tensor]:
+    def raw(
+        self, samples: npt.NDArray[np.float32], warp: float = 1.0, running: "Running | None" = None
+    ) -> tuple[Tensor, Tensor]:
         """(samples,) → (frames, size) before normalisation, and (frames,): the weight in [0, 1] of
-        each frame in the statistics, 1 for all but `normalise: speech`."""
+        each frame in the statistics, 1 for all but `normalise: speech` and `running`."""
         wave = torch.from_numpy(samples)
         if len(samples) < self.n_fft:
             wave = torch.nn.functional.pad(wave, (0, self.n_fft - len(samples)))
@@ -79,12 +92,9 @@ class FeatureExtractor:
         if warp != 1.0:
             power = warp_frequencies(power, warp)
         mel = power.T @ self._mel
-        if self.recipe.normalise == "speech":
-            energy = mel.mean(1)
-            loudest = energy.topk(min(LEVEL_FRAMES, len(energy))).values
-            level = torch.maximum(loudest[-1], CLICK * loudest[0])
-            features = torch.log(mel / level.clamp(min=1e-30) + RELATIVE_FLOOR)
-            weights = speech_weights(energy, level)
+        if self.recipe.normalise in ("speech", "running"):
+            level, weights = self._level(mel.mean(1), running)
+            features = torch.log(mel / level + RELATIVE_FLOOR)
         else:
             features, weights = torch.log(mel + LOG_FLOOR), torch.ones(len(mel))
         if self.recipe.kind == "mfcc":
@@ -94,17 +104,41 @@ class FeatureExtractor:
             parts.append(compute_deltas(parts[-1].T).T)
         return torch.cat(parts, dim=1), weights
 
-    def normalise(self, features: Tensor, weights: Tensor) -> Tensor:
+    def _level(self, energy: Tensor, running: "Running | None") -> tuple[Tensor, Tensor]:
+        """From frame powers (frames,): the speech level as a power, (1,) or for each frame
+        (frames, 1), and the weights."""
+        if self.recipe.normalise == "running":
+            relative = energy / self._full_scale
+            levels, floors = map(
+                torch.from_numpy, (running or self.start()).levels(relative.numpy())
+            )
+            level = self._full_scale * 10 ** (levels / 10)
+            return level[:, None], speech_weights(energy, level, floors - levels)
+        loudest = energy.topk(min(LEVEL_FRAMES, len(energy))).values
+        level = torch.maximum(loudest[-1:], CLICK * loudest[:1]).clamp(min=1e-30)
+        return level, speech_weights(energy, level)
+
+    def normalise(
+        self, features: Tensor, weights: Tensor, running: "Running | None" = None
+    ) -> Tensor:
         """Zero mean and unit deviation per dimension: over the utterance, over its speech frames
-        with the training set's statistics as a prior, or by the training set's alone."""
+        (or those so far) with the training set's statistics as a prior, or by the training set's
+        alone."""
         kind = self.recipe.normalise
         if kind == "none":
             return features
         if kind == "utterance":
             mean, std = features.mean(0), features.std(0, unbiased=False)
             return (features - mean) / std.clamp(min=STD_FLOOR)
-        if kind == "speech":
-            mean, std = self._speech_statistics(features, weights)
+        if kind in ("speech", "running"):
+            if kind == "speech":
+                mean, std = self._speech_statistics(features, weights)
+            else:
+                state = running or self.start()
+                mean, std = map(
+                    torch.from_numpy,
+                    state.statistics(features.numpy(), weights.numpy(), self._prior().numpy()),
+                )
             return ((features - mean) / std.clamp(min=SPEECH_STD_FLOOR)).clamp(min=LOWEST)
         if self.mean is None or self.std is None:
             raise RuntimeError("normalise: global needs statistics; call fit() or load them")
@@ -113,14 +147,20 @@ class FeatureExtractor:
     def _speech_statistics(self, features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and deviation of the weighted frames and of `normalise_prior` frames like the
         training set's; before fit(), of the utterance's frames alone."""
-        count, total, squares = weights.sum(), weights @ features, weights @ features.square()
-        if self.mean is not None and self.std is not None:
-            prior = self.recipe.normalise_prior
-            count = count + prior
-            total = total + prior * self.mean
-            squares = squares + prior * (self.std.square() + self.mean.square())
+        count, total, squares = self._prior().float()
+        count, total = count + weights.sum(), total + weights @ features
+        squares = squares + weights @ features.square()
         mean = total / count
         return mean, (squares / count - mean.square()).clamp(min=0).sqrt()
+
+    def _prior(self) -> Tensor:
+        """(3, size) float64: the number of frames, the sum and the sum of squares that the training
+        set's statistics count for; before fit(), 0."""
+        if self.mean is None or self.std is None:
+            return torch.zeros(3, self.size, dtype=torch.float64)
+        mean, std = self.mean.double(), self.std.double()
+        one = torch.ones_like(mean)
+        return self.recipe.normalise_prior * torch.stack([one, mean, std.square() + mean.square()])
 
     def fit(self, utterances: Iterable[npt.NDArray[np.float32]]) -> None:
         """Mean and deviation of each dimension over the (speech) frames of `utterances`."""
@@ -138,10 +178,16 @@ class FeatureExtractor:
         self.mean = mean.float()
         self.std = (squares / count - mean.square()).clamp(min=0).sqrt().float()
 
+    def start(self) -> "Running":
+        """What `normalise: running` carries from one piece of a recording to the next."""
+        from speechgru.running import Running  # numba is not imported for other normalisations
+
+        return Running(self.size, self.recipe.frames_per_second)
+
     @property
     def needs_statistics(self) -> bool:
         """Whether normalisation needs the training set's statistics and has none yet."""
-        return self.recipe.normalise in ("speech", "global") and self.mean is None
+        return self.recipe.normalise in NEED_STATISTICS and self.mean is None
 
     def _mel_filters(self) -> Tensor:
         """(n_fft // 2 + 1, mels), Slaney's scale and area norm, as librosa's default."""
@@ -168,16 +214,61 @@ def feature_size(recipe: FeatureRecipe) -> int:
     return (recipe.cepstra if recipe.kind == "mfcc" else recipe.mels) * (1 + recipe.deltas)
 
 
-def speech_weights(energy: Tensor, level: Tensor) -> Tensor:
+def speech_weights(energy: Tensor, level: Tensor, floor: Tensor | None = None) -> Tensor:
     """How much each frame counts as speech, (frames,) in [0, 1], from frame powers (frames,).
 
     The threshold is SPEECH_RANGE_DB below the level, or FLOOR_MARGIN_DB above the noise floor where
-    that is higher, but at most LOUD_DB below the level.
+    that is higher, but at most LOUD_DB below the level. `floor`: of each frame, in dB relative to
+    its level; the 10th percentile if None.
     """
-    decibels = 10 * torch.log10(energy / level.clamp(min=1e-30) + 1e-12)
-    floor = float(torch.quantile(decibels, 0.1))
-    threshold = max(-SPEECH_RANGE_DB, min(floor + FLOOR_MARGIN_DB, -LOUD_DB))
+    decibels = 10 * torch.log10(energy / level + 1e-12)
+    if floor is None:
+        floor = torch.quantile(decibels, 0.1)
+    threshold = (floor + FLOOR_MARGIN_DB).clamp(min=-SPEECH_RANGE_DB, max=-LOUD_DB)
     return torch.sigmoid((decibels - threshold) / SOFTNESS_DB)
+
+
+class FeatureStream:
+    """The frames of one recording, piece by piece.
+
+    All pieces together are the frames of `FeatureExtractor` for the whole, up to rounding. Cut into
+    the same pieces, they are equal bit for bit.
+
+    Raises RecipeError for features that need the whole recording.
+    """
+
+    def __init__(self, extract: FeatureExtractor) -> None:
+        recipe = extract.recipe
+        if recipe.normalise not in CAUSAL:
+            raise RecipeError(
+                f"features.normalise {recipe.normalise} needs the whole recording; train a model "
+                "with features.normalise=running to use it on a stream"
+            )
+        if recipe.deltas:
+            raise RecipeError(
+                f"features.deltas {recipe.deltas} depend on the end of the recording; train a "
+                "model with features.deltas=0 to use it on a stream"
+            )
+        self.extract = extract
+        self._running = extract.start() if recipe.normalise == "running" else None
+        self._rest: npt.NDArray[np.float32] = np.empty(0, np.float32)  # of the next frame
+        self._started = False
+
+    def __call__(self, samples: npt.NDArray[np.float32], last: bool = False) -> Tensor:
+        """The frames that end in the next samples, (frames, size). With `last`, audio shorter than
+        a frame is padded to one."""
+        extract = self.extract
+        samples = np.concatenate([self._rest, samples])
+        count = max(0, (len(samples) - extract.n_fft) // extract.hop + 1)
+        if last and not self._started:
+            count = extract.frames(len(samples))
+        self._rest = samples[count * extract.hop :]
+        if not count:
+            return torch.empty(0, extract.size)
+        self._started = True
+        used = samples[: (count - 1) * extract.hop + extract.n_fft]
+        features, weights = extract.raw(used, running=self._running)
+        return extract.normalise(features, weights, self._running)
 
 
 def warp_frequencies(power: Tensor, factor: float) -> Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from speechgru.checkpoint import MODEL_FILE, Checkpoint, ModelConfig, load_model, new_checkpoint
 from speechgru.errors import RecipeError
+from speechgru.features import CAUSAL
 from speechgru.model import Convolution, macs_per_second, parameter_count
 from speechgru.recipe_file import load_recipe
 from speechgru.recognizer import frame_timing
@@ -46,7 +47,7 @@ def describe(source: str, overrides: Iterable[str] = ()) -> ModelInfo:
         config = ModelConfig(text=recipe.text, features=recipe.features, model=recipe.model)
         checkpoint = new_checkpoint(config, Vocabulary.from_texts([EXAMPLE]), {})
     features = checkpoint.config.features
-    streams = not checkpoint.config.model.bidirectional and features.normalise in ("global", "none")
+    streams = not checkpoint.config.model.bidirectional and features.normalise in CAUSAL
     return ModelInfo(
         checkpoint=checkpoint,
         trained=trained,
@@ -65,6 +66,7 @@ def look_ahead(checkpoint: Checkpoint) -> float:
     if isinstance(model.subsampling, Convolution):
         first, _ = model.subsampling.strides
         frames = 1 + first  # one frame of padding each; the second's is `first` feature frames
+    frames += model.recipe.lookahead * model.recipe.factor
     frames += 2 * features.deltas  # a slope is taken over two frames on either side
     # a feature frame spans n_fft samples, with the window in their middle
     return (frames * features.hop + checkpoint.extract.n_fft) / features.sample_rate

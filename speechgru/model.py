@@ -1,4 +1,4 @@
-"""RecurrentCTC: (features, lengths) → (log_probs, lengths), and nothing else.
+"""RecurrentCTC: (features, lengths) → (log_probs, lengths), or piece by piece with a state.
 
 Design choices:
 - Lengths are int64 frame counts from loading to loss. Frames past a row's length are zeroed before
@@ -6,14 +6,21 @@ Design choices:
 - Subsampling by stacking or by convolution; both give ⌈frames / factor⌉ model frames.
 - Dropout is applied between recurrent layers and before the head, never on the features
   (augmentation is for them; docs/log.md has the figures) and never inside a recurrence.
+- Look-ahead of a unidirectional model is a delay (Sak et al. 2015, arXiv 1507.06947): output t is
+  computed after frame t + `lookahead`, by the recurrent layers themselves; past the end they read
+  zeros. docs/log.md compares it with a row convolution.
+- `step` runs a unidirectional model on a piece of one recording. It keeps what later outputs need,
+  so that the pieces' outputs are those of the whole.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from speechgru.cells import CELLS, Cell, RecurrentLayer
+from speechgru.cells.base import State
 from speechgru.cells.unroll import valid_frames
 from speechgru.errors import RecipeError
 from speechgru.recipe import ModelRecipe
@@ -33,6 +40,17 @@ class Stack(nn.Module):
         x = x.reshape(batch, -1, self.factor * size)
         return x, torch.div(lengths + self.factor - 1, self.factor, rounding_mode="floor")
 
+    def initial_state(self) -> State:
+        return (torch.zeros(1, 0, self.output_size // self.factor),)
+
+    def step(self, x: Tensor, state: State, last: bool) -> tuple[Tensor, State]:
+        """As `RecurrentCTC.step`; the state has the frames that do not fill a model frame yet."""
+        x = torch.cat([state[0], x], dim=1)
+        if last:
+            x = nn.functional.pad(x, (0, 0, 0, -x.shape[1] % self.factor))
+        whole = x.shape[1] // self.factor * self.factor
+        return x[:, :whole].reshape(1, -1, self.output_size), (x[:, whole:],)
+
 
 class Convolution(nn.Module):
     """Two 3 × 3 convolutions over time and frequency with ReLU; strides in time multiply to
@@ -45,7 +63,7 @@ class Convolution(nn.Module):
 
     def __init__(self, size: int, factor: int, channels: int) -> None:
         super().__init__()
-        self.strides = self.STRIDES[factor]
+        self.size, self.strides = size, self.STRIDES[factor]
         sizes = [1, channels, channels]
         self.layers = nn.ModuleList(
             nn.Conv2d(sizes[i], sizes[i + 1], 3, stride=(self.strides[i], 2), padding=1)
@@ -61,6 +79,34 @@ class Convolution(nn.Module):
             # The next convolution reads one frame past the end, which must be zero.
             x = x * valid_frames(lengths, x.shape[2])[:, None, :, None]
         return x.permute(0, 2, 1, 3).flatten(2), lengths
+
+    def convolutions(self) -> list[nn.Conv2d]:
+        return [layer for layer in self.layers if isinstance(layer, nn.Conv2d)]
+
+    def initial_state(self) -> State:
+        """For each convolution the zero frame before the first."""
+        sizes = self.size, math.ceil(self.size / 2)
+        return tuple(
+            conv.weight.new_zeros(1, conv.in_channels, 1, size)
+            for conv, size in zip(self.convolutions(), sizes, strict=True)
+        )
+
+    def step(self, x: Tensor, state: State, last: bool) -> tuple[Tensor, State]:
+        """As `RecurrentCTC.step`; the state has the frames that later outputs need."""
+        x = x[:, None]
+        kept = []
+        for conv, stride, before in zip(self.convolutions(), self.strides, state, strict=True):
+            x = torch.cat([before, x], dim=2)
+            if last:
+                x = nn.functional.pad(x, (0, 0, 0, 1))
+            count = max(0, (x.shape[2] - 3) // stride + 1)
+            kept.append(x[:, :, count * stride :])
+            if not count:
+                x = x.new_zeros(1, conv.out_channels, 0, math.ceil(x.shape[3] / 2))
+                continue
+            part = nn.functional.conv2d(x, conv.weight, conv.bias, (stride, 2), padding=(0, 1))
+            x = torch.relu(part)
+        return x.permute(0, 2, 1, 3).flatten(2), tuple(kept)
 
 
 class Dropout(nn.Module):
@@ -103,6 +149,20 @@ class RecurrentBlock(nn.Module):
         y: Tensor = self.recurrent(self.dropout(self.norm(x)), lengths)[0]
         return y
 
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        lengths = torch.tensor([x.shape[1]], device=x.device)
+        y, state = self.recurrent(self.norm(x), lengths, state)
+        return y, state
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """What a unidirectional model remembers of one recording between two pieces of it."""
+
+    subsampling: State  # frames that later model frames need
+    recurrent: tuple[State, ...]  # of each layer
+    delay: int  # outputs still to be dropped
+
 
 class RecurrentCTC(nn.Module):
     """Subsampling, a stack of recurrent layers and a linear CTC head.
@@ -135,11 +195,46 @@ class RecurrentCTC(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         x, lengths = self.subsampling(features, lengths)
+        delay = self.recipe.lookahead
+        x = nn.functional.pad(x, (0, 0, 0, delay))
         for block in self.blocks:
-            x = block(x, lengths)
+            x = block(x, lengths + delay)
+        return self._log_probs(x[:, delay:]), lengths
+
+    def _log_probs(self, x: Tensor) -> Tensor:
         logits = self.head(self.dropout(self.norm(x)))
         precision = torch.promote_types(logits.dtype, torch.float32)  # never half
-        return nn.functional.log_softmax(logits.to(precision), dim=-1), lengths
+        return nn.functional.log_softmax(logits.to(precision), dim=-1)
+
+    def initial_state(self) -> ModelState:
+        """For `step`, at the start of a recording. Raises ValueError for a bidirectional model."""
+        if self.recipe.bidirectional:
+            raise ValueError("a bidirectional model needs the whole recording")
+        return ModelState(
+            self.subsampling.initial_state(),
+            tuple(layer.initial_state(1) for layer in self.recurrent_layers()),
+            self.recipe.lookahead,
+        )
+
+    def step(
+        self, features: Tensor, state: ModelState, last: bool = False
+    ) -> tuple[Tensor, ModelState]:
+        """The next outputs of one recording: features (1, frames, size) →
+        log_probs (1, n, vocabulary), where n may be 0, and the new state.
+
+        With `last`, all that remain. All pieces together give what `forward` gives for the whole.
+        """
+        x, subsampling = self.subsampling.step(features, state.subsampling, last)
+        if last:
+            x = nn.functional.pad(x, (0, 0, 0, self.recipe.lookahead))
+        recurrent = []
+        for block, before in zip(self.blocks, state.recurrent, strict=True):
+            assert isinstance(block, RecurrentBlock)
+            x, after = block.step(x, before)
+            recurrent.append(after)
+        dropped = min(state.delay, x.shape[1])
+        new = ModelState(subsampling, tuple(recurrent), state.delay - dropped)
+        return self._log_probs(x[:, dropped:]), new
 
     def recurrent_layers(self) -> list[RecurrentLayer]:
         return [module for module in self.modules() if isinstance(module, RecurrentLayer)]
@@ -156,10 +251,10 @@ def macs_per_second(model: RecurrentCTC, frames_per_second: float) -> float:
     total = 0.0
     if isinstance(model.subsampling, Convolution):
         per_second, size = frames_per_second, model.feature_size
-        for layer, stride in zip(model.subsampling.layers, model.subsampling.strides, strict=True):
+        subsampling = model.subsampling
+        for conv, stride in zip(subsampling.convolutions(), subsampling.strides, strict=True):
             per_second, size = per_second / stride, math.ceil(size / 2)
-            assert isinstance(layer, nn.Conv2d)
-            total += per_second * size * layer.weight.numel()
+            total += per_second * size * conv.weight.numel()
     for module in model.modules():
         if isinstance(module, Cell):
             total += rate * module.macs_per_frame(module.input_size, module.hidden_size)

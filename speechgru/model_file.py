@@ -26,7 +26,8 @@ from speechgru.recipe import FeatureRecipe, ModelRecipe, Section, TextRecipe
 from speechgru.text import Vocabulary
 
 MODEL_FILE = "model.safetensors"
-FORMAT = "speechgru-2"
+FORMAT = "speechgru-3"
+FORMAT_2 = "speechgru-2"
 FORMAT_1 = "speechgru-1"
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -58,10 +59,12 @@ def read_model_file(path: str | Path) -> ModelFile:
     """
     path = Path(path)
     file = path / MODEL_FILE if os.path.isdir(path) else path
-    found, arrays, details = read_arrays(file, FORMAT, FORMAT_1)
+    found, arrays, details = read_arrays(file, FORMAT, FORMAT_2, FORMAT_1)
     try:
         if found == FORMAT_1:
             details = _from_format_1(details)
+        if found != FORMAT:
+            details = _from_format_2(details)
         config = _complete_config(details["config"])
         vocabulary = Vocabulary.from_json(details["vocabulary"])
         metadata = dict(details["metadata"])
@@ -110,6 +113,12 @@ def _from_format_1(details: Json) -> Json:
         "vocabulary": details["vocabulary"],
         "metadata": details["about"],
     }
+
+
+def _from_format_2(details: Json) -> Json:
+    """Format 2 had no look-ahead."""
+    config = details["config"]
+    return details | {"config": config | {"model": config["model"] | {"lookahead": 0}}}
 
 
 # Arrays in a file --------------------------------------------------------------------------------

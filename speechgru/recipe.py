@@ -91,16 +91,17 @@ class FeatureRecipe(Section):
     )
     cepstra: int = Field(13, ge=1, le=128, description="MFCC coefficients (kind: mfcc only)")
     deltas: Literal[0, 1, 2] = Field(0, description="append the first N derivatives over time")
-    normalise: Literal["speech", "utterance", "global", "none"] = Field(
+    normalise: Literal["speech", "running", "utterance", "global", "none"] = Field(
         "speech",
         description="each band to mean 0, variance 1: over the speech frames of the utterance, "
-        "relative to its level; over all its frames; over the training set; or not at all",
+        "relative to its level; over those so far (running: for streaming); over all its frames; "
+        "over the training set; or not at all",
     )
     normalise_prior: float = Field(
         100.0,
         gt=0,
-        description="normalise: speech only; how many frames the training set's mean and variance "
-        "count for, beside the utterance's own speech frames",
+        description="normalise: speech and running only; how many frames the training set's mean "
+        "and variance count for, beside the utterance's own speech frames",
     )
 
     @property
@@ -238,6 +239,13 @@ class ModelRecipe(Section):
     bidirectional: bool = Field(
         True, description="each layer also runs backwards in time; not for streaming"
     )
+    lookahead: int = Field(
+        0,
+        ge=0,
+        le=200,
+        description="bidirectional: false only; model frames of the future that an output depends "
+        "on: it is delayed by them. Without, words at the end of a recording are lost",
+    )
     subsampling: Literal["stack", "conv"] = Field(
         "conv", description="concatenate feature frames, or two strided convolutions"
     )
@@ -258,6 +266,15 @@ class ModelRecipe(Section):
         description="initial bias of the forget gate (lstm, lstm_ln, cifg, minlstm; other cells "
         "have none); 0 is what torch.nn.LSTM does",
     )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ModelRecipe":
+        if self.bidirectional and self.lookahead:
+            raise ValueError(
+                f"lookahead {self.lookahead} needs bidirectional: false; a bidirectional model "
+                "depends on all frames"
+            )
+        return self
 
 
 def model_frames(frames: int, factor: int) -> int:

@@ -29,6 +29,7 @@ from speechgru.checkpoint import (
     write_tensors,
 )
 from speechgru.errors import CheckpointError
+from speechgru.features import NEED_STATISTICS
 from speechgru.model_file import FORMAT, read_model_file
 from speechgru.recipe import FeatureRecipe, ModelRecipe, TextRecipe
 from speechgru.text import Vocabulary
@@ -45,7 +46,7 @@ def make(normalise: str = "utterance", **model: object) -> Checkpoint:
         model=ModelRecipe(**({"hidden_size": 6, "layers": 1, "conv_channels": 2} | model)),
     )
     made = new_checkpoint(config, Vocabulary.from_texts(["ÄB ' ç"]), {"epoch": 3, "seed": 1})
-    if normalise == "global":
+    if normalise in NEED_STATISTICS:
         made.extract.fit([WAVE])
     made.model.eval()
     return made
@@ -85,7 +86,7 @@ def rewrite(file: Path, **changes: object) -> Path:
 
 
 @pytest.mark.parametrize("subsampling", ["stack", "conv"])
-@pytest.mark.parametrize("normalise", ["utterance", "global", "none"])
+@pytest.mark.parametrize("normalise", ["running", "global", "none"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_what_is_saved_is_loaded(tmp_path, cell, normalise, subsampling):
     made = make(normalise, cell=cell, subsampling=subsampling, layer_norm=True)
@@ -198,6 +199,13 @@ def test_a_model_of_format_1_is_saved_in_the_current_format(tmp_path):
     old = read_tensors(OLD_MODEL, "speechgru-1")[1]
     assert tensors.keys() == old.keys()
     assert all(torch.equal(tensors[name], old[name]) for name in old)
+
+
+def test_a_model_of_format_2_has_no_look_ahead(tmp_path, saved):
+    _, tensors, details = read_tensors(saved, FORMAT)
+    assert details["config"]["model"].pop("lookahead") == 0
+    write_tensors(tmp_path / MODEL_FILE, tensors, "speechgru-2", details)
+    assert load_model(tmp_path).config.model.lookahead == 0
 
 
 @pytest.mark.parametrize(

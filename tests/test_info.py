@@ -23,17 +23,18 @@ def checkpoint(features: FeatureRecipe, model: ModelRecipe):
     return made
 
 
-@pytest.mark.parametrize("deltas", [0, 1, 2])
+@pytest.mark.parametrize(("deltas", "lookahead"), [(0, 0), (1, 0), (2, 0), (0, 3), (1, 1)])
 @pytest.mark.parametrize("factor", [1, 2, 3, 4])
 @pytest.mark.parametrize("subsampling", ["stack", "conv"])
-def test_the_look_ahead_is_what_a_changed_sample_shows(subsampling, factor, deltas):
+def test_the_look_ahead_is_what_a_changed_sample_shows(subsampling, factor, deltas, lookahead):
     """The last sample that can change a model frame, found by changing one after the other."""
     features = FeatureRecipe(
         sample_rate=8000, window_ms=32, hop_ms=10, mels=8, normalise="none", deltas=deltas
     )
     recipe = ModelRecipe(
-        layers=1, hidden_size=4, bidirectional=False, subsampling=subsampling, factor=factor
-    )
+        layers=1, hidden_size=4, bidirectional=False, subsampling=subsampling, factor=factor,
+        lookahead=lookahead,
+    )  # fmt: skip
     made = checkpoint(features, recipe)
     wave = np.random.default_rng(0).standard_normal(8000).astype(np.float32)
 

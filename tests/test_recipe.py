@@ -293,9 +293,10 @@ def values_of(key: str, default: object) -> st.SearchStrategy[object]:
     """Valid values of a key."""
     choices = {
         "kind": ["logmel", "mfcc"], "case": ["lower", "upper", "keep"],
-        "punctuation": ["remove", "keep"], "normalise": ["utterance", "global", "none"],
+        "punctuation": ["remove", "keep"], "normalise": ["speech", "running", "none"],
         "subsampling": ["stack", "conv"], "schedule": ["one-cycle", "cosine", "constant"],
         "precision": ["auto", "float32", "bfloat16"], "deltas": [0, 1, 2], "factor": [1, 2, 3, 4],
+        "lookahead": [0],  # others need bidirectional: false
     }  # fmt: skip
     paths = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
     if key in choices:
