@@ -1,4 +1,5 @@
-"""Score a manifest again under standard conditions: silence, noise, levels, rooms, codecs.
+"""Score a manifest under standard conditions: silence, noise, levels, rooms, codecs; and count the
+words that a model outputs where there is no speech.
 
 Each condition changes the samples deterministically, by a generator keyed by the condition and the
 recording's number, so that two models are scored on the same audio.
@@ -23,6 +24,7 @@ from speechgru.scoring import Score, score
 from speechgru.text import normalise
 
 Change = Callable[[Samples, int, np.random.Generator, Sequence[Samples]], Samples]
+NonSpeech = Callable[[int, np.random.Generator, int], Samples]  # length, generator, rate
 PAUSE = 1.0  # seconds between joined utterances
 VOICES = 6  # of babble
 
@@ -43,10 +45,14 @@ class ConditionReport:
 
     scores: dict[str, Score]
     failed: dict[str, str]  # utterances that could not be read: id → reason
+    words_per_minute: dict[str, float]  # without speech, of each of NON_SPEECH
 
     def to_json(self) -> Json:
         scores = {name: scored.to_json() for name, scored in self.scores.items()}
-        return {"conditions": scores, "failed": self.failed}
+        return {
+            "conditions": scores, "words_per_minute_without_speech": self.words_per_minute,
+            "failed": self.failed,
+        }  # fmt: skip
 
 
 def evaluate_conditions(
@@ -75,7 +81,24 @@ def evaluate_conditions(
         ids = [utterances[group[0]].id for group in groups]
         speakers = [utterances[group[0]].speaker for group in groups]
         scores[condition.name] = score(references, hypotheses, ids, speakers)
-    return ConditionReport(scores, failed)
+    return ConditionReport(scores, failed, count_words_without_speech(recognizer))
+
+
+def count_words_without_speech(recognizer: Recognizer) -> dict[str, float]:
+    """Words per minute that a model outputs for each of NON_SPEECH, in recordings of
+    NON_SPEECH_SECONDS."""
+    counts = {}
+    for name, make in NON_SPEECH.items():
+        rng = np.random.default_rng(zlib.crc32(name.encode()))
+        rate = recognizer.sample_rate
+        recordings = (make(round(s * rate), rng, rate) for s in NON_SPEECH_SECONDS)
+        words = 0
+        for result in recognizer.transcribe_all(recordings):
+            if isinstance(result, SpeechgruError):
+                raise result
+            words += len(result.text.split())
+        counts[name] = 60 * words / sum(NON_SPEECH_SECONDS)
+    return counts
 
 
 def write_conditions(report: ConditionReport, folder: Path) -> list[Path]:
@@ -191,6 +214,24 @@ def _room(x: Samples, rate: int, rng: np.random.Generator, _: Sequence[Samples])
 def _codec(codec: str) -> Change:
     return lambda x, rate, rng, others: acoustics.encode(x, rate, codec)
 
+
+def _noise_of(kind: str, dbfs: float) -> NonSpeech:
+    return lambda length, rng, rate: acoustics.amplify(
+        acoustics.noise(kind, length, rng, rate), dbfs
+    )
+
+
+NON_SPEECH: dict[str, NonSpeech] = {
+    "zeros": lambda length, rng, rate: np.zeros(length, np.float32),
+    "±1 of 16 bits": lambda length, rng, rate: (
+        rng.integers(-1, 2, length).astype(np.float32) / 32768
+    ),
+    "-60 dBFS noise": _noise_of("white", -60),
+    "-40 dBFS noise": _noise_of("white", -40),
+    "hum": _noise_of("hum", -30),
+    "tones": lambda length, rng, rate: acoustics.amplify(acoustics.tones(length, rng, rate), -25),
+}
+NON_SPEECH_SECONDS = (1, 2, 5, 10, 20, 60)
 
 CONDITIONS = (
     Condition("clean", _unchanged),

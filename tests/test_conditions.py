@@ -7,12 +7,16 @@ import pytest
 
 from speechgru.conditions import (
     CONDITIONS,
+    NON_SPEECH,
+    NON_SPEECH_SECONDS,
     Condition,
     _groups,
     _recordings,
+    count_words_without_speech,
     evaluate_conditions,
     write_conditions,
 )
+from speechgru.decoding import Transcript
 from speechgru.recognizer import Recognizer
 
 RATE = 8000
@@ -63,6 +67,31 @@ def test_joined_utterances_are_a_second_apart():
     assert (len(first), len(second)) == (7 * RATE, 3 * RATE)
     assert not first[RATE : 2 * RATE].any()
     np.testing.assert_array_equal(second[2 * RATE :], AUDIO[5])
+
+
+def test_words_without_speech_are_per_minute(tone_run, monkeypatch):
+    recognizer = Recognizer.load(tone_run, "cpu")
+    lengths = []
+
+    def two_words(sources):
+        for samples in sources:
+            lengths.append(len(samples) / recognizer.sample_rate)
+            yield Transcript("a b", 1.0)
+
+    monkeypatch.setattr(recognizer, "transcribe_all", two_words)
+    counts = count_words_without_speech(recognizer)
+    assert set(counts) == set(NON_SPEECH)
+    assert lengths == list(NON_SPEECH_SECONDS) * len(NON_SPEECH)
+    minutes = sum(NON_SPEECH_SECONDS) / 60
+    assert all(n == pytest.approx(2 * len(NON_SPEECH_SECONDS) / minutes) for n in counts.values())
+
+
+@pytest.mark.parametrize("name", NON_SPEECH)
+def test_non_speech_is_finite_and_not_clipped(name):
+    samples = NON_SPEECH[name](RATE, np.random.default_rng(0), RATE)
+    assert samples.dtype == np.float32
+    assert len(samples) == RATE
+    assert np.abs(samples).max() < 1
 
 
 def test_a_model_is_scored_under_every_condition(tone_run, tones, tmp_path):

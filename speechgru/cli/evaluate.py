@@ -179,6 +179,8 @@ def show_conditions(report: "ConditionReport") -> None:
         low, high = scored.wer_ci95
         table.add_row(name, f"{scored.wer:.2%}", f"{low:.2%} to {high:.2%}")
     out.print(table)
+    counts = ", ".join(f"{name} {count:.1f}" for name, count in report.words_per_minute.items())
+    out.print(f"words per minute without speech: {counts}", markup=False)
 
 
 def show_beside(beside: "BesideGreedy") -> None:

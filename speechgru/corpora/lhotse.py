@@ -11,11 +11,11 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared, split_named
 from speechgru.corpora.folder import AudioFinder, Folder
 from speechgru.errors import CorpusError
+from speechgru.files import Json
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 MAX_LINE = 10_000_000  # characters
@@ -70,7 +70,7 @@ def _lines(file: Path) -> Iterator[str]:
         raise CorpusError(f"{file}: cannot be read: {error!s:.80}") from None
 
 
-def _unusable(cut: dict[str, Any]) -> str | None:
+def _unusable(cut: Json) -> str | None:
     if cut["type"] != "MonoCut":
         return f"a {cut['type']}; expected a MonoCut, which is a part of one recording"
     sources = cut["recording"]["sources"]
@@ -80,7 +80,7 @@ def _unusable(cut: dict[str, Any]) -> str | None:
     return None
 
 
-def _recordings(cut: dict[str, Any], file: Path, finder: AudioFinder) -> Iterator[Recording]:
+def _recordings(cut: Json, file: Path, finder: AudioFinder) -> Iterator[Recording]:
     source = str(cut["recording"]["sources"][0]["source"])
     audio = finder.find(source, file.parent)
     if audio is None and os.path.isfile(source):  # relative to the current folder, as in Lhotse
