@@ -218,13 +218,17 @@ def _refuse_same_ids(file: Path, utterances: list[Utterance], numbers: Sequence[
 # Writing -----------------------------------------------------------------------------------------
 
 
-def _to_line(utterance: Utterance, folder: Path) -> str:
+def relative_path(audio: str, folder: Path) -> str:
+    """How a manifest in the real path `folder` refers to an audio file."""
     try:
-        name = PurePath(os.path.relpath(utterance.audio, folder)).as_posix()
+        return PurePath(os.path.relpath(audio, folder)).as_posix()
     except ValueError:  # on another drive
-        name = PurePath(utterance.audio).as_posix()
+        return PurePath(audio).as_posix()
+
+
+def _to_line(utterance: Utterance, folder: Path) -> str:
     values: dict[str, object] = {
-        "audio_filepath": name,
+        "audio_filepath": relative_path(utterance.audio, folder),
         "duration": utterance.duration,
         "text": utterance.text,
     }
@@ -236,6 +240,11 @@ def _to_line(utterance: Utterance, folder: Path) -> str:
         values["speaker"] = utterance.speaker
     if utterance.lang is not None:
         values["lang"] = utterance.lang
+    return to_json_line(values)
+
+
+def to_json_line(values: dict[str, object]) -> str:
+    """A manifest line, with its newline."""
     line = json.dumps(values, ensure_ascii=False, allow_nan=False)
     try:
         line.encode("utf-8")

@@ -1,0 +1,87 @@
+"""What is in manifests, and what is wrong with them, before hours of training are spent.
+
+    manifests → entries → measurements of every file → facts, problems → report · cleaned manifests
+
+A kind of problem is a line in `kinds.KINDS` and the lines that find it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from speechgru.audit import overlap
+from speechgru.audit.audio_problems import audio_problems
+from speechgru.audit.entries import Entry, OnProgress, measured, read_entries
+from speechgru.audit.facts import Facts, ManifestFacts, manifest_facts
+from speechgru.audit.kinds import KINDS, Kind, Problem
+from speechgru.audit.text_problems import text_problems
+from speechgru.cpus import cpu_count
+from speechgru.recipe import Recipe
+
+__all__ = ["KINDS", "AuditReport", "Facts", "Kind", "ManifestFacts", "Problem", "audit"]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """The facts about some manifests and their problems, which are ordered by kind, as in KINDS,
+    then by manifest and line."""
+
+    facts: Facts
+    problems: tuple[Problem, ...]
+
+    def by_kind(self) -> dict[str, list[Problem]]:
+        """Only kinds that occur, in the order of KINDS."""
+        found: dict[str, list[Problem]] = {}
+        for problem in self.problems:
+            found.setdefault(problem.kind, []).append(problem)
+        return found
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "format": "speechgru-audit-1",
+            "facts": self.facts.to_json(),
+            "kinds": {kind: len(problems) for kind, problems in self.by_kind().items()},
+            "problems": [problem.to_json() for problem in self.problems],
+        }
+
+
+def audit(
+    manifests: Sequence[Path],
+    recipe: Recipe | None = None,
+    threads: int = 0,
+    on_progress: OnProgress = lambda done, total, name: None,
+) -> AuditReport:
+    """Decode every file of the manifests once, and check audio, texts, and what sets share.
+
+    Args:
+        manifests: in the order train, dev, test; see `overlap` for what the order means.
+        recipe: whose text rule, features, `model.factor` and `data.max_seconds` apply; the
+            defaults if None.
+        threads: that decode audio; 0: one per CPU.
+        on_progress: called with the number of files measured, of all, and a file's name.
+
+    Raises ManifestError for a manifest that cannot be opened or has no lines.
+    """
+    recipe = recipe or Recipe()
+    entries, problems = read_entries(manifests, recipe.text)
+    entries = measured(entries, threads or cpu_count(), on_progress)
+    shared, shared_problems = overlap.shared(entries)
+    problems += overlap.duplicate_ids(entries)
+    problems += audio_problems(entries, recipe.data.max_seconds)
+    problems += text_problems(entries, recipe.features, recipe.model.factor)
+    problems += overlap.duplicate_audio(entries)
+    problems += overlap.shared_audio(entries)
+    problems += shared_problems
+    facts = Facts(tuple(_facts_of(str(path), entries, recipe) for path in manifests), tuple(shared))
+    return AuditReport(facts, _in_order(problems, manifests))
+
+
+def _facts_of(manifest: str, entries: Sequence[Entry], recipe: Recipe) -> ManifestFacts:
+    own = [entry for entry in entries if entry.manifest == manifest]
+    return manifest_facts(manifest, own, recipe.features)
+
+
+def _in_order(problems: Sequence[Problem], manifests: Sequence[Path]) -> tuple[Problem, ...]:
+    kinds = {kind: number for number, kind in enumerate(KINDS)}
+    names = {str(path): number for number, path in enumerate(manifests)}
+    return tuple(sorted(problems, key=lambda p: (kinds[p.kind], names[p.manifest], p.line)))

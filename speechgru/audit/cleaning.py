@@ -1,0 +1,104 @@
+"""Cleaned copies of manifests, and a list of every change.
+
+Design choices:
+- The manifests themselves are never changed.
+- Only kinds whose `fix` says so change anything; every other problem needs a decision.
+- A line keeps all its keys, also those that speechgru does not use.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from speechgru.audit.kinds import KINDS, Problem
+from speechgru.errors import SpeechgruError
+from speechgru.files import atomic_write
+from speechgru.manifest import Utterance, relative_path, scan_manifest, to_json_line
+
+CHANGES = "changes.jsonl"
+KEYS = {"duration": "duration", "id": "id", "text": "text"}  # of a manifest line, by fix
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """The files written, and how many lines of all manifests were kept (corrected ones among
+    them), corrected and removed."""
+
+    files: tuple[Path, ...]
+    kept: int
+    corrected: int
+    removed: int
+
+
+def write_cleaned(folder: Path, manifests: Sequence[Path], problems: Sequence[Problem]) -> Cleaned:
+    """Write `folder`/NAME.jsonl for each manifest, and every change to `folder`/changes.jsonl.
+
+    Raises SpeechgruError when two manifests have the same name, when a file would replace one of
+    the manifests or cannot be written, and when no line of a manifest would be kept.
+    """
+    files = _targets(folder, manifests)
+    by_line: dict[tuple[str, int], list[Problem]] = {}
+    for problem in problems:
+        if _action(problem) != "nothing":
+            by_line.setdefault((problem.manifest, problem.line), []).append(problem)
+    contents = {
+        file: _clean(path, folder, by_line) for path, file in zip(manifests, files, strict=True)
+    }
+    for path, file in zip(manifests, files, strict=True):
+        if not contents[file]:
+            raise SpeechgruError(f"{path}: no line without problems is left; nothing is written")
+    for file, lines in contents.items():
+        atomic_write(file, "".join(lines))
+    changes = [change for found in by_line.values() for change in found]
+    listed = [json.dumps(_change(problem), ensure_ascii=False) + "\n" for problem in changes]
+    atomic_write(folder / CHANGES, "".join(listed))
+    removed = sum(any(_action(p) == "remove" for p in found) for found in by_line.values())
+    kept = sum(map(len, contents.values()))
+    return Cleaned((*files, folder / CHANGES), kept, len(by_line) - removed, removed)
+
+
+def _targets(folder: Path, manifests: Sequence[Path]) -> list[Path]:
+    files = [folder / path.name for path in manifests]
+    name, count = Counter(file.name for file in files).most_common(1)[0]
+    if count > 1:
+        raise SpeechgruError(f"{count} manifests are named {name}: fix them in separate commands")
+    sources = {os.path.realpath(path) for path in manifests}
+    for file in files:
+        if os.path.realpath(file) in sources:
+            raise SpeechgruError(f"{file}: is one of the manifests; give another folder")
+    return files
+
+
+def _action(problem: Problem) -> str:
+    """What is done about a problem: its kind's fix, if the right value is known."""
+    fix = KINDS[problem.kind].fix
+    if fix == "duration" and problem.correction is None:
+        return "remove"  # it begins past the end of its file
+    return "nothing" if fix in KEYS and problem.correction is None else fix
+
+
+def _change(problem: Problem) -> dict[str, object]:
+    return {"action": _action(problem), **problem.to_json()}
+
+
+def _clean(
+    path: Path, folder: Path, by_line: Mapping[tuple[str, int], Sequence[Problem]]
+) -> list[str]:
+    """The lines to keep, corrected, with audio paths relative to `folder`."""
+    lines, real = [], Path(os.path.realpath(folder))
+    raw = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    for number, utterance in scan_manifest(path):
+        problems = by_line.get((str(path), number), ())
+        if not isinstance(utterance, Utterance) or any(_action(p) == "remove" for p in problems):
+            continue
+        values = json.loads(raw[number - 1])
+        values["audio_filepath"] = relative_path(utterance.audio, real)
+        if not values.get("id"):
+            values["id"] = utterance.id  # which the path gave it
+        for problem in problems:
+            values[KEYS[_action(problem)]] = problem.correction
+        lines.append(to_json_line(values))
+    return lines
