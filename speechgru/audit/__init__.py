@@ -65,15 +65,15 @@ def audit(
     recipe = recipe or Recipe()
     entries, problems = read_entries(manifests, recipe.text)
     entries = measured(entries, threads or cpu_count(), on_progress)
-    shared, shared_problems = overlap.shared(entries)
+    leaks, leak_problems = overlap.leaks(entries)
     problems += overlap.duplicate_ids(entries)
     problems += audio_problems(entries, recipe.data.max_seconds)
     problems += text_problems(entries, recipe.features, recipe.model.factor)
     problems += overlap.duplicate_audio(entries)
     problems += overlap.shared_audio(entries)
-    problems += shared_problems
-    facts = Facts(tuple(_facts_of(str(path), entries, recipe) for path in manifests), tuple(shared))
-    return AuditReport(facts, _in_order(problems, manifests))
+    problems += leak_problems
+    each = tuple(_facts_of(str(path), entries, recipe) for path in manifests)
+    return AuditReport(Facts(each, tuple(leaks)), _in_order(problems, manifests))
 
 
 def _facts_of(manifest: str, entries: Sequence[Entry], recipe: Recipe) -> ManifestFacts:

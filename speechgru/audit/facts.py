@@ -9,8 +9,9 @@ from typing import TypeVar
 import numpy as np
 
 from speechgru.audit.entries import Entry
-from speechgru.audit.overlap import Shared, is_closed
+from speechgru.audit.overlap import is_closed
 from speechgru.audit.text_problems import FACTORS, frames_missing
+from speechgru.corpora.leaks import Leak
 from speechgru.recipe import FeatureRecipe
 
 TOP_WORDS = 20
@@ -71,10 +72,10 @@ class ManifestFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Each manifest in figures, and what each pair has in common."""
+    """Each manifest in figures, and what each pair shares."""
 
     manifests: tuple[ManifestFacts, ...]
-    shared: tuple[Shared, ...]
+    leaks: tuple[Leak, ...]
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)

@@ -6,31 +6,16 @@ reported, at the earlier one's lines where they can be removed (audio), else at 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
 
 from speechgru.audit.entries import Entry
 from speechgru.audit.kinds import Problem
+from speechgru.corpora.leaks import Leak, find_leaks
+from speechgru.scoring.wer import plural
 
-MIN_WORDS, MIN_CHARACTERS = 3, 15  # of a sentence that is not repeated by chance
 CLOSED_WORDS = 1000  # a vocabulary of fewer words is closed if
 CLOSED_SHARE = 0.02  # no more than this share of further running words would be new
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What two manifests have in common. `sentences` and `audio` count utterances of `later`;
-    `closed`: both draw on the same few words, so that shared sentences are no leak."""
-
-    earlier: str
-    later: str
-    speakers: int
-    sentences: int
-    audio: int
-    closed: bool
-
-    def to_json(self) -> dict[str, object]:
-        return asdict(self)
 
 
 def duplicate_ids(entries: Sequence[Entry]) -> Iterator[Problem]:
@@ -83,44 +68,62 @@ def shared_audio(entries: Sequence[Entry]) -> Iterator[Problem]:
                 yield entry.problem("shared-audio", f"{last.manifest}, line {last.line}")
 
 
-def shared(entries: Sequence[Entry]) -> tuple[list[Shared], list[Problem]]:
-    """What each pair of manifests has in common; a problem for each shared speaker, at that
-    speaker's first line in the later manifest, and for each shared sentence.
+def leaks(entries: Sequence[Entry]) -> tuple[list[Leak], list[Problem]]:
+    """What each pair of manifests shares; a problem for each shared speaker, at that speaker's
+    first line in the later manifest, and for each shared sentence.
 
-    A speaker is shared by necessity where all manifests have the same one.
+    A speaker is shared by necessity where there is one only, sentences where both manifests draw on
+    the same few words: these are no problems.
     """
     sets: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         sets[entry.manifest].append(entry)
-    names = list(sets)
-    several = len({entry.utterance.speaker for entry in entries}) > 1
-    audio = {name: {e.audio.digest for e in sets[name] if e.audio is not None} for name in names}
-    texts = {name: {entry.text for entry in sets[name]} for name in names}
-    spoken = {name: Counter(e.utterance.speaker for e in sets[name]) for name in names}
-    found: list[Shared] = []
+    by_name = {name: [entry.utterance for entry in listed] for name, listed in sets.items()}
+    found = [leak for leak in find_leaks(by_name, content=False) if leak.kind != "audio"]
+    several = len({entry.utterance.speaker for entry in entries} - {None}) > 1
     problems: list[Problem] = []
-    for number, later in enumerate(names):
-        for earlier in names[:number]:
-            speakers = [s for s in spoken[later] if s is not None and s in spoken[earlier]]
-            repeated = [e for e in sets[later] if e.text and e.text in texts[earlier]]
-            same = sum(
-                e.audio is not None and e.audio.digest in audio[earlier] for e in sets[later]
-            )
-            closed = is_closed(entry.text for entry in sets[earlier] + sets[later])
-            found.append(Shared(earlier, later, len(speakers), len(repeated), same, closed))
-            for speaker in speakers if several else ():
-                first = next(e for e in sets[later] if e.utterance.speaker == speaker)
-                counts = f"{spoken[later][speaker]} utterances here, {spoken[earlier][speaker]} in"
-                problems.append(first.problem("shared-speaker", f"{speaker}: {counts} {earlier}"))
-            problems += [
-                entry.problem("shared-sentence", f"{entry.text[:60]!r} is in {earlier}")
-                for entry in ([] if closed else repeated)
-                if len(entry.text.split()) >= MIN_WORDS and len(entry.text) >= MIN_CHARACTERS
-            ]
-    return found, problems
+    for leak in found:
+        if leak.kind == "speaker" and several:
+            problems += _shared_speakers(leak, sets)
+        texts = [entry.text for entry in sets[leak.first] + sets[leak.second]]
+        if leak.kind == "sentence" and not is_closed(texts):
+            problems += _shared_sentences(leak, sets[leak.second])
+    return found + _shared_samples(sets), problems
 
 
-def is_closed(texts: Iterator[str]) -> bool:
+def _shared_speakers(leak: Leak, sets: Mapping[str, Sequence[Entry]]) -> Iterator[Problem]:
+    counts = {
+        name: Counter(entry.utterance.speaker for entry in sets[name])
+        for name in (leak.first, leak.second)
+    }
+    for speaker in leak.shared:
+        here, there = counts[leak.second][speaker], counts[leak.first][speaker]
+        first = next(e for e in sets[leak.second] if e.utterance.speaker == speaker)
+        detail = f"{speaker}: {plural(here, 'utterance')} here, {there} in {leak.first}"
+        yield first.problem("shared-speaker", detail)
+
+
+def _shared_sentences(leak: Leak, later: Sequence[Entry]) -> Iterator[Problem]:
+    texts = set(leak.shared)
+    for entry in later:
+        if entry.utterance.text in texts:
+            yield entry.problem("shared-sentence", f"{entry.text[:60]!r} is in {leak.first}")
+
+
+def _shared_samples(sets: Mapping[str, Sequence[Entry]]) -> list[Leak]:
+    """As leaks: identical samples, in whatever file, format or part of a file."""
+    found = []
+    for first, second in combinations(sets, 2):
+        known = {entry.audio.digest for entry in sets[first] if entry.audio is not None}
+        both = [e for e in sets[second] if e.audio is not None and e.audio.digest in known]
+        if both:
+            names = tuple(entry.utterance.id for entry in both)
+            share = len(both) / len(sets[second])
+            found.append(Leak("audio", first, second, names, len(both), share))
+    return found
+
+
+def is_closed(texts: Iterable[str]) -> bool:
     """Whether texts are of a closed vocabulary, such as commands or digits: few words, of which
     hardly any occurs once. The share of words that occur once estimates how many further running
     words would be new (Good 1953)."""

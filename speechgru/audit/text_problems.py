@@ -23,7 +23,7 @@ MINORITY = 0.2  # share of texts below which what they have in common is unlike 
 RARE = 0.0005  # share of texts below which a character hardly occurs
 ENOUGH = 100  # texts from which "rare" and "far from all others" mean something
 SIGMAS, TIMES = 4.5, 2.5  # how far the logarithm of a speaking rate is from the median, at least
-IMPOSSIBLE = 32.0  # characters per second that nobody speaks
+IMPOSSIBLE = 32.0  # characters per second, more than anybody speaks
 
 
 def text_problems(
