@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechgru.audio import AUDIO_SUFFIXES
+from speechgru.decoding import Transcript
 from speechgru.errors import AudioError, SpeechgruError, printable
 from speechgru.files import atomic_write, files_below
-from speechgru.formats import find_format
+from speechgru.formats import Format, Result, join_outputs
 from speechgru.recognizer import Recognizer
 
 
@@ -24,12 +25,15 @@ class AudioFile:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The output for one source, with the file it was written to, if any; or the error."""
+    """What became of one source: its transcript, the output if it is to be printed, and the files
+    that were written; or the error. The last outcome may be of a file for all recordings."""
 
     source: Path
+    transcript: Transcript | None = None
     output: str = ""
-    written: Path | None = None
+    written: tuple[Path, ...] = ()
     error: SpeechgruError | None = None
+    skipped: bool = False  # because all of its outputs exist
 
 
 def find_audio(sources: Sequence[Path]) -> list[AudioFile]:
@@ -62,57 +66,144 @@ def _search(folder: Path) -> list[AudioFile]:
     return found
 
 
+class Outputs:
+    """Where the outputs of files are written: one per file and format, or per format.
+
+    Args:
+        formats: by name, of `speechgru.formats`.
+        folder: None to write nothing.
+        force: whether to overwrite existing files.
+        skip_existing: skip a file all of whose outputs exist.
+
+    Raises SpeechgruError for options that exclude each other, and for an existing file that would
+    be overwritten by the outputs of several recordings.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[AudioFile],
+        formats: dict[str, Format],
+        folder: Path | None,
+        force: bool = False,
+        skip_existing: bool = False,
+    ) -> None:
+        self.ids = _names(files)
+        self.formats, self.folder = formats, folder
+        self.force, self.skip_existing = force, skip_existing
+        self._rendered: dict[str, list[tuple[str, str]]] = {
+            name: [] for name, each in formats.items() if each.one_file and folder is not None
+        }
+        if folder is None:
+            _check_printable(formats, len(files))
+        if skip_existing and (force or self._rendered):
+            other = "--force" if force else f"{next(iter(self._rendered))}, one file for all"
+            raise SpeechgruError(f"--skip-existing is not possible with {other}")
+        for name in self._rendered:
+            if not force and os.path.exists(target := self._common(name)):
+                raise _exists(target)
+
+    def find_existing(self, source: Path) -> Outcome | None:
+        """The outcome of a file with outputs that must not be lost: skipped, or an error."""
+        targets = self._targets(source)
+        existing = [target for target in targets.values() if os.path.exists(target)]
+        if self.skip_existing and targets and len(existing) == len(targets):
+            return Outcome(source, skipped=True)
+        if existing and not self.force and not self.skip_existing:
+            return Outcome(source, error=_exists(existing[0]))
+        return None
+
+    def write(self, source: Path, transcript: Transcript) -> Outcome:
+        """The outputs of one file. Raises SpeechgruError when one cannot be written."""
+        result = Result(source, self.ids[source], transcript)
+        outputs = {name: each.render(result) for name, each in self.formats.items()}
+        if self.folder is None:
+            return Outcome(source, transcript, next(iter(outputs.values())))
+        for name, rendered in self._rendered.items():
+            rendered.append((result.id, outputs[name]))
+        targets = self._targets(source)
+        for name, target in targets.items():
+            atomic_write(target, outputs[name] + "\n")
+        return Outcome(source, transcript, written=tuple(targets.values()))
+
+    def finish(self) -> Iterator[Outcome]:
+        """Write the files that are one for all recordings."""
+        for name, rendered in self._rendered.items():
+            target = self._common(name)
+            try:
+                atomic_write(target, join_outputs(rendered))
+                yield Outcome(target, written=(target,))
+            except SpeechgruError as error:
+                yield Outcome(target, error=error)
+
+    def _targets(self, source: Path) -> dict[str, Path]:
+        if self.folder is None:
+            return {}
+        return {
+            name: self.folder / f"{self.ids[source]}.{each.suffix}"
+            for name, each in self.formats.items()
+            if not each.one_file
+        }
+
+    def _common(self, name: str) -> Path:
+        assert self.folder is not None
+        return self.folder / f"transcripts.{self.formats[name].suffix}"
+
+
 def transcribe_files(
-    recognizer: Recognizer,
-    files: Sequence[AudioFile],
-    output_format: str,
-    folder: Path | None,
-    force: bool = False,
+    recognizer: Recognizer, files: Sequence[AudioFile], outputs: Outputs
 ) -> Iterator[Outcome]:
-    """Yield one outcome per file, in order. With `folder`, each output is also written there; an
-    existing file is an error unless `force` is set."""
-    render = find_format(output_format).render
-    targets: dict[Path, Path] = {}
-    if folder is not None:
-        names = _output_names(files, output_format)
-        targets = {source: folder / name for source, name in names.items()}
-    errors = {file.source: file.error for file in files if file.error}
-    if not force:
-        for source, target in targets.items():
-            if source not in errors and os.path.exists(target):
-                errors[source] = SpeechgruError(
-                    f"{target}: file exists; use --force to overwrite it or choose another --out"
-                )
-    results = recognizer.transcribe_all([f.source for f in files if f.source not in errors])
+    """Yield one outcome per file, in order, then one per file for all recordings."""
+    known: dict[Path, Outcome] = {}
     for file in files:
-        result = errors.get(file.source) or next(results)
-        if isinstance(result, SpeechgruError):
-            yield Outcome(file.source, error=result)
+        found = outputs.find_existing(file.source)
+        if file.error is not None:
+            found = Outcome(file.source, error=file.error)
+        if found is not None:
+            known[file.source] = found
+    results = recognizer.transcribe_all([f.source for f in files if f.source not in known])
+    for file in files:
+        if file.source in known:
+            yield known[file.source]
             continue
-        output, written = render(file.source, result), targets.get(file.source)
+        result = next(results)
         try:
-            if written is not None:
-                atomic_write(written, output + "\n")
+            if isinstance(result, SpeechgruError):
+                raise result
+            yield outputs.write(file.source, result)
         except SpeechgruError as error:
             yield Outcome(file.source, error=error)
-        else:
-            yield Outcome(file.source, output, written)
+    yield from outputs.finish()
 
 
-def _output_names(files: Sequence[AudioFile], suffix: str) -> dict[Path, str]:
-    """Source → name of its output: anna/1.wav → anna/1.txt; where two would be equal, with the
-    whole name, 1.wav.txt, and then a number."""
+def _check_printable(formats: dict[str, Format], count: int) -> None:
+    if len(formats) > 1:
+        raise SpeechgruError(f"{len(formats)} output formats need a folder to write to: give --out")
+    ((name, one),) = formats.items()
+    if count > 1 and not one.names_source and name != "txt":
+        raise SpeechgruError(f"{name} of {count} recordings cannot be printed together: give --out")
+
+
+def _exists(target: Path) -> SpeechgruError:
+    return SpeechgruError(
+        f"{target}: file exists; use --force to overwrite it, --skip-existing to keep it, or "
+        "another --out"
+    )
+
+
+def _names(files: Sequence[AudioFile]) -> dict[Path, str]:
+    """Source → name of its outputs, without suffix: anna/1.wav → anna/1; where two would be equal,
+    the whole name, 1.wav, and then a number."""
     taken: set[str] = set()
     names: dict[Path, str] = {}
     stems = [printable(str(file.relative).removesuffix(file.relative.suffix)) for file in files]
     uses = Counter(stems)
     for file, stem in zip(files, stems, strict=True):
         whole = printable(file.relative)
-        name = f"{stem}.{suffix}" if uses[stem] == 1 else f"{whole}.{suffix}"
+        name = stem if uses[stem] == 1 else whole
         number = 1
         while name in taken:
             number += 1
-            name = f"{whole}.{number}.{suffix}"
+            name = f"{whole}.{number}"
         taken.add(name)
         names[file.source] = name
     return names

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechgru.decoding import Transcript
+from speechgru.decoding import Transcript, Word
 from speechgru.errors import AudioError, SpeechgruError, printable
-from speechgru.formats import FORMATS, find_format
+from speechgru.formats import FORMATS, Result, find_formats
 from speechgru.transcription import (
     AudioFile,
     Outcome,
-    _output_names,
+    Outputs,
+    _names,
     find_audio,
     transcribe_files,
 )
@@ -29,14 +30,17 @@ class Echo:
             if "bad" in file.name:
                 yield AudioError(f"{file.name}: bad")
             else:
-                yield Transcript(f"this is {file.stem}", 1.5)
+                words = (Word("this", 0.1, 0.4, 0.9), Word("is", 0.4, 0.5, 0.8))
+                words += (Word(file.stem, 0.7, 1.2, 0.5),)
+                yield Transcript(f"this is {file.stem}", 1.5, words, 0.733)
 
 
 def transcribed(
-    sources: list[Path], output_format: str, folder: Path | None, force: bool = False
+    sources: list[Path], formats: str, folder: Path | None, force: bool = False, skip: bool = False
 ) -> list[Outcome]:
     files = find_audio(sources)
-    return list(transcribe_files(Echo(), files, output_format, folder, force))  # type: ignore[arg-type]
+    outputs = Outputs(files, find_formats(formats), folder, force, skip)
+    return list(transcribe_files(Echo(), files, outputs))  # type: ignore[arg-type]
 
 
 def touch(folder: Path, *names: str) -> list[Path]:
@@ -79,10 +83,10 @@ def test_linked_folders_are_searched_once_each(tmp_path):
 def test_a_folder_without_audio_is_an_error_and_the_rest_is_done(tmp_path):
     good, _ = touch(tmp_path, "good.wav", "empty/notes.txt")
     empty, fine = transcribed([tmp_path / "empty", good], "txt", tmp_path / "out")
-    assert (empty.source, empty.written) == (tmp_path / "empty", None)
+    assert (empty.source, empty.written) == (tmp_path / "empty", ())
     assert f"{tmp_path}/empty: " in str(empty.error)
     assert ".flac " in str(empty.error)
-    assert (fine.output, fine.error) == ("this is good", None)
+    assert (fine.written, fine.error) == ((tmp_path / "out" / "good.txt",), None)
 
 
 def test_a_folder_that_cannot_be_searched_is_named_and_the_rest_is_done(tmp_path, lock_folder):
@@ -101,7 +105,7 @@ def test_a_folder_that_cannot_be_searched_is_named_and_the_rest_is_done(tmp_path
 
 def test_an_unknown_format_is_refused_with_the_choices():
     with pytest.raises(SpeechgruError, match=f"'docx'.*{'.*'.join(FORMATS)}"):
-        find_format("docx")
+        find_formats("docx")
 
 
 def test_one_outcome_per_file_in_order_and_an_error_does_not_stop_the_rest():
@@ -109,7 +113,7 @@ def test_one_outcome_per_file_in_order_and_an_error_does_not_stop_the_rest():
     assert [o.source.name for o in outcomes] == ["a.wav", "bad.wav", "c.wav"]
     assert [o.output for o in outcomes] == ["this is a", "", "this is c"]
     assert [str(o.error or "") for o in outcomes] == ["", "bad.wav: bad", ""]
-    assert [o.written for o in outcomes] == [None] * 3
+    assert [o.written for o in outcomes] == [()] * 3
 
 
 @pytest.mark.parametrize(
@@ -123,7 +127,8 @@ def test_json_keeps_a_name_true_and_the_terminal_safe(name):
 
 
 def test_json_of_a_name_that_is_not_unicode():
-    line = FORMATS["json"].render(Path(os.fsdecode(b"\xff.wav")), Transcript("one", 1.0))
+    result = Result(Path(os.fsdecode(b"\xff.wav")), "x", Transcript("one", 1.0))
+    line = FORMATS["json"].render(result)
     line.encode()
     assert json.loads(line)["file"] == r"\udcff.wav"
 
@@ -131,15 +136,55 @@ def test_json_of_a_name_that_is_not_unicode():
 # What is written ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("output_format", FORMATS)
-def test_one_output_per_file_in_a_new_folder(tmp_path, output_format):
+FILES = [Path("b.wav"), Path("bad.wav"), Path("x/a.mp3")]
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if not FORMATS[name].one_file])
+def test_one_output_per_file_in_a_new_folder(tmp_path, name):
     folder = tmp_path / "new" / "texts"
-    outcomes = transcribed([Path("a.wav"), Path("bad.wav"), Path("x/c.mp3")], output_format, folder)
-    names = [f"a.{output_format}", f"c.{output_format}"]
-    assert sorted(os.listdir(folder)) == names
-    assert [o.written for o in outcomes] == [folder / names[0], None, folder / names[1]]
-    for outcome in (outcomes[0], outcomes[2]):
-        assert outcome.written.read_text() == outcome.output + "\n"
+    outcomes = transcribed(FILES, name, folder)
+    names = [f"{stem}.{FORMATS[name].suffix}" for stem in "ba"]
+    assert sorted(os.listdir(folder)) == sorted(names)
+    assert [o.written for o in outcomes] == [(folder / names[0],), (), (folder / names[1],)]
+    printed = transcribed(FILES[:1], name, None)[0].output
+    assert (folder / names[0]).read_text() == printed + "\n"
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if FORMATS[name].one_file])
+def test_one_output_for_all_files_sorted_by_id(tmp_path, name):
+    outcomes = transcribed(FILES, name, tmp_path)
+    assert os.listdir(tmp_path) == [f"transcripts.{name}"]
+    assert outcomes[-1].written == (tmp_path / f"transcripts.{name}",)
+    assert [bool(o.error) for o in outcomes] == [False, True, False, False]
+    printed = [o.output + "\n" for o in transcribed(FILES, name, None)]
+    assert (tmp_path / f"transcripts.{name}").read_text() == printed[2] + printed[0]
+    with pytest.raises(SpeechgruError, match=f"transcripts.{name}.*--force"):
+        transcribed(FILES, name, tmp_path)
+    assert len(transcribed(FILES, name, tmp_path, force=True)) == 4
+
+
+def test_several_formats_in_one_run(tmp_path):
+    outcomes = transcribed(FILES[:1], "srt,json,CTM", tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["b.json", "b.srt", "transcripts.ctm"]
+    assert outcomes[0].written == (tmp_path / "b.srt", tmp_path / "b.json")
+
+
+@pytest.mark.parametrize(("formats", "files"), [("srt,json", 1), ("srt", 2), ("textgrid", 2)])
+def test_what_cannot_be_printed_together_needs_a_folder(formats, files):
+    with pytest.raises(SpeechgruError, match="--out"):
+        transcribed(FILES[:files], formats, None)
+
+
+def test_existing_outputs_can_be_skipped(tmp_path):
+    touch(tmp_path, "out/b.txt", "out/b.json", "out/a.txt")
+    skipped, bad, done = transcribed(FILES, "txt,json", tmp_path / "out", skip=True)
+    assert (skipped.skipped, skipped.written, skipped.error) == (True, (), None)
+    assert bad.error is not None
+    assert [file.name for file in done.written] == ["a.txt", "a.json"]
+    assert (tmp_path / "out/b.txt").read_text() == ""
+    for formats, force in (("ctm", False), ("txt", True)):
+        with pytest.raises(SpeechgruError, match="--skip-existing"):
+            transcribed(FILES, formats, tmp_path, force, skip=True)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +205,8 @@ def test_existing_files_are_kept_without_force(tmp_path):
     for part in (f"{tmp_path}/a.txt: ", "--force", "--out"):
         assert part in str(kept.error)
     assert (tmp_path / "a.txt").read_text() == "typed by hand\n"
-    assert (done.written, done.written.read_text()) == (tmp_path / "b.txt", "this is b\n")
+    assert done.written == (tmp_path / "b.txt",)
+    assert (tmp_path / "b.txt").read_text() == "this is b\n"
     outcomes = transcribed([tmp_path], "txt", tmp_path, force=True)
     assert [o.error for o in outcomes] == [None, None]
     assert (tmp_path / "a.txt").read_text() == "this is a\n"
@@ -169,13 +215,13 @@ def test_existing_files_are_kept_without_force(tmp_path):
 def test_outputs_mirror_the_folders_of_the_input(tmp_path):
     touch(tmp_path, "in/anna/1.wav", "in/bob/1.wav", "in/2.wav", "3.wav")
     outcomes = transcribed([tmp_path / "in", tmp_path / "3.wav"], "txt", tmp_path / "out")
-    written = [str(o.written.relative_to(tmp_path / "out")) for o in outcomes]
+    written = [str(o.written[0].relative_to(tmp_path / "out")) for o in outcomes]
     assert written == ["2.txt", "anna/1.txt", "bob/1.txt", "3.txt"]
     assert all((tmp_path / "out" / name).is_file() for name in written)
 
 
 def names(*files: str) -> list[str]:
-    return list(_output_names(find_audio([Path(file) for file in files]), "txt").values())
+    return [f"{name}.txt" for name in _names(find_audio([Path(file) for file in files])).values()]
 
 
 def test_names_of_outputs():
@@ -193,7 +239,7 @@ PARTS = st.sampled_from(["a", "b", "a.wav", ".wav", "a.2", "\n", "é", "-a", "..
 def test_no_two_files_share_an_output_and_none_leaves_the_folder(parts, alone):
     files = [Path(*folders, name + ".wav") for *folders, name in parts]
     files = [AudioFile(file, Path(file.name) if alone else file) for file in files]
-    found = _output_names(files, "txt")
+    found = {file: f"{name}.txt" for file, name in _names(files).items()}
     assert len(set(found.values())) == len(set(files))
     for file, name in found.items():
         assert (

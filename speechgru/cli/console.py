@@ -35,6 +35,11 @@ def warn(message: str) -> None:
     err.print(message, style="yellow", markup=False)
 
 
+def note(message: str) -> None:
+    """On standard error: not a result."""
+    err.print(message, markup=False)
+
+
 def show_error(error: Exception) -> None:
     err.print(f"speechgru: {error}", style="red", markup=False)
 

@@ -1,11 +1,12 @@
 """`speechgru transcribe`."""
 
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechgru.cli.console import counting_progress, show_error, warn
+from speechgru.cli.console import clock, counting_progress, note, show_error, warn
 from speechgru.cli.options import (
     BatchSeconds,
     DecodingFile,
@@ -21,7 +22,7 @@ from speechgru.cli.options import (
     use_threads,
 )
 from speechgru.errors import printable
-from speechgru.formats import FORMATS, Format, find_format
+from speechgru.formats import FORMATS, Format, find_formats
 
 if TYPE_CHECKING:
     from speechgru.transcription import Outcome
@@ -38,19 +39,26 @@ def transcribe(
     ],
     model: Model,
     output_format: Annotated[
-        str, typer.Option("--format", "-f", help=" or ".join(FORMATS))
+        str, typer.Option("--format", "-f", help="one or several: " + ", ".join(FORMATS))
     ] = "txt",
     folder: Annotated[
         Path | None,
         typer.Option(
             "--out", "-o",
-            help="write one file per audio file into this folder, in the folder structure of the "
-            "input  [default: print the transcripts]",
+            help="write into this folder, in the folder structure of the input; ctm, stm and trn "
+            "are one file for all  [default: print the transcripts]",
         ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="overwrite existing files  [default: skip them]")
+        bool,
+        typer.Option("--force", help="overwrite existing files  [default: they are an error]"),
     ] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="skip files whose outputs all exist")
+    ] = False,
+    nbest: Annotated[
+        int, typer.Option(min=1, max=100, help="texts per recording in JSON, of a beam search")
+    ] = 1,
     device: Device = "auto",
     precision: Precision = "float32",
     batch_seconds: BatchSeconds = 30.0,
@@ -62,32 +70,70 @@ def transcribe(
     hotwords: HotWords = None,
 ) -> None:  # fmt: skip
     """Transcribe audio files; folders are searched recursively."""
-    output = find_format(output_format)
+    formats = find_formats(output_format)
     use_threads(threads)
     from speechgru.recognizer import Recognizer
-    from speechgru.transcription import find_audio, transcribe_files
+    from speechgru.transcription import Outputs, find_audio, transcribe_files
 
     files = find_audio(sources)
+    outputs = Outputs(files, formats, folder, force, skip_existing)
     decoder = choose_decoder(model, greedy, decoding, lm, vocabulary, hotwords)
     recognizer = Recognizer.load(model, device, precision, batch_seconds, decoder, hotwords)
-    failed = 0
+    recognizer.alternatives = nbest - 1
+    tally = Tally(len(files))
     with counting_progress() as show:
-        outcomes = transcribe_files(recognizer, files, output_format, folder, force)
-        for number, outcome in enumerate(outcomes, 1):
-            show_outcome(outcome, output)
-            show(number, len(files), str(outcome.source))
-            failed += outcome.error is not None
-    if failed:
-        warn(f"{failed} of {len(files)} files failed; see the errors above")
+        for outcome in transcribe_files(recognizer, files, outputs):
+            show_outcome(outcome, next(iter(formats.values())))
+            tally.add(outcome)
+            show(tally.done, tally.total, f"{outcome.source}  {tally.speed()}")
+    if tally.total > 1 or tally.failed:
+        tally.show()
+    if tally.failed:
         raise typer.Exit(1)
 
 
 def show_outcome(outcome: "Outcome", output: Format) -> None:
+    source = printable(outcome.source)
     if outcome.error is not None:
         show_error(outcome.error)
-    elif outcome.written is not None:
-        print(f"{printable(outcome.source)} → {printable(outcome.written)}")
-    elif output.names_source:
+    elif outcome.skipped:
+        warn(f"{source}: skipped, its outputs exist")
+    elif outcome.written:
+        print(f"{source} → " + ", ".join(printable(file) for file in outcome.written))
+    elif output.names_source or output.suffix != "txt":
         print(outcome.output)
     else:
-        print(f"{printable(outcome.source)}: {outcome.output}")
+        print(f"{source}: {outcome.output}")
+    if outcome.transcript is not None and outcome.transcript.reason is not None:
+        warn(f"{source}: no text: {outcome.transcript.reason}")
+
+
+class Tally:
+    """Counts of outcomes, and the real-time factor: seconds of work per second of audio."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done, self.failed, self.skipped = total, 0, 0, 0
+        self.seconds, self.begin = 0.0, perf_counter()
+
+    def add(self, outcome: "Outcome") -> None:
+        self.done = min(self.done + 1, self.total)
+        self.failed += outcome.error is not None
+        self.skipped += outcome.skipped
+        if outcome.transcript is not None:
+            self.seconds += outcome.transcript.duration
+
+    def speed(self) -> str:
+        if not self.seconds:
+            return ""
+        return f"RTF {(perf_counter() - self.begin) / self.seconds:.4f}"
+
+    def show(self) -> None:
+        files = f"{self.total} file{'s' * (self.total != 1)}"
+        parts = [f"{self.failed} of {files} failed" if self.failed else files]
+        if self.seconds:
+            parts.append(f"{clock(self.seconds)} of audio, {self.speed()}")
+        if self.skipped:
+            parts.append(f"{self.skipped} skipped")
+        if self.failed:
+            parts.append("see the errors above")
+        (warn if self.failed else note)("; ".join(parts))

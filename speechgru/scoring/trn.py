@@ -112,13 +112,23 @@ def write_trn(path: str | Path, pairs: Iterable[tuple[str, str]]) -> None:
     """
     lines: dict[str, str] = {}
     for name, text in pairs:
-        safe = _UNSAFE.sub(_percent, name)
+        safe = safe_id(name)
         if not safe or safe in lines:
             problem = "occurs twice" if safe else "is empty"
             raise ScoringError(f"{path}: the utterance id {name!r} {problem}; ids must be unique")
-        lines[safe] = f"{tidy(text).replace('{', _BRACE)} ({safe})".lstrip()
+        lines[safe] = trn_line(name, text)
     data = "".join(f"{line}\n" for line in lines.values()).encode("utf-8", "replace")
     atomic_write(path, data, ScoringError)
+
+
+def trn_line(name: str, text: str) -> str:
+    """A line of a trn file, without the newline."""
+    return f"{tidy(text).replace('{', _BRACE)} ({safe_id(name)})".lstrip()
+
+
+def safe_id(name: str) -> str:
+    """An utterance's id without white space, parentheses and control characters."""
+    return _UNSAFE.sub(_percent, name)
 
 
 def _warn_of_ids(path: str | Path, references: Sequence[str], hypotheses: Sequence[str]) -> None:

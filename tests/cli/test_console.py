@@ -14,6 +14,7 @@ from rich.table import Table
 
 from speechgru.cli import console, evaluate, prepare, train, transcribe
 from speechgru.corpora import SummaryRow
+from speechgru.decoding import Transcript
 from speechgru.errors import AudioError
 from speechgru.evaluation import Evaluation
 from speechgru.formats import FORMATS
@@ -108,7 +109,7 @@ def test_clock(seconds, text):
 
 @pytest.mark.parametrize("name", ["a.wav", "[red]x[/red].wav", "a" * 100 + ".wav", "new\nline.wav"])
 def test_a_transcript_is_one_line_on_standard_output(name, capsys):
-    transcribe.show_outcome(Outcome(Path(name), "one [two]"), TXT)
+    transcribe.show_outcome(Outcome(Path(name), output="one [two]"), TXT)
     escaped = name.replace("\n", "\\n")
     assert capsys.readouterr() == (f"{escaped}: one [two]\n", "")
 
@@ -119,7 +120,7 @@ def test_an_error_is_one_line_on_standard_error(capsys):
 
 
 def test_colons_do_not_become_emoji(capsys):
-    transcribe.show_outcome(Outcome(Path(":100:.wav"), ":cat:"), TXT)
+    transcribe.show_outcome(Outcome(Path(":100:.wav"), output=":cat:"), TXT)
     transcribe.show_outcome(Outcome(Path("a"), error=AudioError("a:100:b")), TXT)
     prepare.show_corpus(":100:", [SummaryRow(":cat:", 1, 1.0, 1, (8000,), "")], [], [])
     out, err = capsys.readouterr()
@@ -130,18 +131,24 @@ def test_colons_do_not_become_emoji(capsys):
 
 def test_json_is_printed_as_it_is(capsys):
     line = '{"file": "a.wav", "text": "' + "one " * 40 + '"}'
-    transcribe.show_outcome(Outcome(Path("a.wav"), line), JSON)
+    transcribe.show_outcome(Outcome(Path("a.wav"), output=line), JSON)
     assert capsys.readouterr().out == f"{line}\n"
 
 
 def test_a_text_that_looks_like_json_is_a_text(capsys):
-    transcribe.show_outcome(Outcome(Path("a.wav"), "{one}"), TXT)
+    transcribe.show_outcome(Outcome(Path("a.wav"), output="{one}"), TXT)
     assert capsys.readouterr().out == "a.wav: {one}\n"
 
 
 def test_a_written_file_is_named(capsys):
-    transcribe.show_outcome(Outcome(Path("a.wav"), "{}", Path("o/a.json")), JSON)
-    assert capsys.readouterr().out == "a.wav → o/a.json\n"
+    transcribe.show_outcome(Outcome(Path("a.wav"), written=(Path("o/a.json"), Path("b"))), JSON)
+    assert capsys.readouterr().out == "a.wav → o/a.json, b\n"
+
+
+def test_the_reason_of_an_empty_text_is_shown(capsys):
+    silent = Transcript("", 1.0, reason="silent")
+    transcribe.show_outcome(Outcome(Path("a.wav"), silent), TXT)
+    assert capsys.readouterr() == ("a.wav: \n", "a.wav: no text: silent\n")
 
 
 def test_the_table_of_a_corpus(capsys):

@@ -153,7 +153,7 @@ def test_json_lines(folder, spoken, speechgru):
     result = speechgru("transcribe", *files, *MODEL, "--format", "json")
     assert result.status == 0
     found = [json.loads(line) for line in result.out.splitlines()]
-    assert found == [
+    assert [{key: line[key] for key in ("file", "text", "duration")} for line in found] == [
         {"file": str(file), "text": text, "duration": round(len(samples) / 16000, 3)}
         for file, (text, samples) in zip(files, spoken, strict=True)
     ]
@@ -188,7 +188,7 @@ def odd(folder: Path, desk, spoken, monkeypatch: pytest.MonkeyPatch) -> tuple[st
 def test_odd_names_in_a_folder(odd, speechgru):
     text, model = odd
     result = speechgru("transcribe", "odd", *model, "-o", "texts")
-    assert (result.status, result.err) == (0, "")
+    assert (result.status, len(result.err.splitlines())) == (0, 1)  # the summary
     assert len(result.out.splitlines()) == len(ODD)
     assert all(line.isprintable() for line in result.out.splitlines())
     for name, shown in ODD.items():

@@ -1,0 +1,143 @@
+"""Output formats: what they contain, and that other programs read them."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pysubs2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from praatio import textgrid
+
+from speechgru.decoding import Transcript, Word
+from speechgru.formats import FORMATS, SCHEMA, Result
+from speechgru.subtitles import COLUMNS, LEAST, LINES, MOST, make_cues
+
+WORDS = (
+    Word("one", 0.1, 0.4, 0.9), Word("two", 0.4, 0.75, 0.8), Word("three", 1.6, 2.0, 0.7),
+    Word('fo"ur', 3.2, 3.5, 1.0),
+)  # fmt: skip
+TRANSCRIPT = Transcript(" ".join(w.text for w in WORDS), 4.0, WORDS, 0.85)
+EMPTY = Transcript("", 2.0, reason="silent")
+
+
+def render(name: str, transcript: Transcript = TRANSCRIPT, id_: str = "x/a b") -> str:
+    return FORMATS[name].render(Result(Path("a b.wav"), id_, transcript))
+
+
+def test_json_has_a_schema_words_and_a_reason():
+    values = json.loads(render("json"))
+    assert list(values) == ["format", "file", "text", "duration", "confidence", "words"]
+    assert values["format"] == SCHEMA
+    assert values["words"][1] == {"word": "two", "start": 0.4, "end": 0.75, "confidence": 0.8}
+    assert json.loads(render("json", EMPTY))["reason"] == "silent"
+
+
+def test_ctm():
+    assert render("ctm").splitlines()[:2] == [
+        "x/a%20b 1 0.100 0.300 one 0.900",
+        "x/a%20b 1 0.400 0.350 two 0.800",
+    ]
+    assert render("ctm", EMPTY) == ""
+
+
+def test_stm_has_a_line_per_stretch_between_pauses():
+    assert render("stm", id_="a").splitlines() == [
+        "a 1 a 0.100 0.750 one two", "a 1 a 1.600 2.000 three", 'a 1 a 3.200 3.500 fo"ur',
+    ]  # fmt: skip
+    assert render("stm", EMPTY, "a") == "a 1 a 0.000 2.000"
+
+
+def test_trn_and_tsv():
+    assert render("trn") == 'one two three fo"ur (x/a%20b)'
+    assert render("trn", EMPTY, "a") == "(a)"
+    rows = [line.split("\t") for line in render("tsv").splitlines()]
+    assert rows[0] == ["start", "end", "word", "confidence"]
+    assert rows[2] == ["0.400", "0.750", "two", "0.800"]
+
+
+def test_a_textgrid_is_read_by_praatio(tmp_path):
+    (tmp_path / "a.TextGrid").write_text(render("textgrid") + "\n")
+    grid = textgrid.openTextgrid(str(tmp_path / "a.TextGrid"), includeEmptyIntervals=False)
+    found = [(i.label, i.start, i.end) for i in grid.getTier("words").entries]
+    assert found == [(w.text, w.start, w.end) for w in WORDS]
+    assert [float(i.label) for i in grid.getTier("confidence").entries] == [0.9, 0.8, 0.7, 1.0]
+    assert grid.maxTimestamp == 4.0
+    (tmp_path / "e.TextGrid").write_text(render("textgrid", EMPTY) + "\n")
+    empty = textgrid.openTextgrid(str(tmp_path / "e.TextGrid"), includeEmptyIntervals=True)
+    assert [(i.label, i.start, i.end) for i in empty.getTier("words").entries] == [("", 0, 2)]
+
+
+@pytest.mark.skipif(shutil.which("praat") is None, reason="needs Praat")
+def test_a_textgrid_is_read_by_praat(tmp_path):
+    (tmp_path / "a.TextGrid").write_text(render("textgrid") + "\n")
+    script = tmp_path / "read.praat"
+    script.write_text(
+        f'Read from file: "{tmp_path}/a.TextGrid"\nn = Get number of intervals: 1\n'
+        "label$ = Get label of interval: 1, 3\nwriteInfoLine: n, label$\n"
+    )
+    done = subprocess.run(["praat", "--run", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["8two"]
+
+
+@pytest.mark.parametrize("kind", ["srt", "vtt"])
+def test_subtitles_are_read_back(kind):
+    text = render(kind)
+    found = [(e.start, e.end, e.plaintext) for e in pysubs2.SSAFile.from_string(text)]
+    cues = make_cues(WORDS, 4.0)
+    assert [(start / 1000, end / 1000) for start, end, _ in found] == [
+        (c.start, c.end) for c in cues
+    ]
+    assert " ".join(plain for *_, plain in found).split() == TRANSCRIPT.text.split()
+    assert pysubs2.SSAFile.from_string(render(kind, EMPTY), format_=kind).events == []
+
+
+def test_marks_of_subtitle_formats_are_words(tmp_path):
+    odd = Transcript("<b> & {c}", 3.0, (Word("<b>", 0, 1), Word("&", 1, 2), Word("{c}", 2, 3)))
+    assert "&lt;b&gt; &amp; (c)" in render("vtt", odd)
+    assert "<b> & (c)" in render("srt", odd)
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs FFmpeg")
+@pytest.mark.parametrize("kind", ["srt", "vtt"])
+def test_subtitles_are_read_by_ffmpeg(kind, tmp_path):
+    (tmp_path / f"a.{kind}").write_text(render(kind) + "\n")
+    command = ["ffmpeg", "-v", "error", "-i", tmp_path / f"a.{kind}", tmp_path / "b.srt"]
+    assert subprocess.run(command, capture_output=True).stderr == b""
+    ours = pysubs2.SSAFile.from_string(render(kind))
+    theirs = pysubs2.load(str(tmp_path / "b.srt"))
+    assert [(e.start, e.end, e.plaintext) for e in theirs] == [
+        (e.start, e.end, e.plaintext) for e in ours
+    ]
+
+
+LENGTHS = st.lists(
+    st.tuples(st.floats(0, 3), st.floats(0.02, 9), st.integers(1, 60)), min_size=1, max_size=40
+)
+
+
+@given(LENGTHS)
+def test_cues_have_every_word_and_do_not_overlap(parts):
+    words, time = [], 0.0
+    for gap, length, characters in parts:
+        words.append(Word("x" * characters, time + gap, time + gap + length))
+        time += gap + length
+    cues = make_cues(words, time + 1)
+    shown = "".join("".join(cue.text.split()) for cue in cues)
+    assert shown == "".join(word.text for word in words)
+    for cue, after in zip(cues, [*cues[1:], None], strict=True):
+        assert 0 < cue.end - cue.start <= MOST + 1e-9
+        assert after is None or cue.end <= after.start
+        assert max(map(len, cue.text.splitlines())) <= COLUMNS
+        assert len(cue.text.splitlines()) <= LINES
+        if after is not None and len(cue.text) < COLUMNS / 2 and cue.end < after.start:
+            assert cue.end - cue.start >= LEAST - 1e-9
+
+
+def test_a_cue_ends_at_a_pause_or_at_the_longest_gap():
+    times = [0.0, 1.0, 2.0, 3.0, 4.3, 5.0, 6.0, 7.0, 8.0, 9.5, 10.5]
+    words = [Word("w", time, time + 0.8) for time in times]
+    cues = make_cues(words, 12.0)
+    assert [len(cue.text.split()) for cue in cues] == [4, 5, 2]  # a gap of 0.5 s; a pause of 0.7 s
