@@ -14,7 +14,7 @@ from speechgru.errors import SpeechgruError, printable
 from speechgru.files import Json, read_json, write_json
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.recognizer import Recognizer
-from speechgru.scoring import Score, aligned_words, score, write_trn
+from speechgru.scoring import Score, breakdown, score, write_trn
 from speechgru.scoring.significance import Comparison, crossed_bootstrap
 from speechgru.text import describe, normalise
 
@@ -75,6 +75,7 @@ class Evaluation:
                 "normalisation": self.normalisation,
                 "manifest": self.manifest,
             }
+            | breakdown(self.score)
             | beside
         )
 
@@ -148,8 +149,8 @@ def _beside_greedy(scored: Score, greedy: Score, known: set[str] | None) -> Besi
         difference = crossed_bootstrap(ours[None], theirs[None], words, speakers)
     if known is None:
         return BesideGreedy(greedy, difference, None)
-    aligned = [pair for u in scored.utterances for pair in aligned_words(u)]
-    outside = [mark for word, _, mark in aligned if word and word not in known]
+    aligned = [word for u in scored.utterances for word in u.alignment]
+    outside = [word.mark for word in aligned if word.reference and word.reference not in known]
     wrong = sum(mark != "" for mark in outside)
     return BesideGreedy(greedy, difference, OutsideWords(len(outside), wrong, scored.words.errors))
 
@@ -173,15 +174,16 @@ def write_results(
     the scores to `json_file` if given; returns the files. Raises SpeechgruError."""
     scored = evaluation.score.utterances
     files = [folder / name for name in ("ref.trn", "hyp.trn", "score.json")]
-    write_trn(files[0], [(u.id, u.reference) for u in scored])
-    write_trn(files[1], [(u.id, u.hypothesis) for u in scored])
+    speakers = [u.speaker for u in scored]
+    write_trn(files[0], [(u.id, u.reference) for u in scored], speakers)
+    write_trn(files[1], [(u.id, u.hypothesis) for u in scored], speakers)
     files += [json_file] if json_file else []
     for path in files[2:]:
         write_json(path, evaluation.to_json())
     if evaluation.beside is not None:
         files.insert(2, folder / "hyp-greedy.trn")
         greedy = evaluation.beside.score.utterances
-        write_trn(files[2], [(u.id, u.hypothesis) for u in greedy])
+        write_trn(files[2], [(u.id, u.hypothesis) for u in greedy], speakers)
     return files
 
 

@@ -138,7 +138,7 @@ def _stm(result: Result) -> str:
 def _trn(result: Result) -> str:
     from speechgru.scoring.trn import trn_line
 
-    return trn_line(result.id, result.transcript.text)
+    return trn_line(_safe_id(result.id), result.transcript.text)
 
 
 FORMATS = {

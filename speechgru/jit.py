@@ -11,7 +11,7 @@ from typing import Any
 
 import numba
 
-PACKAGES = ("lm", "decoding")  # whose functions call each other
+PACKAGES = ("lm", "decoding", "scoring")  # whose functions call each other
 
 
 def _digest() -> str:

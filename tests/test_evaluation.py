@@ -140,8 +140,8 @@ def test_results_are_written_for_other_tools_too(tmp_path):
     written = write_results(result, out, figures)
     assert written == [out / "ref.trn", out / "hyp.trn", out / "score.json", figures]
     assert sorted(file.name for file in out.iterdir()) == ["hyp.trn", "ref.trn", "score.json"]
-    assert (out / "ref.trn").read_text() == "a b (u0)\nb (u1)\nc (u2)\n"
-    assert (out / "hyp.trn").read_text() == "a b (u0)\n(u1)\nc c (u2)\n"
+    assert (out / "ref.trn").read_text() == "a b (s0-u0)\nb (s1-u1)\nc (s2-u2)\n"
+    assert (out / "hyp.trn").read_text() == "a b (s0-u0)\n(s1-u1)\nc c (s2-u2)\n"
     again = score_files(out / "ref.trn", out / "hyp.trn")
     assert (again.words, again.characters) == (result.score.words, result.score.characters)
     figures = json.loads((out / "score.json").read_text())

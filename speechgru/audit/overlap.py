@@ -12,7 +12,7 @@ from itertools import combinations
 from speechgru.audit.entries import Entry
 from speechgru.audit.kinds import Problem
 from speechgru.corpora.leaks import Leak, find_leaks
-from speechgru.scoring.wer import plural
+from speechgru.scoring.listing import plural
 
 CLOSED_WORDS = 1000  # a vocabulary of fewer words is closed if
 CLOSED_SHARE = 0.02  # no more than this share of further running words would be new

@@ -2,11 +2,11 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from speechgru.cli.console import counting_progress, out, print_rows, show_written, warn
+from speechgru.cli.console import counting_progress, out, print_rows, print_wide, show_written, warn
 from speechgru.cli.options import (
     BatchSeconds,
     DecodingFile,
@@ -23,12 +23,16 @@ from speechgru.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from speechgru.conditions import ConditionReport
     from speechgru.evaluation import BesideGreedy, Evaluation
-    from speechgru.scoring import Score
+    from speechgru.scoring import Format, Score
     from speechgru.scoring.mapsswe import PairReport
 
 app = typer.Typer()
+
+MOST_SHOWN = 10  # speakers or confusions on screen
 
 Json = Annotated[
     Path | None, typer.Option("--json", help="also write all figures to this JSON file")
@@ -37,6 +41,23 @@ Worst = Annotated[
     int,
     typer.Option(min=0, help="number of utterances to show with aligned words, most errors first"),
 ]
+Reference = Annotated[
+    Path,
+    typer.Argument(
+        metavar="REF",
+        help="reference texts: trn (lines of TEXT (ID)), Kaldi text (ID TEXT), plain text (matched "
+        "by line), stm or ctm",
+    ),
+]
+FileFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        help="format of the files: trn, kaldi, plain, stm (with hypotheses in ctm) or ctm  "
+        "[default: recognised]",
+    ),
+]
+IgnoreCase = Annotated[bool, typer.Option("--ignore-case", help="as sclite does without -s")]
 
 
 @app.command(epilog="Example: `speechgru evaluate data/an4/test.jsonl --model runs/an4`")
@@ -100,41 +121,42 @@ def evaluate(
 
 @app.command(epilog="Example: `speechgru score ref.trn hyp.trn`")
 def score(
-    reference: Annotated[
-        Path,
-        typer.Argument(help="reference texts: trn (lines of TEXT (ID)) or one text per line"),
-    ],
+    reference: Reference,
     hypothesis: Annotated[
-        Path, typer.Argument(help="texts of any recogniser, in one of the same formats")
+        Path,
+        typer.Argument(
+            metavar="HYP",
+            help="texts of any recogniser, in one of the same formats; in ctm for stm and ctm",
+        ),
     ],
+    file_format: FileFormat = None,
+    ignore_case: IgnoreCase = False,
     json: Json = None,
     worst: Worst = 5,
 ) -> None:
-    """Score hypotheses against references: WER and CER with error counts."""
+    """Score hypotheses against references: WER and CER with the error counts of NIST's sclite."""
     from speechgru import scoring
     from speechgru.files import write_json
 
-    result = scoring.score_files(reference, hypothesis)
-    show_score(result, worst, scoring.TIDIED)
+    texts = scoring.read_matched(
+        reference, hypothesis, format=check_format(file_format), ignore_case=ignore_case
+    )
+    result = scoring.score_matched(texts)
+    show_score(result, worst, texts.read_as)
     if json:
-        write_json(json, result.to_json())
+        write_json(json, result.to_json() | scoring.breakdown(result))
 
 
 @app.command(
     epilog="Example: `speechgru significance ref.trn gru1.trn,gru2.trn lstm1.trn,lstm2.trn`"
 )
 def significance(
-    reference: Annotated[
-        Path,
-        typer.Argument(
-            metavar="REF", help="reference texts: trn (lines of TEXT (ID)) or one text per line"
-        ),
-    ],
+    reference: Reference,
     a: Annotated[
         str,
         typer.Argument(
             metavar="HYP_A",
-            help="texts of system A, of any recogniser; files of several seeds separated by commas",
+            help="texts of system A, as of `score`; files of several seeds separated by commas",
         ),
     ],
     b: Annotated[str, typer.Argument(metavar="HYP_B", help="texts of system B, likewise")],
@@ -145,16 +167,27 @@ def significance(
             "[default: a tenth of the mean WER]"
         ),
     ] = None,
+    file_format: FileFormat = None,
+    ignore_case: IgnoreCase = False,
     json: Json = None,
 ) -> None:
     """Test whether one system has a lower WER than another: paired bootstrap and NIST's MAPSSWE."""
     from speechgru.files import write_json
     from speechgru.scoring.mapsswe import compare_files
 
-    report = compare_files(reference, a, b, None if margin is None else margin / 100)
+    margin = None if margin is None else margin / 100
+    report = compare_files(reference, a, b, margin, check_format(file_format), ignore_case)
     show_significance(report)
     if json:
         write_json(json, report.to_json())
+
+
+def check_format(name: str | None) -> "Format | None":
+    from speechgru.scoring.transcripts import FORMATS
+
+    if name is not None and name not in FORMATS:
+        raise typer.BadParameter(f"{name!r}; expected {', '.join(FORMATS)}", param_hint="--format")
+    return cast("Format | None", name)
 
 
 def show_evaluation(evaluation: "Evaluation", worst: int) -> None:
@@ -209,6 +242,7 @@ def show_score(score: "Score", worst: int, normalisation: str) -> None:
     for utterance in find_worst(score, worst):
         out.print(alignment_lines(utterance), markup=False)
         out.print()
+    show_breakdown(score)
     low, high = (100 * end for end in score.wer_ci95)
     words, characters = score.words, score.characters
     out.print(
@@ -225,6 +259,40 @@ def show_score(score: "Score", worst: int, normalisation: str) -> None:
         markup=False,
     )
     out.print(f"normalisation of both sides: {normalisation}", markup=False)
+
+
+def show_breakdown(score: "Score") -> None:
+    """WER per speaker and, of a small vocabulary, the most frequent confusions."""
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    from speechgru.scoring import by_speaker, confusions
+
+    speakers, words = by_speaker(score), confusions(score)
+    if len(speakers) > 1:
+        table = Table(
+            "speaker", *(Column(name, justify="right") for name in ("WER", "errors", "words"))
+        )
+        for each in speakers[:MOST_SHOWN]:
+            counts = each.words
+            table.add_row(
+                Text(each.speaker), f"{counts.rate:.2%}", str(counts.errors), str(counts.reference)
+            )
+        print_first(table, "speakers", len(speakers))
+    if words is not None and words.errors:
+        table = Table("reference", "hypothesis", Column("count", justify="right"))
+        for reference, hypothesis, count in words.errors[:MOST_SHOWN]:
+            table.add_row(
+                Text(reference or "(inserted)"), Text(hypothesis or "(deleted)"), str(count)
+            )
+        print_first(table, "confusions", len(words.errors))
+
+
+def print_first(table: "Table", noun: str, total: int) -> None:
+    print_wide(table)
+    if total > MOST_SHOWN:
+        out.print(f"… and {total - MOST_SHOWN} more {noun}; JSON files have all")
+    out.print()
 
 
 def show_significance(report: "PairReport") -> None:

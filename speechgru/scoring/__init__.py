@@ -1,28 +1,42 @@
 """Word and character error rates, transcript files, and significance tests."""
 
-from speechgru.scoring.trn import TIDIED, tidy, write_trn
+from speechgru.scoring.breakdown import (
+    Confusions,
+    SpeakerScore,
+    breakdown,
+    by_speaker,
+    confusions,
+)
+from speechgru.scoring.lines import TIDIED, tidy
+from speechgru.scoring.listing import alignment_lines, plural, worst
+from speechgru.scoring.transcripts import Format, read_matched
+from speechgru.scoring.trn import write_trn
 from speechgru.scoring.wer import (
     Counts,
     Score,
     UtteranceScore,
-    aligned_words,
-    alignment_lines,
-    plural,
     score,
     score_files,
-    worst,
+    score_matched,
 )
 
 __all__ = [
     "TIDIED",
+    "Confusions",
     "Counts",
+    "Format",
     "Score",
+    "SpeakerScore",
     "UtteranceScore",
-    "aligned_words",
     "alignment_lines",
+    "breakdown",
+    "by_speaker",
+    "confusions",
     "plural",
+    "read_matched",
     "score",
     "score_files",
+    "score_matched",
     "tidy",
     "worst",
     "write_trn",

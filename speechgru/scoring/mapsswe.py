@@ -10,17 +10,20 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import jiwer
 import numpy as np
 from numpy.typing import NDArray
 
 from speechgru.errors import ScoringError, printable
 from speechgru.files import Json
+from speechgru.scoring.align import CORRECT, INSERTION, align
+from speechgru.scoring.graph import WordGraph, plain_graph
 from speechgru.scoring.interval import LEVEL, t_tails
+from speechgru.scoring.lines import tidy
 from speechgru.scoring.significance import Comparison, crossed_bootstrap
-from speechgru.scoring.trn import read_matched, tidy
+from speechgru.scoring.transcripts import Format, read_matched
 
 FEW = 50  # segments; with fewer, z is not close enough to normal
+NOT_READ = -1  # in the place of errors: an alternative of the reference that was not chosen
 
 Errors = list[list[int]]  # (utterances,) of (2 × words + 1,): see `segments`
 
@@ -59,7 +62,10 @@ def mapsswe(
 
     Args: three lists of texts, (utterances,) each.
     """
-    texts = [[tidy(text) for text in side] for side in (references, hypotheses_a, hypotheses_b)]
+    texts = [
+        [plain_graph(tidy(text).split()) for text in side]
+        for side in (references, hypotheses_a, hypotheses_b)
+    ]
     return _test(_errors(texts[0], texts[1]), _errors(texts[0], texts[2]))
 
 
@@ -69,14 +75,14 @@ def segments(errors_a: Sequence[int], errors_b: Sequence[int]) -> list[tuple[int
     Args:
         errors_a, errors_b: errors along n reference words, (2n + 1,): even positions are the gaps
             before, between and after words (insertions), odd positions the words (1 when
-            substituted or deleted).
+            substituted or deleted; NOT_READ).
     """
     found: list[tuple[int, int]] = []
     open_a = open_b = right = 0  # errors of the open segment; words both got right since the last
     for position, (a, b) in enumerate(zip(errors_a, errors_b, strict=True)):
-        if a or b:
-            open_a, open_b, right = open_a + a, open_b + b, 0
-        elif position % 2:
+        if a > 0 or b > 0:
+            open_a, open_b, right = open_a + max(a, 0), open_b + max(b, 0), 0
+        elif position % 2 and a == b == 0:
             right += 1
             if right == 2 and (open_a or open_b):
                 found.append((open_a, open_b))
@@ -116,8 +122,11 @@ def compare_files(
     hypothesis_a: str | Path,
     hypothesis_b: str | Path,
     margin: float | None = None,
+    format: Format | None = None,
+    ignore_case: bool = False,
 ) -> PairReport:
-    """Compare any two systems' trn or plain text files: bootstrap over utterances, and MAPSSWE.
+    """Compare any two systems' files, as `transcripts.read_matched` reads and matches them:
+    bootstrap over speakers or utterances, and MAPSSWE.
 
     Args:
         hypothesis_a, hypothesis_b: a file, or the files of a system's seeds separated by commas.
@@ -132,15 +141,17 @@ def compare_files(
             f"a margin of {100 * margin:g} points of WER: expected above 0 and below 100"
         )
     files = [_files(hypothesis_a), _files(hypothesis_b)]
-    _, (references, *texts) = read_matched(reference, *files[0], *files[1])
-    errors = [_errors(references, each) for each in texts]
+    texts = read_matched(reference, *files[0], *files[1], format=format, ignore_case=ignore_case)
+    errors = [_errors(texts.references, each) for each in texts.hypotheses]
     errors_a, errors_b = errors[: len(files[0])], errors[len(files[0]) :]
-    words = np.array([len(text.split()) for text in references])
+    words = np.array([_words(utterance) for utterance in errors[0]])
     return PairReport(
         names=(tuple(map(printable, files[0])), tuple(map(printable, files[1]))),
-        utterances=len(references),
+        utterances=len(texts.ids),
         words=int(words.sum()),
-        bootstrap=crossed_bootstrap(_sums(errors_a), _sums(errors_b), words, margin=margin),
+        bootstrap=crossed_bootstrap(
+            _sums(errors_a), _sums(errors_b), words, texts.speakers, margin=margin
+        ),
         matched_pairs=tuple(_test(a, b) for a, b in zip(errors_a, errors_b, strict=False)),
     )
 
@@ -166,20 +177,24 @@ def _test(errors_a: Errors, errors_b: Errors) -> MatchedPairs:
 
 def _sums(models: Sequence[Errors]) -> NDArray[np.int64]:
     """Errors of every model and utterance, (models, utterances)."""
-    return np.array([[sum(utterance) for utterance in model] for model in models], dtype=np.int64)
+    sums = [[sum(max(error, 0) for error in utterance) for utterance in each] for each in models]
+    return np.array(sums, dtype=np.int64)
 
 
-def _errors(references: Sequence[str], hypotheses: Sequence[str]) -> Errors:
+def _words(errors: Sequence[int]) -> int:
+    """The number of words of the reading that was chosen."""
+    return sum(error != NOT_READ for error in errors[1::2])
+
+
+def _errors(references: Sequence[WordGraph], hypotheses: Sequence[WordGraph]) -> Errors:
     """Errors along each reference: gap, word, gap, …, gap."""
-    output = jiwer.process_words(list(references), list(hypotheses))
     found = []
-    for words, chunks in zip(output.references, output.alignments, strict=True):
-        errors = [0] * (2 * len(words) + 1)
-        for chunk in chunks:
-            if chunk.type == "insert":
-                errors[2 * chunk.ref_start_idx] += chunk.hyp_end_idx - chunk.hyp_start_idx
-            elif chunk.type != "equal":
-                for word in range(chunk.ref_start_idx, chunk.ref_end_idx):
-                    errors[2 * word + 1] = 1
+    for reference, hypothesis in zip(references, hypotheses, strict=True):
+        errors = [0, *[NOT_READ, 0] * len(reference.words)]
+        for word in align(reference, hypothesis):
+            if word.mark == INSERTION:
+                errors[2 * word.number] += 1
+            elif word.reference:
+                errors[2 * word.number - 1] = int(word.mark != CORRECT)
         found.append(errors)
     return found

@@ -1,186 +1,142 @@
-"""Transcript files: NIST `trn` and plain text, in and out.
+"""Transcript files with one utterance per line: NIST's trn, Kaldi's text and plain text.
 
-trn     one utterance per line, its id in parentheses at the end: `she had your suit (cmh_sa01)`
-plain   one utterance per line, nothing else; its id is its line number, from 1
+trn     the id in parentheses at the end: `she had your suit (cmh-sa01)`
+kaldi   the id first: `cmh-sa01 she had your suit`
+plain   nothing but the text; its id is its line number, from 1
 
-Format: NIST SCTK, doc/infmts.htm. Alternatives in braces (`{ um / uh / @ }`) are refused, because
-scoring them as words would silently give a wrong figure. A brace that belongs to a text is written
-as %7B, which NIST's tools take for part of a word, and read back as a brace.
+trn has SCTK's alternatives and optional words (`graph`), and comments: lines that begin with `;;`.
+Its ids begin with the speaker: (speaker-utterance), or (speaker_utterance). Format: NIST SCTK,
+doc/infmts.htm; sclite -i spu_id.
 """
 
-import logging
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from speechgru.errors import ScoringError
 from speechgru.files import atomic_write
+from speechgru.scoring.graph import WordGraph, parse_graph, plain_graph
+from speechgru.scoring.lines import short, some, tidy
 
-log = logging.getLogger(__name__)
+UNKNOWN = "unknown"  # speaker in the ids of utterances whose speaker is not known
 
-TIDIED = "Unicode NFC, white space collapsed; letter case and punctuation count"  # see tidy
-
-_RECORD = re.compile(r"^(?P<text>.*?)\(\s*(?P<id>[^\s()]+)\s*\)\s*$")
-_ALTERNATIVES = re.compile(r"\{.*/.*\}")
+RECORD = re.compile(r"^(?P<text>.*?)\(\s*(?P<id>[^\s()]+)\s*\)\s*$")
+_COMMENT = re.compile(r"^(;;|\*\*)")
 _UNSAFE = re.compile(r"[\s()%\x00-\x1f\x7f\ud800-\udfff]")
-_BRACE = "%7B"
-_NAMED = 3  # ids or lines that a message names before it counts the rest
+# What SCTK would not take for a part of a word, or what we write in its place.
+_SPECIAL = re.compile(r"[{;\\]|^@$|^\((?=.+\)$)|^\*(?=\*)|(?<=.)\*$|%(?=7B|3B|5C|40|28|2A|25)")
+_WRITTEN = re.compile(r"%(?:7B|3B|5C|40|28|2A|25)")
 
 
-def tidy(text: str) -> str:
-    """The two things, and the only two, that scoring does to either side: Unicode NFC, so that é
-    is one character however it was typed, and single spaces between words."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
-
-
-def read_transcripts(path: str | Path) -> dict[str, str]:
-    """Read a trn or plain text file into `{id: text}`, in the file's order, texts tidied.
-
-    A file is trn when its name ends in `.trn` or when most of its lines end in `(id)`. In trn,
-    blank lines are skipped; in plain text a blank line is an utterance without words.
-
-    Raises:
-        ScoringError: no such file, not UTF-8, no utterances, a trn line without an id, an id twice,
-            alternatives in braces.
-    """
-    path = Path(path)
-    lines = _read_lines(path)
-    records = [(n, _RECORD.match(line)) for n, line in enumerate(lines, 1) if line.strip()]
-    marked = sum(match is not None for _, match in records)
-    plain = path.suffix.lower() != ".trn" and 2 * marked <= len(records)
-    if not (lines if plain else records):
-        raise ScoringError(f"{path}: no utterances; expected lines of text, or of 'text (id)'")
-    if plain:
-        return {str(number): tidy(line) for number, line in enumerate(lines, 1)}
-
-    transcripts: dict[str, str] = {}
-    for number, match in records:
+def read_trn(path: Path, lines: Sequence[str]) -> dict[str, WordGraph]:
+    """The utterances of a trn file by id, in the file's order. Raises ScoringError."""
+    found: list[tuple[int, str, WordGraph]] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or _COMMENT.match(line):
+            continue
+        match = RECORD.match(line)
         if match is None:
             raise ScoringError(
                 f"{path}, line {number}: expected 'text (id)' as on the other lines, found "
-                f"{_short(lines[number - 1])!r}; add the id, or rename a plain text file to .txt"
+                f"{short(line)!r}; add the id, or give --format plain or kaldi"
             )
-        name, text = match["id"], match["text"]
-        if name in transcripts:
-            raise ScoringError(f"{path}, line {number}: the id {name!r} occurs twice; keep one")
-        if _ALTERNATIVES.search(text):
-            raise ScoringError(
-                f"{path}, line {number}: alternatives in braces are not supported; "
-                f"choose one reading: {_short(text)!r}"
-            )
-        transcripts[name] = tidy(text.replace(_BRACE, "{"))
-    return transcripts
+        try:
+            graph = parse_graph(tidy(match["text"]))
+        except ScoringError as error:
+            raise ScoringError(f"{path}, line {number}: {error}") from None
+        words = tuple(_WRITTEN.sub(lambda code: unquote(code[0]), word) for word in graph.words)
+        found.append((number, match["id"], _with_words(graph, words)))
+    return _by_id(path, found)
 
 
-def read_matched(
-    reference: str | Path, *hypotheses: str | Path
-) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Read a reference and its hypotheses and match them by id, whatever the order of lines.
+def read_kaldi(path: Path, lines: Sequence[str]) -> dict[str, WordGraph]:
+    """The utterances of a Kaldi text file by id, in the file's order. Raises ScoringError."""
+    records = [(n, *line.strip().partition(" ")) for n, line in enumerate(map(tidy, lines), 1)]
+    return _by_id(path, [(n, id_, plain_graph(text.split())) for n, id_, _, text in records if id_])
 
-    Returns:
-        the ids in the reference's order, and the texts: the reference's first, then one tuple per
-        hypothesis file.
 
-    Raises:
-        ScoringError: as `read_transcripts`; or the files contain different ids. A missing
-            hypothesis may be a crash or silence, and only the user knows which, so none is made up:
-            an utterance with no output is written as an empty line `(id)`.
+def read_plain(lines: Sequence[str]) -> dict[str, WordGraph]:
+    """The utterances of a plain text file by line number, without blank lines at the end."""
+    return {str(n): plain_graph(tidy(line).split()) for n, line in enumerate(lines, 1)}
+
+
+def speaker_of(id_: str) -> str | None:
+    """The speaker that an id begins with: what is before its first hyphen or, if it has none, its
+    first underscore, as in SCTK (src/sclite/align.c, extract_speaker). None if there is none, or
+    if it is `UNKNOWN`.
+
+    >>> speaker_of("cmh-sa_01"), speaker_of("cmh_sa01"), speaker_of("sa01")
+    ('cmh', 'cmh', None)
     """
-    references = read_transcripts(reference)
-    ids = tuple(references)
-    columns = [tuple(references.values())]
-    for path in hypotheses:
-        found = read_transcripts(path)
-        lost = [name for name in ids if name not in found]
-        extra = [name for name in found if name not in references]
-        if lost or extra:
-            raise ScoringError(_mismatch(Path(reference), Path(path), lost, extra, len(ids)))
-        columns.append(tuple(found[name] for name in ids))
-        _warn_of_ids(path, columns[0], columns[-1])
-    return ids, tuple(columns)
+    speaker = unquote(id_.partition("-" if "-" in id_ else "_")[0])
+    return None if speaker in (unquote(id_), UNKNOWN, "") else speaker
 
 
-def write_trn(path: str | Path, pairs: Iterable[tuple[str, str]]) -> None:
-    """Write (id, text) pairs as trn, atomically.
+def write_trn(
+    path: str | Path,
+    utterances: Iterable[tuple[str, str]],
+    speakers: Iterable[str | None] | None = None,
+) -> None:
+    """Write (id, text) pairs as trn, atomically, so that NIST's tools and `read_trn` read the same.
 
     White space, parentheses, percent signs and control characters in an id become %XX (UTF-8), as
-    in a URL: different ids stay different, and sclite reads the result.
+    in a URL; so do characters of a text that SCTK would not take for a part of a word. With
+    `speakers`, an id becomes speaker-id, unless all ids already begin with their speaker.
 
     Raises:
         ScoringError: an id is empty or occurs twice, or the file cannot be written.
     """
+    utterances = list(utterances)
+    ids = [safe_id(name) for name, _ in utterances]
+    if speakers is not None:
+        known = list(speakers)
+        if not all(
+            speaker and speaker_of(i) == speaker for i, speaker in zip(ids, known, strict=True)
+        ):
+            ids = [f"{_speaker(speaker)}-{i}" for i, speaker in zip(ids, known, strict=True)]
     lines: dict[str, str] = {}
-    for name, text in pairs:
-        safe = safe_id(name)
-        if not safe or safe in lines:
-            problem = "occurs twice" if safe else "is empty"
+    for id_, (name, text) in zip(ids, utterances, strict=True):
+        if not name or id_ in lines:
+            problem = "occurs twice" if name else "is empty"
             raise ScoringError(f"{path}: the utterance id {name!r} {problem}; ids must be unique")
-        lines[safe] = trn_line(name, text)
+        lines[id_] = trn_line(id_, text)
     data = "".join(f"{line}\n" for line in lines.values()).encode("utf-8", "replace")
     atomic_write(path, data, ScoringError)
 
 
-def trn_line(name: str, text: str) -> str:
-    """A line of a trn file, without the newline."""
-    return f"{tidy(text).replace('{', _BRACE)} ({safe_id(name)})".lstrip()
+def trn_line(id_: str, text: str) -> str:
+    """A line of a trn file, without the newline; the id is a `safe_id`."""
+    return " ".join([*(_SPECIAL.sub(_percent, word) for word in tidy(text).split()), f"({id_})"])
 
 
 def safe_id(name: str) -> str:
-    """An utterance's id without white space, parentheses and control characters."""
+    """An utterance's id without white space, parentheses, percent signs and control characters."""
     return _UNSAFE.sub(_percent, name)
 
 
-def _warn_of_ids(path: str | Path, references: Sequence[str], hypotheses: Sequence[str]) -> None:
-    """Kaldi's text files begin their lines with ids, which in plain text count as words."""
-    firsts, others = ({t.partition(" ")[0] for t in side} for side in (references, hypotheses))
-    unique = len(firsts) == len(references) > 1
-    if unique and firsts == others and not any(not w or w.isalpha() for w in firsts):
-        log.warning(
-            "%s: the lines begin with the same words as the reference's, each different (%s, …); "
-            "if these are ids, they are counted as words: write 'text (id)' instead",
-            path, ", ".join(sorted(firsts)[:2]),
-        )  # fmt: skip
+def _speaker(speaker: str | None) -> str:
+    return safe_id(speaker or UNKNOWN).replace("-", "%2D")
 
 
-def _read_lines(path: Path) -> list[str]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ScoringError(f"{path}: cannot be read: {error.strerror}") from None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+def _with_words(graph: WordGraph, words: tuple[str, ...]) -> WordGraph:
+    return WordGraph(words, graph.kinds, graph.before, graph.ends)
+
+
+def _by_id(path: Path, found: Sequence[tuple[int, str, WordGraph]]) -> dict[str, WordGraph]:
+    texts: dict[str, WordGraph] = {}
+    twice: dict[str, int] = {}
+    for number, id_, graph in found:
+        if id_ in texts:
+            twice.setdefault(id_, number)
+        texts[id_] = graph
+    if twice:
+        first, number = next(iter(twice.items()))
         raise ScoringError(
-            f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8; save it as UTF-8"
-        ) from None
-    # Only line feeds end a line: str.splitlines would also break at U+2028 and its kind.
-    return text.removesuffix("\n").split("\n") if text else []
-
-
-def _mismatch(
-    reference: Path, hypothesis: Path, lost: Sequence[str], extra: Sequence[str], total: int
-) -> str:
-    found = []
-    if lost:
-        found.append(f"{len(lost)} of {total} utterances of {reference} missing ({_some(lost)})")
-    if extra:
-        found.append(f"{len(extra)} that are not in {reference} ({_some(extra)})")
-    return (
-        f"{hypothesis}: {' and '.join(found)}; both files need the same ids "
-        "(write an utterance with no output as an empty line '(id)')"
-    )
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(_short(name) for name in names[:_NAMED]) + more
-
-
-def _short(text: str, limit: int = 60) -> str:
-    text = text.strip()
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+            f"{path}, line {number}: the id {first!r} occurs twice; {len(twice)} of {len(texts)} "
+            f"ids do ({some(list(twice))}): keep one line each"
+        )
+    return texts
 
 
 def _percent(match: re.Match[str]) -> str:

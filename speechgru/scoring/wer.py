@@ -1,40 +1,41 @@
-"""WER and CER with their counts, interval and alignments.
+"""WER and CER with their counts and interval.
 
 Design choices
-- Words are aligned by jiwer (Levenshtein, all three errors cost 1). NIST's sclite weighs a
-  substitution 4 and the others 3, so its split into S, D and I may differ a little, the sum hardly.
+- Words are aligned as NIST's sclite does (`align`), so counts equal sclite's. Its errors cost 4
+  (substitution) and 3 (others); tools in which each costs 1 (jiwer, Kaldi) find other splits into
+  S, D and I and, rarely, a smaller sum.
 - A corpus rate is summed errors over summed reference words, never a mean of ratios.
-- CER counts Unicode characters after NFC, the space between words among them, as jiwer does.
+- CER counts Unicode characters after NFC, the space between words among them, aligned by jiwer
+  (each error costs 1). Of a text with alternatives, the reading chosen by the words counts.
 - An empty reference counts its insertions and adds no words. A rate over no reference at all is
   the errors themselves (as if over one word), as in jiwer: 0 when both sides are empty.
-- Both sides are tidied (`trn.tidy`: NFC and single spaces), and nothing else: normalising letter
+- Both sides are tidied (`lines.tidy`: NFC and single spaces), and nothing else: normalising letter
   case and punctuation is the caller's task.
 - The confidence interval, 10,000 bootstrap draws, is computed when it is first asked for.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import zip_longest
 from pathlib import Path
-from unicodedata import category
 
 import jiwer
 import numpy as np
-from rich.cells import cell_len
 
 from speechgru.errors import ScoringError
 from speechgru.files import Json
+from speechgru.scoring.align import CORRECT, DELETION, INSERTION, SUBSTITUTION, AlignedWord, align
+from speechgru.scoring.graph import WordGraph, plain_graph
 from speechgru.scoring.interval import rate_interval
-from speechgru.scoring.trn import read_matched, tidy
-
-LINE_WIDTH = 80  # columns of an aligned pair before it continues below
+from speechgru.scoring.lines import tidy
+from speechgru.scoring.transcripts import Format, MatchedTexts, read_matched
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Errors of an alignment, and the length of its reference."""
+    """Errors of an alignment, and the length of its reference. (An optional word that is missing
+    counts as a word of the reference that is right, as in sclite.)"""
 
     reference: int = 0
     substitutions: int = 0
@@ -66,7 +67,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class UtteranceScore:
-    """One utterance, its two texts (tidied) and their counts."""
+    """One utterance, its two texts (tidied; the readings that were aligned) and their counts."""
 
     id: str
     reference: str
@@ -74,6 +75,7 @@ class UtteranceScore:
     words: Counts
     characters: Counts
     speaker: str | None = None
+    alignment: tuple[AlignedWord, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,12 @@ class Score:
     @cached_property
     def _interval(self) -> tuple[tuple[float, float], str]:
         counts = [utterance.words for utterance in self.utterances]
+        speakers = [utterance.speaker for utterance in self.utterances]
+        alone = len(set(speakers)) == len(speakers)  # each utterance has its own
         return rate_interval(
             np.array([count.errors for count in counts]),
             np.array([count.reference for count in counts]),
-            [utterance.speaker for utterance in self.utterances],
+            None if alone else speakers,
         )
 
     @property
@@ -157,64 +161,65 @@ def score(
         twice = next(name for name, count in Counter(ids).items() if count > 1)
         raise ScoringError(f"the utterance id {twice!r} occurs twice; ids must be unique")
 
-    refs, hyps = [tidy(text) for text in references], [tidy(text) for text in hypotheses]
-    words = _counts(jiwer.process_words(refs, hyps))
-    characters = _counts(jiwer.process_characters(refs, hyps))
-    utterances = tuple(
-        UtteranceScore(*fields)
-        for fields in zip(ids, refs, hyps, words, characters, speakers, strict=True)
+    sides = (
+        [plain_graph(tidy(text).split()) for text in side] for side in (references, hypotheses)
     )
-    return Score(utterances, sum(words, Counts()), sum(characters, Counts()))
+    return _score(ids, speakers, *sides)
 
 
-def score_files(reference: str | Path, hypothesis: str | Path) -> Score:
-    """Score two trn or plain text files, matched by id (by line, in plain text).
+def score_matched(texts: MatchedTexts, file: int = 0) -> Score:
+    """Score one of the hypothesis files of texts that were read from files. Raises ScoringError."""
+    return _score(texts.ids, texts.speakers, texts.references, texts.hypotheses[file])
+
+
+def score_files(
+    reference: str | Path,
+    hypothesis: str | Path,
+    format: Format | None = None,
+    ignore_case: bool = False,
+) -> Score:
+    """Score two files, as `transcripts.read_matched` reads and matches them.
 
     Raises:
         ScoringError: a file cannot be read, or the two contain different ids.
     """
-    ids, (references, hypotheses) = read_matched(reference, hypothesis)
-    return score(references, hypotheses, ids)
+    return score_matched(
+        read_matched(reference, hypothesis, format=format, ignore_case=ignore_case)
+    )
 
 
-def worst(result: Score, n: int) -> tuple[UtteranceScore, ...]:
-    """The n utterances with most word errors (then highest rate), those without any excluded."""
-    wrong = [u for u in result.utterances if u.words.errors]
-    return tuple(sorted(wrong, key=lambda u: (-u.words.errors, -u.words.rate, u.id))[:n])
-
-
-def alignment_lines(utterance: UtteranceScore) -> str:
-    """The reference above the hypothesis, aligned by words, with S, D and I below.
-
-    Aligned in a monospaced font, with wide (CJK) and combining characters too. Beyond `LINE_WIDTH`
-    columns, it continues in further rows of three. No newline at the end.
-
-    >>> print(alignment_lines(score(["one two three"], ["one too three four"]).utterances[0]))
-    1: 2 errors in 3 words (1 S, 0 D, 1 I)
-    REF: one two three ****
-    HYP: one too three four
-             S         I
-    """
-    counts, speaker = utterance.words, f" [{utterance.speaker}]" if utterance.speaker else ""
-    lines = [
-        f"{_printable(utterance.id)}{_printable(speaker)}: {plural(counts.errors, 'error')} in "
-        f"{plural(counts.reference, 'word')} "
-        f"({counts.substitutions} S, {counts.deletions} D, {counts.insertions} I)"
+def _score(
+    ids: Sequence[str],
+    speakers: Sequence[str | None],
+    references: Sequence[WordGraph],
+    hypotheses: Sequence[WordGraph],
+) -> Score:
+    alignments = [tuple(align(*pair)) for pair in zip(references, hypotheses, strict=True)]
+    refs = [
+        _text(word.reference for word in alignment if word.hypothesis or word.mark)
+        for alignment in alignments
     ]
-    rows, used = ["REF:", "HYP:", "    "], 0
-    for ref, hyp, mark in aligned_words(utterance):
-        width = max(cell_len(ref), cell_len(hyp))
-        if used and len("REF:") + used + 1 + width > LINE_WIDTH:
-            lines += [row.rstrip() for row in rows]
-            rows, used = ["REF:", "HYP:", "    "], 0
-        cells = (ref or "*" * width, hyp or "*" * width, mark)
-        rows = [
-            f"{row} {cell}{' ' * (width - cell_len(cell))}"
-            for row, cell in zip(rows, cells, strict=True)
-        ]
-        used += 1 + width
-    lines += [row.rstrip() for row in rows]
-    return "\n".join(lines).rstrip("\n")
+    hyps = [
+        _text(word.hypothesis for word in alignment if word.reference or word.mark)
+        for alignment in alignments
+    ]
+    words = [_word_counts(alignment) for alignment in alignments]
+    characters = _character_counts(jiwer.process_characters(refs, hyps))
+    utterances = tuple(
+        UtteranceScore(*fields)
+        for fields in zip(ids, refs, hyps, words, characters, speakers, alignments, strict=True)
+    )
+    return Score(utterances, sum(words, Counts()), sum(characters, Counts()))
+
+
+def _text(words: Iterable[str]) -> str:
+    return " ".join(word for word in words if word)
+
+
+def _word_counts(alignment: Sequence[AlignedWord]) -> Counts:
+    marks = Counter(word.mark for word in alignment)
+    s, d, i = (marks[mark] for mark in (SUBSTITUTION, DELETION, INSERTION))
+    return Counts(marks[CORRECT] + s + d, s, d, i)
 
 
 def _check(total: int, **lengths: int) -> None:
@@ -225,7 +230,7 @@ def _check(total: int, **lengths: int) -> None:
             raise ScoringError(f"{total} references but {length} {name}; expected equal numbers")
 
 
-def _counts(output: jiwer.WordOutput | jiwer.CharacterOutput) -> list[Counts]:
+def _character_counts(output: jiwer.CharacterOutput) -> list[Counts]:
     counts = []
     for reference, chunks in zip(output.references, output.alignments, strict=True):
         spans = {"substitute": 0, "delete": 0, "insert": 0, "equal": 0}
@@ -235,25 +240,3 @@ def _counts(output: jiwer.WordOutput | jiwer.CharacterOutput) -> list[Counts]:
             )
         counts.append(Counts(len(reference), spans["substitute"], spans["delete"], spans["insert"]))
     return counts
-
-
-def aligned_words(utterance: UtteranceScore) -> list[tuple[str, str, str]]:
-    """(reference word, hypothesis word, mark), "" where a side has none."""
-    output = jiwer.process_words(utterance.reference, utterance.hypothesis)
-    rows = []
-    for chunk in output.alignments[0]:
-        refs = output.references[0][chunk.ref_start_idx : chunk.ref_end_idx]
-        hyps = output.hypotheses[0][chunk.hyp_start_idx : chunk.hyp_end_idx]
-        mark = {"equal": "", "substitute": "S", "delete": "D", "insert": "I"}[chunk.type]
-        for ref, hyp in zip_longest(refs, hyps, fillvalue=""):
-            rows.append((_printable(ref), _printable(hyp), mark))
-    return rows
-
-
-def _printable(text: str) -> str:
-    """Control characters would act on the terminal that the alignment is printed on."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if category(c) == "Cc" else c for c in text)
-
-
-def plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

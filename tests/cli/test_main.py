@@ -293,12 +293,33 @@ def test_ctrl_c_anywhere_is_status_130(debug, speechgru, monkeypatch):
     assert ("Traceback" in result.err) == bool(debug)
 
 
-def test_score_prints_its_normalisation_and_warns_of_ids(speechgru, tmp_path):
+def test_score_prints_its_normalisation_and_the_format(speechgru, tmp_path):
     (tmp_path / "kaldi").write_text("utt1 a b\nutt2 c\n")
     result = speechgru("score", tmp_path / "kaldi", tmp_path / "kaldi")
     assert result.status == 0
     assert scoring.TIDIED in result.out.splitlines()[-1]
-    assert "utt1, utt2" in result.err
+    assert result.out.rstrip().endswith("Kaldi text")
+    forced = speechgru("score", tmp_path / "kaldi", tmp_path / "kaldi", "--format", "plain")
+    assert "5 words" in forced.out
+    wrong = speechgru("score", tmp_path / "kaldi", tmp_path / "kaldi", "--format", "ktm")
+    assert wrong.status == 2
+    assert "'ktm'" in wrong.err
+
+
+def test_score_prints_speakers_and_confusions(speechgru, tmp_path):
+    texts = "".join(f"one two (s{n}-u)\n" for n in range(12)) + "one (s3-v)\n"
+    (tmp_path / "ref.trn").write_text(texts)
+    (tmp_path / "hyp.trn").write_text(texts.replace("one two (s3", "one too (s3"))
+    result = speechgru(
+        "score", tmp_path / "ref.trn", tmp_path / "hyp.trn", "--json", tmp_path / "j"
+    )
+    rows = [line.split() for line in result.out.splitlines()]
+    assert ["│", "s3", "│", "33.33%", "│", "1", "│", "3", "│"] in rows
+    assert ["│", "two", "│", "too", "│", "1", "│"] in rows
+    assert "2 more speakers" in result.out
+    figures = json.loads((tmp_path / "j").read_text())
+    assert len(figures["by_speaker"]) == 12
+    assert figures["confusions"]["two"] == {"too": 1, "two": 11}
 
 
 def test_a_transcript_with_braces_is_scored_after_evaluate(

@@ -57,23 +57,23 @@ def test_mapsswe_when_all_segments_say_the_same():
     assert (tied.segments, tied.z, tied.p) == (9, 0, 1)
 
 
-def levenshtein(reference, hypothesis):
+def aligned(reference, hypothesis):
     """(indices of wrong reference words, insertions before each word and at the end), from a table
-    of distances filled and traced back."""
+    of costs (4 per substitution, else 3) filled and traced back."""
     rows, columns = len(reference) + 1, len(hypothesis) + 1
-    cost = [[max(i, j) if 0 in (i, j) else 0 for j in range(columns)] for i in range(rows)]
+    cost = [[3 * max(i, j) if 0 in (i, j) else 0 for j in range(columns)] for i in range(rows)]
     for i, j in itertools.product(range(1, rows), range(1, columns)):
-        changed = reference[i - 1] != hypothesis[j - 1]
-        cost[i][j] = min(cost[i - 1][j - 1] + changed, cost[i - 1][j] + 1, cost[i][j - 1] + 1)
+        changed = 4 * (reference[i - 1] != hypothesis[j - 1])
+        cost[i][j] = min(cost[i - 1][j - 1] + changed, cost[i - 1][j] + 3, cost[i][j - 1] + 3)
     wrong, inserted = set(), [0] * rows
     i, j = rows - 1, columns - 1
     while i or j:
-        changed = bool(i and j) and reference[i - 1] != hypothesis[j - 1]
+        changed = 4 * (bool(i and j) and reference[i - 1] != hypothesis[j - 1])
         if i and j and cost[i][j] == cost[i - 1][j - 1] + changed:
             i, j = i - 1, j - 1
             if changed:
                 wrong.add(i)
-        elif i and cost[i][j] == cost[i - 1][j] + 1:
+        elif i and cost[i][j] == cost[i - 1][j] + 3:
             i -= 1
             wrong.add(i)
         else:
@@ -83,13 +83,13 @@ def levenshtein(reference, hypothesis):
 
 
 def second_mapsswe(references, hypotheses_a, hypotheses_b):
-    """Independent of the package and of jiwer: cut every reference between two adjacent words that
+    """Independent of the package: cut every reference between two adjacent words that
     both systems got right, and let scipy do the rest."""
     differences = []
     for reference, *hypotheses in zip(references, hypotheses_a, hypotheses_b, strict=True):
         n = len(reference.split())
         (wrong_a, extra_a), (wrong_b, extra_b) = (
-            levenshtein(reference.split(), text.split()) for text in hypotheses
+            aligned(reference.split(), text.split()) for text in hypotheses
         )
         good = [word not in wrong_a | wrong_b for word in range(n)]
         touching = [not (x or y) for x, y in zip(extra_a, extra_b, strict=True)]
@@ -235,6 +235,18 @@ def test_files_that_cannot_be_compared_are_one_line_with_status_2(folder, speech
     assert len(result.err.splitlines()) == 1
     for part in named:
         assert part in result.err
+
+
+def test_alternatives_that_were_not_chosen_are_no_words(tmp_path):
+    """Errors on both sides of an alternation of which the systems match different readings."""
+    ref = "".join(f"x {{ um / uh / @ }} b y (s-{k})\n" for k in range(3))
+    texts = {"ref": ref, "a": ref.replace("x { um / uh / @ } b y", "z um b y"),
+             "b": ref.replace("{ um / uh / @ } b y", "uh b z")}  # fmt: skip
+    for name, text in texts.items():
+        (tmp_path / f"{name}.trn").write_text(text)
+    report = compare_files(*(tmp_path / f"{name}.trn" for name in texts))
+    assert (report.words, report.bootstrap.rate_a, report.bootstrap.rate_b) == (12, 0.25, 0.25)
+    assert report.matched_pairs[0].segments == 3  # b alone does not part x from y
 
 
 @pytest.mark.parametrize("margin", ["0", "-1", "100"])

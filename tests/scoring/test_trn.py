@@ -1,4 +1,4 @@
-"""Transcript files: distinguishing trn from plain text, matched by id, and written whole."""
+"""Transcript files with one utterance per line: read, matched by id, and written whole."""
 
 import os
 from pathlib import Path
@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechgru.errors import ScoringError
-from speechgru.scoring import Counts, score_files
-from speechgru.scoring.trn import read_transcripts, tidy, write_trn
+from speechgru.scoring import Counts, read_matched, score, score_files, tidy
+from speechgru.scoring.trn import speaker_of, write_trn
 
 
 def write(folder: Path, name: str, text: str | bytes) -> Path:
@@ -18,36 +18,23 @@ def write(folder: Path, name: str, text: str | bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("reference", "hypothesis", "warned"),
-    [
-        ("utt1 hello world\nutt2 yes", "utt1 hello\nutt2 yes", True),
-        ("1-2 a\n1-3 b", "1-2\n1-3", True),
-        ("u-1 a\nu-B b", "u-B b\nu-1 a", True),  # sorted by another rule
-        ("hello world\nyes", "hello\nyes", False),  # words
-        ("utt1 a\nutt1 b", "utt1 a\nutt1 b", False),  # not unique
-        ("utt1 a\nutt2 b", "utt1 a\n2 b", False),
-        ("\n2 b", "\n2 b", False),
-        ("utt1 hello", "utt1 hello", False),
-    ],
-)
-def test_a_warning_when_ids_are_counted_as_words(tmp_path, caplog, reference, hypothesis, warned):
-    files = write(tmp_path, "ref.txt", reference), write(tmp_path, "hyp.txt", hypothesis)
-    assert score_files(*files).words.reference == len(reference.split())
-    assert [record.levelname for record in caplog.records] == ["WARNING"] * warned
-    assert all(f"{files[1]}: " in line for line in caplog.messages)
-    assert all(reference.split()[0] in line for line in caplog.messages)
+def read(path: Path) -> dict[str, str]:
+    """Texts of a file by id, as a reference of itself."""
+    texts = read_matched(path, path)
+    return {
+        id_: " ".join(graph.words) for id_, graph in zip(texts.ids, texts.references, strict=True)
+    }
 
 
-def test_trn_and_plain_text_are_told_apart(tmp_path):
-    trn = "she had  your (sa01)\r\n\n(sa02)\nwash water (spk-1/sa03) \n"
+def test_trn_and_plain_text_are_distinguished(tmp_path):
+    trn = "she had  your (sa01)\r\n\n;; comment (x)\n(sa02)\nwash water (spk-1/sa03) \n"
     expected = {"sa01": "she had your", "sa02": "", "spk-1/sa03": "wash water"}
-    assert read_transcripts(write(tmp_path, "a.trn", trn)) == expected
-    assert read_transcripts(write(tmp_path, "a.transcription", "\ufeff" + trn)) == expected
+    assert read(write(tmp_path, "a.trn", trn)) == expected
+    assert read(write(tmp_path, "a.transcription", "\ufeff" + trn)) == expected
     plain = "one two\n\nthree (laughs)\nfour\u2028five"
     expected = {"1": "one two", "2": "", "3": "three (laughs)", "4": "four five"}
-    assert read_transcripts(write(tmp_path, "a.txt", plain)) == expected
-    assert read_transcripts(write(tmp_path, "silent.txt", "\n\n")) == {"1": "", "2": ""}
+    assert read(write(tmp_path, "a.txt", plain)) == expected
+    assert read(write(tmp_path, "silent.txt", "\n\n")) == {"1": "", "2": ""}
 
 
 @pytest.mark.parametrize(
@@ -56,8 +43,8 @@ def test_trn_and_plain_text_are_told_apart(tmp_path):
         ("a.trn", "one (u1)\ntwo\n", r"a\.trn, line 2: .*'text \(id\)'.*'two'"),
         ("a.txt", "one (u1)\ntwo (u2)\nthree", r"a\.txt, line 3: .*'three'"),
         ("a.trn", "one (u1)\ntwo (u1)\n", r"line 2: .*'u1'"),
-        ("a.trn", "{ um / uh / @ } one (u1)\n", r"line 1: .*braces"),
-        ("a.trn", "{um/uh} one (u1)\n", r"line 1: .*braces"),
+        ("a.trn", "one (u1)\n{ um / uh (u2)\n", r"line 2: .*brace"),
+        ("a.trn", "{um/} one (u1)\n", r"line 1: .*empty"),
         ("a.txt", b"one\ncaf\xe9\n", r"line 2: .*0xe9"),
         ("a.txt", "", r"a\.txt: no utterances"),
         ("a.trn", "\n\n", r"a\.trn: no utterances"),
@@ -65,14 +52,14 @@ def test_trn_and_plain_text_are_told_apart(tmp_path):
 )
 def test_malformed_files_are_named_in_one_line(tmp_path, name, content, message):
     with pytest.raises(ScoringError, match=message) as caught:
-        read_transcripts(write(tmp_path, name, content))
+        read(write(tmp_path, name, content))
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_and_a_folder_are_named_with_the_reason(tmp_path):
     for path, reason in ((tmp_path / "no.trn", "No such file"), (tmp_path, "Is a directory")):
         with pytest.raises(ScoringError, match=f"{path}.*{reason}"):
-            read_transcripts(path)
+            read(path)
 
 
 def test_files_are_matched_by_id_whatever_their_order(tmp_path):
@@ -94,7 +81,24 @@ def test_different_ids_are_named_with_counts(tmp_path):
 
 
 names = st.text(min_size=1, max_size=12)  # surrogates too: file names may be no UTF-8
-words = ["ab", "é", "e\u0301", "語", "a'b", "{", "/", "}", "{a/b}", "(x)", "5%"]
+words = [
+    "ab",
+    "é",
+    "e\u0301",
+    "語",
+    "a'b",
+    "{",
+    "/",
+    "}",
+    "{a/b}",
+    "(x)",
+    "5%",
+    "@",
+    "(",
+    "a*",
+    "*",
+]
+words += ["**b", ";;", "a;b", "\\", "\\;", "%7B", "%25", "%257B", "%40", "%", "()", "(a", "a)"]
 texts = st.lists(st.sampled_from(words), max_size=8).map(" ".join)
 
 
@@ -103,10 +107,57 @@ texts = st.lists(st.sampled_from(words), max_size=8).map(" ".join)
 def test_written_trn_reads_back_under_safe_ids(tmp_path_factory, transcripts):
     path = tmp_path_factory.mktemp("trn") / "hyp.trn"
     write_trn(path, transcripts.items())
-    found = read_transcripts(path)
+    found = read(path)
     assert list(found.values()) == [tidy(text) for text in transcripts.values()]
     assert len(found) == len(transcripts)
     assert not any(c.isspace() or c in "()" for name in found for c in name)
+
+
+@given(
+    st.lists(
+        st.tuples(texts, texts, st.sampled_from(["ann", "b-b", "c_c", "d", "e", None])),
+        min_size=1,
+        max_size=12,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_written_files_score_as_the_texts_do(tmp_path_factory, utterances):
+    """Counts, and the interval, which depends on the speakers."""
+    references, hypotheses, speakers = zip(*utterances, strict=True)
+    ids = [f"x-{n}/a_b" for n in range(len(utterances))]
+    folder = tmp_path_factory.mktemp("trn")
+    for name, side in (("ref.trn", references), ("hyp.trn", hypotheses)):
+        write_trn(folder / name, zip(ids, side, strict=True), speakers)
+    expected = score(references, hypotheses, ids, speakers)
+    found = score_files(folder / "ref.trn", folder / "hyp.trn")
+    assert (found.words, found.characters) == (expected.words, expected.characters)
+    assert [u.speaker for u in found.utterances] == list(speakers)
+    assert (found.wer_ci95, found.ci_unit) == (expected.wer_ci95, expected.ci_unit)
+
+
+@pytest.mark.parametrize(
+    ("id_", "speaker"),
+    [
+        ("ann-1", "ann"),
+        ("ann_b-1", "ann_b"),
+        ("ann_1", "ann"),
+        ("ann-b-1", "ann"),
+        ("ann%2Db-1", "ann-b"),
+        ("u1", None),
+        ("-1", None),
+        ("unknown-1", None),
+    ],
+)
+def test_speakers_are_the_beginning_of_ids(id_, speaker):
+    assert speaker_of(id_) == speaker
+
+
+def test_ids_begin_with_their_speakers(tmp_path):
+    path = tmp_path / "a.trn"
+    write_trn(path, [("an1-ann-b", "x"), ("an2", "y")], ["ann", None])
+    assert path.read_text() == "x (ann-an1-ann-b)\ny (unknown-an2)\n"
+    write_trn(path, [("ann-1", "x"), ("bob_1", "y")], ["ann", "bob"])
+    assert path.read_text() == "x (ann-1)\ny (bob_1)\n"
 
 
 def test_ids_are_kept_where_they_are_safe(tmp_path):
@@ -122,7 +173,7 @@ def test_braces_of_a_text_are_no_alternatives_to_other_tools(tmp_path):
     path = tmp_path / "hyp.trn"
     write_trn(path, [("u", "a {b/c} d{")])
     assert "{" not in path.read_text()
-    assert read_transcripts(path) == {"u": "a {b/c} d{"}
+    assert read(path) == {"u": "a {b/c} d{"}
 
 
 def test_write_trn_leaves_the_old_file_whole_when_it_fails(tmp_path, monkeypatch):
