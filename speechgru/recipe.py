@@ -62,12 +62,15 @@ class DataRecipe(Section):
 class TextRecipe(Section):
     """How transcripts are normalised, before training and on both sides when scoring."""
 
-    case: Literal["lower", "upper", "keep"] = Field(
-        "lower", description="convert to lower or upper case, or keep the case"
+    case: Literal["lower", "upper", "keep", "lower-tr", "upper-tr"] = Field(
+        "lower",
+        description="convert to lower or upper case, or keep the case; -tr: as in Turkish and "
+        "Azerbaijani, where the capital of i is İ and that of ı is I",
     )
     punctuation: Literal["remove", "keep"] = Field(
         "remove",
-        description="remove everything but letters, digits, spaces and apostrophes in words",
+        description="remove everything but letters, digits, spaces, and apostrophes and the like "
+        "inside words",
     )
 
 

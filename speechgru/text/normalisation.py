@@ -3,7 +3,8 @@
 Design choices:
 - The same rule applies to training targets and to both sides when scoring; `describe` puts it in
   words.
-- No rule is specific to a language: a letter is what Unicode says is one, with its combining marks.
+- A letter is what Unicode says is one, with its combining marks. Only case can depend on the
+  language, where the recipe states it.
 """
 
 import unicodedata
@@ -12,22 +13,36 @@ from speechgru.recipe import TextRecipe
 
 # ’ ‛ ʼ ＇: typographic variants of the apostrophe
 APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u201b\u02bc\uff07", "'"))
-# Kept inside a word only: apostrophe, and the (non-)joiners of Persian and Indic scripts
-JOINERS = "'\u200c\u200d"
+# Kept inside a word only: apostrophe, and the (non-)joiners of Persian and Indic scripts; the middle
+# dot of Catalan (col·legi), and the geresh and gershayim of Hebrew (צה״ל)
+JOINERS = "'\u200c\u200d\u00b7\u05f3\u05f4"
+INVISIBLE_JOINERS = "\u200c\u200d"
+BREAK = "\u200b"  # between words of Khmer, Thai, … that are written without space
+CHILLUS = {  # letters of Malayalam, spelled with a virama and a joiner before Unicode 5.1
+    f"{consonant}\u0d4d\u200d": letter for consonant, letter in zip("ണനരലളക", "ൺൻർൽൾൿ", strict=True)
+}
+TURKISH = {
+    "lower-tr": str.maketrans({"I": "ı", "İ": "i"}),
+    "upper-tr": str.maketrans({"i": "İ", "ı": "I"}),
+}
 
 
 def normalise(text: str, recipe: TextRecipe) -> str:
     """`text` by the recipe's rule; idempotent.
 
-    Unicode NFC; invisible format and control characters are removed, except for joiners inside
-    words; case is converted; typographic apostrophes become '; with `punctuation: remove`,
-    everything but letters, digits, combining marks and apostrophes inside words becomes a space;
-    runs of white space become one space.
+    Unicode NFC; a zero-width space becomes a space, other invisible format and control characters
+    are removed, except for joiners inside words; case is converted; typographic apostrophes become
+    '; with `punctuation: remove`, everything but letters, digits, combining marks and, inside words,
+    the characters of JOINERS becomes a space; runs of white space become one space.
     """
+    text = text.replace(BREAK, " ")
+    for spelling, letter in CHILLUS.items():
+        text = text.replace(spelling, letter)
     text = "".join(c for c in text if c in JOINERS or not _invisible(c))
     text = unicodedata.normalize("NFC", text)
     if recipe.case != "keep":
-        cased = text.lower() if recipe.case == "lower" else text.upper()
+        text = text.translate(TURKISH.get(recipe.case, {}))
+        cased = text.lower() if recipe.case.startswith("lower") else text.upper()
         text = unicodedata.normalize("NFC", cased)
     text = text.translate(APOSTROPHES)
     if recipe.punctuation == "remove":
@@ -37,7 +52,10 @@ def normalise(text: str, recipe: TextRecipe) -> str:
 
 def describe(recipe: TextRecipe) -> str:
     """The rule in one line, for the output of `evaluate`."""
-    case = {"lower": "lower case", "upper": "upper case", "keep": "case kept"}[recipe.case]
+    case = {
+        "lower": "lower case", "upper": "upper case", "keep": "case kept",
+        "lower-tr": "lower case (Turkish)", "upper-tr": "upper case (Turkish)",
+    }[recipe.case]  # fmt: skip
     punctuation = (
         "punctuation removed except apostrophes inside words"
         if recipe.punctuation == "remove"
@@ -62,7 +80,7 @@ def _without_punctuation(text: str) -> str:
     kept: list[str] = []
     for i, char in enumerate(text):
         before, after = kept[-1] if kept else " ", text[i + 1 : i + 2]
-        joiner = char in JOINERS[1:]
+        joiner = char in INVISIBLE_JOINERS
         continues = after.isalnum() or (joiner and _is_mark(after))  # such as a virama
         keep = (
             char.isalnum()

@@ -33,7 +33,7 @@ rules = st.builds(
         ("'quoted' dogs' 'tis rock 'n' roll", "quoted dogs tis rock n roll"),
         ("o''clock a'-b", "o clock a b"),
         ("e\u0301te\u0301", "été"),  # decomposed accents are composed
-        ("e\u200b\u0301", "é"),  # also across an invisible character
+        ("e\u2060\u0301", "é"),  # also across an invisible character
         ("soft\u00adhyphen \ufeffmark", "softhyphen mark"),
         ("no\u00a0break\u2003space\u2028line", "no break space line"),
         ("ΑΣ ΟΔΟΣ", "ας οδος"),  # final sigma
@@ -52,6 +52,10 @@ rules = st.builds(
         ("tab\tnext\x85line", "tab next line"),
         ("_under_score_", "under score"),
         ("?!", ""),
+        ("El col·legi · novel·la·", "el col·legi novel·la"),  # Catalan
+        ("צה״ל ״שלום״ ג׳ירפה", "צה״ל שלום ג׳ירפה"),  # Hebrew: an abbreviation, quotes, a letter
+        ("ភាសា\u200bខ្មែរ", "ភាសា ខ្មែរ"),  # Khmer: words are separated by zero-width spaces
+        ("അവന്\u200d വന്നു", "അവൻ വന്നു"),  # Malayalam: both spellings of a chillu
     ],
 )
 def test_the_default_rule(text: str, expected: str) -> None:
@@ -88,11 +92,11 @@ def test_only_words_are_left(text: str) -> None:
     assert result == result.strip()
     assert "  " not in result
     assert unicodedata.is_normalized("NFC", result)
-    kinds = {unicodedata.category(c)[0] for c in result if c not in " '\u200c\u200d"}
+    kinds = {unicodedata.category(c)[0] for c in result if c not in " '\u200c\u200d·׳״"}
     assert kinds <= {"L", "M", "N"}
     for word in result.split():
         assert word[0].isalnum()
-        assert word[-1] not in "'\u200c\u200d"
+        assert word[-1] not in "'\u200c\u200d·׳״"
 
 
 @given(st.text("abcxyz 'äß", max_size=30))
@@ -103,11 +107,21 @@ def test_letters_and_order_survive(text: str) -> None:
     assert letters(normalise(text, KEEP)) == letters(normalise(text, DEFAULT)) == letters(text)
 
 
+@pytest.mark.parametrize(
+    ("case", "expected"), [("lower-tr", "ılık izmir ise"), ("upper-tr", "ILIK İZMİR İSE")]
+)
+@pytest.mark.parametrize("text", ["ILIK İZMİR İSE", "ılık izmir ise", "Ilık I\u0307zmir ise"])
+def test_the_case_of_a_turkish_i(case: str, expected: str, text: str) -> None:
+    assert normalise(text, TextRecipe.model_validate({"case": case})) == expected
+
+
 def test_each_rule_has_its_own_description() -> None:
-    choices = itertools.product(("lower", "upper", "keep"), ("remove", "keep"))
+    choices = itertools.product(
+        ("lower", "upper", "keep", "lower-tr", "upper-tr"), ("remove", "keep")
+    )
     recipes = [TextRecipe.model_validate({"case": c, "punctuation": p}) for c, p in choices]
     lines = {describe(recipe) for recipe in recipes}
-    assert len(lines) == 6
+    assert len(lines) == 10
 
 
 def test_vocabulary_is_the_blank_and_the_characters_that_occur() -> None:

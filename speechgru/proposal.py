@@ -1,0 +1,242 @@
+"""A recipe that fits a training set, each choice with its reason.
+
+Design choices:
+- Rules, not a search: each reads a few figures of the data (`DataFacts`) and gives one or two
+  settings. `docs/own-data.md` compares them with the recipes that were tuned by hand.
+- What a rule does not mention keeps its default.
+"""
+
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from speechgru.audio import AudioInfo, read_headers
+from speechgru.manifest import Utterance
+from speechgru.recipe import Recipe, TextRecipe, make_recipe
+from speechgru.text import normalise
+
+MAX_HEADERS = 2_000  # files whose sample rate is read, evenly spread
+NARROW = 0.1  # share of recordings below 16 kHz from which on the model is one for 8 kHz
+NARROW_BAND = 4_300.0  # Hz: audio without anything above is telephone audio
+SPEED = (0.9, 1.0, 1.1)
+ALL_FIT = 0.002  # share of utterances that may be too short for their text
+FACTORS = (3, 2, 1)
+FEW_WORDS = 100
+SHORT = 2.5  # seconds: the median utterance of a corpus of commands
+TURKIC = {"tr", "az", "crh"}  # with dotted and dotless i
+
+
+@dataclass(frozen=True, slots=True)
+class DataFacts:
+    """A training set as the rules see it. Seconds and hours are of audio; `rates`: Hz → share of the
+    files; `needed`: model frames per second that CTC needs for 99 % of the utterances; `too_short`:
+    share of the utterances that a subsampling factor leaves too few frames for, at the highest
+    speed; `bandwidth`: median highest frequency with a signal, Hz (None: not measured)."""
+
+    utterances: int
+    hours: float
+    median_seconds: float
+    longest: float
+    rates: dict[int, float]
+    needed: float
+    too_short: dict[int, float]
+    words: int
+    distinct_words: int
+    cased: bool
+    lang: str | None
+    bandwidth: float | None = None
+
+    @property
+    def commands(self) -> bool:
+        """Whether these are short utterances of a few different words."""
+        return self.distinct_words <= FEW_WORDS and self.median_seconds <= SHORT
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One or more settings of a section, and why. The reason fits one line of a comment."""
+
+    section: str
+    settings: dict[str, object]
+    reason: str
+
+
+def data_facts(train: Sequence[Utterance], bandwidth: float | None = None) -> DataFacts:
+    """The facts of a training set; sample rates are read from up to MAX_HEADERS files."""
+    seconds = np.array([utterance.duration for utterance in train])
+    texts = [normalise(utterance.text, TextRecipe()) for utterance in train]
+    frames = np.array([len(t) + sum(a == b for a, b in pairwise(t)) for t in texts])
+    words = Counter(word for text in texts for word in text.split())
+    langs = Counter(utterance.lang for utterance in train)
+    letters = {char for text in texts for char in text}
+    return DataFacts(
+        utterances=len(train),
+        hours=float(seconds.sum()) / 3600,
+        median_seconds=float(np.median(seconds)),
+        longest=float(seconds.max()),
+        rates=_rates(train),
+        needed=float(np.percentile(frames / seconds, 99)),
+        too_short={
+            factor: float(np.mean(frames > np.floor(seconds / max(SPEED) * 100 / factor)))
+            for factor in FACTORS
+        },
+        words=words.total(),
+        distinct_words=len(words),
+        cased=any(char.upper() != char for char in letters),
+        lang=langs.most_common(1)[0][0],
+        bandwidth=bandwidth,
+    )
+
+
+def _rates(utterances: Sequence[Utterance]) -> dict[int, float]:
+    files = list(dict.fromkeys(utterance.audio for utterance in utterances))
+    infos = read_headers(files[:: math.ceil(len(files) / MAX_HEADERS)])
+    counts = Counter(info.sample_rate for info in infos if isinstance(info, AudioInfo))
+    return {rate: count / counts.total() for rate, count in sorted(counts.items())}
+
+
+def propose(facts: DataFacts, train: str, dev: str) -> list[Choice]:
+    """The choices of the rules, for manifests at these paths."""
+    data = Choice("data", {"train": [train], "dev": dev}, "")
+    return [data, *_data(facts), *_text(facts), *_features(facts), *_augment(facts),
+            *_model(facts), *_training(facts)]  # fmt: skip
+
+
+def _data(facts: DataFacts) -> Iterable[Choice]:
+    if facts.longest > 30:
+        reason = (
+            f"the longest utterance has {facts.longest:.0f} s; longer than 60 s take much memory"
+        )
+        yield Choice("data", {"max_seconds": float(min(60, math.ceil(facts.longest)))}, reason)
+
+
+def _text(facts: DataFacts) -> Iterable[Choice]:
+    if not facts.cased:
+        yield Choice("text", {"case": "keep"}, "this script has no capital letters")
+    elif (facts.lang or "").lower().partition("-")[0] in TURKIC:
+        reason = f"the language is {facts.lang}: I becomes ı, and İ becomes i"
+        yield Choice("text", {"case": "lower-tr"}, reason)
+
+
+def _features(facts: DataFacts) -> Iterable[Choice]:
+    narrow = sum(share for rate, share in facts.rates.items() if rate < 16_000)
+    listed = ", ".join(f"{share:.0%} at {rate} Hz" for rate, share in facts.rates.items())
+    if narrow >= NARROW:
+        reason = f"recordings: {listed}; a model for 16000 Hz does poorly on those with less"
+    elif facts.bandwidth is not None and facts.bandwidth < NARROW_BAND:
+        reason = f"most recordings have nothing above {facts.bandwidth:.0f} Hz, whatever their rate"
+    else:
+        yield Choice("features", {"sample_rate": 16_000}, f"recordings: {listed}")
+        return
+    yield Choice("features", {"sample_rate": 8_000}, reason)
+    yield Choice("features", {"mels": 40}, "half the bands for half the frequencies")
+
+
+def _augment(facts: DataFacts) -> Iterable[Choice]:
+    settings: dict[str, object] = {"speed": list(SPEED), "frequency_warp": 0.1}
+    if facts.commands:
+        masks = {"frequency_masks": 1, "frequency_mask_width": 6, "time_masks": 1,
+                 "time_mask_frames": 5}  # fmt: skip
+        reason = "short utterances: small masks"
+    else:
+        masks = {"frequency_masks": 2, "frequency_mask_width": 12, "time_masks": 4,
+                 "time_mask_frames": 12}  # fmt: skip
+        reason = "more speakers and rooms than there are: needed with little data"
+    yield Choice("augment", settings | masks, reason)
+
+
+def _model(facts: DataFacts) -> Iterable[Choice]:
+    if facts.commands or facts.hours < 0.2:
+        size, dropout = {"layers": 2, "hidden_size": 128}, 0.2
+        reason = (
+            f"{facts.distinct_words} different words in short utterances"
+            if facts.commands
+            else f"{60 * facts.hours:.0f} minutes of speech"
+        )
+    elif facts.hours < 10:
+        size, dropout = {"layers": 3, "hidden_size": 256}, 0.4 if facts.hours < 2 else 0.3
+        reason = f"{facts.hours:.1f} hours of speech"
+    else:
+        size, dropout = {"layers": 4, "hidden_size": 384}, 0.2
+        reason = f"{facts.hours:.0f} hours of speech"
+    yield Choice("model", {"cell": "gru", **size, "dropout": dropout}, reason)
+    factor = choose_factor(facts)
+    yield Choice(
+        "model",
+        {"factor": factor},
+        f"{100 / factor:.0f} frames per second; CTC needs one per character, and one more between "
+        f"equal ones: up to {facts.needed:.0f} per second here",
+    )
+
+
+def choose_factor(facts: DataFacts) -> int:
+    """The highest subsampling factor that leaves enough frames for the texts, with a quarter to
+    spare at the highest speed; it makes training and recognition as fast as possible."""
+    for factor in FACTORS:
+        enough = 100 / factor / max(SPEED) >= 1.25 * facts.needed
+        if enough and facts.too_short[factor] <= ALL_FIT:
+            return factor
+    return FACTORS[-1]
+
+
+def _training(facts: DataFacts) -> Iterable[Choice]:
+    batch = 15 if facts.hours < 0.5 else 45 if facts.hours < 2 else 60
+    batch = max(batch, math.ceil(facts.longest) if facts.longest <= 60 else 60)
+    per_epoch = max(1.0, 3600 * facts.hours / batch)
+    steps = max(1_500, 3_500 * math.sqrt(facts.hours))
+    epochs = min(200, max(10, round(steps / per_epoch)))
+    yield Choice(
+        "training",
+        {"batch_seconds": batch},
+        "seconds of audio per step: small steps for little data",
+    )
+    yield Choice(
+        "training",
+        {"epochs": epochs},
+        f"about {epochs * per_epoch:,.0f} steps of {per_epoch:.0f} per epoch; CTC needs some "
+        "hundred before it outputs anything",
+    )
+    large = facts.hours >= 10 and not facts.commands
+    rate = 1e-3 if large else 2e-3
+    yield Choice("training", {"learning_rate": rate}, "lower for larger models")
+    yield Choice("training", {"average": 5}, "average the 5 best epochs, if that is better on dev")
+
+
+def to_recipe(choices: Sequence[Choice]) -> Recipe:
+    """The recipe with these choices. Raises RecipeError if they are not consistent."""
+    values: dict[str, dict[str, object]] = {}
+    for choice in choices:
+        values.setdefault(choice.section, {}).update(choice.settings)
+    return make_recipe(values, "proposed recipe")
+
+
+def to_yaml(choices: Sequence[Choice], head: Sequence[str]) -> str:
+    """The recipe as YAML, each choice below its reason; `head`: lines of comment at the top."""
+    lines = [f"# {line}".rstrip() for line in head]
+    section = ""
+    for choice in choices:
+        if choice.section != section:
+            section = choice.section
+            lines += ["", f"{section}:"]
+        if choice.reason:
+            lines.append(f"  # {choice.reason}")
+        text = yaml.safe_dump(choice.settings, sort_keys=False, allow_unicode=True, width=1_000,
+                              default_flow_style=None)  # fmt: skip
+        lines += [f"  {line}" for line in text.splitlines()]
+    return "\n".join(lines) + "\n"
+
+
+def relative(path: Path, folder: Path) -> str:
+    """A path as a recipe in `folder` names it: relative where it is below, else absolute."""
+    path = Path(os.path.abspath(path))
+    return path.relative_to(folder).as_posix() if folder in path.parents else path.as_posix()
