@@ -28,6 +28,7 @@ NARROW_BAND = 4_300.0  # Hz: audio without anything above is telephone audio
 SPEED = (0.9, 1.0, 1.1)
 ALL_FIT = 0.002  # share of utterances that may be too short for their text
 FACTORS = (3, 2, 1)
+STEPS_PER_EPOCH = 50  # at least, unless batches would become tiny
 FEW_WORDS = 100
 SHORT = 2.5  # seconds: the median utterance of a corpus of commands
 TURKIC = {"tr", "az", "crh"}  # with dotted and dotless i
@@ -35,10 +36,10 @@ TURKIC = {"tr", "az", "crh"}  # with dotted and dotless i
 
 @dataclass(frozen=True, slots=True)
 class DataFacts:
-    """A training set as the rules see it. Seconds and hours are of audio; `rates`: Hz → share of the
-    files; `needed`: model frames per second that CTC needs for 99 % of the utterances; `too_short`:
-    share of the utterances that a subsampling factor leaves too few frames for, at the highest
-    speed; `bandwidth`: median highest frequency with a signal, Hz (None: not measured)."""
+    """A training set as the rules see it. Seconds and hours are of audio; `rates`: Hz → share of
+    the files; `needed`: model frames per second that CTC needs for 99 % of the utterances;
+    `too_short`: share of the utterances that a subsampling factor leaves too few frames for, at the
+    highest speed; `bandwidth`: median highest frequency with a signal, Hz (None: not measured)."""
 
     utterances: int
     hours: float
@@ -151,7 +152,7 @@ def _augment(facts: DataFacts) -> Iterable[Choice]:
     else:
         masks = {"frequency_masks": 2, "frequency_mask_width": 12, "time_masks": 4,
                  "time_mask_frames": 12}  # fmt: skip
-        reason = "more speakers and rooms than there are: needed with little data"
+        reason = "more variety than the recordings have"
     yield Choice("augment", settings | masks, reason)
 
 
@@ -190,15 +191,14 @@ def choose_factor(facts: DataFacts) -> int:
 
 
 def _training(facts: DataFacts) -> Iterable[Choice]:
-    batch = 15 if facts.hours < 0.5 else 45 if facts.hours < 2 else 60
-    batch = max(batch, math.ceil(facts.longest) if facts.longest <= 60 else 60)
+    batch = round(min(60, max(4, 3600 * facts.hours / STEPS_PER_EPOCH, facts.longest)))
     per_epoch = max(1.0, 3600 * facts.hours / batch)
     steps = max(1_500, 3_500 * math.sqrt(facts.hours))
     epochs = min(200, max(10, round(steps / per_epoch)))
     yield Choice(
         "training",
         {"batch_seconds": batch},
-        "seconds of audio per step: small steps for little data",
+        f"at least {STEPS_PER_EPOCH} steps per epoch, if there is enough data",
     )
     yield Choice(
         "training",
@@ -208,7 +208,7 @@ def _training(facts: DataFacts) -> Iterable[Choice]:
     )
     large = facts.hours >= 10 and not facts.commands
     rate = 1e-3 if large else 2e-3
-    yield Choice("training", {"learning_rate": rate}, "lower for larger models")
+    yield Choice("training", {"learning_rate": rate}, "2e-3; 1e-3 for the largest models")
     yield Choice("training", {"average": 5}, "average the 5 best epochs, if that is better on dev")
 
 
@@ -230,9 +230,9 @@ def to_yaml(choices: Sequence[Choice], head: Sequence[str]) -> str:
             lines += ["", f"{section}:"]
         if choice.reason:
             lines.append(f"  # {choice.reason}")
-        text = yaml.safe_dump(choice.settings, sort_keys=False, allow_unicode=True, width=1_000,
-                              default_flow_style=None)  # fmt: skip
-        lines += [f"  {line}" for line in text.splitlines()]
+        for key, value in choice.settings.items():
+            text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
+            lines.append(f"  {key}: {text.splitlines()[0]}")
     return "\n".join(lines) + "\n"
 
 

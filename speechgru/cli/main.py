@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from speechgru.cli import compare, evaluate, info, lm, prepare, train, transcribe, tune
+from speechgru.cli import compare, evaluate, info, init, lm, prepare, train, transcribe, tune
 
 
 class _Commands(TyperGroup):
@@ -61,7 +61,7 @@ def _speechgru(
     # run() reads --debug from sys.argv: an error may come before typer has parsed anything.
 
 
-for _group in (prepare, train, tune, evaluate, transcribe, compare, info):
+for _group in (init, prepare, train, tune, evaluate, transcribe, compare, info):
     app.add_typer(_group.app)
 app.add_typer(lm.app, name="lm")
 

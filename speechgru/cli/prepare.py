@@ -18,7 +18,10 @@ app = typer.Typer()
 
 @app.command(epilog="Example: `speechgru prepare an4 --source /data/an4`")
 def prepare(
-    name: Annotated[str, typer.Argument(help="the corpus: digits, fsdd, an4 or librispeech")],
+    name: Annotated[
+        str,
+        typer.Argument(help="digits, fsdd, an4, librispeech, or a layout as in `speechgru init`"),
+    ],
     source: Annotated[
         Path | None, typer.Option(help="folder of the corpus, as it is distributed")
     ] = None,

@@ -12,12 +12,11 @@ from itertools import combinations
 from typing import Literal
 
 from speechgru.corpora.common import examples
-from speechgru.corpora.splits import sentence_key
+from speechgru.corpora.splits import FEW_TEXTS, sentence_key
 from speechgru.manifest import Utterance
 
 MAX_FILES = 20_000  # whose content is compared
 BLOCK = 65_536  # bytes from the middle of a file, compared before all of it
-FEW_TEXTS = 5.0  # times each text is spoken on average in a corpus of commands
 
 Sets = Mapping[str, Sequence[Utterance]]
 Kind = Literal["speaker", "sentence", "audio"]

@@ -29,6 +29,7 @@ MIN_SPEAKERS = 5  # with fewer, holding some out costs too much of the training 
 MAX_GROUP = 0.4  # of the audio in one group: with a larger one, it is no grouping
 KNOWN = 0.95  # share of utterances with a speaker, for speakers to be known
 NOT_WORDS = re.compile(r"[\W_]+")
+FEW_TEXTS = 5  # times each text occurs on average, where there are few different ones
 MIN_WORDS = 4  # shorter texts recur by chance, so they are not counted as sentences
 
 
@@ -103,7 +104,7 @@ def _chosen(order: Sequence[str], seconds: Mapping[str, float], target: float) -
         if total + seconds[group] <= 1.25 * target:
             chosen.append(group)
             total += seconds[group]
-        if total >= 0.85 * target:
+        if total >= 0.97 * target:
             break
     return chosen or [min(order, key=lambda group: seconds[group])]
 
@@ -132,7 +133,10 @@ def _grouping(
         reason = f"{few} to hold some out" if known else "speakers are unknown"
     consequence = f"{reason}, so the WER for new speakers will be higher"
     texts = {_sentence(u) for u in utterances}
-    if len(texts) > len(utterances) / 2 and _is_fine(utterances, _sentence):
+    long = sum(number for s, number in sentences.items() if s is not None) > len(utterances) / 2
+    # Commands recur, and each must be in the training set.
+    diverse = len(texts) * (FEW_TEXTS if long else 2) > len(utterances)
+    if diverse and _is_fine(utterances, _sentence):
         return _sentence, f"no sentence is in two of them; {consequence}"
     recordings = Counter(u.audio for u in utterances)
     if 10 <= len(recordings) <= len(utterances) / 2 and _is_fine(utterances, _recording):
@@ -169,7 +173,8 @@ def _components(utterances: Sequence[Utterance]) -> Callable[[Utterance], str]:
 
     for utterance in utterances:
         if sentence := sentence_key(utterance.text):
-            parent[root(sentence)] = root(_speaker(utterance))
+            first, second = sorted((root(sentence), root(_speaker(utterance))))
+            parent[second] = first  # the name of a group does not depend on the order
     return lambda utterance: root(_speaker(utterance))
 
 

@@ -13,8 +13,8 @@ from speechgru.recipe import TextRecipe
 
 # ’ ‛ ʼ ＇: typographic variants of the apostrophe
 APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u201b\u02bc\uff07", "'"))
-# Kept inside a word only: apostrophe, and the (non-)joiners of Persian and Indic scripts; the middle
-# dot of Catalan (col·legi), and the geresh and gershayim of Hebrew (צה״ל)
+# Kept inside a word only: apostrophe; the (non-)joiners of Persian and Indic scripts; the middle
+# dot of Catalan (col·legi); the geresh and gershayim of Hebrew (צה״ל)
 JOINERS = "'\u200c\u200d\u00b7\u05f3\u05f4"
 INVISIBLE_JOINERS = "\u200c\u200d"
 BREAK = "\u200b"  # between words of Khmer, Thai, … that are written without space
@@ -32,8 +32,8 @@ def normalise(text: str, recipe: TextRecipe) -> str:
 
     Unicode NFC; a zero-width space becomes a space, other invisible format and control characters
     are removed, except for joiners inside words; case is converted; typographic apostrophes become
-    '; with `punctuation: remove`, everything but letters, digits, combining marks and, inside words,
-    the characters of JOINERS becomes a space; runs of white space become one space.
+    '; with `punctuation: remove`, everything but letters, digits, combining marks and, inside
+    words, the characters of JOINERS becomes a space; runs of white space become one space.
     """
     text = text.replace(BREAK, " ")
     for spelling, letter in CHILLUS.items():

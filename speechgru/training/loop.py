@@ -29,7 +29,7 @@ from speechgru.files import exclusive_lock
 from speechgru.recipe import Recipe
 from speechgru.recognizer import choose_device
 from speechgru.text import Vocabulary
-from speechgru.training.data import BatchLoader, TrainingData, read_training_data
+from speechgru.training.data import BatchLoader, TrainingData, read_training_data, warn_of_leaks
 from speechgru.training.selection import ModelSelection
 from speechgru.training.state import EpochMetrics, RunFolder, TrainingState, resume_key
 from speechgru.training.step import choose_precision, learning_rate, make_optimiser, train_step
@@ -95,6 +95,7 @@ def train(
         if resume:
             folder.check_same_data(state, data.fingerprint())
         else:
+            warn_of_leaks(data)
             state.recipe, state.data = resume_key(recipe), data.fingerprint()
             state.vocabulary = data.vocabulary.to_json()
         trainer = Trainer(recipe, data, folder, chosen, state, on_progress)

@@ -1,0 +1,129 @@
+"""`speechgru init`."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from speechgru.cli.console import clock, out, show_written, warn
+from speechgru.errors import SpeechgruError, printable
+
+if TYPE_CHECKING:
+    from speechgru.project import Project, Sources
+    from speechgru.proposal import Choice
+
+app = typer.Typer()
+LISTED = 5  # problems shown
+
+
+@app.command(
+    epilog="Example: `speechgru init my-recordings/`, then "
+    "`speechgru train my-recordings.yaml --out runs/mine`"
+)
+def init(
+    folder: Annotated[Path, typer.Argument(help="folder with recordings and their texts")],
+    target: Annotated[
+        Path, typer.Option("--out", help="folder for the recipe and the manifests")
+    ] = Path(),
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            help="how the folder is organised, if it is not recognised: kaldi, commonvoice, "
+            "librispeech, an4, fsdd, digits, ljspeech, audiofolder, lhotse, nemo, table, sidecar "
+            "or words"
+        ),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROLE=NAME",
+            help="lists only: the column of audio, text, speaker, id, lang, split, offset, end or "
+            "duration, by its name or number",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="overwrite an earlier recipe")] = False,
+    estimate: Annotated[
+        bool, typer.Option(help="measure a few training steps, to estimate time and memory")
+    ] = True,
+) -> None:
+    """Write manifests and a recipe for a folder of recordings, and explain each decision.
+
+    The organisation of the folder is recognised. Sets for training, development and test are kept
+    where it has them, else made so that no speaker, or at least no sentence, is in two of them.
+    Nothing in the folder is changed."""
+    from speechgru.project import new_project, read_sources, write_manifests, write_recipe
+
+    project = new_project(folder, target, force)
+    sources = read_sources(folder, layout, _columns(column or []))
+    show_sources(sources)
+    files = write_manifests(sources, project)
+    _, choices = write_recipe(sources, project)
+    show_choices(choices)
+    show_written([*files, project.recipe])
+    if estimate:
+        show_estimate(project)
+    words = ["speechgru", "train", str(project.recipe), "--out", f"runs/{project.name}"]
+    out.print(f"next: {printable(shlex.join(words))}", markup=False)
+    if sources.prepared.problems:
+        raise typer.Exit(1)
+
+
+def _columns(texts: Sequence[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    if wrong := [text for text, (_, equals, name) in zip(texts, pairs, strict=True) if not name]:
+        raise SpeechgruError(f"--column {wrong[0]}: expected ROLE=NAME, such as text=Satz")
+    return {role.strip(): name.strip() for role, _, name in pairs}
+
+
+def show_sources(sources: "Sources") -> None:
+    """How the folder was understood, and what is wrong with it."""
+    from speechgru.corpora import LAYOUTS
+    from speechgru.corpora.splits import describe_split
+    from speechgru.project import spelled_out
+
+    def line(text: str) -> None:
+        out.print(f"  {printable(text)}", markup=False)
+
+    description = LAYOUTS[sources.layout].description
+    out.print(f"{printable(sources.folder)}: {sources.layout} ({description})", markup=False)
+    for note in (*sources.prepared.notes, *sources.notes):
+        line(note)
+    for split, utterances in sources.splits.items():
+        line(f"  {describe_split(split, utterances)}")
+    for leak in sources.leaks:
+        warn(f"  shared: {leak}")
+    everything = [u for listed in sources.splits.values() for u in listed]
+    for kind, count, example in spelled_out(everything):
+        warn(f"  texts: {count:,} have {kind}, such as {example[:60]!r}: write them as spoken")
+    problems = sources.prepared.problems
+    for problem in problems[:LISTED]:
+        warn(f"  excluded: {problem}")
+    if len(problems) > LISTED:
+        warn(f"  excluded: {len(problems) - LISTED:,} more utterances")
+
+
+def show_choices(choices: Sequence["Choice"]) -> None:
+    for choice in choices:
+        if choice.reason:
+            settings = ", ".join(f"{key} {value}" for key, value in choice.settings.items())
+            out.print(f"  {choice.section}: {settings} ({choice.reason})", markup=False)
+
+
+def show_estimate(project: "Project") -> None:
+    """Time and memory of the training; it needs torch, which takes a moment to load."""
+    from speechgru.cli.options import use_threads
+    from speechgru.recipe_file import load_recipe
+
+    use_threads(0)
+    from speechgru.training.estimate import estimate_training
+
+    found = estimate_training(load_recipe(project.recipe))
+    memory = "" if found.bytes is None else f", {found.bytes / 1e6:,.0f} MB of memory"
+    out.print(
+        f"training takes about {clock(found.seconds)} on this machine ({found.device}, "
+        f"{found.steps:,} steps, {found.parameters / 1e6:.1f} million parameters{memory}); "
+        "fewer training.epochs or a smaller model.hidden_size take less",
+        markup=False,
+    )

@@ -1,0 +1,104 @@
+"""How long a training will take and how much memory, from a few measured steps."""
+
+import math
+import time
+from dataclasses import asdict, dataclass
+
+import torch
+
+from speechgru.batches import AudioCache
+from speechgru.checkpoint import ModelConfig, new_checkpoint
+from speechgru.cpus import usable_cpus
+from speechgru.errors import TrainingError
+from speechgru.measure import peak_bytes, synchronise
+from speechgru.recipe import Recipe
+from speechgru.recognizer import choose_device
+from speechgru.training.data import BatchLoader, read_training_data
+from speechgru.training.step import choose_precision, make_optimiser, train_step
+
+STEPS = 3  # measured, after one to warm up
+FORWARD = 0.35  # time of the forward pass alone, for dev: share of a training step's
+SAMPLE_BYTES = 2  # of cached audio
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Of a whole training: `seconds` of wall-clock time with evaluations on dev, the most memory
+    that a step takes beyond what the program itself does, `bytes` (None: not measurable), with the
+    audio cache; `parameters` of the model, and `steps`."""
+
+    seconds: float
+    bytes: int | None
+    steps: int
+    parameters: int
+    device: str
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def estimate_training(recipe: Recipe, device: str = "auto") -> Estimate:
+    """Measure STEPS training steps over batches of all lengths, and scale them up.
+
+    Nothing is written. Raises what `read_training_data` does, and TrainingError when no batch can
+    be loaded.
+    """
+    chosen, options = choose_device(device), recipe.training
+    data = read_training_data(recipe)
+    torch.manual_seed(options.seed)
+    config = ModelConfig(text=recipe.text, features=recipe.features, model=recipe.model)
+    checkpoint = new_checkpoint(config, data.vocabulary, {})
+    loader = BatchLoader(
+        data, recipe, checkpoint.extract, AudioCache(recipe.features.sample_rate, 0)
+    )
+    plan = sorted(loader.plan(0), key=lambda batch: max(data.train[i].duration for i in batch))
+    if checkpoint.extract.needs_statistics:
+        samples = (loader.read(utterance) for utterance in data.train[:50])
+        checkpoint.extract.fit(each for each in samples if each is not None)
+    model = checkpoint.model.to(chosen).train()
+    optimiser = make_optimiser(model, options)
+    precision = choose_precision(options.precision, chosen)
+    picked = [plan[len(plan) * (2 * i + 1) // (2 * STEPS)] for i in range(STEPS)]
+    loading, training, audio = 0.0, 0.0, 0.0
+    memory: int | None = None
+    for number, indices in enumerate([plan[-1], *picked]):
+        began = time.perf_counter()
+        batch = loader.load(indices, 0)
+        loaded = time.perf_counter()
+        if batch is None:
+            continue
+
+        def step(batch=batch) -> None:  # type: ignore[no-untyped-def]
+            train_step(model, optimiser, [batch], options.clip_norm, precision)
+
+        if number == 0:  # the longest one, which also compiles the kernels
+            step()
+            memory = peak_bytes(step, chosen)
+            continue
+        step()
+        synchronise(chosen)
+        loading += loaded - began
+        training += time.perf_counter() - loaded
+        audio += batch.seconds
+    if not audio:
+        raise TrainingError(
+            f"{', '.join(recipe.data.train)}: no batch can be loaded; audit the data"
+        )
+    steps = sum(
+        math.ceil(loader.count(epoch) / options.accumulate) for epoch in range(options.epochs)
+    )
+    # With a second CPU, batches are loaded while the step before runs.
+    aside = options.workers > 0 and usable_cpus() > 1 and chosen.type == "cpu"
+    per_second = (max(loading, training) if aside else loading + training) / audio
+    dev = sum(utterance.duration for utterance in data.dev)
+    evaluations = options.epochs // options.evaluate_every
+    seconds = 3600 * data.hours * per_second * options.epochs
+    seconds += dev * evaluations * FORWARD * training / audio
+    cached = min(
+        options.cache_mb * 1_000_000,
+        int((3600 * data.hours + dev) * recipe.features.sample_rate * SAMPLE_BYTES),
+    )
+    parameters = sum(p.numel() for p in model.parameters())
+    return Estimate(
+        seconds, None if memory is None else memory + cached, steps, parameters, chosen.type
+    )

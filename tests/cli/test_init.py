@@ -1,0 +1,98 @@
+"""`speechgru init`: from recordings to a recipe that trains."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import soundfile
+from tones import RATE, say
+
+from speechgru.manifest import read_manifest
+from speechgru.recipe_file import load_recipe
+
+TEXTS = ["am mo", "oa", "ma am oa", "mo ma"]
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A spreadsheet's list of recordings in the language of tones, by six speakers."""
+    folder = tmp_path_factory.mktemp("init") / "my tones"
+    folder.mkdir()
+    rows = ["Datei;Satz;Sprecher"]
+    for number in range(24):
+        text = TEXTS[number % 4]
+        name = f"{number}.{('wav', 'flac', 'ogg')[number % 3]}"
+        soundfile.write(folder / name, say(text, number), RATE)
+        stated = f"{number}.mp3" if number < 3 else name
+        rows.append(f"{stated};{text};Jörg {number % 6}")
+    (folder / "liste.csv").write_bytes(("\r\n".join(rows) + "\r\n").encode("cp1252"))
+    return folder
+
+
+def test_init_writes_what_train_reads(recordings, tmp_path, monkeypatch, speechgru):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(recordings.rglob("*"))
+    result = speechgru("init", recordings, "--no-estimate")
+    assert result.status == 0, result.err
+    assert sorted(recordings.rglob("*")) == before
+    recipe = load_recipe("my tones.yaml")
+    sets = {
+        name: read_manifest(f"my tones-manifests/{name}.jsonl") for name in ("train", "dev", "test")
+    }
+    assert sum(map(len, sets.values())) == 24
+    speakers = [{u.speaker for u in listed} for listed in sets.values()]
+    assert set.union(*speakers) == {f"Jörg {n}" for n in range(6)}
+    assert sum(map(len, speakers)) == 6
+    assert recipe.features.sample_rate == 8000
+    assert "speechgru train 'my tones.yaml' --out 'runs/my tones'" in result.out
+    tiny = ["training.epochs=1", "model.hidden_size=8", "model.conv_channels=2"]
+    done = speechgru("train", "my tones.yaml", *tiny, "--out", "run")
+    assert done.status == 0, done.err
+    assert Path("run/model.safetensors").exists()
+
+
+def test_init_overwrites_a_recipe_only_when_asked(recordings, tmp_path, speechgru):
+    assert speechgru("init", recordings, "--out", tmp_path, "--no-estimate").status == 0
+    file = tmp_path / "my tones.yaml"
+    file.write_text("# mine\n")
+    result = speechgru("init", recordings, "--out", tmp_path, "--no-estimate")
+    assert result.status == 2
+    assert str(file) in result.err
+    assert file.read_text() == "# mine\n"
+    assert speechgru("init", recordings, "--out", tmp_path, "--no-estimate", "--force").status == 0
+    assert load_recipe(file).data.train == [str(tmp_path / "my tones-manifests/train.jsonl")]
+
+
+def test_init_names_what_it_excludes_and_what_is_not_spoken(recordings, tmp_path, speechgru):
+    folder = tmp_path / "data"
+    shutil.copytree(recordings, folder)
+    (folder / "7.flac").write_bytes(b"")
+    text = (folder / "liste.csv").read_bytes().replace(b"8.ogg;am mo", b"8.ogg;am 5 mo")
+    (folder / "liste.csv").write_bytes(text)
+    result = speechgru("init", folder, "--out", tmp_path, "--no-estimate")
+    assert result.status == 1
+    assert "7.flac" in result.err
+    assert "am 5 mo" in result.err
+
+
+def test_init_estimates_time_and_memory(recordings, tmp_path, speechgru):
+    options = ("--out", tmp_path, "--column", "text=2")
+    result = speechgru("init", recordings, *options)
+    assert result.status == 0, result.err
+    assert "steps" in result.out.splitlines()[-2]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--layout", "kaldy"], "kaldy"),
+        (["--layout", "kaldi"], "wav.scp"),
+        (["--column", "text"], "ROLE=NAME"),
+        (["--column", "text=Wort"], "Wort"),
+    ],
+)
+def test_wrong_use(words, named, recordings, tmp_path, speechgru):
+    result = speechgru("init", recordings, "--out", tmp_path, *words)
+    assert result.status == 2
+    assert named in result.err
+    assert list(tmp_path.iterdir()) == []

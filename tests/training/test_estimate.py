@@ -1,0 +1,26 @@
+"""Time and memory of a training, from a few steps."""
+
+from dataclasses import replace
+
+import pytest
+from tones import tone_recipe
+
+from speechgru.errors import TrainingError
+from speechgru.manifest import read_manifest, write_manifest
+from speechgru.training.estimate import estimate_training
+
+
+def test_twice_the_epochs_take_about_twice_the_time(tones):
+    short = estimate_training(tone_recipe(tones, training={"epochs": 10}), "cpu")
+    long = estimate_training(tone_recipe(tones, training={"epochs": 100}), "cpu")
+    assert long.steps == pytest.approx(10 * short.steps, rel=0.05)
+    assert 2 < long.seconds / short.seconds < 50  # of the same work, on a busy machine
+    assert short.parameters == long.parameters > 1000
+    assert short.device == "cpu"
+
+
+def test_audio_that_cannot_be_decoded(tones, tmp_path):
+    utterance = replace(read_manifest(tones / "train.jsonl")[0], audio=str(tmp_path / "none.wav"))
+    write_manifest(tmp_path / "t.jsonl", [utterance])
+    with pytest.raises(TrainingError):
+        estimate_training(tone_recipe(tones, data={"train": [str(tmp_path / "t.jsonl")]}), "cpu")
