@@ -140,7 +140,10 @@ def _read(manifest: str | Path, rate: int) -> tuple[list[Utterance], list[Sample
         except AudioError as error:
             failed[utterance.id] = str(error)
     if not utterances:
-        raise AudioError(next(iter(failed.values())))
+        raise AudioError(
+            f"{manifest}: none of its {len(failed)} utterances can be read; the first: "
+            f"{next(iter(failed.values()))}"
+        )
     return utterances, audio, failed
 
 

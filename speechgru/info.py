@@ -39,7 +39,8 @@ def describe(source: str, overrides: Iterable[str] = ()) -> ModelInfo:
     if trained:
         if refused := list(overrides):
             raise RecipeError(
-                f"{refused[0]!r:.80}: {source} is a trained model; only recipes can be overridden"
+                f"{refused[0]!r:.80}: {source} is a trained model; "
+                "only settings of a recipe can be changed"
             )
         checkpoint = load_model(path)
     else:

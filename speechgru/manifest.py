@@ -116,7 +116,7 @@ def _numbered_lines(file: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number in JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)

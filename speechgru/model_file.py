@@ -155,7 +155,7 @@ def read_arrays(path: Path, *kinds: str) -> tuple[str, Arrays, Json]:
     if not isinstance(details, dict):
         raise CheckpointError(f"{path}: its metadata is not a JSON object")
     if metadata.get("sha256") not in (None, _checksum(metadata["details"], arrays)):
-        raise CheckpointError(f"{path}: damaged, its checksum is wrong; copy it again")
+        raise CheckpointError(f"{path}: damaged: its checksum does not match; copy it again")
     return metadata["format"], arrays, details
 
 

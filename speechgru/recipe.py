@@ -134,9 +134,9 @@ class FeatureRecipe(Section):
     def _consistent(self) -> "FeatureRecipe":
         nyquist = self.sample_rate / 2
         if self.hop_ms > self.window_ms:
-            raise ValueError(f"hop_ms {self.hop_ms} is longer than window_ms {self.window_ms}")
+            raise ValueError(f"hop_ms {self.hop_ms}: expected at most window_ms, {self.window_ms}")
         if self.kind == "mfcc" and self.cepstra > self.mels:
-            raise ValueError(f"cepstra {self.cepstra} is more than mels {self.mels}")
+            raise ValueError(f"cepstra {self.cepstra}: expected at most mels, {self.mels}")
         if self.hop < 1:
             raise ValueError(f"hop_ms {self.hop_ms} is less than a sample at {self.sample_rate} Hz")
         if not self.low_hz < (nyquist if self.high_hz is None else self.high_hz) <= nyquist:

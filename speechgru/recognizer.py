@@ -70,7 +70,7 @@ class Recognizer:
     ) -> None:
         if not batch_seconds > 0:
             raise SpeechgruError(
-                f"batch_seconds {batch_seconds:g}: expected seconds of audio, above 0"
+                f"batch_seconds {batch_seconds:g}: expected a number of seconds above 0"
             )
         self.checkpoint, self.device = checkpoint, torch.device(device)
         self.batch_seconds = batch_seconds
@@ -195,7 +195,7 @@ class Recognizer:
             return read_audio(source, self.sample_rate)
         raise AudioError(
             f"a {type(source).__name__}: expected a path, an Utterance or a NumPy array of samples "
-            "(convert a torch tensor by tensor.numpy(), a list by numpy.array(list))"
+            "(convert a torch tensor with tensor.numpy(), a list with numpy.array(list))"
         )
 
     def _group(self, seconds: dict[int, float]) -> Iterator[list[int]]:

@@ -105,7 +105,9 @@ def tune(
         decoding, checkpoint.vocabulary, lambda text: normalise(text, checkpoint.config.text)
     )
     if decoder.lm is None and decoder.lexicon is None:
-        raise LanguageModelError("nothing to tune: give a language model or a vocabulary")
+        raise LanguageModelError(
+            "nothing to tune: give a language model (--lm) or a vocabulary (--vocabulary)"
+        )
     dev, failed = _emissions(recognizer, utterances, on_progress)
     grid = list(_grid(decoding, decoder))
     costs = UNKNOWN_COSTS if decoder.lexicon and decoding.vocabulary is None else ()

@@ -303,7 +303,7 @@ def test_librispeech_errors(librispeech: Path) -> None:
     for name in ("7", "8", "19"):
         (librispeech / f"train-clean-5/{name}/100/{name}-100.trans.txt").unlink()
     message = refused("librispeech", librispeech)
-    assert "found 9 speakers" in message
+    assert "found 9" in message
     assert "at least 10" in message
 
 
@@ -317,7 +317,7 @@ def test_librispeech_right_below_the_root(
     monkeypatch.setattr(
         "speechgru.corpora.librispeech.read_lines", lambda _: ["7-100-0000 IT'S NUMBER ZERO"]
     )
-    assert "found 1 speakers" in refused("librispeech", tmp_path)
+    assert "found 1" in refused("librispeech", tmp_path)
 
 
 # Digits ------------------------------------------------------------------------------------------
@@ -392,11 +392,11 @@ def test_the_embedded_digits_are_ready() -> None:
 
 @pytest.mark.parametrize("name", [name for name in CORPORA if name != "digits"])
 def test_a_folder_that_is_not_the_corpus(name: str, tmp_path: Path) -> None:
-    assert "--source DIR" in refused(name, None)
+    assert "--source" in refused(name, None)
     for nowhere in ("nowhere", "n" * 300):  # that many no file system allows
-        assert "found nothing" in refused(name, tmp_path / nowhere)
+        assert "no such folder" in refused(name, tmp_path / nowhere)
     (tmp_path / "two\nlines.txt").touch()
-    assert "found a file" in refused(name, tmp_path / "two\nlines.txt")
+    assert "a file;" in refused(name, tmp_path / "two\nlines.txt")
     message = refused(name, tmp_path)
     assert f"not the {name} corpus" in message
     assert r"two\nlines.txt" in message

@@ -99,8 +99,8 @@ def nearest_size(cost: Callable[[int], float], wanted: float) -> int:
     best = min((low, high), key=lambda n: abs(cost(n) - wanted))
     if best == MAX_HIDDEN_SIZE and cost(best) < 0.9 * wanted:
         raise RecipeError(
-            f"no hidden size up to {MAX_HIDDEN_SIZE} costs as much as the recipe's own model; "
-            "lower model.hidden_size"
+            f"--match: no hidden size up to {MAX_HIDDEN_SIZE} is enough to equal the recipe's own "
+            "model; lower model.hidden_size"
         )
     return best
 

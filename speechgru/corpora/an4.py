@@ -95,7 +95,7 @@ def _dev_speakers(source: Path, train: list[Recording]) -> set[str]:
         speakers = sorted({r.speaker for r in train if r.speaker.startswith(sex)})
         if len(speakers) <= count:
             raise CorpusError(
-                f"{source}: found {len(speakers)} training speakers with an id in {sex!r}; "
+                f"{source}: found {len(speakers)} training speakers whose id begins with {sex!r}; "
                 f"expected more than {count}, the number in dev: is the corpus complete?"
             )
         chosen.update(spaced(speakers, count))

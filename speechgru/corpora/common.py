@@ -188,12 +188,12 @@ def need_source(source: Path | None, name: str, expected: str, origin: str) -> P
     """The absolute folder of a corpus. Raises CorpusError when it is not given or not a folder."""
     if source is None:
         raise CorpusError(
-            f"{name}: no folder given; use --source DIR with {expected}. "
-            f"The corpus is available from {origin}"
+            f"{name}: no folder given; set --source to {expected}; the corpus is available from "
+            f"{origin}"
         )
     if not os.path.isdir(source):
-        found = "a file" if os.path.exists(source) else "nothing"
-        raise CorpusError(f"{source}: expected {expected}, found {found} there")
+        found = "a file" if os.path.exists(source) else "no such folder"
+        raise CorpusError(f"{source}: {found}; set --source to {expected}")
     return Path(os.path.abspath(source))
 
 
@@ -201,8 +201,8 @@ def not_the_corpus(source: Path, name: str, looked_for: str) -> NoReturn:
     names = sorted(path.name for path in source.iterdir())
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     raise CorpusError(
-        f"{source}: not the {name} corpus: it has no {looked_for}, only "
-        f"{', '.join(names[:5]) or 'nothing'}{more}; check --source"
+        f"{source}: not the {name} corpus: expected {looked_for}, found "
+        f"{', '.join(names[:5]) or 'an empty folder'}{more}; check --source"
     )
 
 

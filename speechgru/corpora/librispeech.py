@@ -91,8 +91,8 @@ def _held_out_speakers(source: Path, speakers: set[str]) -> dict[str, str]:
     """Speaker → "test" or "dev", by the rule at the top."""
     if len(speakers) < MIN_SPEAKERS:
         raise CorpusError(
-            f"{source}: found {len(speakers)} speakers; expected at least {MIN_SPEAKERS} to take "
-            "dev and test from, or subsets dev-… and test-… in the same folder"
+            f"{source}: too few speakers to take dev and test from: found {len(speakers)}, "
+            f"expected at least {MIN_SPEAKERS}; or add subsets dev-… and test-… to the folder"
         )
     order = sorted(speakers, key=lambda speaker: (len(speaker), speaker))
     sexes = _sexes(source)

@@ -129,7 +129,8 @@ class Search:
         """Search through the next frames, (frames, vocabulary)."""
         rows = np.ascontiguousarray(log_probs, np.float32)
         if rows.ndim != 2 or rows.shape[1] != len(self.decoder.vocabulary):
-            raise ValueError(f"log-probabilities of shape {rows.shape}: expected one per token")
+            expected = f"(frames, {len(self.decoder.vocabulary)})"
+            raise ValueError(f"log-probabilities of shape {rows.shape}: expected {expected}")
         if np.isnan(rows).any():
             raise SpeechgruError("the model's log-probabilities contain NaN: it has diverged")
         while len(rows):

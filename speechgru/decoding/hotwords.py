@@ -63,8 +63,8 @@ def read_hotwords(source: str | Path, normalise: Callable[[str], str]) -> dict[s
             raise LanguageModelError(f"hot word {line!r:.60} has no letters or digits")
         phrases[phrase] = boost
     if not phrases:
-        where = f"{source}: " if is_file else ""
-        raise LanguageModelError(f"{where}no hot words; expected phrases separated by commas")
+        expected = "one phrase per line" if is_file else "phrases separated by commas"
+        raise LanguageModelError(f"{source}: no hot words; expected {expected}")
     return phrases
 
 

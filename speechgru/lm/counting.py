@@ -88,7 +88,7 @@ def read_corpus(
             pieces.append(np.array([1, *sentence, 2], np.int32))
             sentences += 1
     if not sentences:
-        raise LanguageModelError("no words to learn from; expected one sentence per line")
+        raise LanguageModelError("the texts contain no words; expected one sentence per line")
     names = list(units.numbers)
     ranks = sorted(range(len(SPECIAL), len(names)), key=names.__getitem__)
     moved = np.arange(len(names), dtype=np.int32)

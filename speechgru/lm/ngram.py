@@ -153,7 +153,9 @@ def from_ngrams(
         key = key[ranks]
         if (twice := np.flatnonzero(key[1:] == key[:-1])).size:
             again = " ".join(words[number] for number in ngrams[ranks[twice[0]]])
-            raise LanguageModelError(f"the {ngrams.shape[1]}-gram {again!r:.80} occurs twice")
+            raise LanguageModelError(
+                f"the {ngrams.shape[1]}-gram {again!r:.80} occurs twice; remove one"
+            )
         word[begin:end], log_prob[begin:end] = ngrams[ranks, -1], probabilities[ranks]
         if end <= contexts:
             back_off[begin:end] = weights[ranks]

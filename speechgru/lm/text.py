@@ -94,7 +94,7 @@ def measure(
         unknown_log_prob += float(found[: len(names)][unknown_here].sum())
         sentences, units = sentences + 1, units + len(names)
     if not sentences:
-        raise LanguageModelError("no words to measure; expected one sentence per line")
+        raise LanguageModelError("the texts contain no words; expected one sentence per line")
     return Perplexity(
         sentences, units, unknown.total(), log_prob, unknown_log_prob,
         tuple(unknown.most_common(worst)),

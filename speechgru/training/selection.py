@@ -56,7 +56,10 @@ class ModelSelection:
             try:
                 self.cache.read(utterance)
             except AudioError as error:
-                raise TrainingError(f"dev utterance {utterance.id}: {error}") from None
+                raise TrainingError(
+                    f"dev utterance {utterance.id}: {error}; fix the file, or remove the utterance "
+                    "from data.dev"
+                ) from None
 
     def evaluate(self) -> Score:
         """Score the model, in its current weights, on dev."""

@@ -182,8 +182,8 @@ class RunFolder:
         found, tensors, details = read_tensors(self.last, STATE_FORMAT, *OLD_STATE_FORMATS)
         if found != STATE_FORMAT:
             raise CheckpointError(
-                f"{self.last}: saved by an older version of speechgru; this version can use the "
-                "run's model, but not resume it: start a new run with another --out"
+                f"{self.last}: saved by an older version of speechgru; this version can use its "
+                "model but not resume the run; start a new one with another --out"
             )
         try:
             state = TrainingState(**details)

@@ -125,8 +125,8 @@ def test_what_is_missing_or_misshapen_is_status_2(words, speechgru):
 
 WRONG = [
     # a command, and parts of the one line it must print: what was found, what was expected
-    (("prepare", "tidigits"), ["'tidigits'", "digits, fsdd, an4, librispeech"]),
-    (("prepare", "an4"), ["an4", "--source DIR"]),
+    (("prepare", "tidigits"), ["'tidigits'", "librispeech", "digits"]),
+    (("prepare", "an4"), ["an4", "--source"]),
     (("prepare", "an4", "--source", "nowhere"), ["nowhere", "etc/ and wav/"]),
     (("train", "recipes/digit", "--out", "o"), ["recipes/digit", "an4, digits, fsdd"]),
     (

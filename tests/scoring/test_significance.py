@@ -392,8 +392,8 @@ def test_few_false_positives_at_three_seeds():
     [
         (([1, 2], [1, 2, 3], [5, 5]), "2 and 3.* 2 .* 2 "),
         (([1, 2], [1, 2], [5, 5], ["ann"]), "2 and 2.* 2 .* 1 "),
-        (([1], [1], [5]), "1 utterances with 5 "),
-        (([0, 1], [0, 0], [0, 0]), "2 utterances with 0 "),
+        (([1], [1], [5]), "utterances: 1, reference words: 5"),
+        (([0, 1], [0, 0], [0, 0]), "utterances: 2, reference words: 0"),
     ],
 )
 def test_arrays_that_cannot_be_compared_are_refused(arguments, named):
