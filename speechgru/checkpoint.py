@@ -22,8 +22,8 @@ from speechgru.model_file import (
 from speechgru.text import Vocabulary
 
 __all__ = [
-    "MODEL_FILE", "Checkpoint", "ModelConfig", "average_weights", "load_model", "new_checkpoint",
-    "read_tensors", "save_model", "write_tensors",
+    "MODEL_FILE", "Checkpoint", "ModelConfig", "average_weights", "frame_timing", "load_model",
+    "new_checkpoint", "read_tensors", "save_model", "write_tensors",
 ]  # fmt: skip
 
 
@@ -92,6 +92,17 @@ def _has_statistics(extract: FeatureExtractor) -> bool:
     return all(
         part is not None and part.dtype == torch.float32 and part.shape == (extract.size,)
         for part in (extract.mean, extract.std)
+    )
+
+
+def frame_timing(checkpoint: Checkpoint) -> tuple[float, float]:
+    """Seconds per model frame, and the time of model frame 0: the centre of the window of its
+    first feature frame. Feature frame k covers samples [k·hop, k·hop + n_fft), with the window in
+    their middle; model frame k begins with feature frame k·factor."""
+    features, factor = checkpoint.config.features, checkpoint.config.model.factor
+    return (
+        factor * features.hop / features.sample_rate,
+        checkpoint.extract.n_fft / 2 / features.sample_rate,
     )
 
 

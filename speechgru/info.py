@@ -5,12 +5,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from speechgru.checkpoint import MODEL_FILE, Checkpoint, ModelConfig, load_model, new_checkpoint
+from speechgru.checkpoint import (
+    MODEL_FILE,
+    Checkpoint,
+    ModelConfig,
+    frame_timing,
+    load_model,
+    new_checkpoint,
+)
 from speechgru.errors import RecipeError
 from speechgru.features import CAUSAL
 from speechgru.model import Convolution, macs_per_second, parameter_count
 from speechgru.recipe_file import load_recipe
-from speechgru.recognizer import frame_timing
 from speechgru.text import Vocabulary
 
 EXAMPLE = "abcdefghijklmnopqrstuvwxyz '"  # the characters assumed of a model not yet trained

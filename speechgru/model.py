@@ -40,8 +40,8 @@ class Stack(nn.Module):
         x = x.reshape(batch, -1, self.factor * size)
         return x, torch.div(lengths + self.factor - 1, self.factor, rounding_mode="floor")
 
-    def initial_state(self) -> State:
-        return (torch.zeros(1, 0, self.output_size // self.factor),)
+    def initial_state(self, like: Tensor) -> State:
+        return (like.new_zeros(1, 0, self.output_size // self.factor),)
 
     def step(self, x: Tensor, state: State, last: bool) -> tuple[Tensor, State]:
         """As `RecurrentCTC.step`; the state has the frames that do not fill a model frame yet."""
@@ -83,11 +83,11 @@ class Convolution(nn.Module):
     def convolutions(self) -> list[nn.Conv2d]:
         return [layer for layer in self.layers if isinstance(layer, nn.Conv2d)]
 
-    def initial_state(self) -> State:
+    def initial_state(self, like: Tensor) -> State:
         """For each convolution the zero frame before the first."""
         sizes = self.size, math.ceil(self.size / 2)
         return tuple(
-            conv.weight.new_zeros(1, conv.in_channels, 1, size)
+            like.new_zeros(1, conv.in_channels, 1, size)
             for conv, size in zip(self.convolutions(), sizes, strict=True)
         )
 
@@ -207,11 +207,14 @@ class RecurrentCTC(nn.Module):
         return nn.functional.log_softmax(logits.to(precision), dim=-1)
 
     def initial_state(self) -> ModelState:
-        """For `step`, at the start of a recording. Raises ValueError for a bidirectional model."""
+        """For `step`, at the start of a recording. Raises RecipeError for a bidirectional model."""
         if self.recipe.bidirectional:
-            raise ValueError("a bidirectional model needs the whole recording")
+            raise RecipeError(
+                "the model is bidirectional and needs the whole recording: for a stream, train one "
+                "with model.bidirectional=false model.lookahead=15 features.normalise=running"
+            )
         return ModelState(
-            self.subsampling.initial_state(),
+            self.subsampling.initial_state(self.head.weight),
             tuple(layer.initial_state(1) for layer in self.recurrent_layers()),
             self.recipe.lookahead,
         )

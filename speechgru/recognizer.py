@@ -8,7 +8,6 @@ Design choices:
   does not depend on its batch mates.
 """
 
-import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,19 +21,20 @@ from torch import Tensor
 
 from speechgru import kernels
 from speechgru.audio import MAX_RATE, MIN_RATE, read_audio, read_utterance, resample
+from speechgru.audio.arrays import mono
 from speechgru.audio.levels import frame_levels
 from speechgru.batches import AudioCache, load_ahead, pad
-from speechgru.checkpoint import Checkpoint, load_model
+from speechgru.checkpoint import Checkpoint, frame_timing, load_model
 from speechgru.decoding import Decoder, Emission, Greedy, Transcript, make_decoder
 from speechgru.decoding.confidence import Calibration
 from speechgru.decoding.settings import Decoding, choose_decoding, load_decoder
 from speechgru.decoding.transcript import join_transcripts, transcribe_section
 from speechgru.errors import AudioError, SpeechgruError
 from speechgru.manifest import Utterance
+from speechgru.streaming import DEFAULT_RULES, Endpointing, Stream
 from speechgru.text import normalise
 
 Source = str | Path | Utterance | npt.NDArray[Any]
-MAX_CHANNELS = 32  # of an array; more are samples in the wrong order
 MAX_WINDOW = 32  # batches of audio that are read before they are sorted by length
 
 
@@ -130,12 +130,24 @@ class Recognizer:
                 raise AudioError(
                     f"a sample rate of {sample_rate} Hz: expected {MIN_RATE} to {MAX_RATE}"
                 )
-            source = resample(_mono(source), sample_rate, self.sample_rate)
+            source = resample(mono(source), sample_rate, self.sample_rate)
         loaded = self._load(source, None)
         if isinstance(loaded, SpeechgruError):
             raise loaded
         (emission,) = self._forward([loaded])
         return self.decode(emission)
+
+    def stream(
+        self, endpointing: Endpointing | None = DEFAULT_RULES, sample_rate: int | None = None
+    ) -> Stream:
+        """Recognise audio while it arrives, at `sample_rate` Hz (default: the model's).
+
+        `endpointing`: where an utterance ends; None: at the end of the stream only.
+        Raises RecipeError: the model is bidirectional, or its features need the whole recording.
+        """
+        return Stream(
+            self.checkpoint, self.decoder, self.calibration, self.device, endpointing, sample_rate
+        )
 
     def transcribe_all(
         self, sources: Iterable[Source], cache: AudioCache | None = None
@@ -190,7 +202,7 @@ class Recognizer:
                 return cache.read(source)
             return read_utterance(source, self.sample_rate)
         if isinstance(source, np.ndarray):
-            return _mono(source)
+            return mono(source)
         if isinstance(source, str | os.PathLike):
             return read_audio(source, self.sample_rate)
         raise AudioError(
@@ -244,17 +256,6 @@ def _load_decoder(
     )
 
 
-def frame_timing(checkpoint: Checkpoint) -> tuple[float, float]:
-    """Seconds per model frame, and the time of model frame 0: the centre of the window of its
-    first feature frame. Feature frame k covers samples [k·hop, k·hop + n_fft), with the window in
-    their middle; model frame k begins with feature frame k·factor."""
-    features, factor = checkpoint.config.features, checkpoint.config.model.factor
-    return (
-        factor * features.hop / features.sample_rate,
-        checkpoint.extract.n_fft / 2 / features.sample_rate,
-    )
-
-
 def choose_device(name: str) -> torch.device:
     """`auto` is a GPU when there is one. Raises SpeechgruError: unknown or absent device."""
     if name == "auto":
@@ -288,25 +289,3 @@ def _windows(
             window, seconds, batches = [], 0.0, min(2 * batches, MAX_WINDOW)
     if window:
         yield window
-
-
-def _mono(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """(n,) or (n, channels), float in [-1, 1] or 16-bit integers → (n,) float32."""
-    values = np.asarray(samples)
-    if values.dtype == np.int16:
-        values = values.astype(np.float32) / 32768
-    elif values.dtype.kind != "f":
-        raise AudioError(f"samples of type {values.dtype}: expected float in [-1, 1] or int16")
-    if values.ndim not in (1, 2) or values.size == 0:
-        raise AudioError(f"samples of shape {samples.shape}: expected (n,) or (n, channels), n > 0")
-    if values.ndim == 2:
-        count, channels = values.shape
-        if channels > min(MAX_CHANNELS, count):
-            raise AudioError(
-                f"samples of shape {samples.shape}: expected (n,) or (n, channels), at most "
-                f"{MAX_CHANNELS} channels; pass samples.T if yours are (channels, n)"
-            )
-        values = values.mean(axis=1)
-    if not math.isfinite(float(np.abs(values).max())):
-        raise AudioError("the samples contain NaN or infinity")
-    return np.ascontiguousarray(values, dtype=np.float32)

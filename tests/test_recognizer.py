@@ -15,6 +15,7 @@ from tones import RATE, say
 import speechgru
 from speechgru import kernels
 from speechgru.audio import resample
+from speechgru.audio.arrays import mono
 from speechgru.batches import AudioCache
 from speechgru.cells import RecurrentLayer
 from speechgru.checkpoint import ModelConfig, new_checkpoint
@@ -22,7 +23,7 @@ from speechgru.decoding import Emission, Greedy, Hypothesis, Transcript
 from speechgru.errors import AudioError, CheckpointError, SpeechgruError
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.recipe import FeatureRecipe, ModelRecipe, TextRecipe
-from speechgru.recognizer import MAX_WINDOW, Recognizer, _mono, choose_device
+from speechgru.recognizer import MAX_WINDOW, Recognizer, choose_device
 from speechgru.text import Vocabulary
 
 
@@ -87,7 +88,7 @@ def test_an_utterance_is_its_part_of_the_file(recognizer, tmp_path):
 def test_integers_are_scaled_to_the_range_of_floats():
     """Most models do not mind: their features are normalised."""
     samples = np.array([-32768, 0, 16384], np.int16)
-    assert _mono(samples).tolist() == [-1.0, 0.0, 0.5]
+    assert mono(samples).tolist() == [-1.0, 0.0, 0.5]
 
 
 @pytest.mark.parametrize("length", [1, 10, 199, 200, 201, 279, 280, 400])

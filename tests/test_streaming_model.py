@@ -84,7 +84,7 @@ def test_a_look_ahead_keeps_rows_independent_of_their_batch():
 
 
 def test_a_bidirectional_model_has_no_state_and_no_look_ahead():
-    with pytest.raises(ValueError, match="bidirectional"):
+    with pytest.raises(RecipeError, match="bidirectional"):
         make(bidirectional=True).initial_state()
     with pytest.raises(RecipeError, match=r"model.*lookahead 3"):
         make_recipe({"model": {"lookahead": 3}})

@@ -4,7 +4,7 @@ A decoder is one module and one line in `DECODERS`.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from speechgru.decoding.beam import BeamSearch
 from speechgru.decoding.emission import Emission
@@ -19,6 +19,12 @@ class Decoder(Protocol):
     """Finds the token sequence of an emission over the vocabulary the decoder was made for."""
 
     def __call__(self, emission: Emission) -> Hypothesis: ...
+
+    def start(self) -> Any:
+        """A search that is fed piece by piece: `feed(log_probs)`, `nbest(n)` hypotheses."""
+
+    def finish(self, search: Any, emission: Emission) -> Hypothesis:
+        """The result of a search that was fed the emission."""
 
 
 DECODERS: dict[str, Callable[[Vocabulary], Decoder]] = {

@@ -82,10 +82,16 @@ class BeamSearch:
     def nbest(self, emission: Emission, n: int) -> list[Hypothesis]:
         """The n best texts, best first; fewer when the beam has no more. `frames` is on the best
         path of each text."""
-        log_probs = emission.log_probs
         search = self.start()
-        search.feed(log_probs)
-        found = search.nbest(n)
+        search.feed(emission.log_probs)
+        return self._complete(search, emission, n)
+
+    def finish(self, search: "Search", emission: Emission) -> Hypothesis:
+        """The result of a search that was fed the emission."""
+        return self._complete(search, emission, 1)[0]
+
+    def _complete(self, search: "Search", emission: Emission, n: int) -> list[Hypothesis]:
+        log_probs, found = emission.log_probs, search.nbest(n)
         if not found:
             search = Search(self, self.graph._replace(weights=self.graph.weights.unpruned()))
             search.feed(log_probs)

@@ -1,6 +1,9 @@
 """Best-path decoding."""
 
+import math
+
 import numpy as np
+import numpy.typing as npt
 
 from speechgru.decoding.emission import Emission
 from speechgru.decoding.hypothesis import Hypothesis
@@ -24,9 +27,40 @@ class Greedy:
         return "greedy"
 
     def __call__(self, emission: Emission) -> Hypothesis:
-        log_probs = emission.log_probs
+        search = self.start()
+        search.feed(emission.log_probs)
+        return self.finish(search, emission)
+
+    def start(self) -> "GreedySearch":
+        """A search that is fed piece by piece."""
+        return GreedySearch(self.blank)
+
+    def finish(self, search: "GreedySearch", emission: Emission) -> Hypothesis:
+        """The result of a search that was fed the emission."""
+        return search.nbest(1)[0]
+
+
+class GreedySearch:
+    """The best path, kept from one piece of an emission to the next."""
+
+    def __init__(self, blank: int) -> None:
+        self.blank, self.last, self.length = blank, -1, 0
+        self.tokens: list[int] = []
+        self.frames: list[int] = []
+        self.score = 0.0
+
+    def feed(self, log_probs: npt.NDArray[np.float32]) -> None:
+        """Search through the next frames, (frames, vocabulary)."""
+        if not len(log_probs):
+            return
         best = log_probs.argmax(axis=1)
-        starts = np.flatnonzero(np.diff(best, prepend=-1))  # of runs of one token
+        starts = np.flatnonzero(np.diff(best, prepend=self.last))  # of runs of one token
         starts = starts[best[starts] != self.blank]
-        score = log_probs.max(axis=1).sum(dtype=np.float64)
-        return Hypothesis(tuple(best[starts].tolist()), tuple(starts.tolist()), float(score))
+        self.tokens += best[starts].tolist()
+        self.frames += (self.length + starts).tolist()
+        self.last, self.length = int(best[-1]), self.length + len(best)
+        self.score = math.fsum([self.score, *log_probs.max(axis=1).tolist()])
+
+    def nbest(self, n: int) -> list[Hypothesis]:
+        """The best path, if the utterance ends here."""
+        return [Hypothesis(tuple(self.tokens), tuple(self.frames), self.score)]

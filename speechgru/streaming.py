@@ -1,0 +1,261 @@
+"""Recognising audio while it arrives, with a unidirectional model.
+
+Design choices:
+- Audio is processed in blocks of BLOCK_SECONDS, whatever the pieces in which it arrives. So the
+  results do not depend on the pieces, bit for bit.
+- An utterance ends in the middle of a pause, where no token is. The next one begins there with a
+  fresh state, and its first blocks, which the model has read already, are read again: no word is
+  cut, and hours of audio are many short recordings to the model.
+- An utterance without a pause is cut at its last space; the model's state continues.
+- `finish` ends the recording as `Recognizer.transcribe` does: what is in the look-ahead is
+  recognised.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+import torch
+
+from speechgru.audio import MAX_RATE, MIN_RATE
+from speechgru.audio.arrays import mono
+from speechgru.audio.levels import frame_levels
+from speechgru.checkpoint import Checkpoint, frame_timing
+from speechgru.decoding import Decoder, Emission, Transcript
+from speechgru.decoding.confidence import Calibration
+from speechgru.decoding.transcript import transcribe_section
+from speechgru.decoding.words import spell
+from speechgru.errors import AudioError, SpeechgruError
+from speechgru.features import FeatureStream
+
+Samples = npt.NDArray[np.float32]
+BLOCK_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Endpointing:
+    """When an utterance ends, in seconds. Silence is frames in which the best token is blank.
+
+    silence: after a word.
+    initial_silence: before the first word; it is dropped.
+    longest: without a pause.
+
+    Raises SpeechgruError unless 0.2 ≤ silence ≤ initial_silence and 1 ≤ longest.
+    """
+
+    silence: float = 0.8
+    initial_silence: float = 5.0
+    longest: float = 20.0
+
+    def __post_init__(self) -> None:
+        if not (0.2 <= self.silence <= self.initial_silence and self.longest >= 1):
+            raise SpeechgruError(
+                f"{self}: expected 0.2 ≤ silence ≤ initial_silence and 1 ≤ longest, in seconds"
+            )
+
+
+DEFAULT_RULES = Endpointing()
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """An utterance that has ended: it never changes. `start` is in seconds from the beginning of
+    the stream, as are the times of the words."""
+
+    start: float
+    transcript: Transcript
+
+    @property
+    def text(self) -> str:
+        return self.transcript.text
+
+
+class Stream:
+    """The recognition of one stream; made by `Recognizer.stream`.
+
+    >>> stream = recognizer.stream()                            # doctest: +SKIP
+    >>> for samples in microphone:                              # doctest: +SKIP
+    ...     for final in stream.accept(samples):
+    ...         print(final.text)
+    ...     print(stream.partial, end="\\r")
+    >>> stream.finish()                                         # doctest: +SKIP
+
+    `partial` is the text so far of the utterance that has not ended; it may change.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        decoder: Decoder,
+        calibration: Calibration,
+        device: torch.device,
+        endpointing: Endpointing | None,
+        sample_rate: int | None,
+    ) -> None:
+        self.checkpoint, self.decoder, self.device = checkpoint, decoder, device
+        self.calibration, self.endpointing = calibration, endpointing
+        self.partial = ""
+        self.rate = checkpoint.config.features.sample_rate
+        self._resampler = _make_resampler(sample_rate, self.rate)
+        self._seconds_per_frame, self._first_frame = frame_timing(checkpoint)
+        self._frame_samples = round(self._seconds_per_frame * self.rate)
+        self._block_frames = max(1, round(BLOCK_SECONDS / self._seconds_per_frame))
+        self._space = checkpoint.vocabulary.encode(" ")
+        self._waiting: Samples = np.empty(0, np.float32)  # not read by the model yet
+        self._position = 0  # samples of the stream that the model has read
+        self._finished = False
+        self._begin_model()
+
+    def accept(self, samples: npt.NDArray[Any]) -> list[Final]:
+        """The next samples, (n,) or (n, channels), float in [-1, 1] or int16, n ≥ 0. Returns the
+        utterances that end in them.
+
+        Raises AudioError for other arrays, NaN and infinity, and after `finish`.
+        """
+        self._refuse_finished()
+        if not len(samples):
+            return []
+        new = mono(samples)
+        if self._resampler is not None:
+            new = self._resampler.resample_chunk(new)
+        return self._read(new)
+
+    def finish(self) -> list[Final]:
+        """The end of the stream. Returns the last utterances."""
+        self._refuse_finished()
+        finals = []
+        if self._resampler is not None:
+            rest = np.empty(0, np.float32)
+            finals += self._read(self._resampler.resample_chunk(rest, last=True))
+        self._finished, self.partial = True, ""
+        if self._position + len(self._waiting) > self._start:
+            self._advance(self._waiting, last=True)
+            finals += self._end(self._search, self._frames, self._position)
+        return finals
+
+    def _refuse_finished(self) -> None:
+        if self._finished:
+            raise AudioError("the stream is finished: make another one for more audio")
+
+    def _read(self, samples: Samples) -> list[Final]:
+        """Block by block; returns the utterances that end."""
+        finals: list[Final] = []
+        size = self._block_frames * self._frame_samples
+        self._waiting = np.concatenate([self._waiting, samples])
+        while len(self._waiting) >= size:
+            block, self._waiting = self._waiting[:size], self._waiting[size:]
+            self._advance(block)
+            if self.endpointing is not None:
+                finals += self._end_if_due(self.endpointing)
+            found = self._search.nbest(1)
+            words = spell(found[0], self.checkpoint.vocabulary) if found else ()
+            self.partial = " ".join(word.text for word in words)
+        return finals
+
+    def _begin_model(self) -> None:
+        """A new recording begins at the next sample."""
+        self._features = FeatureStream(self.checkpoint.extract)
+        self._state = self.checkpoint.model.initial_state()
+        self._origin = self._position  # where it begins in the stream
+        self._blocks: deque[Samples] = deque()  # the last ones, which may have to be read again
+        self._begin_utterance(self._position)
+
+    def _begin_utterance(self, start: int) -> None:
+        """An utterance begins at this sample of the stream."""
+        self._start = start
+        self._search = self.decoder.start()
+        self._log_probs: list[Samples] = []
+        self._levels: list[Samples] = []
+        self._frames = 0  # of the utterance
+        self._spoken = 0  # up to its last token
+
+    def _advance(self, samples: Samples, last: bool = False) -> None:
+        """Read the next samples; the last block may be of any length."""
+        self._position += len(samples)
+        if self.endpointing is not None:
+            self._blocks.append(samples)
+        hop = self.checkpoint.extract.hop
+        if len(samples) >= hop or not self._levels:
+            self._levels.append(frame_levels(samples, hop))
+        with torch.inference_mode():
+            features = self._features(samples, last)[None].to(self.device)
+            log_probs, self._state = self.checkpoint.model.step(features, self._state, last)
+            self._add(log_probs[0].float().cpu().numpy())
+
+    def _add(self, log_probs: Samples) -> None:
+        """The next frames of the utterance."""
+        best = log_probs.argmax(axis=1)
+        silent = (best == self.checkpoint.vocabulary.blank) | np.isin(best, self._space)
+        if not silent.all():
+            self._spoken = self._frames + int(np.flatnonzero(~silent)[-1]) + 1
+        self._log_probs.append(log_probs)
+        self._frames += len(log_probs)
+        self._search.feed(log_probs)
+
+    def _end_if_due(self, rules: Endpointing) -> list[Final]:
+        """End the utterance where the rules say so, and begin the next one."""
+        # A pause is cut in its middle, at the beginning of a block of the model's recording.
+        keep = round(rules.silence / 2 / self._seconds_per_frame)
+        before = (self._start - self._origin) // self._frame_samples  # frames of other utterances
+        cut = max(0, before + self._frames - keep) // self._block_frames
+        size = self._block_frames * self._frame_samples
+        again = (self._position - self._origin) // size - cut  # blocks
+        while len(self._blocks) > again:
+            self._blocks.popleft()
+        silence = rules.silence if self._spoken else rules.initial_silence
+        if (self._frames - self._spoken) * self._seconds_per_frame >= silence:
+            return self._end_in_pause(cut * self._block_frames - before)
+        if self._frames * self._seconds_per_frame >= rules.longest:
+            return self._end_at_space()
+        return []
+
+    def _end_in_pause(self, frames: int) -> list[Final]:
+        """After so many frames. The blocks from there on are read again."""
+        end = self._start + frames * self._frame_samples
+        finals = self._end(self._search, frames, end)
+        self._waiting = np.concatenate([*self._blocks, self._waiting])
+        self._position = end
+        self._begin_model()
+        return finals
+
+    def _end_at_space(self) -> list[Final]:
+        """At the last space in the second half, or here. The frames from there on are kept."""
+        log_probs, levels = np.concatenate(self._log_probs), np.concatenate(self._levels)
+        spaces = np.flatnonzero(np.isin(log_probs.argmax(axis=1), self._space))
+        spaces = spaces[spaces > self._frames // 2]
+        frames = int(spaces[-1]) if len(spaces) else self._frames
+        end = self._start + frames * self._frame_samples
+        search = self.decoder.start()
+        search.feed(log_probs[:frames])
+        finals = self._end(search, frames, end)
+        self._begin_utterance(end)
+        self._levels.append(levels[frames * self.checkpoint.config.model.factor :])
+        self._add(log_probs[frames:])
+        return finals
+
+    def _end(self, search: Any, frames: int, end: int) -> list[Final]:
+        """The utterance of so many frames, which ends at this sample of the stream; none without
+        words."""
+        begin, seconds = self._start / self.rate, (end - self._start) / self.rate
+        hop = self.checkpoint.extract.hop
+        log_probs = np.concatenate(self._log_probs)[:frames]
+        levels = np.concatenate(self._levels)[: max(1, (end - self._start) // hop)]
+        emission = Emission(
+            log_probs, self._seconds_per_frame, begin + self._first_frame, seconds, levels,
+            hop / self.rate, begin,
+        )  # fmt: skip
+        hypothesis = self.decoder.finish(search, emission)
+        vocabulary = self.checkpoint.vocabulary
+        transcript = transcribe_section(emission, [hypothesis], vocabulary, self.calibration)
+        return [Final(begin, transcript)] if transcript.text else []
+
+
+def _make_resampler(given: int | None, wanted: int) -> soxr.ResampleStream | None:
+    if given is None or given == wanted:
+        return None
+    if not MIN_RATE <= given <= MAX_RATE:
+        raise AudioError(f"a sample rate of {given} Hz: expected {MIN_RATE} to {MAX_RATE}")
+    return soxr.ResampleStream(given, wanted, 1, dtype="float32", quality="HQ")
