@@ -42,6 +42,14 @@ def test_a_lucky_point_does_not_win() -> None:
     assert (best.lm_weight, best.word_score) in {(0.2, 2.0), (0.2, 3.0), (0.3, 2.0), (0.3, 3.0)}
 
 
+def test_a_wider_beam_must_be_clearly_better() -> None:
+    narrow, lucky = point([1, 1, 1, 1], beam=25), point([0, 2, 1, 0], beam=50)
+    assert tuning._narrowest([narrow, lucky]) is narrow
+    wide = point([0, 0, 0, 1], beam=100)
+    assert tuning._narrowest([narrow, lucky, wide]) is lucky  # no worse than wide beyond chance
+    assert tuning._narrowest([narrow, point([1, 1, 1, 1], beam=50), wide]) is wide
+
+
 def test_without_a_language_model_the_grid_is_a_line() -> None:
     grid = [point([errors], 0.0, score) for score, errors in ((-1, 9), (0, 4), (1, 5), (2, 9))]
     assert tuning._flattest(grid).decoding.word_score == 0
