@@ -70,7 +70,7 @@ def train(
     words = None
     if vocabulary is not None:
         words = list(dict.fromkeys(word for word, _ in read_vocabulary(vocabulary, rule)))
-    corpus = read_corpus(read_lines(texts), unit, rule, words)  # type: ignore[arg-type]
+    corpus = read_corpus(read_lines(texts), unit, rule, words, _names(texts))  # type: ignore[arg-type]
     trained = run_training(corpus, order, unit, min_count, prune)  # type: ignore[arg-type]
     atomic_write(file, arpa_bytes(trained.model, file.suffix == ".gz"), LanguageModelError)
     out.print(f"{corpus.tokens:,} {unit}s in {corpus.sentences:,} sentences")
@@ -94,8 +94,10 @@ def perplexity(lm: LanguageModelFile, texts: Texts, model: RunModel = None) -> N
     from speechgru.lm.store import load_ngram
     from speechgru.lm.text import measure, read_lines
 
-    found = measure(load_ngram(lm), read_lines(texts), _text_rule(_read_model(model)))
-    print_rows(_perplexity_rows(found, load_ngram(lm).unit))
+    ngram = load_ngram(lm)
+    rule = _text_rule(_read_model(model))
+    found = measure(ngram, read_lines(texts), rule, _names(texts))
+    print_rows(_perplexity_rows(found, ngram.unit))
 
 
 @app.command(
@@ -126,9 +128,13 @@ def info(
     if recogniser is not None:
         rows |= _unwritable_rows(lm, recogniser)
     if texts:
-        found = measure(ngram, read_lines(texts), _text_rule(recogniser))
+        found = measure(ngram, read_lines(texts), _text_rule(recogniser), _names(texts))
         rows |= _perplexity_rows(found, ngram.unit)
     print_rows(rows)
+
+
+def _names(files: list[Path]) -> str:
+    return ", ".join(map(str, files))
 
 
 def _read_model(path: Path | None) -> "ModelFile | None":

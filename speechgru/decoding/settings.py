@@ -4,6 +4,7 @@ Paths in the file are relative to its folder, or absolute. The digests make sure
 used with the language model and the words they were chosen with.
 """
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +16,14 @@ from speechgru.decoding.beam import BeamSearch
 from speechgru.decoding.graph import Options, knows_characters
 from speechgru.decoding.hotwords import read_hotwords
 from speechgru.decoding.lexicon import Lexicon, Pairs, build_lexicon, read_vocabulary, word_numbers
-from speechgru.errors import LanguageModelError
+from speechgru.errors import LanguageModelError, printable
 from speechgru.files import atomic_write
 from speechgru.lm.ngram import NGram
 from speechgru.lm.store import file_digest, load_ngram
 from speechgru.recipe import Section
 from speechgru.text import Vocabulary
 
+log = logging.getLogger(__name__)
 Normalise = Callable[[str], str]
 FILE = "decoding.yaml"
 UNTUNED_WORD_SCORE = 0.5  # with a language model, which makes every word cost something
@@ -175,10 +177,19 @@ def _lexicon(
     else:
         return None
     pairs = _with_hotwords(pairs, phrases, decoding)
+    source = decoding.vocabulary or decoding.lm
     try:
-        return build_lexicon(pairs, vocabulary, lm, numbers)
+        lexicon = build_lexicon(pairs, vocabulary, lm, numbers)
     except LanguageModelError as error:
-        raise LanguageModelError(f"{decoding.vocabulary or decoding.lm}: {error}") from None
+        raise LanguageModelError(f"{source}: {error}") from None
+    if lexicon.unwritable:
+        some = ", ".join(lexicon.unwritable[:5])
+        log.warning(
+            "%s: %d of %d words are excluded, the model lacks a character of theirs: %s%s",
+            source, len(lexicon.unwritable), len(dict(pairs)), printable(some),
+            ", …" if len(lexicon.unwritable) > 5 else "",
+        )  # fmt: skip
+    return lexicon
 
 
 def _with_hotwords(pairs: Pairs, phrases: dict[str, float], decoding: Decoding) -> Pairs:

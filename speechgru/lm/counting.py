@@ -70,12 +70,14 @@ def read_corpus(
     unit: Unit,
     normalise: Normalise,
     vocabulary: Sequence[str] | None = None,
+    source: str = "the text",
 ) -> Corpus:
     """The sentences of a text, one per line; lines without words are skipped.
 
     Args:
         normalise: as the recogniser's text rule; it must treat words one by one.
         vocabulary: the only words (or characters) of the model; all others become `<unk>`.
+        source: name of the text in errors.
 
     Raises LanguageModelError when there are no words.
     """
@@ -88,7 +90,7 @@ def read_corpus(
             pieces.append(np.array([1, *sentence, 2], np.int32))
             sentences += 1
     if not sentences:
-        raise LanguageModelError("the texts contain no words; expected one sentence per line")
+        raise LanguageModelError(f"{source}: no words; expected one sentence per line")
     names = list(units.numbers)
     ranks = sorted(range(len(SPECIAL), len(names)), key=names.__getitem__)
     moved = np.arange(len(names), dtype=np.int32)

@@ -16,6 +16,8 @@ from speechgru.lm.counting import Normalise
 from speechgru.lm.ngram import NGram, tokens
 from speechgru.manifest import read_manifest
 
+LISTED = 10  # unknown units that are named
+
 
 def read_lines(paths: Sequence[str | Path]) -> Iterator[str]:
     """The lines of text files (UTF-8, plain or gzip) and the transcripts of manifests, one file
@@ -77,9 +79,10 @@ class Perplexity:
 
 
 def measure(
-    model: NGram, lines: Iterable[str], normalise: Normalise, worst: int = 10
+    model: NGram, lines: Iterable[str], normalise: Normalise, source: str = "the text"
 ) -> Perplexity:
-    """The perplexity of a text. Raises LanguageModelError when it has no words."""
+    """The perplexity of a text, called `source` in errors. Raises LanguageModelError when it has no
+    words."""
     sentences = units = 0
     log_prob = unknown_log_prob = 0.0
     unknown: Counter[str] = Counter()
@@ -94,10 +97,10 @@ def measure(
         unknown_log_prob += float(found[: len(names)][unknown_here].sum())
         sentences, units = sentences + 1, units + len(names)
     if not sentences:
-        raise LanguageModelError("the texts contain no words; expected one sentence per line")
+        raise LanguageModelError(f"{source}: no words; expected one sentence per line")
     return Perplexity(
         sentences, units, unknown.total(), log_prob, unknown_log_prob,
-        tuple(unknown.most_common(worst)),
+        tuple(unknown.most_common(LISTED)),
     )  # fmt: skip
 
 

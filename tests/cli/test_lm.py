@@ -70,6 +70,13 @@ def test_a_long_order_is_no_error(
     assert "order 5" in done.err
 
 
+def test_a_text_without_words_is_named(speechgru: Callable[..., Any], tmp_path: Path) -> None:
+    empty, lm = tmp_path / "nothing.txt", tmp_path / "lm.arpa"
+    empty.write_text("!!!\n\n")
+    assert "nothing.txt" in speechgru("lm", "train", empty, "--out", lm).err
+    assert not lm.exists()
+
+
 @pytest.mark.parametrize(
     "words",
     [

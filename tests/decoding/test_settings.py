@@ -139,6 +139,17 @@ def test_another_alphabet(run: Path, unit: str) -> None:
         load_decoder(Decoding().changed(vocabulary=run / "words"), LETTERS, str.lower)
 
 
+def test_excluded_words_are_named(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (run / "words").write_text("one\nöne\n1\n")
+    load_decoder(Decoding().changed(vocabulary=run / "words"), LETTERS, str)
+    (record,) = caplog.records
+    assert "2 of 3" in record.getMessage()
+    assert "öne, 1" in record.getMessage()
+    (run / "words").write_text("one\n")
+    load_decoder(Decoding().changed(vocabulary=run / "words"), LETTERS, str)
+    assert len(caplog.records) == 1
+
+
 def test_hot_words_become_words(run: Path) -> None:
     decoding = Decoding(unknown_cost=50.0).changed(run / "lm.arpa")
     assert load_decoder(decoding, LETTERS, str)(spoken("bob")).text != "bob"
