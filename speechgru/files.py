@@ -126,17 +126,19 @@ def exclusive_lock(folder: Path, command: str) -> Iterator[None]:
 
 
 def files_below(folder: Path, on_error: Callable[[OSError], object]) -> Iterator[Path]:
-    """Every file in a folder and its subfolders, sorted by name within each folder.
+    """Every file in a folder and its subfolders, sorted by name within each folder, except hidden
+    ones: names that begin with a dot, such as the ._x files that macOS writes beside every x.
 
     Follows symbolic links, but visits each folder once. A folder that cannot be listed is passed
     to `on_error`.
     """
     seen = {os.path.realpath(folder)}
     for root, folders, names in os.walk(folder, onerror=on_error, followlinks=True):
-        real = {name: os.path.realpath(os.path.join(root, name)) for name in sorted(folders)}
+        shown = sorted(name for name in folders if name[0] != ".")
+        real = {name: os.path.realpath(os.path.join(root, name)) for name in shown}
         folders[:] = [name for name, path in real.items() if path not in seen]
         seen.update(real.values())
-        yield from (Path(root, name) for name in sorted(names))
+        yield from (Path(root, name) for name in sorted(names) if name[0] != ".")
 
 
 def _reason(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """From audio files and folders to output files or lines; an error never stops the other files."""
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,8 @@ from speechgru.errors import AudioError, SpeechgruError, printable
 from speechgru.files import atomic_write, files_below
 from speechgru.formats import Format, Result, join_outputs
 from speechgru.recognizer import Recognizer
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,8 @@ def find_audio(sources: Sequence[Path]) -> list[AudioFile]:
 
 def _search(folder: Path) -> list[AudioFile]:
     errors: list[OSError] = []
-    files = sorted(
-        file for file in files_below(folder, errors.append) if file.suffix.lower() in AUDIO_SUFFIXES
-    )
+    below = sorted(files_below(folder, errors.append))
+    files = [file for file in below if file.suffix.lower() in AUDIO_SUFFIXES]
     found = [AudioFile(file, file.relative_to(folder)) for file in files]
     for error in errors:
         reason = f"{error.filename}: cannot be searched: {error.strerror}"
@@ -63,6 +65,14 @@ def _search(folder: Path) -> list[AudioFile]:
         suffixes = " ".join(sorted(AUDIO_SUFFIXES))
         reason = f"{folder}: no audio files in this folder (searched for {suffixes})"
         found.append(AudioFile(folder, Path(), AudioError(reason)))
+    elif others := Counter(
+        f.suffix.lower() for f in below if f.suffix.lower() not in AUDIO_SUFFIXES
+    ):
+        kinds = ", ".join(f"{suffix or 'no suffix'} ×{n}" for suffix, n in others.most_common(8))
+        log.info(
+            "%s",
+            SpeechgruError(f"{folder}: {others.total()} files skipped by their suffix: {kinds}"),
+        )
     return found
 
 

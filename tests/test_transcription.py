@@ -60,6 +60,24 @@ def test_a_folder_is_searched_for_audio_and_sorted(tmp_path):
     assert find_audio([tmp_path]) == [AudioFile(tmp_path / name, Path(name)) for name in names]
 
 
+def test_hidden_files_are_not_found(tmp_path):
+    touch(tmp_path, "a.wav", "._a.wav", ".cache/b.wav", "c/._d.m4a", ".e.mp3", "__MACOSX/._a.wav")
+    assert [file.relative for file in find_audio([tmp_path])] == [Path("a.wav")]
+    assert [file.source for file in find_audio([tmp_path / ".e.mp3"])] == [tmp_path / ".e.mp3"]
+
+
+def test_files_skipped_by_their_suffix_are_counted(tmp_path, caplog):
+    touch(tmp_path, "a.wav", "b.amr", "notes.txt", "x/more.TXT", "voice", ".hidden")
+    with caplog.at_level("INFO", "speechgru"):
+        assert len(find_audio([tmp_path])) == 2
+    (message,) = (record.getMessage() for record in caplog.records)
+    assert message.startswith(f"{tmp_path}: 3 files ")
+    assert ".txt ×2, no suffix ×1" in message
+    caplog.clear()
+    find_audio([tmp_path / "a.wav"])
+    assert not caplog.records
+
+
 def test_files_stay_as_given_whatever_they_are_called(tmp_path):
     given_files = [Path("missing.wav"), *touch(tmp_path, "recording.bin")]
     assert find_audio(given_files) == [AudioFile(file, Path(file.name)) for file in given_files]

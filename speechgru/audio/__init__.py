@@ -14,6 +14,7 @@ from speechgru.audio.loading import (
     resample,
     segment_duration,
 )
+from speechgru.audio.mixing import to_mono
 from speechgru.audio.readers import AUDIO_SUFFIXES, CONTAINERS, Block
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "read_utterance",
     "resample",
     "segment_duration",
+    "to_mono",
 ]

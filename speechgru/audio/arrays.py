@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from speechgru.audio.mixing import to_mono
 from speechgru.errors import AudioError
 
 MAX_CHANNELS = 32  # more are samples in the wrong order
@@ -27,7 +28,7 @@ def mono(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
                 f"samples of shape {samples.shape}: expected (n,) or (n, channels), at most "
                 f"{MAX_CHANNELS} channels; pass samples.T if yours are (channels, n)"
             )
-        values = values.mean(axis=1)
+        values = to_mono(values)
     if not math.isfinite(float(np.abs(values).max())):
         raise AudioError("the samples contain NaN or infinity")
     return np.ascontiguousarray(values, dtype=np.float32)

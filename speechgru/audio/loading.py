@@ -1,7 +1,8 @@
 """Any audio file → mono float32 samples, at the file's own rate or the one asked for.
 
 Design choices:
-- A file with less audio than it promises is an error, never silently shorter audio.
+- A file with less audio than it promises is an error, never silently shorter audio. Damage in the
+  middle is skipped with a warning, up to MAX_LOST of the file.
 - Headers are not trusted with memory: audio is read, checked and resampled in blocks, so a high
   sample rate or a false length in a header costs time, not memory.
 - A file name may contain anything: the readers get open files, not names, and no other program is
@@ -9,6 +10,8 @@ Design choices:
 """
 
 import contextlib
+import functools
+import logging
 import math
 import os
 import stat
@@ -22,10 +25,19 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from speechgru.audio.readers import READ_ERRORS, AudioReader, Block, Unreadable, open_reader
-from speechgru.errors import AudioError
+from speechgru.audio.mixing import mono_blocks
+from speechgru.audio.readers import (
+    MAX_LOST,
+    READ_ERRORS,
+    AudioReader,
+    Block,
+    Unreadable,
+    open_reader,
+)
+from speechgru.errors import AudioError, SpeechgruError
 from speechgru.manifest import Utterance
 
+log = logging.getLogger(__name__)
 Samples = npt.NDArray[np.float32]
 
 MAX_HOURS = 10.0  # in memory at once: 2.3 GB at 16 kHz
@@ -104,6 +116,7 @@ def read_audio(
     duration: float | None = None,
 ) -> Samples:
     """(samples,) float32, mono: the mean of the channels, at `sample_rate` Hz (None: the file's).
+    Channels that cancel each other are added with signs that agree (`mixing`).
 
     `offset` and `duration` select a segment, in seconds; at the file's own rate it has exactly
     round(duration × rate) samples, fewer if the file ends up to SLACK earlier. In formats that
@@ -129,7 +142,7 @@ def iter_audio(
     """
     with _open(path) as reader:
         start, stop = _frame_range(path, reader, offset, duration, max_hours)
-        blocks = map(_mono, _checked_blocks(path, reader, start, stop, max_hours))
+        blocks = mono_blocks(_checked_blocks(path, reader, start, stop, max_hours), reader.rate)
         if sample_rate is None or sample_rate == reader.rate:
             yield from blocks
             return
@@ -180,8 +193,22 @@ def _open(path: str | Path) -> Iterator[AudioReader]:
                 f"{path}: its header claims {hours:.0f} hours, more than {MAX_FILE_HOURS:.0f}; "
                 "the file is probably damaged"
             )
-        _refuse_truncated(path, reader, reader.frames, reader.promised)
+        if not reader.damaged:
+            _refuse_truncated(path, reader, reader.frames, reader.promised)
+        _warn(path, reader)
         yield reader
+
+
+def _warn(path: str | Path, reader: AudioReader) -> None:
+    for note in reader.notes:
+        _warn_once(f"{path}: {note}")
+    reader.notes.clear()
+
+
+@functools.lru_cache(10_000)
+def _warn_once(message: str) -> None:
+    """A file is opened for its header, and again in every epoch."""
+    log.warning("%s", SpeechgruError(message))
 
 
 def _open_file(path: str | Path) -> FileIO:
@@ -240,6 +267,8 @@ def _checked_blocks(
                 yield from late
                 late.clear()
                 yield block
+    except Unreadable as error:
+        raise AudioError(f"{path}: {error}", error.kind) from None
     except READ_ERRORS as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise AudioError(
@@ -247,14 +276,26 @@ def _checked_blocks(
             f"{(start + expected) / reader.rate:.2f} s promised ({reason})",
             "truncated",
         ) from None
-    _refuse_truncated(path, reader, start + found, start + expected)
+    if reader.damaged:
+        _refuse_damaged(path, reader, expected - found, expected)
+    else:
+        _refuse_truncated(path, reader, start + found, start + expected)
+    _warn(path, reader)
     if not found:
         raise AudioError(f"{path}: a header without samples; record or copy it again", "empty")
 
 
-def _mono(block: Block) -> Samples:
-    """(frames, channels) → (frames,): the mean of the channels."""
-    return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+def _refuse_damaged(path: str | Path, reader: AudioReader, missing: int, expected: int) -> None:
+    """An error or a warning, by how much of the `expected` frames is lost."""
+    lost = reader.lost + max(0, missing)
+    share = lost / max(expected, 1)
+    found = f"{lost / reader.rate:.2f} s ({share:.1%}) of its audio cannot be decoded"
+    if share > MAX_LOST:
+        raise AudioError(
+            f"{path}: damaged: {found}, more than {MAX_LOST:.0%}; copy or record it again",
+            "truncated",
+        )
+    reader.notes.append(f"damaged: {found}; the rest is used")
 
 
 def _refuse_long(path: str | Path, frames: int, rate: int, max_hours: float) -> None:

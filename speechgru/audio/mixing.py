@@ -1,0 +1,58 @@
+"""Several channels → one: their mean, or, where they cancel each other, with signs that agree.
+
+A microphone or cable with its poles exchanged inverts one channel of a stereo recording; the mean
+of the two is then silent.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+
+LOOK_SECONDS = 10.0  # of audio that is not silent, from which the signs are chosen
+SILENT = 1e-4  # peak, full scale 1: -80 dB
+CANCELLED = 0.05  # of the channels' mean power that is left in their mean, at most
+
+
+def to_mono(samples: Array) -> Array:
+    """(frames, channels) → (frames,)."""
+    return samples.mean(axis=1) if samples.shape[1] == 1 else samples @ _weights(samples)
+
+
+def mono_blocks(blocks: Iterable[Array], rate: int) -> Iterator[Array]:
+    """Blocks (frames, channels) → blocks (frames,): the signs are those of the first LOOK_SECONDS
+    that are not silent."""
+    waiting: list[Array] = []
+    weights: Array | None = None
+    for block in blocks:
+        if block.shape[1] == 1:
+            yield block[:, 0]
+        elif weights is not None:
+            yield block @ weights
+        elif not waiting and np.abs(block).max(initial=0) < SILENT:
+            yield block.mean(axis=1)
+        else:
+            waiting.append(block)
+            if sum(map(len, waiting)) >= LOOK_SECONDS * rate:
+                weights = _weights(np.concatenate(waiting))
+                yield from (each @ weights for each in waiting)
+                waiting.clear()
+    if waiting:
+        weights = _weights(np.concatenate(waiting))
+        yield from (each @ weights for each in waiting)
+
+
+def _weights(samples: Array) -> Array:
+    """(channels,): 1 / channels each; where they cancel each other, negative for those whose
+    correlation with the first (that is not far below the loudest) is."""
+    channels = samples.shape[1]
+    products = samples.astype(np.float64).T @ samples  # (channels, channels)
+    power = float(np.trace(products)) / channels
+    signs = np.ones(channels)
+    if products.sum() / channels**2 < CANCELLED * power:
+        powers = np.diag(products)
+        first = int(np.argmax(powers >= 0.1 * powers.max()))
+        signs = np.where(products[first] < 0, -1.0, 1.0)
+    return np.asarray(signs / channels, dtype=np.float32)

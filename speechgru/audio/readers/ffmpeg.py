@@ -1,0 +1,234 @@
+"""Reading through FFmpeg (PyAV): MP3, m4a, webm and whatever libsndfile cannot open.
+
+Everything before a segment is decoded, too: exact seeking does not exist in most of these formats.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import av
+import av.error
+import numpy as np
+
+from speechgru.audio.readers.containers import CONTAINERS
+from speechgru.audio.readers.interface import (
+    MAX_LOST,
+    Block,
+    File,
+    Unreadable,
+    read_head,
+    size_of,
+    tag_end,
+)
+from speechgru.audio.readers.tracks import choose_track, protection
+
+GAP = 0.1  # seconds that timestamps may jump; a longer gap between two frames is filled
+STATES_ITS_LENGTH = {"mov", "tta", "wv", "ape", "mpc", "mpc8", "tak", "dsf", "caf", "aiff"}
+STATES_THE_LONGEST = {"matroska", "asf", "flv"}  # of all tracks together
+UNFRAMED = {"aac", "ac3", "eac3", "dts"}  # frames one after the other, without a container
+# Before version 19, PyAV by default refuses a file with a tag that is not UTF-8.
+_METADATA: dict[str, Any] = (
+    {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+)
+
+
+class FfmpegReader:
+    """`promised_ratio` is the length that the file claims over the length of what is there, where
+    FFmpeg does not know.
+
+    Raises Unreadable for a file without audio that can be decoded, and av.error.FFmpegError or
+    OSError for one that FFmpeg cannot open.
+    """
+
+    slack = 0.15  # seconds: a codec's delay and padding, up to 1152 samples at 8 kHz
+
+    def __init__(self, file: File, promised_ratio: float = 1.0) -> None:
+        self.file = file
+        self.lost, self.damaged = 0, False
+        self.notes: list[str] = []
+        self._format = "gsm" if is_raw_gsm(file) else None
+        with self._container() as container:
+            self._track, note = choose_track(container, self._packets, file)
+            self.notes += note
+            stream = container.streams[self._track]
+            self.rate: int = stream.codec_context.sample_rate
+            self.channels: int = stream.codec_context.channels
+            if not self.rate or not self.channels:
+                raise Unreadable("a damaged audio stream; copy or record it again")
+            names = container.format.name.split(",")
+            self.container = next((key for key in CONTAINERS if key in names), names[0])
+            self.codec: str = stream.codec_context.name
+            self.frames, self.promised = self._lengths(container, stream)
+        self.promised = max(self.promised, round(self.frames * promised_ratio))
+        if not self.frames and (reason := protection(file)):
+            raise Unreadable(reason)
+
+    def _container(self) -> Any:
+        self.file.seek(0)
+        options = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": ""}
+        return av.open(self.file, format=self._format, options=options, **_METADATA)
+
+    def _lengths(self, container: Any, stream: Any) -> tuple[int, int]:
+        """Frames by the packets' times, and as the container claims."""
+        kinds = set(container.format.name.split(","))
+        seconds, reach, packed = _packet_seconds(container, stream)
+        claim = seconds
+        size = size_of(self.file) - tag_end(self.file)
+        if kinds & UNFRAMED and packed < size:
+            self._note_skipped((size - packed) / size)
+        indexed = "mp3" in kinds and has_frame_count(first_frame(self.file))
+        if stream.duration and (indexed or kinds & STATES_ITS_LENGTH):
+            claim = float(stream.duration * stream.time_base)
+        elif container.duration and kinds & STATES_THE_LONGEST:
+            claim += max(0.0, container.duration / av.time_base - reach)
+        # More than is claimed is a codec's padding, or is hidden by an mp4's edit list; but an MP3
+        # with much more is two files joined, and the first one's count.
+        if seconds > claim and not ("mp3" in kinds and seconds > claim + self.slack):
+            seconds = claim
+        return round(seconds * self.rate), round(claim * self.rate)
+
+    def _note_skipped(self, share: float) -> None:
+        """FFmpeg skips what is no frame without an error."""
+        if share > MAX_LOST:
+            raise Unreadable(
+                f"damaged: {share:.0%} of its bytes are in no intact frame; copy it again"
+            )
+        self.damaged = True
+        self.notes.append(
+            f"damaged: {share:.2%} of its bytes are in no intact frame; they are lost"
+        )
+
+    def _packets(self, track: int) -> Iterator[tuple[Any, list[Any] | None]]:
+        """The packets of a track with their decoded frames; None where decoding fails."""
+        with self._container() as container:
+            for packet in container.demux(container.streams[track]):
+                try:
+                    yield packet, packet.decode()
+                except av.error.FFmpegError:
+                    yield packet, None
+
+    def blocks(self, start: int, stop: int | None) -> Iterator[Block]:
+        position = 0
+        for block in self._decoded():
+            end = None if stop is None else max(0, stop - position)
+            part = block[max(0, start - position) : end]
+            position += len(block)
+            if len(part):
+                yield part
+            if stop is not None and position >= stop:
+                return
+
+    def _decoded(self) -> Iterator[Block]:
+        """All frames from the beginning; gaps, and what cannot be decoded, as silence."""
+        position = failed = gaps = 0
+        expected: float | None = None  # time at which the next frame should begin
+        after_damage = False
+        for packet, frames in self._packets(self._track):
+            if frames is None:
+                failed += 1
+                self.damaged = after_damage = True
+                seconds = float((packet.duration or 0) * packet.time_base)
+                expected = None if expected is None else expected + seconds
+                length = self._until_end(seconds, position)
+                self.lost += length
+                position += length
+                yield from self._silence(length)
+            for frame in frames or []:
+                if frame.sample_rate != self.rate:
+                    raise Unreadable(f"the rate changes from {self.rate} to {frame.sample_rate} Hz")
+                begin = None if frame.pts is None else float(frame.pts * frame.time_base)
+                if begin is not None and expected is not None and begin - expected > GAP:
+                    length = self._until_end(begin - expected, position)
+                    self.lost += length if after_damage else 0
+                    gaps += 0 if after_damage else length
+                    position += length
+                    yield from self._silence(length)
+                block = _to_block(frame)
+                position += len(block)
+                expected = None if begin is None else begin + len(block) / self.rate
+                after_damage = False
+                yield block
+        if failed and self.lost >= MAX_LOST * position:
+            lost = f"{failed} of its packets, {self.lost / max(position, 1):.0%} of the audio"
+            raise Unreadable(
+                protection(self.file)
+                or f"damaged: {lost}, cannot be decoded; copy or record it again"
+            )
+        if gaps:
+            self.notes.append(
+                f"{gaps / self.rate:.2f} s of {position / self.rate:.2f} s are missing by its "
+                "timestamps (a pause of the recorder, or damage); they are read as silence"
+            )
+
+    def _until_end(self, seconds: float, position: int) -> int:
+        """A duration in frames, at most up to the end of the file."""
+        return max(0, min(round(seconds * self.rate), self.frames - position))
+
+    def _silence(self, frames: int) -> Iterator[Block]:
+        while frames > 0:
+            count = min(frames, self.rate)
+            frames -= count
+            yield np.zeros((count, self.channels), np.float32)
+
+    def close(self) -> None:
+        """Nothing is open between calls."""
+
+
+def _packet_seconds(container: Any, stream: Any) -> tuple[float, float, int]:
+    """The length of the stream by its packets' times, read without decoding; the end of the last
+    packet of any stream; and the packets' bytes."""
+    counted, begin, end, reach, packed = 0, None, 0, 0.0, 0
+    streams = [s for s in container.streams if s.type in ("audio", "video")]
+    for packet in container.demux(streams):
+        if packet.pts is not None:
+            stop = packet.pts + (packet.duration or 0)
+            reach = max(reach, float(stop * packet.time_base))
+        if packet.stream_index != stream.index:
+            continue
+        counted += packet.duration or 0
+        packed += packet.size
+        if packet.pts is not None:
+            begin = packet.pts if begin is None else min(begin, packet.pts)
+            end = max(end, stop)
+    return float(max(counted, end - max(0, begin or 0)) * stream.time_base), reach, packed
+
+
+def _to_block(frame: Any) -> Block:
+    """FFmpeg's samples as (frames, channels) float32, integers scaled to [-1, 1)."""
+    try:
+        values = frame.to_ndarray()
+    except ValueError:
+        raise Unreadable(f"samples in the format {frame.format.name} are not supported") from None
+    channels = len(frame.layout.channels)
+    block = values.T if frame.format.is_planar else values.reshape(-1, channels)
+    if block.dtype == np.uint8:
+        block = block.astype(np.float32) - 128
+        return np.asarray(block / 128, dtype=np.float32)
+    scale = 1 << (8 * block.dtype.itemsize - 1) if block.dtype.kind == "i" else 1
+    return np.asarray(block / np.float32(scale), dtype=np.float32)
+
+
+# What FFmpeg's libraries do not report -----------------------------------------------------------
+
+
+def first_frame(file: File) -> bytes:
+    """The first 200 bytes after an ID3 tag: in an MP3, the frame that may count all others."""
+    file.seek(tag_end(file))
+    return file.read(200) or b""
+
+
+def is_mp3(frame: bytes) -> bool:
+    return len(frame) > 4 and frame[0] == 0xFF and frame[1] & 0xE6 == 0xE2  # sync, layer III
+
+
+def has_frame_count(frame: bytes) -> bool:
+    return re.search(rb"Xing|Info|VBRI", frame) is not None
+
+
+def is_raw_gsm(file: File) -> bool:
+    """GSM 6.10 without a header, as telephone systems store it: frames of 33 bytes, each of which
+    begins with the bits 1101. FFmpeg knows it only by name."""
+    head = read_head(file)
+    starts = head[::33]
+    return size_of(file) % 33 == 0 and len(starts) > 4 and all(b >> 4 == 0xD for b in starts)

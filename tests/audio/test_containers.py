@@ -1,0 +1,193 @@
+"""Containers: every suffix that is searched for, tracks, lengths, what is cut off."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from recordings import RATE, correlation, encode, encode_tracks, lag, refused, tones
+
+from speechgru.audio import AUDIO_SUFFIXES, audio_info, loading, read_audio, resample
+from speechgru.audio.readers.containers import CONTAINERS
+
+SECONDS = 2
+
+
+def by_libsndfile(container: str, subtype: str | None = None) -> Callable[[Path], None]:
+    return lambda path: soundfile.write(
+        path, tones(SECONDS), RATE, format=container, subtype=subtype
+    )
+
+
+def by_ffmpeg(container: str, codec: str = "aac", rate: int = RATE) -> Callable[[Path], None]:
+    return lambda path: encode(
+        path, resample(tones(SECONDS), RATE, rate), rate, codec, format=container
+    )
+
+
+def frames(magic: bytes, first: int, size: int) -> Callable[[Path], None]:
+    """100 frames of 20 ms; any bits decode to something."""
+
+    def write(path: Path) -> None:
+        rng = np.random.default_rng(0)
+        path.write_bytes(magic + b"".join(bytes([first]) + rng.bytes(size) for _ in range(100)))
+
+    return write
+
+
+WRITERS: dict[str, Callable[[Path], None]] = {
+    ".wav .wave .bwf": by_libsndfile("WAV"),
+    ".rf64": by_libsndfile("RF64"),
+    ".flac": by_libsndfile("FLAC"),
+    ".ogg .oga .ogv": by_libsndfile("OGG"),
+    ".opus": by_libsndfile("OGG", "OPUS"),
+    ".mp3": by_libsndfile("MP3"),
+    ".mp2 .mpga": by_ffmpeg("mp2", "mp2"),
+    ".aif .aiff": by_libsndfile("AIFF"),
+    ".aifc": by_libsndfile("AIFF", "ULAW"),
+    ".au .snd": by_libsndfile("AU"),
+    ".caf": by_libsndfile("CAF"),
+    ".w64": by_libsndfile("W64"),
+    ".sph .nist .wv1 .wv2": by_libsndfile("NIST"),
+    ".voc": by_libsndfile("VOC"),
+    ".sf .ircam": by_libsndfile("IRCAM"),
+    ".8svx .svx": by_libsndfile("SVX"),
+    ".m4a .m4b .m4r .m4p": by_ffmpeg("ipod"),
+    ".mp4 .m4v": by_ffmpeg("mp4"),
+    ".mov .qt": by_ffmpeg("mov"),
+    ".3gp .3gpp": by_ffmpeg("3gp"),
+    ".3g2": by_ffmpeg("3g2"),
+    ".f4a .f4v": by_ffmpeg("f4v"),
+    ".aac .adts": by_ffmpeg("adts"),
+    ".mkv .mka": by_ffmpeg("matroska"),
+    ".webm .weba": by_ffmpeg("webm", "libopus"),
+    ".asf .wma .wmv": by_ffmpeg("asf", "wmav2"),
+    ".amr": frames(b"#!AMR\n", 7 << 3 | 4, 31),
+    ".awb": frames(b"#!AMR-WB\n", 4, 17),
+    ".gsm": frames(b"", 0xD5, 32),
+    ".avi": by_ffmpeg("avi", "pcm_s16le"),
+    ".ts .mts .m2ts": by_ffmpeg("mpegts"),
+    ".mpg .mpeg .vob": by_ffmpeg("mpeg", "mp2"),
+    ".flv": by_ffmpeg("flv"),
+    ".ac3": by_ffmpeg("ac3", "ac3", 48000),
+    ".eac3 .ec3": by_ffmpeg("eac3", "eac3", 48000),
+    ".tta": by_ffmpeg("tta", "tta"),
+    ".wv": by_ffmpeg("wv", "wavpack"),
+    ".ra .rm .rmvb": by_ffmpeg("rm", "real_144", 8000),
+}
+DECODERS = {  # where FFmpeg has no encoder
+    ".spx": "speex",
+    ".ape": "ape",
+    ".mpc": "mpc7",
+    ".tak": "tak",
+    ".dsf": "dsd_lsbf_planar",
+    ".dff": "dsd_msbf",
+    ".dts": "dca",
+}
+
+
+@pytest.mark.parametrize("suffixes", WRITERS)
+def test_every_suffix_found_in_folders_is_one_that_is_read(tmp_path: Path, suffixes: str) -> None:
+    path = tmp_path / "recording"
+    WRITERS[suffixes](path)
+    assert len(read_audio(path, RATE)) == pytest.approx(SECONDS * RATE, abs=0.15 * RATE)
+    assert audio_info(path).duration == pytest.approx(SECONDS, abs=0.15)
+
+
+def test_every_suffix_is_tested() -> None:
+    assert set(" ".join(WRITERS).split()) | DECODERS.keys() == AUDIO_SUFFIXES
+    for suffix, decoder in DECODERS.items():
+        (container,) = (name for name, suffixes in CONTAINERS.items() if suffix in suffixes)
+        assert container in av.formats_available
+        assert decoder in av.codecs_available
+
+
+CUT = {  # what must notice that its second half is missing: name → writer's arguments
+    "a.avi": ("pcm_s16le", {}),
+    "a.mka": ("aac", {"format": "matroska"}),
+    "a.flv": ("aac", {}),
+    "a.tta": ("tta", {}),
+    "a.wv": ("wavpack", {}),
+    "a.wma": ("wmav2", {"format": "asf"}),
+    "gsm-like.wav": ("adpcm_yamaha", {}),
+    "mp3.wav": ("libmp3lame", {"format": "wav"}),
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_a_file_cut_in_the_middle_is_refused(tmp_path: Path, name: str) -> None:
+    codec, options = CUT[name]
+    path = tmp_path / name
+    encode(path, tones(5), RATE, codec, **options)
+    whole = read_audio(path)
+    assert len(whole) == pytest.approx(5 * RATE, abs=0.15 * RATE)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert refused(path).startswith("truncated")
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.avi", "a.ts"])
+def test_the_audio_of_a_video(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    encode_tracks(path, [tones(3)], RATE, "mp3" if name == "a.avi" else "aac", video=True)
+    found = read_audio(path, RATE)
+    assert len(found) == pytest.approx(3 * RATE, abs=0.2 * RATE)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    if name == "a.mkv":
+        assert refused(path).startswith("truncated")
+
+
+# Tracks -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def notes(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    loading._warn_once.cache_clear()
+    caplog.set_level(logging.INFO, "speechgru")
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+VOICE, MUSIC, SILENCE = tones(3), tones(6)[3 * RATE :], np.zeros(3 * RATE, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("tracks", "default", "taken"),
+    [
+        ((MUSIC, VOICE), 1, 2),  # as flagged
+        ((VOICE, MUSIC), None, 1),  # the first
+        ((SILENCE, VOICE), None, 2),  # the first that is not silent
+        ((SILENCE, VOICE), 0, 2),  # a muted default track
+        ((SILENCE, MUSIC, VOICE), 2, 3),
+    ],
+)
+def test_the_track_that_is_read(
+    tmp_path: Path,
+    notes: Callable[[], list[str]],
+    tracks: tuple[np.ndarray, ...],
+    default: int | None,
+    taken: int,
+) -> None:
+    path = tmp_path / "a.mkv"
+    encode_tracks(path, tracks, RATE, "aac", default=default)
+    found = read_audio(path, RATE)
+    expected = tracks[taken - 1]
+    assert correlation(expected, found[lag(expected, found) :]) > 0.98
+    (note,) = notes()
+    assert f"{len(tracks)} audio tracks; track {taken} " in note
+    assert note.startswith(f"{path}: ")
+    read_audio(path, RATE)
+    assert len(notes()) == 1  # named once, not in every epoch
+
+
+def test_tracks_that_are_all_silent(tmp_path: Path, notes: Callable[[], list[str]]) -> None:
+    encode_tracks(tmp_path / "a.mp4", [SILENCE, SILENCE], RATE, "aac")
+    assert np.abs(read_audio(tmp_path / "a.mp4")).max() < 1e-3
+    assert "silent" in notes()[0]
+
+
+def test_one_track_needs_no_note(tmp_path: Path, notes: Callable[[], list[str]]) -> None:
+    encode_tracks(tmp_path / "a.mp4", [VOICE], RATE, "aac", video=True)
+    read_audio(tmp_path / "a.mp4")
+    assert notes() == []

@@ -1,0 +1,103 @@
+"""Damage in the middle of a file is skipped up to a share, with a warning; more is an error."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from recordings import RATE, correlation, encode, lag, refused, tones
+
+from speechgru.audio import loading, read_audio
+
+SECONDS = 20
+ENCODED = {
+    "a.mp3": ("libmp3lame", "mp3"),
+    "a.m4a": ("aac", "mp4"),
+    "a.aac": ("aac", "adts"),
+    "a.mka": ("aac", "matroska"),
+    "a.tta": ("tta", "tta"),
+}
+FORMATS = ("a.flac", "a.ogg", "a.opus", "a.mp3", "a.m4a", "a.aac", "a.mka", "a.tta")
+
+
+def recording() -> np.ndarray:
+    """With noise, so that a lossy codec needs some bits for each second."""
+    noise = np.random.default_rng(0).standard_normal(SECONDS * RATE) * 0.01
+    return np.asarray(tones(SECONDS) + noise, dtype=np.float32)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("whole")
+    samples = recording()
+    for name in FORMATS:
+        path = folder / name
+        if name in ENCODED:
+            codec, container = ENCODED[name]
+            encode(path, samples, RATE, codec, format=container)
+        else:
+            kind = {"format": "OGG", "subtype": "OPUS"} if name == "a.opus" else {}
+            soundfile.write(path, samples, RATE, **kind)
+    return {name: (folder / name).read_bytes() for name in FORMATS}
+
+
+def damaged(content: bytes, start: float, count: int) -> bytes:
+    at = int(len(content) * start)
+    return content[:at] + np.random.default_rng(1).bytes(count) + content[at + count :]
+
+
+@pytest.mark.parametrize("name", [n for n in FORMATS if n not in ("a.tta", "a.mka")])
+def test_a_little_damage_is_skipped_with_a_warning(
+    tmp_path: Path, files: dict[str, bytes], name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    loading._warn_once.cache_clear()
+    path = tmp_path / name
+    path.write_bytes(damaged(files[name], 0.5, 200))
+    with caplog.at_level(logging.WARNING, "speechgru"):
+        found = read_audio(path, RATE)
+    assert len(found) == pytest.approx(SECONDS * RATE, abs=1.2 * RATE)
+    for part in (slice(2 * RATE, 8 * RATE), slice(16 * RATE, 19 * RATE)):  # all but the middle
+        expected = tones(SECONDS)[part]
+        assert correlation(expected, found[lag(expected, found) :]) > 0.9
+    messages = [r.getMessage() for r in caplog.records]
+    assert messages
+    assert all(message.startswith(f"{path}: ") for message in messages)
+    assert "damage" in " ".join(messages)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_much_damage_is_an_error(tmp_path: Path, files: dict[str, bytes], name: str) -> None:
+    path = tmp_path / name
+    content = files[name]
+    path.write_bytes(damaged(content, 0.35 if name != "a.m4a" else 0.2, len(content) // 4))
+    message = refused(path)
+    assert "damaged" in message or "truncated" in message
+
+
+def test_what_is_lost_of_a_flac_is_silent_and_the_rest_in_its_place(
+    tmp_path: Path, files: dict[str, bytes]
+) -> None:
+    path = tmp_path / "a.flac"
+    path.write_bytes(damaged(files["a.flac"], 0.5, 50))
+    found, expected = read_audio(path), np.round(recording() * 32768) / 32768
+    assert len(found) == SECONDS * RATE
+    same = np.abs(found - expected) < 1e-4
+    assert same.mean() > 0.95
+    assert not same.all()
+
+
+def test_a_gap_in_the_timestamps_is_silent(
+    tmp_path: Path, files: dict[str, bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    loading._warn_once.cache_clear()
+    content = files["a.mka"]
+    clusters = [i for i in range(len(content)) if content.startswith(b"\x1f\x43\xb6\x75", i)]
+    path = tmp_path / "a.mka"
+    path.write_bytes(content[: clusters[1]] + content[clusters[2] :])
+    with caplog.at_level(logging.WARNING, "speechgru"):
+        found = read_audio(path, RATE)
+    assert len(found) == pytest.approx(SECONDS * RATE, abs=0.2 * RATE)
+    assert "missing" in caplog.text
+    tail = tones(SECONDS)[-3 * RATE :]
+    assert lag(tail, found) == pytest.approx((SECONDS - 3) * RATE, abs=0.1 * RATE)

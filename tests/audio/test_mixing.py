@@ -1,0 +1,57 @@
+"""Several channels to one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from recordings import RATE, correlation, tones
+
+from speechgru.audio import read_audio, to_mono
+from speechgru.audio.mixing import mono_blocks
+
+VOICE = tones(4)
+NOISE = np.random.default_rng(0).standard_normal(len(VOICE)).astype(np.float32) * 0.05
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.8])
+def test_inverted_channels_do_not_cancel(tmp_path: Path, gain: float) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.stack([VOICE, -gain * VOICE], axis=1), RATE)
+    found = read_audio(path)
+    assert abs(correlation(VOICE, found)) > 0.999
+    assert np.abs(found).max() == pytest.approx((1 + gain) / 2 * np.abs(VOICE).max(), rel=0.01)
+    silent_first = np.concatenate([np.zeros((RATE, 2)), np.stack([VOICE, -VOICE], axis=1)])
+    soundfile.write(path, silent_first, RATE)
+    assert np.abs(read_audio(path)[RATE:]).max() > 0.9 * np.abs(VOICE).max()
+
+
+@pytest.mark.parametrize(
+    "channels",
+    [
+        [VOICE, VOICE],
+        [VOICE, NOISE],
+        [VOICE, 0 * VOICE],
+        [VOICE, np.roll(VOICE, 37)],
+        [VOICE, -0.3 * VOICE],
+        [0 * VOICE, 0 * VOICE],
+        [VOICE] * 6,
+    ],
+)
+def test_other_channels_are_averaged(channels: list[np.ndarray]) -> None:
+    samples = np.stack(channels, axis=1)
+    np.testing.assert_allclose(to_mono(samples), samples.mean(axis=1), atol=1e-7)
+
+
+def test_one_of_three_channels_is_inverted() -> None:
+    found = to_mono(np.stack([0.5 * VOICE, -VOICE, 0.5 * VOICE], axis=1))
+    assert abs(correlation(found, VOICE)) > 0.999
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("size", [100, 8192, 64000])
+def test_blocks_are_the_whole(size: int, sign: int) -> None:
+    samples = np.tile(np.stack([VOICE, sign * VOICE], axis=1), (4, 1))
+    blocks = [samples[i : i + size] for i in range(0, len(samples), size)]
+    found = np.concatenate(list(mono_blocks(blocks, RATE)))
+    np.testing.assert_allclose(found, to_mono(samples), atol=1e-7)
