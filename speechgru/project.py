@@ -1,32 +1,35 @@
 """A folder of recordings → manifests and a recipe that fits them: what `speechgru init` does."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from speechgru.audit import AuditReport, audit
+from speechgru.audit.entries import OnProgress
 from speechgru.corpora import Prepared, read_folder, write_splits
-from speechgru.corpora.leaks import Leak, find_leaks
 from speechgru.corpora.splits import complete_splits
-from speechgru.errors import SpeechgruError
-from speechgru.files import atomic_write
+from speechgru.errors import CorpusError, SpeechgruError
+from speechgru.files import atomic_write, write_json
 from speechgru.manifest import Utterance
-from speechgru.proposal import Choice, DataFacts, data_facts, propose, relative, to_recipe, to_yaml
+from speechgru.proposal import Choice, data_facts, propose, relative, to_recipe, to_yaml
+from speechgru.recipe import Recipe
 
-SPOKEN = "%$€£¥&@+=§°#"
+UNUSABLE = (  # kinds of problems of utterances that are excluded: there is nothing to learn from
+    "missing-file", "empty-file", "undecodable", "truncated", "silent", "empty-text",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """A folder as it was understood: its layout, what is in it, the sets made of it, and what
-    these share. `notes` explain how the sets were made."""
+    """A folder as it was understood: its layout, what is in it, and the sets made of it. `notes`
+    explain how."""
 
     folder: Path
     layout: str
     prepared: Prepared
     splits: dict[str, list[Utterance]]
     notes: tuple[str, ...]
-    leaks: tuple[Leak, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,7 @@ def read_sources(
     """Read a folder and complete its splits. Raises CorpusError."""
     found, prepared = read_folder(folder, layout, columns)
     made = complete_splits(prepared.splits)
-    sets = {name: listed for name, listed in made.splits.items() if "+" not in name}
-    return Sources(folder, found, prepared, made.splits, made.notes, tuple(find_leaks(sets)))
+    return Sources(folder, found, prepared, made.splits, made.notes)
 
 
 def write_manifests(sources: Sources, project: Project) -> list[Path]:
@@ -70,16 +72,40 @@ def write_manifests(sources: Sources, project: Project) -> list[Path]:
     return write_splits(replace(sources.prepared, splits=sources.splits), project.manifests)
 
 
-def write_recipe(
-    sources: Sources, project: Project, bandwidth: float | None = None
-) -> tuple[DataFacts, list[Choice]]:
-    """Write the recipe; returns what the rules read, and their choices. `bandwidth`: median of the
-    training audio's highest frequency with a signal, Hz, if it was measured."""
+def audit_project(
+    sources: Sources, project: Project, on_progress: OnProgress
+) -> tuple[AuditReport, Sources]:
+    """Decode everything once: what is wrong with the sets, and the sets without UNUSABLE
+    utterances, whose manifests are written again; audit.json has the details.
+
+    Raises CorpusError when a set would be empty.
+    """
+    names = [name for name in sources.splits if "+" not in name]  # without unions of sets
+    order = sorted(names, key=lambda name: ["train", "dev", "test"].index(name.split("-")[0]))
+    manifests = {str(project.file(name)): name for name in order}
+    report = audit([project.file(name) for name in order], _proposed(sources, project),
+                   on_progress=on_progress)  # fmt: skip
+    write_json(project.manifests / "audit.json", report.to_json())
+    unusable = {p.id for p in report.problems if p.kind in UNUSABLE}
+    if not unusable:
+        return report, sources
+    splits = {
+        name: [utterance for utterance in listed if utterance.id not in unusable]
+        for name, listed in sources.splits.items()
+    }
+    if empty := [name for name in manifests.values() if not splits[name]]:
+        raise CorpusError(f"{sources.folder}: no usable utterance is left in {', '.join(empty)}")
+    sources = replace(sources, splits=splits)
+    write_manifests(sources, project)
+    return report, sources
+
+
+def write_recipe(sources: Sources, project: Project, report: AuditReport) -> list[Choice]:
+    """Write the recipe that fits the training set; returns its choices."""
+    train = report.facts.manifests[0]
+    bandwidth = None if train.bandwidth is None else train.bandwidth.median
     facts = data_facts(sources.splits["train"], bandwidth)
-    current = Path.cwd()
-    dev = next(name for name in sources.splits if name.startswith("dev"))
-    paths = (relative(project.file(name), current) for name in ("train", dev))
-    choices = propose(facts, *paths)
+    choices = propose(facts, *_manifests_in_recipe(sources, project))
     head = [
         f"{project.name}: {facts.utterances:,} training utterances, {facts.hours:.2f} hours, "
         f"{facts.distinct_words:,} different words.",
@@ -87,15 +113,16 @@ def write_recipe(
     ]
     to_recipe(choices)  # checks them
     atomic_write(project.recipe, to_yaml(choices, head))
-    return facts, choices
+    return choices
 
 
-def spelled_out(utterances: Sequence[Utterance]) -> list[tuple[str, int, str]]:
-    """Digits, and each symbol that is spoken as a word: what it is, how many texts have it, and one
-    of them. A model can only learn what is written as the words that are spoken."""
-    found: dict[str, list[Utterance]] = {}
-    for utterance in utterances:
-        chars = {char for char in utterance.text if char.isdigit() or char in SPOKEN}
-        for kind in {"digits" if char.isdigit() else char for char in chars}:
-            found.setdefault(kind, []).append(utterance)
-    return [(kind, len(texts), texts[0].text) for kind, texts in sorted(found.items())]
+def _proposed(sources: Sources, project: Project) -> Recipe:
+    """The recipe by what is known before the audit, whose checks depend on it."""
+    facts = data_facts(sources.splits["train"])
+    return to_recipe(propose(facts, *_manifests_in_recipe(sources, project)))
+
+
+def _manifests_in_recipe(sources: Sources, project: Project) -> tuple[str, str]:
+    dev = next(name for name in sources.splits if name.startswith("dev"))
+    current = Path.cwd()
+    return relative(project.file("train"), current), relative(project.file(dev), current)

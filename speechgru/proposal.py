@@ -29,6 +29,7 @@ SPEED = (0.9, 1.0, 1.1)
 ALL_FIT = 0.002  # share of utterances that may be too short for their text
 FACTORS = (3, 2, 1)
 STEPS_PER_EPOCH = 50  # at least, unless batches would become tiny
+MIN_STEPS = 3_000
 FEW_WORDS = 100
 SHORT = 2.5  # seconds: the median utterance of a corpus of commands
 TURKIC = {"tr", "az", "crh"}  # with dotted and dotless i
@@ -193,7 +194,7 @@ def choose_factor(facts: DataFacts) -> int:
 def _training(facts: DataFacts) -> Iterable[Choice]:
     batch = round(min(60, max(4, 3600 * facts.hours / STEPS_PER_EPOCH, facts.longest)))
     per_epoch = max(1.0, 3600 * facts.hours / batch)
-    steps = max(1_500, 3_500 * math.sqrt(facts.hours))
+    steps = max(MIN_STEPS, 3_500 * math.sqrt(facts.hours))
     epochs = min(200, max(10, round(steps / per_epoch)))
     yield Choice(
         "training",

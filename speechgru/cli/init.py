@@ -2,15 +2,17 @@
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechgru.cli.console import clock, out, show_written, warn
+from speechgru.cli.console import clock, counting_progress, out, show_written, warn
 from speechgru.errors import SpeechgruError, printable
 
 if TYPE_CHECKING:
+    from speechgru.audit import AuditReport
     from speechgru.project import Project, Sources
     from speechgru.proposal import Choice
 
@@ -53,20 +55,22 @@ def init(
     The organisation of the folder is recognised. Sets for training, development and test are kept
     where it has them, else made so that no speaker, or at least no sentence, is in two of them.
     Nothing in the folder is changed."""
-    from speechgru.project import new_project, read_sources, write_manifests, write_recipe
+    from speechgru import project as steps
 
-    project = new_project(folder, target, force)
-    sources = read_sources(folder, layout, _columns(column or []))
+    project = steps.new_project(folder, target, force)
+    sources = steps.read_sources(folder, layout, _columns(column or []))
     show_sources(sources)
-    files = write_manifests(sources, project)
-    _, choices = write_recipe(sources, project)
-    show_choices(choices)
-    show_written([*files, project.recipe])
+    files = steps.write_manifests(sources, project)
+    with counting_progress() as show:
+        report, sources = steps.audit_project(sources, project, show)
+    show_problems(report)
+    show_choices(steps.write_recipe(sources, project, report))
+    show_written([*files, project.manifests / "audit.json", project.recipe])
     if estimate:
         show_estimate(project)
     words = ["speechgru", "train", str(project.recipe), "--out", f"runs/{project.name}"]
     out.print(f"next: {printable(shlex.join(words))}", markup=False)
-    if sources.prepared.problems:
+    if sources.prepared.problems or any(p.kind in steps.UNUSABLE for p in report.problems):
         raise typer.Exit(1)
 
 
@@ -81,7 +85,6 @@ def show_sources(sources: "Sources") -> None:
     """How the folder was understood, and what is wrong with it."""
     from speechgru.corpora import LAYOUTS
     from speechgru.corpora.splits import describe_split
-    from speechgru.project import spelled_out
 
     def line(text: str) -> None:
         out.print(f"  {printable(text)}", markup=False)
@@ -92,16 +95,35 @@ def show_sources(sources: "Sources") -> None:
         line(note)
     for split, utterances in sources.splits.items():
         line(f"  {describe_split(split, utterances)}")
-    for leak in sources.leaks:
-        warn(f"  shared: {leak}")
-    everything = [u for listed in sources.splits.values() for u in listed]
-    for kind, count, example in spelled_out(everything):
-        warn(f"  texts: {count:,} have {kind}, such as {example[:60]!r}: write them as spoken")
     problems = sources.prepared.problems
     for problem in problems[:LISTED]:
         warn(f"  excluded: {problem}")
     if len(problems) > LISTED:
         warn(f"  excluded: {len(problems) - LISTED:,} more utterances")
+
+
+def show_problems(report: "AuditReport") -> None:
+    """What the audit found, by kind, with an example of each."""
+    from speechgru.audit import KINDS
+    from speechgru.project import UNUSABLE
+
+    train = report.facts.manifests[0]
+    letters = "".join(each.char for each in train.characters if not each.char.isdigit())
+    out.print(printable(f"  characters: {letters} ({len(letters)})"), markup=False)
+    if digits := [each for each in train.characters if each.char.isdigit()]:
+        warn(
+            f"  texts: {max(each.texts for each in digits):,} or more have digits, such as "
+            f"{digits[0].example!r}: write the words that are spoken"
+        )
+    for leak in report.facts.leaks:
+        names = Path(leak.first).stem, Path(leak.second).stem
+        warn(f"  shared: {replace(leak, first=names[0], second=names[1])}")
+    for kind, problems in report.by_kind().items():
+        done = " (excluded)" if kind in UNUSABLE else ""
+        first = f"{problems[0].id}, {problems[0].detail}"
+        warn(
+            f"  {kind} ×{len(problems):,}{done}: {KINDS[kind].found}; {KINDS[kind].advice}: {first}"
+        )
 
 
 def show_choices(choices: Sequence["Choice"]) -> None:

@@ -1,8 +1,10 @@
 """`speechgru init`: from recordings to a recipe that trains."""
 
+import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 from tones import RATE, say
@@ -67,12 +69,20 @@ def test_init_names_what_it_excludes_and_what_is_not_spoken(recordings, tmp_path
     folder = tmp_path / "data"
     shutil.copytree(recordings, folder)
     (folder / "7.flac").write_bytes(b"")
+    soundfile.write(folder / "9.wav", np.zeros(RATE), RATE)
     text = (folder / "liste.csv").read_bytes().replace(b"8.ogg;am mo", b"8.ogg;am 5 mo")
     (folder / "liste.csv").write_bytes(text)
     result = speechgru("init", folder, "--out", tmp_path, "--no-estimate")
     assert result.status == 1
     assert "7.flac" in result.err
     assert "am 5 mo" in result.err
+    assert "silent ×1 (excluded)" in result.err
+    ids = [
+        u.id for file in (tmp_path / "data-manifests").glob("*.jsonl") for u in read_manifest(file)
+    ]
+    assert sorted(ids, key=int) == [str(n) for n in range(24) if n not in (7, 9)]
+    report = json.loads((tmp_path / "data-manifests/audit.json").read_text())
+    assert "silent" in report["kinds"]
 
 
 def test_init_estimates_time_and_memory(recordings, tmp_path, speechgru):
