@@ -9,7 +9,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from speechgru.cli import compare, evaluate, info, init, lm, prepare, train, transcribe, tune
+from speechgru.cli import (
+    compare,
+    evaluate,
+    export_data,
+    info,
+    init,
+    lm,
+    prepare,
+    train,
+    transcribe,
+    tune,
+)
 
 
 class _Commands(TyperGroup):
@@ -61,7 +72,7 @@ def _speechgru(
     # run() reads --debug from sys.argv: an error may come before typer has parsed anything.
 
 
-for _group in (init, prepare, train, tune, evaluate, transcribe, compare, info):
+for _group in (init, prepare, train, tune, evaluate, transcribe, compare, info, export_data):
     app.add_typer(_group.app)
 app.add_typer(lm.app, name="lm")
 

@@ -99,9 +99,9 @@ def read_folder(
             raise CorpusError(f"--column is for the layout table only, not for {layout}")
         return "table", table.read(folder, columns)
     if layout is None:
-        if not folder.audio:
-            raise CorpusError(f"{source}: {_what_is_there(folder)}; expected recordings in it")
         fitting = [name for name, each in LAYOUTS.items() if each.find(folder)]
+        if not fitting and not folder.audio:
+            raise CorpusError(f"{source}: {_what_is_there(folder)}; expected recordings in it")
         if not fitting:
             raise CorpusError(
                 f"{source}: found {len(folder.audio):,} recordings, but no texts: "

@@ -1,0 +1,229 @@
+"""Manifests → the formats of other tools: one function and one line of the table per format.
+
+A format is a folder with a set per manifest, named like it. Formats that refer to audio where it
+is (kaldi, nemo) copy nothing; the others copy whole files and write parts of recordings as FLAC.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+
+from speechgru.audio import audio_info, read_audio
+from speechgru.corpora.common import split_named
+from speechgru.errors import AudioError, CorpusError
+from speechgru.files import atomic_write
+from speechgru.manifest import Utterance
+
+Sets = Mapping[str, Sequence[Utterance]]
+WHOLE = 0.15  # seconds that an utterance may end before its file and still be all of it
+CONVERTERS = {  # suffix → the command by which Kaldi reads such a file as WAV
+    ".wav": "",
+    ".flac": "flac -c -d -s {} |",
+    ".sph": "sph2pipe -f wav -p {} |",
+}
+OTHER_CONVERTER = "ffmpeg -v error -i {} -f wav - |"
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What a format is, and the function that writes sets into a folder; it returns the files that
+    list the utterances."""
+
+    description: str
+    write: Callable[[Path, Sets], list[Path]]
+
+
+def export(format_name: str, folder: Path, sets: Sets) -> list[Path]:
+    """Write sets in a format of EXPORTS; returns the lists written.
+
+    Raises CorpusError: no such format, a folder that is not empty, ids or texts that the format
+    cannot express; AudioError: audio that has to be copied and cannot be read.
+    """
+    if format_name not in EXPORTS:
+        raise CorpusError(f"no format {format_name!r}; expected one of {', '.join(EXPORTS)}")
+    if os.path.exists(folder) and (not os.path.isdir(folder) or any(folder.iterdir())):
+        raise CorpusError(f"{folder}: exists already; give --out the name of a new folder")
+    return EXPORTS[format_name].write(folder, sets)
+
+
+# Kaldi -------------------------------------------------------------------------------------------
+
+
+def _kaldi(folder: Path, sets: Sets) -> list[Path]:
+    """A directory per set: wav.scp, text, utt2spk, spk2utt, and segments where any utterance is a
+    part of its file. Ids begin with the speaker, as Kaldi sorts by both; without a speaker, each
+    utterance is its own. Lines are in C order."""
+    return [file for name, listed in sets.items() for file in _kaldi_set(folder / name, listed)]
+
+
+def _kaldi_set(folder: Path, utterances: Sequence[Utterance]) -> Iterator[Path]:
+    speakers: dict[str, str] = {}
+    names: list[str] = []
+    for utterance in utterances:
+        name = _token(utterance.id)
+        speaker = _token(utterance.speaker or name)
+        name = name if name.startswith(speaker) else f"{speaker}-{name}"
+        if name in speakers:
+            raise CorpusError(f"{utterance.id!r}: Kaldi would have two utterances {name!r}")
+        speakers[name] = speaker
+        names.append(name)
+    files = dict.fromkeys(utterance.audio for utterance in utterances)
+    parts = len(files) < len(utterances) or not all(map(_is_whole, utterances))
+    recordings = dict(zip(files, _recording_names(list(files)), strict=True))
+    tables: dict[str, dict[str, str]] = {"text": {}, "utt2spk": speakers, "wav.scp": {}}
+    by_speaker: dict[str, list[str]] = {}
+    for name, utterance in zip(names, utterances, strict=True):
+        tables["text"][name] = " ".join(utterance.text.split())
+        by_speaker.setdefault(speakers[name], []).append(name)
+        recording = recordings[utterance.audio] if parts else name
+        tables["wav.scp"][recording] = kaldi_source(utterance.audio)
+        if parts:
+            end = utterance.offset + utterance.duration
+            segment = f"{recording} {utterance.offset:.6f} {end:.6f}"
+            tables.setdefault("segments", {})[name] = segment
+        if utterance.lang is not None:
+            tables.setdefault("utt2lang", {})[name] = _token(utterance.lang)
+    tables["spk2utt"] = {speaker: " ".join(sorted(ids)) for speaker, ids in by_speaker.items()}
+    for file, table in tables.items():
+        lines = sorted(f"{key} {value}\n".encode() for key, value in table.items())
+        atomic_write(folder / file, b"".join(lines), CorpusError)
+        yield folder / file
+
+
+def _token(text: str) -> str:
+    """Without white space, which separates the columns."""
+    return re.sub(r"\s+", "_", text)
+
+
+def _recording_names(files: Sequence[str]) -> list[str]:
+    """A name for each file: its stem, with a number where stems are equal."""
+    counts: dict[str, int] = {}
+    names = []
+    for file in files:
+        stem = _token(Path(file).stem)
+        counts[stem] = counts.get(stem, 0) + 1
+        names.append(stem if counts[stem] == 1 else f"{stem}#{counts[stem]}")
+    return names
+
+
+def kaldi_source(file: str) -> str:
+    """The entry of wav.scp for an audio file: WAV is read as it is, the rest through a program.
+
+    >>> kaldi_source("/data/a.wav"), kaldi_source("/my data/a.flac")
+    ('/data/a.wav', "flac -c -d -s '/my data/a.flac' |")
+    """
+    command = CONVERTERS.get(os.path.splitext(file)[1].lower(), OTHER_CONVERTER)
+    return command.format(shlex.quote(file)) if command else file
+
+
+# Audio folders -----------------------------------------------------------------------------------
+
+
+def _audiofolder(folder: Path, sets: Sets) -> list[Path]:
+    """train/, validation/, test/, each with metadata.jsonl and its audio."""
+    written = []
+    for name, listed in sets.items():
+        part = {"dev": "validation"}.get(split_named(name) or "", name)
+        rows = []
+        for utterance, file in _copied(folder / part, listed):
+            row: dict[str, object] = {
+                "file_name": file.name, "transcription": utterance.text, "id": utterance.id,
+                "duration": utterance.duration,
+            }  # fmt: skip
+            row |= {"speaker_id": utterance.speaker} if utterance.speaker is not None else {}
+            row |= {"language": utterance.lang} if utterance.lang is not None else {}
+            rows.append(json.dumps(row, ensure_ascii=False) + "\n")
+        atomic_write(folder / part / "metadata.jsonl", "".join(rows), CorpusError)
+        written.append(folder / part / "metadata.jsonl")
+    return written
+
+
+def _commonvoice(folder: Path, sets: Sets) -> list[Path]:
+    """clips/ and train.tsv, dev.tsv, test.tsv, with the columns that all releases have."""
+    written = []
+    header = (
+        "client_id\tpath\tsentence\tup_votes\tdown_votes\tage\tgender\taccents\tlocale\tsegment"
+    )
+    taken: set[str] = set()
+    for name, listed in sets.items():
+        lines = [header]
+        for utterance, file in _copied(folder / "clips", listed, taken):
+            text = " ".join(utterance.text.split())
+            speaker = " ".join((utterance.speaker or "").split())
+            lines.append(f"{speaker}\t{file.name}\t{text}\t2\t0\t\t\t\t{utterance.lang or ''}\t")
+        atomic_write(folder / f"{name}.tsv", "\n".join(lines) + "\n", CorpusError)
+        written.append(folder / f"{name}.tsv")
+    return written
+
+
+def _copied(
+    folder: Path, utterances: Sequence[Utterance], taken: set[str] | None = None
+) -> Iterator[tuple[Utterance, Path]]:
+    """Utterances with a file of their own in `folder`, whose names are not in `taken`."""
+    taken = set() if taken is None else taken
+    folder.mkdir(parents=True, exist_ok=True)
+    for utterance in utterances:
+        whole = _is_whole(utterance)
+        stem = re.sub(r"[^\w.-]+", "_", utterance.id).strip("._") or "utterance"
+        suffix = os.path.splitext(utterance.audio)[1] if whole else ".flac"
+        name, number = f"{stem}{suffix}", 2
+        while name.casefold() in taken:
+            name, number = f"{stem}_{number}{suffix}", number + 1
+        taken.add(name.casefold())
+        target = folder / name
+        try:
+            if whole:
+                shutil.copyfile(utterance.audio, target)
+            else:
+                rate = audio_info(utterance.audio).sample_rate
+                samples = read_audio(utterance.audio, None, utterance.offset, utterance.duration)
+                soundfile.write(target, samples, rate)
+        except OSError as error:
+            raise CorpusError(f"{target}: cannot be written: {error.strerror}") from None
+        yield utterance, target
+
+
+def _is_whole(utterance: Utterance) -> bool:
+    """Whether an utterance is all of its file. A file that cannot be read is copied as it is."""
+    if utterance.offset:
+        return False
+    try:
+        return audio_info(utterance.audio).duration - utterance.duration <= WHOLE
+    except AudioError:
+        return True
+
+
+# NeMo --------------------------------------------------------------------------------------------
+
+
+def _nemo(folder: Path, sets: Sets) -> list[Path]:
+    """A manifest per set with absolute paths, since NeMo resolves others in its own way."""
+    files = []
+    for name, listed in sets.items():
+        files.append(folder / f"{name}.json")
+        rows = []
+        for utterance in listed:
+            row: dict[str, object] = {
+                "audio_filepath": utterance.audio, "duration": utterance.duration,
+                "text": utterance.text, "id": utterance.id, "offset": utterance.offset,
+            }  # fmt: skip
+            row |= {"speaker": utterance.speaker} if utterance.speaker is not None else {}
+            row |= {"lang": utterance.lang} if utterance.lang is not None else {}
+            rows.append(json.dumps(row, ensure_ascii=False) + "\n")
+        atomic_write(files[-1], "".join(rows), CorpusError)
+    return files
+
+
+EXPORTS = {
+    "kaldi": Export("a Kaldi directory per set: wav.scp, text, utt2spk, segments", _kaldi),
+    "audiofolder": Export("Hugging Face: metadata.jsonl beside copied audio", _audiofolder),
+    "nemo": Export("NeMo manifests with absolute paths", _nemo),
+    "commonvoice": Export("Common Voice: TSV lists and copied clips", _commonvoice),
+}

@@ -1,0 +1,157 @@
+"""Manifests in the formats of other tools: read back by our readers, and by those tools."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechgru.audio import read_audio
+from speechgru.corpora import read_folder
+from speechgru.corpora.export import EXPORTS, export, kaldi_source
+from speechgru.corpora.kaldi import file_of
+from speechgru.errors import CorpusError
+from speechgru.manifest import Utterance
+
+RATE = 8000
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Utterance]]:
+    """train: two whole files, of the same name, and two parts of a third; test: one file."""
+    folder = tmp_path_factory.mktemp("audio files")
+    rng = np.random.default_rng(1)
+    for name, seconds in {"x/1.wav": 1.0, "y/1.flac": 0.5, "long.wav": 3.0, "t.wav": 0.4}.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        soundfile.write(folder / name, 0.1 * rng.standard_normal(round(seconds * RATE)), RATE)
+
+    def utterance(name: str, id_: str, text: str, offset: float, seconds: float) -> Utterance:
+        return Utterance(str(folder / name), seconds, text, id_, offset, speaker="an na", lang="de")
+
+    return {
+        "train": [
+            utterance("x/1.wav", "x/1", "eins  zwei", 0.0, 1.0),
+            utterance("y/1.flac", "y/1", 'drei "vier"', 0.0, 0.5),
+            utterance("long.wav", "long@0", "fünf", 0.0, 1.25),
+            utterance("long.wav", "long@1.5", "sechs, sieben", 1.5, 1.0),
+        ],
+        "test": [replace(utterance("t.wav", "t", "acht", 0.0, 0.4), speaker=None, lang=None)],
+    }
+
+
+def content(listed: list[Utterance]) -> list[tuple[object, ...]]:
+    """What must survive: the audio, the text, and the language."""
+    return sorted(
+        (" ".join(u.text.split()), u.lang, round(u.duration, 3),
+         round(float(np.abs(read_audio(u.audio, None, u.offset, u.duration)).sum()), 2))
+        for u in listed
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_our_readers_read_what_is_written(
+    name: str, sets: dict[str, list[Utterance]], tmp_path: Path
+) -> None:
+    files = export(name, tmp_path / "out", sets)
+    assert all(file.is_file() for file in files)
+    found, result = read_folder(tmp_path / "out")
+    assert found == name
+    assert result.problems == []
+    assert {split: content(listed) for split, listed in result.splits.items()} == {
+        split: content(listed) for split, listed in sets.items()
+    }
+    speakers = {u.speaker for u in result.splits["train"]}
+    assert speakers in ({"an na"}, {"an_na"})
+
+
+def test_kaldi_directories_are_sorted_and_consistent(
+    sets: dict[str, list[Utterance]], tmp_path: Path
+) -> None:
+    export("kaldi", tmp_path / "out", sets)
+    folder = tmp_path / "out/train"
+    tables = {file.name: file.read_bytes().splitlines() for file in folder.iterdir()}
+    assert set(tables) == {"wav.scp", "segments", "text", "utt2spk", "spk2utt", "utt2lang"}
+    assert all(lines == sorted(lines) for lines in tables.values())
+    ids = [line.split()[0].decode() for line in tables["text"]]
+    assert ids == ["an_na-long@0", "an_na-long@1.5", "an_na-x/1", "an_na-y/1"]
+    assert [line.split()[0].decode() for line in tables["segments"]] == ids
+    assert tables["spk2utt"] == [f"an_na {' '.join(ids)}".encode()]
+    assert not (tmp_path / "out/test/segments").exists()
+
+
+@pytest.mark.parametrize("file", ["/a b/c.wav", "/a'b.flac", "/x y.sph", "/$(touch x).mp3"])
+def test_our_commands_for_kaldi_are_known_to_our_reader(file: str) -> None:
+    if "$" in file:  # quoted for the shell, and still refused by a reader that cannot know
+        assert "'" in kaldi_source(file)
+    else:
+        assert file_of(kaldi_source(file)) == file
+
+
+def test_what_cannot_be_written(sets: dict[str, list[Utterance]], tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="wav2vec"):
+        export("wav2vec", tmp_path / "out", sets)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/a").touch()
+    with pytest.raises(CorpusError, match="full"):
+        export("nemo", tmp_path / "full", sets)
+    twice = [replace(u, id="a b" if n else "a_b") for n, u in enumerate(sets["train"][:2])]
+    with pytest.raises(CorpusError, match="a_b"):
+        export("kaldi", tmp_path / "twice", {"train": twice})
+
+
+def test_names_that_file_systems_do_not_tell_apart(
+    sets: dict[str, list[Utterance]], tmp_path: Path
+) -> None:
+    (one, *_) = sets["train"]
+    listed = [replace(one, id=name) for name in ("A/b", "a/B", "../..", "a?b")]
+    export("audiofolder", tmp_path / "out", {"train": listed})
+    written = {file.name.casefold() for file in (tmp_path / "out/train").glob("*.wav")}
+    assert len(written) == 4
+    assert sorted(tmp_path.rglob("*.wav")) == sorted((tmp_path / "out/train").glob("*.wav"))
+
+
+def test_the_command(sets: dict[str, list[Utterance]], tmp_path: Path, speechgru) -> None:
+    from speechgru.manifest import write_manifest
+
+    for name, listed in sets.items():
+        write_manifest(tmp_path / f"{name}.jsonl", listed)
+    manifests = [tmp_path / "train.jsonl", tmp_path / "test.jsonl"]
+    result = speechgru("export-data", *manifests, "--to", "nemo", "--out", tmp_path / "nemo")
+    assert result.status == 0, result.err
+    assert (tmp_path / "nemo/test.json").is_file()
+    again = speechgru("export-data", *manifests, "--to", "nemo", "--out", tmp_path / "nemo")
+    assert again.status == 2
+    same = speechgru("export-data", manifests[0], manifests[0], "--to", "nemo", "--out", "x")
+    assert same.status == 2
+
+
+# Other tools, where they are installed -----------------------------------------------------------
+
+
+def test_hugging_face_reads_our_audiofolder(
+    sets: dict[str, list[Utterance]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    export("audiofolder", tmp_path / "out", {"train": sets["train"], "dev": sets["test"]})
+    found = datasets.load_dataset(
+        "audiofolder", data_dir=str(tmp_path / "out"), cache_dir=str(tmp_path / "cache")
+    )
+    assert set(found) == {"train", "validation"}
+    rows = found["train"].cast_column("audio", datasets.Audio(decode=False))
+    assert rows["transcription"] == [u.text for u in sets["train"]]
+    assert rows["id"] == [u.id for u in sets["train"]]
+    assert all(Path(row["path"]).is_file() for row in rows["audio"])
+
+
+def test_lhotse_reads_our_kaldi_directories(
+    sets: dict[str, list[Utterance]], tmp_path: Path
+) -> None:
+    lhotse_kaldi = pytest.importorskip("lhotse.kaldi")
+    wav_only = [u for u in sets["train"] if u.audio.endswith(".wav")]  # it would run flac
+    export("kaldi", tmp_path / "out", {"train": wav_only})
+    recordings, supervisions, _ = lhotse_kaldi.load_kaldi_data_dir(tmp_path / "out/train", RATE)
+    assert {r.id for r in recordings} == {"1", "long"}
+    found = {s.text: (s.start, s.duration, s.speaker) for s in supervisions}
+    assert found == {" ".join(u.text.split()): (u.offset, u.duration, "an_na") for u in wav_only}
