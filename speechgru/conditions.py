@@ -227,7 +227,7 @@ def _noise_of(kind: str, dbfs: float) -> NonSpeech:
 NON_SPEECH: dict[str, NonSpeech] = {
     "zeros": lambda length, rng, rate: np.zeros(length, np.float32),
     "±1 of 16 bits": lambda length, rng, rate: (
-        rng.integers(-1, 2, length).astype(np.float32) / 32768
+        rng.integers(-1, 2, length).astype(np.float32) / np.float32(32768)
     ),
     "-60 dBFS noise": _noise_of("white", -60),
     "-40 dBFS noise": _noise_of("white", -40),

@@ -530,7 +530,7 @@ def test_long_recordings_without_text_are_not_words(tmp_path: Path) -> None:
 
 
 def test_folders_without_recordings_or_texts(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="nothing"):
+    with pytest.raises(CorpusError, match="no such folder"):
         read_folder(tmp_path / "none")
     with pytest.raises(CorpusError, match="0 files"):
         read_folder(tmp_path)

@@ -57,7 +57,9 @@ FileFormat = Annotated[
         "[default: recognised]",
     ),
 ]
-IgnoreCase = Annotated[bool, typer.Option("--ignore-case", help="as sclite does without -s")]
+IgnoreCase = Annotated[
+    bool, typer.Option("--ignore-case", help="ignore letter case, as sclite does by default")
+]
 
 
 @app.command(epilog="Example: `speechgru evaluate data/an4/test.jsonl --model runs/an4`")
@@ -156,15 +158,15 @@ def significance(
         str,
         typer.Argument(
             metavar="HYP_A",
-            help="texts of system A, as of `score`; files of several seeds separated by commas",
+            help="texts of system A; files of several seeds separated by commas",
         ),
     ],
-    b: Annotated[str, typer.Argument(metavar="HYP_B", help="texts of system B, likewise")],
+    b: Annotated[str, typer.Argument(metavar="HYP_B", help="texts of system B; in the same way")],
     margin: Annotated[
         float | None,
         typer.Option(
-            help="difference in WER, in percentage points, that is too small to matter  "
-            "[default: a tenth of the mean WER]"
+            help="difference in WER, in percentage points, that is too small to matter: within it "
+            "systems are called equivalent  [default: a tenth of the mean WER]"
         ),
     ] = None,
     file_format: FileFormat = None,

@@ -23,7 +23,8 @@ def prepare(
         typer.Argument(help="digits, fsdd, an4, librispeech, or a layout as in `speechgru init`"),
     ],
     source: Annotated[
-        Path | None, typer.Option(help="folder of the corpus, as it is distributed")
+        Path | None,
+        typer.Option(help="folder of the corpus as distributed; digits needs none"),
     ] = None,
     folder: Annotated[
         Path | None, typer.Option("--out", help="folder for the manifests  [default: data/NAME]")
@@ -33,7 +34,7 @@ def prepare(
         typer.Option(help="fsdd only: a speaker who is in the test set and in no other set"),
     ] = None,
 ) -> None:
-    """Write the manifests of a corpus, and print what is in it."""
+    """Write the manifests of a corpus (train.jsonl, dev.jsonl, test.jsonl); print what is in it."""
     from speechgru.corpora import prepare as prepare_corpus
     from speechgru.corpora import summary_rows, write_splits
 

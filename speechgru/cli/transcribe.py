@@ -39,7 +39,7 @@ def transcribe(
     ],
     model: Model,
     output_format: Annotated[
-        str, typer.Option("--format", "-f", help="one or several: " + ", ".join(FORMATS))
+        str, typer.Option("--format", "-f", help="one or more, with commas: " + ", ".join(FORMATS))
     ] = "txt",
     folder: Annotated[
         Path | None,

@@ -18,8 +18,8 @@ class Folder:
     def __init__(self, root: Path) -> None:
         """Raises CorpusError: not a folder, or one that cannot be searched."""
         if not os.path.isdir(root):
-            found = "a file" if os.path.exists(root) else "nothing"
-            raise CorpusError(f"{root}: expected a folder of recordings, found {found} there")
+            found = "a file" if os.path.exists(root) else "no such folder"
+            raise CorpusError(f"{root}: {found}; expected a folder of recordings")
         self.root = Path(os.path.abspath(root))
         self.files = [
             path

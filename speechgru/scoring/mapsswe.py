@@ -138,7 +138,7 @@ def compare_files(
     """
     if margin is not None and not 0 < margin < 1:
         raise ScoringError(
-            f"a margin of {100 * margin:g} points of WER: expected above 0 and below 100"
+            f"a margin of {100 * margin:g} percentage points: expected above 0 and below 100"
         )
     files = [_files(hypothesis_a), _files(hypothesis_b)]
     texts = read_matched(reference, *files[0], *files[1], format=format, ignore_case=ignore_case)

@@ -250,8 +250,8 @@ def _check_paired(
         )
     if len(words) < 2 or words.sum() == 0:
         raise ScoringError(
-            f"too little to compare: utterances: {len(words)}, reference words: "
-            f"{int(words.sum())}; expected at least two utterances, and words in them"
+            f"too little to compare (utterances: {len(words)}, reference words: "
+            f"{int(words.sum())}); expected at least two utterances, and words in them"
         )
 
 

@@ -98,8 +98,8 @@ def write_trn(
     lines: dict[str, str] = {}
     for id_, (name, text) in zip(ids, utterances, strict=True):
         if not name or id_ in lines:
-            problem = "occurs twice" if name else "is empty"
-            raise ScoringError(f"{path}: the utterance id {name!r} {problem}; ids must be unique")
+            problem = f"the id {name!r} occurs twice" if name else "an utterance id is empty"
+            raise ScoringError(f"{path}: {problem}; expected an id of its own for each utterance")
         lines[id_] = trn_line(id_, text)
     data = "".join(f"{line}\n" for line in lines.values()).encode("utf-8", "replace")
     atomic_write(path, data, ScoringError)

@@ -223,7 +223,7 @@ def test_the_command_does_not_call_no_difference_equal(folder, speechgru):
         ({"bad1": None}, ["bad1.trn", "No such file"]),
         ({"ref": ""}, ["ref.trn", "no utterances"]),
         ({"ref": "a (u1)\n", "good1": "a (u1)\n", "bad1": "a (u1)\n"},
-         ["1 utterances", "at least two"]),
+         ["utterances: 1", "at least two"]),
     ],
 )  # fmt: skip
 def test_files_that_cannot_be_compared_are_one_line_with_status_2(folder, speechgru, change, named):
@@ -254,4 +254,4 @@ def test_an_impossible_margin_is_refused(folder, speechgru, margin):
     files = [folder / f"{name}.trn" for name in ("ref", "good1", "bad1")]
     result = speechgru("significance", *files, "--margin", margin)
     assert result.status == 2
-    assert f" {margin} points" in result.err
+    assert f" {margin} percentage points" in result.err
