@@ -17,7 +17,8 @@ app = typer.Typer()
 )
 def export_data(
     manifests: Annotated[
-        list[Path], typer.Argument(metavar="MANIFEST…", help="one per set, named like it")
+        list[Path],
+        typer.Argument(metavar="MANIFEST…", help="one per set; train.jsonl becomes the set train"),
     ],
     format_name: Annotated[
         str, typer.Option("--to", help="kaldi, audiofolder, nemo or commonvoice")

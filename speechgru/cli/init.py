@@ -41,8 +41,8 @@ def init(
         list[str] | None,
         typer.Option(
             metavar="ROLE=NAME",
-            help="lists only: the column of audio, text, speaker, id, lang, split, offset, end or "
-            "duration, by its name or number",
+            help="for a list of files and texts (CSV, TSV, …): which column, by name or number, is "
+            "audio, text, speaker, id, lang, split, offset, end or duration",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="overwrite an earlier recipe")] = False,
