@@ -57,8 +57,9 @@ class DataFacts:
 
     @property
     def commands(self) -> bool:
-        """Whether these are short utterances of a few different words."""
-        return self.distinct_words <= FEW_WORDS and self.median_seconds <= SHORT
+        """Whether these are short utterances of one or two words, of which there are few."""
+        few = self.distinct_words <= FEW_WORDS and self.words <= 2 * self.utterances
+        return few and self.median_seconds <= SHORT
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)

@@ -150,6 +150,28 @@ def test_columns_can_be_stated(tmp_path: Path) -> None:
             read_folder(tmp_path, columns=wrong)
 
 
+def test_other_spellings_of_the_texts(tmp_path: Path) -> None:
+    for name in "ab":
+        write_audio(tmp_path / f"{name}.wav")
+    write(tmp_path / "l.csv", "file,class\na.wav,zero\nb.wav,one\n")
+    write(tmp_path / "words.tsv", "class\tarabic\tnote\nzero\tصفر\tx\none\tواحد\t\ntwo\tاثنان\t\n")
+    result = detected(tmp_path, "table")
+    assert texts(result) == {"a": "zero", "b": "one"}
+    assert any("words.tsv:arabic" in note for note in result.notes)
+    found = read_folder(tmp_path, columns={"text": "words.tsv:arabic"})[1]
+    assert texts(found) == {"a": "صفر", "b": "واحد"}
+    with pytest.raises(CorpusError, match="words.tsv:arabic"):
+        read_folder(tmp_path, columns={"text": "words.tsv:persian"})
+
+
+def test_a_byte_order_mark_before_an_older_encoding(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav")
+    (tmp_path / "l.csv").write_bytes(
+        b"\xef\xbb\xbf" + "Datei;Satz\r\na.wav;Grüße\r\n".encode("cp1252")
+    )
+    assert texts(detected(tmp_path, "table")) == {"a": "Grüße"}
+
+
 def test_a_text_is_not_taken_for_a_list() -> None:
     assert parse_table("go to a\nand b, or c\n", lambda cell: cell == "a") is None
 

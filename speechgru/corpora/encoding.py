@@ -60,6 +60,7 @@ def read_text(file: Path) -> TextFile:
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
+        data = data.removeprefix(codecs.BOM_UTF8)  # a mark that the rest does not keep to
         guessed = None if encoding == "utf-16" else _guess(data[:SAMPLE])
         if guessed is None or b"\0" in data[:SAMPLE]:
             raise CorpusError(

@@ -6,6 +6,7 @@ counts only beside an offset: that of a whole file is measured.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from speechgru.audio import AUDIO_SUFFIXES
@@ -21,6 +22,7 @@ from speechgru.corpora.common import (
 from speechgru.corpora.encoding import read_text
 from speechgru.corpora.folder import AudioFinder, Folder
 from speechgru.corpora.speakers import with_folder_speakers
+from speechgru.corpora.spellings import find_spellings
 from speechgru.errors import CorpusError
 
 LISTS = (".csv", ".tsv", ".psv", ".txt", ".lst", ".list", ".tab")
@@ -32,11 +34,14 @@ def find(folder: Folder) -> bool:
 
 
 def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
-    """`columns`: role → header name, where the content does not settle it.
+    """`columns`: role → header name, where the content does not settle it; as text also
+    FILE:COLUMN of a table with other spellings of the texts.
 
     Raises CorpusError: no list of audio files, or a column that does not exist.
     """
     notes: list[str] = []
+    columns = dict(columns or {})
+    spelling = columns.pop("text") if ":" in columns.get("text", "") else None
     finder = AudioFinder(folder)
     by_split: dict[str, list[Recording]] = {}
     read_files = []
@@ -56,6 +61,7 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
     if not read_files:
         raise CorpusError(f"{folder.root}: no list (CSV, TSV, …) with names of audio files in it")
     by_split = _without_whole(by_split, notes)
+    by_split = _respelled(folder, by_split, read_files, spelling, notes)
     by_split = with_folder_speakers(folder, by_split, notes)
     unlisted = len(set(folder.audio) - {r.audio for rs in by_split.values() for r in rs})
     if unlisted:
@@ -167,3 +173,31 @@ def _without_whole(
             f"splits: {len(left):,} rows are in no split, and are not used: {examples(left)}"
         )
     return by_split
+
+
+def _respelled(
+    folder: Folder,
+    by_split: dict[str, list[Recording]],
+    lists: list[Path],
+    spelling: str | None,
+    notes: list[str],
+) -> dict[str, list[Recording]]:
+    """With the texts spelled as in FILE:COLUMN; without, a note of which there are."""
+    texts = {r.text for listed in by_split.values() for r in listed}
+    found = find_spellings(folder, texts, lists)
+    if spelling is None:
+        if found:
+            notes.append(
+                f"texts: other spellings in {', '.join(found)}; use one with "
+                f"--column text={next(iter(found))}"
+            )
+        return by_split
+    if spelling not in found:
+        raise CorpusError(
+            f"--column text={spelling}: no such spellings of all {len(texts)} different texts; "
+            f"found {', '.join(found) or 'none'}"
+        )
+    return {
+        split: [replace(r, text=found[spelling][r.text]) for r in listed]
+        for split, listed in by_split.items()
+    }
