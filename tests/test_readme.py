@@ -8,9 +8,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 from typer.main import get_command
 
 import speechgru
@@ -19,7 +17,6 @@ from benchmarks.transcription import app as transcription
 from research.probes.commands import app as probes
 from speechgru.cells import CELLS
 from speechgru.cli import app
-from speechgru.manifest import read_manifest
 from speechgru.recipe_file import load_recipe
 
 ROOT = Path(__file__).parents[1]
@@ -188,22 +185,6 @@ def test_imports_in_documents_work(block):
             for alias in node.names:
                 assert hasattr(importlib.import_module(node.module), alias.name)
                 assert node.module != "speechgru" or alias.name in speechgru.__all__
-
-
-def test_the_manifest_script_writes_a_valid_manifest(tmp_path, monkeypatch):
-    (script,) = [block for (block,) in (p.values for p in PYTHON) if "audio_filepath" in block]
-    folder = tmp_path / "my/audio"
-    folder.mkdir(parents=True)
-    for name, text in (("b", "turn the light on\n"), ("a", " schön\n")):
-        soundfile.write(folder / f"{name}.wav", np.zeros(4000), 16000)
-        (folder / f"{name}.txt").write_text(text, encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    exec(compile(script, "README.md", "exec"), {})
-    found = read_manifest(tmp_path / "my/all.jsonl")
-    assert [(Path(u.audio), u.text, u.duration) for u in found] == [
-        (folder / "a.wav", "schön", 0.25),
-        (folder / "b.wav", "turn the light on", 0.25),
-    ]
 
 
 @pytest.mark.parametrize("name", speechgru.__all__)
