@@ -130,6 +130,12 @@ class Dropout(nn.Module):
         return x * (bits < self.kept - 32_768).to(x.dtype).mul_(65_536 / self.kept)
 
 
+def check_cell(recipe: ModelRecipe) -> None:
+    """Raises RecipeError for a cell that is not in the table."""
+    if recipe.cell not in CELLS:
+        raise RecipeError(f"model.cell {recipe.cell!r}: expected one of {', '.join(CELLS)}")
+
+
 class RecurrentBlock(nn.Module):
     """norm → dropout → recurrent layer."""
 
@@ -175,8 +181,7 @@ class RecurrentCTC(nn.Module):
 
     def __init__(self, recipe: ModelRecipe, feature_size: int, vocabulary_size: int) -> None:
         super().__init__()
-        if recipe.cell not in CELLS:
-            raise RecipeError(f"model.cell {recipe.cell!r}: expected one of {', '.join(CELLS)}")
+        check_cell(recipe)
         self.recipe, self.feature_size = recipe, feature_size
         self.subsampling: Stack | Convolution = (
             Stack(feature_size, recipe.factor)

@@ -26,6 +26,7 @@ from speechgru.batches import AudioCache, Batch
 from speechgru.checkpoint import ModelConfig, new_checkpoint
 from speechgru.errors import Diverged, TrainingError
 from speechgru.files import exclusive_lock
+from speechgru.model import check_cell
 from speechgru.recipe import Recipe
 from speechgru.recognizer import choose_device
 from speechgru.text import Vocabulary
@@ -81,6 +82,7 @@ def train(
     """
     folder = RunFolder(Path(out))
     chosen = choose_device(device)
+    check_cell(recipe.model)  # before the data are read, which can take minutes
     with ExitStack() as stack:
         state, tensors, vocabulary = TrainingState(), None, None
         if resume:

@@ -27,7 +27,7 @@ from trainings import (
 
 from speechgru.batches import AudioCache
 from speechgru.checkpoint import average_weights, load_model
-from speechgru.errors import TrainingError
+from speechgru.errors import RecipeError, TrainingError
 from speechgru.evaluation import evaluate, evaluate_utterances
 from speechgru.features import FeatureExtractor
 from speechgru.manifest import Utterance, read_manifest, write_manifest
@@ -76,6 +76,12 @@ def test_loud_audio_is_evaluated_as_users_will(tones, tone_run, tmp_path):
     cached = evaluate_utterances(recognizer, dev, AudioCache(RATE, 10**7)).score
     assert read.wer < 0.5
     assert cached.utterances == read.utterances
+
+
+def test_an_unknown_cell_is_refused_before_the_data_are_read(few, tmp_path):
+    recipe = quick(few, model={"cell": "grru"}, data={"train": ["missing.jsonl"]})
+    with pytest.raises(RecipeError, match="'grru'"):
+        train(recipe, tmp_path / "run", "cpu")
 
 
 # The same weights -------------------------------------------------------------------------------
