@@ -8,8 +8,7 @@ Design choices:
 - `normalise: speech`: neither the recording's level nor the silence in it changes the features.
   Power is taken relative to the speech level, statistics are over speech frames (`speech_weights`)
   with the training set's as a prior, and values far below the speech are clipped.
-- `normalise: running`: the same from the audio so far, for streams (running.py). `FeatureStream`
-  gives a recording's frames piece by piece.
+- `normalise: running`: the same from the audio so far, for streams (running.py).
 """
 
 import warnings
@@ -226,49 +225,6 @@ def speech_weights(energy: Tensor, level: Tensor, floor: Tensor | None = None) -
         floor = torch.quantile(decibels, 0.1)
     threshold = (floor + FLOOR_MARGIN_DB).clamp(min=-SPEECH_RANGE_DB, max=-LOUD_DB)
     return torch.sigmoid((decibels - threshold) / SOFTNESS_DB)
-
-
-class FeatureStream:
-    """The frames of one recording, piece by piece.
-
-    All pieces together are the frames of `FeatureExtractor` for the whole, up to rounding. Cut into
-    the same pieces, they are equal bit for bit.
-
-    Raises RecipeError for features that need the whole recording.
-    """
-
-    def __init__(self, extract: FeatureExtractor) -> None:
-        recipe = extract.recipe
-        if recipe.normalise not in CAUSAL:
-            raise RecipeError(
-                f"features.normalise {recipe.normalise} needs the whole recording; train a model "
-                "with features.normalise=running to use it on a stream"
-            )
-        if recipe.deltas:
-            raise RecipeError(
-                f"features.deltas {recipe.deltas} depend on the end of the recording; train a "
-                "model with features.deltas=0 to use it on a stream"
-            )
-        self.extract = extract
-        self._running = extract.start() if recipe.normalise == "running" else None
-        self._rest: npt.NDArray[np.float32] = np.empty(0, np.float32)  # of the next frame
-        self._started = False
-
-    def __call__(self, samples: npt.NDArray[np.float32], last: bool = False) -> Tensor:
-        """The frames that end in the next samples, (frames, size). With `last`, audio shorter than
-        a frame is padded to one."""
-        extract = self.extract
-        samples = np.concatenate([self._rest, samples])
-        count = max(0, (len(samples) - extract.n_fft) // extract.hop + 1)
-        if last and not self._started:
-            count = extract.frames(len(samples))
-        self._rest = samples[count * extract.hop :]
-        if not count:
-            return torch.empty(0, extract.size)
-        self._started = True
-        used = samples[: (count - 1) * extract.hop + extract.n_fft]
-        features, weights = extract.raw(used, running=self._running)
-        return extract.normalise(features, weights, self._running)
 
 
 def warp_frequencies(power: Tensor, factor: float) -> Tensor:

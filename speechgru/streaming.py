@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 import torch
+from torch import Tensor
 
 from speechgru.audio import MAX_RATE, MIN_RATE
 from speechgru.audio.arrays import mono
@@ -28,8 +29,8 @@ from speechgru.decoding import Decoder, Emission, Transcript
 from speechgru.decoding.confidence import Calibration
 from speechgru.decoding.transcript import transcribe_section
 from speechgru.decoding.words import spell
-from speechgru.errors import AudioError, SpeechgruError
-from speechgru.features import FeatureStream
+from speechgru.errors import AudioError, RecipeError, SpeechgruError
+from speechgru.features import CAUSAL, FeatureExtractor
 
 Samples = npt.NDArray[np.float32]
 BLOCK_SECONDS = 0.1
@@ -71,6 +72,49 @@ class Final:
     @property
     def text(self) -> str:
         return self.transcript.text
+
+
+class FeatureStream:
+    """The frames of one recording, piece by piece.
+
+    All pieces together are the frames of `FeatureExtractor` for the whole, up to rounding. Cut into
+    the same pieces, they are equal bit for bit.
+
+    Raises RecipeError for features that need the whole recording.
+    """
+
+    def __init__(self, extract: FeatureExtractor) -> None:
+        recipe = extract.recipe
+        if recipe.normalise not in CAUSAL:
+            raise RecipeError(
+                f"features.normalise {recipe.normalise} needs the whole recording; train a model "
+                "with features.normalise=running to use it on a stream"
+            )
+        if recipe.deltas:
+            raise RecipeError(
+                f"features.deltas {recipe.deltas} depend on the end of the recording; train a "
+                "model with features.deltas=0 to use it on a stream"
+            )
+        self.extract = extract
+        self._running = extract.start() if recipe.normalise == "running" else None
+        self._rest: npt.NDArray[np.float32] = np.empty(0, np.float32)  # of the next frame
+        self._started = False
+
+    def __call__(self, samples: npt.NDArray[np.float32], last: bool = False) -> Tensor:
+        """The frames that end in the next samples, (frames, size). With `last`, audio shorter than
+        a frame is padded to one."""
+        extract = self.extract
+        samples = np.concatenate([self._rest, samples])
+        count = max(0, (len(samples) - extract.n_fft) // extract.hop + 1)
+        if last and not self._started:
+            count = extract.frames(len(samples))
+        self._rest = samples[count * extract.hop :]
+        if not count:
+            return torch.empty(0, extract.size)
+        self._started = True
+        used = samples[: (count - 1) * extract.hop + extract.n_fft]
+        features, weights = extract.raw(used, running=self._running)
+        return extract.normalise(features, weights, self._running)
 
 
 class Stream:
@@ -157,8 +201,8 @@ class Stream:
 
     def _begin_model(self) -> None:
         """A new recording begins at the next sample."""
-        self._features = FeatureStream(self.checkpoint.extract)
         self._state = self.checkpoint.model.initial_state()
+        self._features = FeatureStream(self.checkpoint.extract)
         self._origin = self._position  # where it begins in the stream
         self._blocks: deque[Samples] = deque()  # the last ones, which may have to be read again
         self._begin_utterance(self._position)

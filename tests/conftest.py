@@ -55,6 +55,20 @@ def tone_run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def stream_run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a unidirectional model that reads the tones; read-only."""
+    from speechgru.training.loop import train
+
+    folder = tmp_path_factory.mktemp("runs") / "stream"
+    recipe = tone_recipe(
+        tones, features={"normalise": "running"}, training={"epochs": 8, "evaluate_every": 8},
+        model={"bidirectional": False, "lookahead": 3},
+    )  # fmt: skip
+    train(recipe, folder, "cpu")
+    return folder
+
+
 class Result(NamedTuple):
     """Of a command: exit status, standard output, standard error."""
 

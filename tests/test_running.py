@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from speechgru import acoustics
 from speechgru.errors import RecipeError
-from speechgru.features import FeatureExtractor, FeatureStream
+from speechgru.features import FeatureExtractor
 from speechgru.recipe import FeatureRecipe
 from speechgru.running import MEMORY, Running
+from speechgru.streaming import FeatureStream
 
 ENVELOPE = np.repeat([0.1, 0.0001, 0.1, 0.05, 0.1], 3200).astype(np.float32)
 

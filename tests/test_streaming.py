@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tones import RATE, say, tone_recipe
+from tones import RATE, say
 
 from speechgru.audio import resample
 from speechgru.checkpoint import Checkpoint, ModelConfig, new_checkpoint
@@ -18,7 +18,6 @@ from speechgru.recipe import FeatureRecipe, ModelRecipe, TextRecipe
 from speechgru.recognizer import Recognizer
 from speechgru.streaming import Endpointing, Final
 from speechgru.text import Vocabulary
-from speechgru.training.loop import train
 
 DECODERS = pytest.mark.parametrize("decoder", [Greedy, BeamSearch])
 TEXT = "am mo oa ma am oa"
@@ -110,15 +109,8 @@ def test_partial_texts_grow_into_the_final_one(recognizer):
 
 
 @pytest.fixture(scope="module")
-def trained(tones, tmp_path_factory) -> Recognizer:
-    """A unidirectional model that reads the tones."""
-    folder = tmp_path_factory.mktemp("runs") / "stream"
-    recipe = tone_recipe(
-        tones, features={"normalise": "running"}, training={"epochs": 8, "evaluate_every": 8},
-        model={"bidirectional": False, "lookahead": 3},
-    )  # fmt: skip
-    train(recipe, folder, "cpu")
-    return Recognizer.load(folder, "cpu")
+def trained(stream_run) -> Recognizer:
+    return Recognizer.load(stream_run, "cpu")
 
 
 def pause(seconds: float) -> np.ndarray:

@@ -15,6 +15,7 @@ from speechgru.cli import (
     export_data,
     info,
     init,
+    listen,
     lm,
     prepare,
     train,
@@ -72,7 +73,10 @@ def _speechgru(
     # run() reads --debug from sys.argv: an error may come before typer has parsed anything.
 
 
-for _group in (init, prepare, train, tune, evaluate, transcribe, compare, info, export_data):
+_GROUPS = (
+    init, prepare, train, tune, evaluate, transcribe, listen, compare, info, export_data,
+)  # fmt: skip
+for _group in _GROUPS:
     app.add_typer(_group.app)
 app.add_typer(lm.app, name="lm")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from speechgru.cli.console import clock, counting_progress, note, show_error, warn
+from speechgru.cli.listen import transcribe_standard_input
 from speechgru.cli.options import (
     BatchSeconds,
     DecodingFile,
@@ -21,7 +22,7 @@ from speechgru.cli.options import (
     choose_decoder,
     use_threads,
 )
-from speechgru.errors import printable
+from speechgru.errors import SpeechgruError, printable
 from speechgru.formats import FORMATS, Format, find_formats
 
 if TYPE_CHECKING:
@@ -35,7 +36,11 @@ app = typer.Typer()
 )
 def transcribe(
     sources: Annotated[
-        list[Path], typer.Argument(metavar="FILES|FOLDERS", help="audio files or folders")
+        list[Path],
+        typer.Argument(
+            metavar="FILES|FOLDERS|-",
+            help="audio files or folders; - is audio from standard input, as it arrives",
+        ),
     ],
     model: Model,
     output_format: Annotated[
@@ -59,6 +64,13 @@ def transcribe(
     nbest: Annotated[
         int, typer.Option(min=1, max=100, help="texts per recording in JSON, of a beam search")
     ] = 1,
+    rate: Annotated[
+        int | None,
+        typer.Option(help="with -: Hz of mono samples without a header  [default: WAV]"),
+    ] = None,
+    encoding: Annotated[
+        str, typer.Option(help="with --rate: of the samples: s16, s32 or f32, little-endian")
+    ] = "s16",
     device: Device = "auto",
     precision: Precision = "float32",
     batch_seconds: BatchSeconds = 30.0,
@@ -72,6 +84,15 @@ def transcribe(
     """Transcribe audio files; folders are searched recursively."""
     formats = find_formats(output_format)
     use_threads(threads)
+    if Path("-") in sources:
+        if len(sources) > 1 or folder is not None:
+            raise SpeechgruError("- is transcribed as it arrives: no other files, and no --out")
+        from speechgru.recognizer import Recognizer
+
+        decoder = choose_decoder(model, greedy, decoding, lm, vocabulary, hotwords)
+        recognizer = Recognizer.load(model, device, precision, batch_seconds, decoder, hotwords)
+        transcribe_standard_input(recognizer, rate, encoding, output_format)
+        return
     from speechgru.recognizer import Recognizer
     from speechgru.transcription import Outputs, find_audio, transcribe_files
 

@@ -1,0 +1,152 @@
+"""`speechgru listen`, and `speechgru transcribe -`: audio as it arrives."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from speechgru.cli.console import note, warn
+from speechgru.cli.options import (
+    DecodingFile,
+    Greedy,
+    HotWords,
+    LanguageModel,
+    Model,
+    Threads,
+    WordsFile,
+    choose_decoder,
+    use_threads,
+)
+from speechgru.errors import SpeechgruError
+
+if TYPE_CHECKING:
+    from speechgru.audio import Samples
+    from speechgru.recognizer import Recognizer
+    from speechgru.streaming import Final, Stream
+
+app = typer.Typer()
+STREAM_FORMATS = ("txt", "json")
+
+
+@app.command(epilog="Example: `speechgru listen --model runs/fsdd`")
+def listen(
+    model: Model,
+    microphone: Annotated[
+        str | None,
+        typer.Option(
+            help="name or number, as `python -m sounddevice` lists them  [default: the system's]"
+        ),
+    ] = None,
+    silence: Annotated[
+        float, typer.Option(min=0.2, help="seconds of silence that end an utterance")
+    ] = 0.8,
+    threads: Threads = 1,
+    greedy: Greedy = False,
+    decoding: DecodingFile = None,
+    lm: LanguageModel = None,
+    vocabulary: WordsFile = None,
+    hotwords: HotWords = None,
+) -> None:
+    """Transcribe the microphone until Ctrl-C. The model must be unidirectional."""
+    use_threads(threads)
+    from speechgru.recognizer import Recognizer
+    from speechgru.streaming import Endpointing
+
+    decoder = choose_decoder(model, greedy, decoding, lm, vocabulary, hotwords)
+    recognizer = Recognizer.load(model, "cpu", decoder=decoder, hotwords=hotwords)
+    rules = Endpointing(silence, max(silence, Endpointing().initial_silence))
+    recognizer.stream(rules)  # refuses a model before the microphone is opened
+    rate, blocks = _microphone(microphone)
+    note("listening; Ctrl-C ends")
+    show_stream(recognizer.stream(rules, rate), blocks, "txt")
+
+
+def _microphone(name: str | None) -> tuple[int, "Iterator[Samples]"]:
+    """Its rate in Hz, and its samples until Ctrl-C."""
+    try:
+        import sounddevice
+    except ImportError:
+        raise SpeechgruError(
+            "listen needs the package sounddevice: pip install 'speechgru[sounddevice]'"
+        ) from None
+    except OSError as error:  # the package is there, its C library is not
+        raise SpeechgruError(
+            f"sounddevice cannot be used ({error}): install PortAudio (Debian: libportaudio2)"
+        ) from None
+    device = int(name) if name is not None and name.isdigit() else name
+    try:
+        rate = int(sounddevice.query_devices(device, "input")["default_samplerate"])
+        source = sounddevice.InputStream(rate, device=device, channels=1, dtype="float32")
+        source.start()
+    except (sounddevice.PortAudioError, ValueError) as error:
+        raise SpeechgruError(
+            f"microphone {name or 'default'!r}: cannot be opened ({error}); "
+            "`python -m sounddevice` lists the devices"
+        ) from None
+    return rate, _record(source, rate // 20)
+
+
+def _record(source: Any, count: int) -> "Iterator[Samples]":
+    with source:
+        while True:
+            try:
+                samples, lost = source.read(count)
+            except KeyboardInterrupt:
+                return
+            if lost:
+                warn("audio was lost: the computer is too slow for this model, or busy")
+            yield samples
+
+
+def transcribe_standard_input(
+    recognizer: "Recognizer", rate: int | None, encoding: str, output_format: str
+) -> None:
+    """Print what is recognised in WAV from standard input, or in samples at `rate` Hz."""
+    from speechgru.audio.pipe import ENCODINGS, read_raw_pipe, read_wav_pipe
+
+    if output_format not in STREAM_FORMATS:
+        raise SpeechgruError(
+            f"--format {output_format!r}: standard input is transcribed as it arrives, to "
+            + " or ".join(STREAM_FORMATS)
+        )
+    if encoding not in ENCODINGS:
+        raise SpeechgruError(f"--encoding {encoding!r}: expected one of {', '.join(ENCODINGS)}")
+    if sys.stdin is None or sys.stdin.isatty():
+        raise SpeechgruError("standard input is a terminal: expected WAV, or samples with --rate")
+    blocks: Iterable[Samples]
+    if rate is None:
+        rate, blocks = read_wav_pipe(sys.stdin.buffer, "standard input")
+    else:
+        blocks = read_raw_pipe(sys.stdin.buffer, encoding)
+    show_stream(recognizer.stream(sample_rate=rate), blocks, output_format)
+
+
+def show_stream(stream: "Stream", blocks: "Iterable[Samples]", output_format: str) -> None:
+    """Print each utterance when it has ended and, on a terminal, what there is of the next one."""
+    terminal = sys.stdout.isatty()
+    try:
+        for block in blocks:
+            for final in stream.accept(block):
+                _show_final(final, output_format, terminal)
+            if terminal:
+                width = shutil.get_terminal_size().columns - 1
+                print(f"\r\x1b[K{stream.partial[-width:]}", end="", flush=True)
+        for final in stream.finish():
+            _show_final(final, output_format, terminal)
+        if terminal:
+            print("\r\x1b[K", end="")
+    except BrokenPipeError:  # nothing reads our output any more, as after `| head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
+
+
+def _show_final(final: "Final", output_format: str, terminal: bool) -> None:
+    line = final.text
+    if output_format == "json":
+        values = {"start": round(final.start, 3)} | final.transcript.to_json()
+        line = json.dumps(values, ensure_ascii=False)
+    print(f"\r\x1b[K{line}" if terminal else line, flush=True)

@@ -1,0 +1,81 @@
+"""WAV and samples without a header, from a pipe."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+import soundfile
+
+from speechgru.audio.pipe import read_raw_pipe, read_wav_pipe
+from speechgru.errors import AudioError
+
+WAVE = (0.5 * np.sin(np.arange(3000) / 9)).astype(np.float32)
+
+
+class Pipe(io.BytesIO):
+    """Gives at most seven bytes at once and cannot be searched."""
+
+    def read1(self, size: int = -1) -> bytes:
+        return self.read(min(size, 7))
+
+    def seek(self, *_: int) -> int:
+        raise io.UnsupportedOperation
+
+    def seekable(self) -> bool:
+        return False
+
+
+def wav(subtype: str = "PCM_16", channels: int = 1, kind: str = "WAV") -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, np.stack([WAVE] * channels, 1), 8000, subtype, format=kind)
+    return file.getvalue()
+
+
+def read(data: bytes) -> tuple[int, np.ndarray]:
+    rate, pieces = read_wav_pipe(Pipe(data), "pipe")
+    return rate, np.concatenate(list(pieces))
+
+
+@pytest.mark.parametrize("kind", ["WAV", "WAVEX"])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_32", "FLOAT"])
+def test_wav_is_read(subtype, channels, kind):
+    rate, samples = read(wav(subtype, channels, kind))
+    assert rate == 8000
+    np.testing.assert_allclose(samples, WAVE, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [0, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_a_recorder_that_does_not_know_the_length_yet(size):
+    data = wav()
+    at = data.index(b"data") + 4
+    data = data[:at] + struct.pack("<I", size) + data[at + 4 :]
+    np.testing.assert_allclose(read(data)[1], WAVE, atol=1e-4)
+
+
+def test_what_follows_the_samples_is_not_read():
+    np.testing.assert_allclose(read(wav() + b"LIST\4\0\0\0abcd")[1], WAVE, atol=1e-4)
+
+
+def test_a_recording_that_is_cut_off_is_read_to_its_end():
+    assert len(read(wav()[:-1001])[1]) == 2499
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"RIFF", b"OggS" + bytes(50), wav()[:30], wav("PCM_U8"), wav("ULAW"),
+     b"RIFF\0\0\0\0WAVE" + b"junk\xff\xff\xff\xff" + bytes(99),
+     b"RIFF\0\0\0\0WAVE" + b"junk\0\0\0\0" * 1000,
+     b"RIFF\0\0\0\0WAVEdata\4\0\0\0abcd"],
+)  # fmt: skip
+def test_what_is_no_such_wav_is_refused(data):
+    with pytest.raises(AudioError, match=r"^pipe: "):
+        read(data)
+
+
+@pytest.mark.parametrize(("encoding", "kind", "scale"), [("s16", "<i2", 32767), ("f32", "<f4", 1)])
+def test_samples_without_a_header(encoding, kind, scale):
+    data = (WAVE * scale).astype(kind).tobytes() + b"\1"  # and an incomplete one
+    pieces = list(read_raw_pipe(Pipe(data), encoding))
+    np.testing.assert_allclose(np.concatenate(pieces), WAVE, atol=1e-4)

@@ -1,0 +1,145 @@
+"""`transcribe -` and `listen`."""
+
+import io
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+from tones import RATE, say
+
+PAUSE = np.zeros(RATE, np.float32)
+WAVE = np.concatenate([say("am mo", 1), PAUSE, say("oa", 2)])
+
+
+def wav(samples: np.ndarray = WAVE, rate: int = RATE) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format="WAV")
+    return file.getvalue()
+
+
+@pytest.fixture
+def pipe(monkeypatch):
+    """`pipe(data)`: standard input."""
+
+    def give(data: bytes, terminal: bool = False) -> None:
+        file = SimpleNamespace(buffer=io.BytesIO(data), isatty=lambda: terminal)
+        monkeypatch.setattr(sys, "stdin", file)
+
+    return give
+
+
+def test_a_pipe_gets_a_line_per_utterance(speechgru, stream_run, pipe):
+    pipe(wav())
+    result = speechgru("transcribe", "-", "--model", stream_run)
+    assert (result.status, result.out) == (0, "am mo\noa\n")
+
+
+def test_raw_samples_as_json(speechgru, stream_run, pipe):
+    pipe((WAVE * 32767).astype("<i2").tobytes())
+    result = speechgru("transcribe", "-", "-m", stream_run, "--rate", str(RATE), "-f", "json")
+    first, second = map(json.loads, result.out.splitlines())
+    assert (first["text"], second["text"]) == ("am mo", "oa")
+    assert first["start"] == 0
+    assert second["start"] > 0.7
+    assert second["words"][0]["start"] > second["start"]
+
+
+def test_a_terminal_gets_partial_texts_too(speechgru, stream_run, pipe, monkeypatch):
+    pipe(wav())
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    lines = speechgru("transcribe", "-", "-m", stream_run).out.split("\r\x1b[K")
+    partials = lines[: lines.index("am mo\n")]
+    assert len(partials) > 2
+    assert all("am mo".startswith(partial) for partial in partials)
+    assert lines[-2:] == ["oa\n", ""]
+
+
+@pytest.mark.parametrize(
+    ("words", "data", "terminal", "found"),
+    [
+        (["-", "other.wav"], wav(), False, "-"),
+        (["-", "--out", "x"], wav(), False, "--out"),
+        (["-", "-f", "srt"], wav(), False, "srt"),
+        (["-", "--encoding", "s8", "--rate", "8000"], wav(), False, "s8"),
+        (["-", "--rate", "3"], wav(), False, "3 Hz"),
+        (["-"], b"no audio at all", False, "WAV"),
+        (["-"], b"", True, "terminal"),
+    ],
+)
+def test_wrong_use_is_one_line(speechgru, stream_run, pipe, words, data, terminal, found):
+    pipe(data, terminal)
+    result = speechgru("transcribe", *words, "-m", stream_run)
+    assert result.status == 2
+    assert found in result.err
+    assert len(result.err.splitlines()) == 1
+
+
+def test_a_bidirectional_model_is_refused(speechgru, tone_run, pipe):
+    pipe(wav())
+    result = speechgru("transcribe", "-", "-m", tone_run)
+    assert result.status == 2
+    assert "bidirectional" in result.err
+    assert len(result.err.splitlines()) == 1
+
+
+# The microphone ---------------------------------------------------------------------------------
+
+
+class Microphone:
+    """Stands for sounddevice.InputStream: WAVE, then Ctrl-C."""
+
+    def __init__(self, rate: int, **options: object) -> None:
+        self.rate, self.options, self.position = rate, options, 0
+
+    def start(self) -> None:
+        pass
+
+    def __enter__(self) -> "Microphone":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def read(self, count: int) -> tuple[np.ndarray, bool]:
+        part = WAVE[self.position : self.position + count]
+        self.position += count
+        if not len(part):
+            raise KeyboardInterrupt
+        return part[:, None], False
+
+
+@pytest.fixture
+def device(monkeypatch):
+    class Missing(Exception):
+        pass
+
+    def query(device: object, kind: str) -> dict[str, float]:
+        if device == "none":
+            raise ValueError("no such device")
+        return {"default_samplerate": float(RATE)}
+
+    module = SimpleNamespace(query_devices=query, InputStream=Microphone, PortAudioError=Missing)
+    monkeypatch.setitem(sys.modules, "sounddevice", module)
+
+
+def test_the_microphone_is_transcribed_until_ctrl_c(speechgru, stream_run, device):
+    result = speechgru("listen", "-m", stream_run)
+    assert (result.status, result.out) == (0, "am mo\noa\n")
+
+
+def test_a_microphone_that_is_missing_is_named(speechgru, stream_run, device):
+    result = speechgru("listen", "-m", stream_run, "--microphone", "none")
+    assert result.status == 2
+    assert "'none'" in result.err
+    assert len(result.err.splitlines()) == 1
+
+
+def test_without_the_package_there_is_one_line(speechgru, stream_run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    result = speechgru("listen", "-m", stream_run)
+    assert result.status == 2
+    assert "speechgru[sounddevice]" in result.err
+    assert len(result.err.splitlines()) == 1
