@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from speechgru.audio import read_headers, warn_of_early_ends
 from speechgru.batches import AudioCache
 from speechgru.decoding import Greedy
-from speechgru.errors import SpeechgruError, printable
+from speechgru.errors import NoneReadable, SpeechgruError, printable
 from speechgru.files import Json, read_json, write_json
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.recognizer import Recognizer
@@ -88,9 +89,11 @@ def evaluate(
     """Transcribe a manifest's utterances and score them.
 
     `on_progress` is called after each utterance with the number done, their total and its id.
-    Raises ManifestError, and the last AudioError when no utterance can be read.
+    Raises ManifestError, and NoneReadable when no utterance can be read.
     """
     utterances = read_manifest(manifest)
+    files = list(dict.fromkeys(utterance.audio for utterance in utterances))
+    warn_of_early_ends(manifest, utterances, dict(zip(files, read_headers(files), strict=True)))
     evaluation = evaluate_utterances(recognizer, utterances, on_progress=on_progress)
     return replace(evaluation, manifest=_identity(manifest))
 
@@ -108,19 +111,19 @@ def evaluate_utterances(
     texts: list[str] = []
     greedy_texts: list[str] = []
     failed: dict[str, str] = {}
-    last: SpeechgruError | None = None
     results = recognizer.emissions(utterances, cache)
     for number, (utterance, result) in enumerate(zip(utterances, results, strict=True), 1):
         on_progress(number, len(utterances), utterance.id)
         if isinstance(result, SpeechgruError):
-            failed[utterance.id], last = str(result), result
+            failed[utterance.id] = str(result)
             continue
         read.append(replace(utterance, text=normalise(utterance.text, text_recipe)))
         texts.append(normalise(recognizer.decode(result).text, text_recipe))
         if greedy is not None:
             greedy_texts.append(normalise(recognizer.decode(result, greedy).text, text_recipe))
-    if last is not None and not read:
-        raise last
+    if failed and not read:
+        first = next(iter(failed.values()))
+        raise NoneReadable(f"none of the {len(failed)} utterances can be read; the first: {first}")
     scored = _score(read, texts)
     unknown: Counter[str] = sum((vocabulary.unknown(u.text) for u in read), Counter())
     beside = None

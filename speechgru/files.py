@@ -1,10 +1,12 @@
-"""Atomic writes, JSON files, folder locks, and searching folders."""
+"""Atomic writes, JSON files, folder locks, searching folders and finding misspelt paths."""
 
 import contextlib
 import errno
 import json
 import os
+import re
 import secrets
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -139,6 +141,45 @@ def files_below(folder: Path, on_error: Callable[[OSError], object]) -> Iterator
         folders[:] = [name for name, path in real.items() if path not in seen]
         seen.update(real.values())
         yield from (Path(root, name) for name in sorted(names) if name[0] != ".")
+
+
+def similar_path(path: str | Path) -> tuple[str | None, str]:
+    """What a path that does not exist may mean: the same path in the other Unicode form (é as one
+    character or two) or without Windows' separators, if that exists; else a hint, empty or such as
+    "; there is A.wav, in another letter case"."""
+    text = str(path)
+    wanted = text if os.sep == "\\" else text.replace("\\", "/")
+    parts = Path(wanted).parts
+    found = "" if not os.path.isabs(wanted) else parts[0]
+    for part in parts[1:] if found else parts:
+        exact = os.path.join(found, part)
+        found = exact if os.path.exists(exact) else _entry_like(found, part)
+        if not found:
+            windows = wanted != text and re.search(r"(?:^|[\\/])[A-Za-z]:\\", text)
+            return None, "; it is a path of Windows" if windows else ""
+    if not found:
+        return None, ""
+    if unicodedata.normalize("NFC", found) == unicodedata.normalize("NFC", str(Path(wanted))):
+        return found, ""
+    return None, f"; there is {found}, in another letter case"
+
+
+def _entry_like(folder: str, name: str) -> str:
+    """The only entry of a folder that differs from a name in Unicode form or letter case alone, one
+    in the same letter case first; empty if there is none."""
+    try:
+        entries = os.listdir(folder or ".")
+    except (OSError, ValueError):  # ValueError: a null character
+        return ""
+    for same in (lambda t: unicodedata.normalize("NFC", t), _folded):
+        found = [entry for entry in entries if same(entry) == same(name)]
+        if len(found) == 1:
+            return os.path.join(folder, found[0])
+    return ""
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
 def _reason(error: Exception) -> str:

@@ -3,7 +3,8 @@
     {"audio_filepath": "audio/a.wav", "duration": 2.5, "text": "two seven", "speaker": "anna"}
 
 Design choices:
-- `audio_filepath` is relative to the manifest's own folder, so a folder of data can be moved.
+- `audio_filepath` is relative to the manifest's own folder, so a folder of data can be moved. Where
+  the manifest is a link, that is the folder of the link, or else that of its target.
 - An utterance's id depends on its own line only, never on the other lines of the manifest.
 - Every error names file and line. Whether the audio exists is checked in `audio`.
 - Unknown keys are ignored: manifests of other toolkits have many.
@@ -20,7 +21,7 @@ from pathlib import Path, PurePath
 from typing import NoReturn
 
 from speechgru.errors import ManifestError, printable
-from speechgru.files import atomic_write
+from speechgru.files import atomic_write, similar_path
 
 MAX_LINE_BYTES = 1_000_000
 EXPECTED = "expected an object with audio_filepath, duration and text"
@@ -48,7 +49,7 @@ def read_manifest(path: str | Path, text_required: bool = True) -> list[Utteranc
 
     A line's `id` key is the utterance's id. Without one, the id is the `audio_filepath` as written,
     without suffix, followed by "@OFFSET" where the offset is above 0. `text_required=False` allows
-    lines without text, such as a noise manifest's.
+    lines without text, such as a noise manifest's. A path that begins with ~ is in the home folder.
 
     Raises ManifestError: missing or unreadable file, not JSON lines, a key missing or of the wrong
     type, two lines with the same id, no utterance at all, a line over 1 MB.
@@ -72,13 +73,31 @@ def scan_manifest(
 ) -> Iterator[tuple[int, Utterance | ManifestError]]:
     """Each line's number, from 1, and its utterance, or what is wrong with the line; ids may occur
     more than once. Raises ManifestError for a file that cannot be read."""
-    file, folder = Path(path), ""
+    file = find_manifest(path)
+    folders = [os.path.realpath(file.parent)]  # of the link, if the file is one; and of its target
+    folders += {os.path.dirname(os.path.realpath(file))} - set(folders)
     for number, raw in _numbered_lines(file):
-        folder = folder or os.path.dirname(os.path.realpath(file))
         try:
-            yield number, _utterance(raw, folder, text_required)
+            yield number, _utterance(raw, folders, text_required)
         except ValueError as error:
             yield number, ManifestError(f"{file}:{number}: {error}")
+
+
+def find_manifest(path: str | Path) -> Path:
+    """The path of an existing file; ~ is replaced by the home folder. Raises ManifestError with the
+    name of a file that is spelt similarly, if there is one."""
+    file = os.path.expanduser(path)
+    if "\0" in file:
+        raise ManifestError(f"{file}: cannot be read as a manifest: a null character in its name")
+    if os.path.exists(file):
+        return Path(file)
+    found, hint = similar_path(file)
+    if found is None:
+        raise ManifestError(
+            f"{file}: no such file{hint}; expected a manifest of JSON lines, such as `speechgru "
+            "prepare` writes"
+        )
+    return Path(found)
 
 
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
@@ -122,7 +141,7 @@ def _no_constant(name: str) -> NoReturn:
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
-def _utterance(raw: bytes, folder: str, text_required: bool) -> Utterance:
+def _utterance(raw: bytes, folders: Sequence[str], text_required: bool) -> Utterance:
     """One line as an Utterance. Raises ValueError with the reason."""
     if len(raw) > MAX_LINE_BYTES:
         raise ValueError(f"longer than {MAX_LINE_BYTES:,} bytes; expected one JSON object per line")
@@ -156,7 +175,7 @@ def _utterance(raw: bytes, folder: str, text_required: bool) -> Utterance:
     elif not id_.strip():
         raise _wrong(values, "id", "a string that is not empty")
     return Utterance(
-        audio=os.path.normpath(os.path.join(folder, name)),
+        audio=_audio_path(name, folders),
         duration=duration,
         text=text or "",
         id=id_,
@@ -164,6 +183,13 @@ def _utterance(raw: bytes, folder: str, text_required: bool) -> Utterance:
         speaker=speaker and sys.intern(speaker),
         lang=lang and sys.intern(lang),
     )
+
+
+def _audio_path(name: str, folders: Sequence[str]) -> str:
+    """Absolute; in the first of the folders in which the file exists."""
+    name = os.path.expanduser(name)
+    paths = [os.path.normpath(os.path.join(folder, name)) for folder in folders]
+    return next(filter(os.path.exists, paths), paths[0]) if len(paths) > 1 else paths[0]
 
 
 def _seconds(values: dict[str, object], key: str) -> float:

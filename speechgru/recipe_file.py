@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from speechgru.errors import RecipeError
+from speechgru.files import similar_path
 from speechgru.recipe import Recipe, make_recipe
 
 MAX_RECIPE_BYTES = 1_000_000
@@ -24,7 +25,7 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     installed with the package. Raises RecipeError: missing or unreadable file, unknown key (with
     the nearest valid name), value of the wrong type.
     """
-    file = _find(Path(path))
+    file = _find(Path(os.path.expanduser(path)))
     recipe = make_recipe(_read_yaml(file), str(file))
     texts = list(overrides)
     return override(recipe, texts) if texts else recipe
@@ -42,10 +43,29 @@ def override(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
                 f"override {text!r:.80}: expected section.key=value, such as model.hidden_size=256"
             )
         try:
-            values.setdefault(section, {})[name] = _parse(value)
+            values.setdefault(section, {})[name] = _override_value(section, name, value)
         except ValueError as error:
             raise RecipeError(f"override {text!r:.80}: not a plain YAML value: {error}") from None
     return make_recipe(values, f"override {' '.join(texts)!r:.80}")
+
+
+def _override_value(section: str, name: str, text: str) -> Any:
+    """The text as a YAML value; unchanged for a path or name, unless it is quoted, null or a list:
+    YAML would make a number of 2024 and end `take #1/a.jsonl` at the #."""
+    part = Recipe.model_fields.get(section)
+    field = getattr(part.annotation, "model_fields", {}).get(name) if part else None
+    if field is None or field.annotation not in (str, str | None, list[str]):
+        return _parse(text)
+    text = text.strip()
+    if text[:1] in ("'", '"', "[") or text in ("", "null"):
+        try:
+            value = _parse(text)
+        except ValueError:
+            return text
+        texts = value if isinstance(value, list) else [value]
+        if value is None or all(isinstance(each, str) for each in texts):
+            return value
+    return text
 
 
 def shipped_recipes() -> list[str]:
@@ -65,8 +85,11 @@ def _find(path: Path) -> Path:
     for candidate in candidates:
         if os.path.isfile(candidate):
             return candidate
+    found, hint = (None, "") if os.path.exists(path) else similar_path(path)
+    if found is not None:
+        return _find(Path(found))
     raise RecipeError(
-        f"{path}: no recipe there; expected a YAML file, a folder with recipe.yaml, or "
+        f"{path}: no recipe there{hint}; expected a YAML file, a folder with recipe.yaml, or "
         f"recipes/NAME with NAME one of {', '.join(shipped_recipes())}"
     )
 

@@ -12,7 +12,7 @@ from speechgru.decoding import Greedy, Transcript
 from speechgru.errors import AudioError, ManifestError, SpeechgruError
 from speechgru.evaluation import evaluate, evaluate_utterances, results_folder, write_results
 from speechgru.files import write_json
-from speechgru.manifest import Utterance, read_manifest
+from speechgru.manifest import Utterance, read_manifest, write_manifest
 from speechgru.recipe import TextRecipe
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import score_files
@@ -92,8 +92,9 @@ def test_unreadable_utterances_are_listed_and_the_rest_is_scored():
 
 
 def test_when_no_utterance_can_be_read_it_is_an_error():
-    with pytest.raises(AudioError, match=r"u1\.wav"):
+    with pytest.raises(AudioError, match=r"none of the 2 .*u0\.wav") as caught:
         scored(Recognised(None, None), "a", "b")
+    assert caught.value.exit_status == 1
 
 
 def test_progress_is_reported_after_each_utterance():
@@ -181,6 +182,20 @@ def test_results_of_an_unknown_manifest_are_kept(tmp_path, text):
     write_json(tmp_path / "results/test/score.json", {})
     (tmp_path / "results/test/score.json").write_text(text)
     assert results_folder(tmp_path, Path("data/an4/test.jsonl")) == tmp_path / "results/an4-test"
+
+
+def test_durations_that_are_too_short_are_reported_with_examples(tone_run, tones, tmp_path, caplog):
+    utterances = sorted(read_manifest(tones / "test.jsonl"), key=lambda u: -u.duration)
+    short = [replace(u, duration=u.duration / 2) for u in utterances]
+    write_manifest(tmp_path / "short.jsonl", [*short[:3], *utterances[3:]])
+    recognizer = Recognizer.load(tone_run, "cpu")
+    with caplog.at_level("WARNING", "speechgru"):
+        evaluate(recognizer, tones / "test.jsonl")
+        assert not caplog.records
+        evaluate(recognizer, tmp_path / "short.jsonl")
+    (record,) = caplog.records
+    assert f"short.jsonl: 3 of {len(utterances)} utterances" in record.getMessage()
+    assert utterances[2].id in record.getMessage()
 
 
 def test_a_missing_manifest_is_named(tone_run, tmp_path):

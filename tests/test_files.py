@@ -15,7 +15,14 @@ import pytest
 
 from speechgru import files
 from speechgru.errors import ManifestError, SpeechgruError, printable
-from speechgru.files import atomic_write, exclusive_lock, files_below, read_json, write_json
+from speechgru.files import (
+    atomic_write,
+    exclusive_lock,
+    files_below,
+    read_json,
+    similar_path,
+    write_json,
+)
 
 # Writing -----------------------------------------------------------------------------------------
 
@@ -222,3 +229,53 @@ def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path, name: str) 
     ):
         pass
     assert str(tmp_path / name) in str(caught.value)
+
+
+# Paths that do not exist --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spelt(tmp_path, monkeypatch):
+    """Files in a folder that is the working folder, too."""
+    for name in ("Audio/A.wav", "Audio/cafe\u0301.wav", "two/X.wav", "two/x.wav", "\uac00.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("Audio/caf\u00e9.wav", "Audio/cafe\u0301.wav"),
+        ("Audio\\A.wav", "Audio/A.wav"),
+        (".\\Audio\\caf\u00e9.wav", "Audio/cafe\u0301.wav"),
+        ("two/../Audio\\A.wav", "two/../Audio/A.wav"),
+        ("\u1100\u1161.wav", "\uac00.wav"),
+    ],
+)
+@pytest.mark.parametrize("absolute", [True, False])
+def test_a_path_in_another_form_is_found(spelt, path, found, absolute):
+    path, found = (f"{spelt}/{name}" if absolute else name for name in (path, found))
+    assert similar_path(path) == (found, "")
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("audio/a.WAV", "Audio/A.wav"),
+        ("AUDIO/CAF\u00c9.wav", "Audio/cafe\u0301.wav"),
+        ("audio\\a.wav", "Audio/A.wav"),
+        ("C:\\Users\\me\\a.wav", "Windows"),
+        ("two/\\x.WAV", ""),  # which of the two?
+        ("Audio/b.wav", ""),
+        ("nowhere/A.wav", ""),
+        ("Audio/A.wav/x", ""),
+        ("a\0b", ""),
+        ("", ""),
+    ],
+)
+def test_another_path_is_named_at_most(spelt, path, named):
+    found, hint = similar_path(path)
+    assert found is None
+    assert (named in hint) if named else not hint

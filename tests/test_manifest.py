@@ -92,6 +92,52 @@ def test_a_manifest_behind_a_link_finds_its_audio(tmp_path: Path) -> None:
     assert os.path.isfile(read_manifest(tmp_path / "link/m.jsonl")[0].audio)
 
 
+def test_a_manifest_that_is_a_link_is_relative_to_the_link_then_to_its_target(
+    tmp_path: Path,
+) -> None:
+    """A cache of links to blobs/HASH has the audio beside the link; a link to a manifest of another
+    folder, beside the target."""
+    for name in ("blobs/4d7a", "blobs/only-there.wav", "snapshot/here.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "snapshot/both.wav").touch()
+    (tmp_path / "blobs/both.wav").touch()
+    names = ("here.wav", "only-there.wav", "both.wav", "nowhere.wav")
+    content = written(tmp_path, *({**GOOD, "audio_filepath": name} for name in names))
+    (tmp_path / "blobs/4d7a").write_bytes(content.read_bytes())
+    (tmp_path / "snapshot/test.jsonl").symlink_to("../blobs/4d7a")
+    found = [u.audio for u in read_manifest(tmp_path / "snapshot/test.jsonl")]
+    expected = (
+        "snapshot/here.wav",
+        "blobs/only-there.wav",
+        "snapshot/both.wav",
+        "snapshot/nowhere.wav",
+    )
+    assert found == [str(tmp_path / name) for name in expected]
+    (tmp_path / "linked").symlink_to("snapshot")
+    assert read_manifest(tmp_path / "linked/test.jsonl")[0].audio == str(tmp_path / expected[0])
+
+
+def test_a_path_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    written(tmp_path, {**GOOD, "audio_filepath": "~/b/a.wav"}, {**GOOD, "audio_filepath": "~a.wav"})
+    found = [u.audio for u in read_manifest("~/m.jsonl")]
+    assert found == [str(tmp_path / "b/a.wav"), str(tmp_path / "~a.wav")]
+
+
+def test_a_manifest_that_is_spelt_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Da\u0308ten").mkdir()
+    written(tmp_path / "Da\u0308ten", GOOD)
+    assert read_manifest(tmp_path / "D\u00e4ten/m.jsonl")
+    monkeypatch.chdir(tmp_path)
+    assert read_manifest("D\u00e4ten\\m.jsonl")
+    assert "D\u00e4ten/M.JSONL: no such file; there is Da\u0308ten/m.jsonl, " in refused(
+        "D\u00e4ten/M.JSONL"
+    )
+
+
 def test_byte_order_mark_blank_lines_and_windows_ends(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
     line = json.dumps({**GOOD, "text": "été\u2028eau"}, ensure_ascii=False).encode()
@@ -222,7 +268,7 @@ def test_a_file_that_is_no_manifest(
 
 
 def test_no_file_a_folder_and_an_impossible_name(tmp_path: Path) -> None:
-    assert "No such file" in refused(tmp_path / "none.jsonl")
+    assert "no such file" in refused(tmp_path / "none.jsonl")
     assert "s a directory" in refused(tmp_path)
     assert "null" in refused("a\0b")
 

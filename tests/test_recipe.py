@@ -223,6 +223,56 @@ def test_overrides_win_over_the_file_and_the_later_over_the_earlier(tmp_path):
     assert recipe.augment.speed == [0.9, 1.1]
 
 
+PATHS = [
+    "my recordings/a.jsonl",
+    "take #1/a.jsonl",
+    "a: b/a.jsonl",
+    "[raw] x/a.jsonl",
+    "x=1/a.jsonl",
+]
+PATHS += ["50%/a.jsonl", "@me/a", "it's/a", "{a}/a", "*star/a", "ümlaut/a", "2024-01-05", "-dash/a"]
+PATHS += [
+    "2024",
+    "no",
+    "1e3",
+    "!x/a",
+    "&x/a",
+    "|x",
+    ">x",
+    "`x`",
+    "a,b",
+    "~/a.jsonl",
+    "~",
+    "? x",
+    "- x",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_path_in_an_override_is_taken_as_it_is(tmp_path, path):
+    file = tmp_path / "r.yaml"
+    file.write_text("")
+    recipe = load_recipe(
+        file, [f"data.train={path}", f"data.dev= {path} ", f"augment.noise_manifest={path}"]
+    )
+    assert (recipe.data.train, recipe.data.dev) == ([path], path)
+    assert recipe.augment.noise_manifest == path
+
+
+def test_quotes_lists_and_null_keep_their_meaning_in_an_override(tmp_path):
+    file = tmp_path / "r.yaml"
+    file.write_text("augment: {noise_manifest: n.jsonl}")
+    overrides = [
+        "data.train=[a.jsonl, 'b #2.jsonl']",
+        'data.dev="c d.jsonl"',
+        "augment.noise_manifest=null",
+    ]
+    recipe = load_recipe(file, overrides)
+    assert recipe.data.train == ["a.jsonl", "b #2.jsonl"]
+    assert recipe.data.dev == "c d.jsonl"
+    assert recipe.augment.noise_manifest is None
+
+
 def test_overrides_of_a_section_that_the_file_does_not_have(tmp_path):
     assert load_recipe(write(tmp_path, "model:\n"), ["model.hidden_size=4"]).model.hidden_size == 4
     assert load_recipe(write(tmp_path, ""), ["model.hidden_size=4"]).model.hidden_size == 4

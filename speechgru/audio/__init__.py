@@ -13,6 +13,7 @@ from speechgru.audio.loading import (
     read_utterance,
     resample,
     segment_duration,
+    warn_of_early_ends,
 )
 from speechgru.audio.mixing import to_mono
 from speechgru.audio.readers import AUDIO_SUFFIXES, CONTAINERS, Block
@@ -34,4 +35,5 @@ __all__ = [
     "resample",
     "segment_duration",
     "to_mono",
+    "warn_of_early_ends",
 ]

@@ -15,7 +15,8 @@ import logging
 import math
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import FileIO
@@ -35,6 +36,7 @@ from speechgru.audio.readers import (
     open_reader,
 )
 from speechgru.errors import AudioError, SpeechgruError
+from speechgru.files import similar_path
 from speechgru.manifest import Utterance
 
 log = logging.getLogger(__name__)
@@ -102,6 +104,39 @@ def segment_duration(
             f"{header.duration:.6g} s; check offset and duration"
         )
     return min(duration, header.duration - offset)
+
+
+def warn_of_early_ends(
+    name: str | Path,
+    utterances: Sequence[Utterance],
+    headers: Mapping[str, AudioInfo | AudioError],
+) -> None:
+    """Warn if utterances of the manifest `name` end more than SLACK before their file does: their
+    text is probably that of the whole file. Utterances that are one of several in their file, or
+    begin after its start, are segments and may end anywhere."""
+    uses = Counter(utterance.audio for utterance in utterances)
+    early: list[tuple[Utterance, float]] = []
+    for utterance in utterances:
+        header = headers.get(utterance.audio)
+        whole = uses[utterance.audio] == 1 and not utterance.offset
+        if whole and isinstance(header, AudioInfo):
+            missing = header.duration - utterance.duration
+            if missing > SLACK:
+                early.append((utterance, missing))
+    if early:
+        mean = sum(missing for _, missing in early) / len(early)
+        examples = ", ".join(
+            f"{utterance.id} ({utterance.duration:.2f} of {utterance.duration + missing:.2f} s)"
+            for utterance, missing in early[:3]
+        )
+        log.warning(
+            "%s",
+            SpeechgruError(
+                f"{name}: {len(early)} of {len(utterances)} utterances end before their file does, "
+                f"by {mean:.2f} s on average: {examples}; the rest of the audio is not used: "
+                "correct the durations"
+            ),
+        )
 
 
 def read_utterance(utterance: Utterance, sample_rate: int) -> Samples:
@@ -211,8 +246,9 @@ def _warn_once(message: str) -> None:
     log.warning("%s", SpeechgruError(message))
 
 
-def _open_file(path: str | Path) -> FileIO:
-    """A regular file that is not empty; a device or pipe may never end."""
+def _open_file(path: str | Path, search: bool = True) -> FileIO:
+    """A regular file that is not empty; a device or pipe may never end. With `search`, a path in
+    another Unicode form or with Windows' separators is found, too."""
     try:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):
@@ -220,7 +256,10 @@ def _open_file(path: str | Path) -> FileIO:
             raise AudioError(f"{path}: {kind}; expected an audio file")
         file = open(path, "rb", buffering=0)  # noqa: SIM115 (the caller closes it)
     except FileNotFoundError:
-        raise AudioError(f"{path}: no such file; check the path", "missing") from None
+        found, hint = similar_path(path) if search else (None, "")
+        if found is not None:
+            return _open_file(found, search=False)
+        raise AudioError(f"{path}: no such file{hint}; check the path", "missing") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise AudioError(f"{path}: cannot be opened: {reason}") from None

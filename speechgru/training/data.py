@@ -9,7 +9,6 @@ Design choices:
 import hashlib
 import json
 import logging
-import os
 from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from speechgru.audio import read_headers, segment_duration
+from speechgru.audio import read_headers, segment_duration, warn_of_early_ends
 from speechgru.augment import Augment
 from speechgru.batches import AudioCache, Batch, collate, count_batches, load_ahead, plan_batches
 from speechgru.errors import AudioError, ManifestError, TrainingError
 from speechgru.features import FeatureExtractor
-from speechgru.manifest import Utterance, read_manifest
+from speechgru.manifest import Utterance, find_manifest, read_manifest
 from speechgru.recipe import Recipe, model_frames
 from speechgru.text import Vocabulary, frames_needed, normalise
 
@@ -106,12 +105,13 @@ def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> 
 
 def _read(key: str, path: str, text_required: bool = True) -> list[Utterance]:
     """The manifest that a key of the recipe names."""
-    if not os.path.exists(path):
+    try:
+        file = find_manifest(path)
+    except ManifestError as error:
         raise ManifestError(
-            f"{key}: no such file {path}; give {key}=PATH (relative to the current folder), or "
-            "make the manifest with `speechgru prepare`"
-        )
-    return read_manifest(path, text_required)
+            f"{key}: {error}; give {key}=PATH, relative to the current folder"
+        ) from None
+    return read_manifest(file, text_required)
 
 
 def _normalised(utterance: Utterance, recipe: Recipe) -> Utterance:
@@ -150,7 +150,8 @@ def _select(
     kept: list[Utterance] = []
     extract = FeatureExtractor(recipe.features)
     fastest = max(recipe.augment.speed)
-    for utterance, seconds in zip(usable, _readable_seconds(usable), strict=True):
+    available = _readable_seconds(", ".join(recipe.data.train), usable)
+    for utterance, seconds in zip(usable, available, strict=True):
         if isinstance(seconds, AudioError):
             excluded.setdefault(UNREADABLE, []).append(f"{utterance.id} ({seconds})")
             continue
@@ -163,12 +164,14 @@ def _select(
     return kept, excluded
 
 
-def _readable_seconds(utterances: Sequence[Utterance]) -> list[float | AudioError]:
+def _readable_seconds(name: str, utterances: Sequence[Utterance]) -> list[float | AudioError]:
     """Seconds of audio that each file contains of each utterance, or why it cannot be read, by the
-    file's header. Beyond MAX_HEADERS files, the duration in the manifest stands in for some."""
+    file's header. Beyond MAX_HEADERS files, the duration in the manifest stands in for some.
+    Utterances of the manifest `name` that end before their file does are reported."""
     files = list(dict.fromkeys(utterance.audio for utterance in utterances))
     files = files[:: -(-len(files) // MAX_HEADERS) or 1]
     headers = dict(zip(files, read_headers(files), strict=True))
+    warn_of_early_ends(name, utterances, headers)
     seconds: list[float | AudioError] = []
     for utterance in utterances:
         if utterance.audio not in headers:
@@ -183,7 +186,8 @@ def _readable_seconds(utterances: Sequence[Utterance]) -> list[float | AudioErro
 
 
 def _refuse_unreadable(manifest: str, utterances: Sequence[Utterance]) -> None:
-    errors = [found for found in _readable_seconds(utterances) if isinstance(found, AudioError)]
+    available = _readable_seconds(manifest, utterances)
+    errors = [found for found in available if isinstance(found, AudioError)]
     if errors:
         raise TrainingError(
             f"{manifest}: {len(errors)} of {len(utterances)} utterances cannot be read "

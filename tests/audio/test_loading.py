@@ -22,6 +22,7 @@ from speechgru.audio import (
     read_audio,
     read_utterance,
     resample,
+    warn_of_early_ends,
 )
 from speechgru.audio import loading as audio
 from speechgru.errors import AudioError
@@ -343,6 +344,50 @@ def test_blocks_are_the_whole_in_bounded_pieces(tmp_path: Path, rate: int | None
     blocks = list(iter_audio(tmp_path / "a.wav", rate))
     np.testing.assert_array_equal(np.concatenate(blocks), read_audio(tmp_path / "a.wav", rate))
     assert max(map(len, blocks)) <= 2 * RATE
+
+
+def test_a_file_name_in_another_unicode_form_or_with_other_separators(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x").mkdir()
+    soundfile.write(tmp_path / "x/e\u0301.wav", tones(1), RATE)
+    for name in ("x/\u00e9.wav", "x\\e\u0301.wav", "x\\\u00e9.wav"):
+        assert len(read_audio(tmp_path / name)) == RATE
+    assert "there is" in refused(tmp_path / "X/e\u0301.wav")
+    assert "e\u0301.wav" in refused(tmp_path / "x/E\u0301.WAV")
+    assert "Windows" in refused(tmp_path / "D:\\data\\a.wav")
+
+
+WHOLE, PART = AudioInfo(3.0, RATE, 1), AudioError("a.wav: no such file", "missing")
+
+
+@pytest.mark.parametrize(
+    ("rows", "reported"),  # (file, offset, duration) of each utterance
+    [
+        ([("a", 0, 3.0)], 0),
+        ([("a", 0, 2.9)], 0),  # rounded
+        ([("a", 0, 2.0)], 1),
+        ([("a", 0, 2.0), ("b", 0, 1.0), ("c", 0, 3.0)], 2),
+        ([("a", 0, 1.0), ("a", 1, 1.0)], 0),  # segments
+        ([("a", 1, 1.0)], 0),
+        ([("missing", 0, 1.0)], 0),
+        ([("unread", 0, 1.0)], 0),
+    ],
+)
+def test_utterances_that_end_before_their_file(
+    rows: list[tuple[str, float, float]], reported: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    utterances = [Utterance(n, d, "", f"{n}@{o}", offset=o) for n, o, d in rows]
+    headers = {"a": WHOLE, "b": WHOLE, "c": WHOLE, "missing": PART}
+    with caplog.at_level("WARNING", "speechgru"):
+        warn_of_early_ends("m.jsonl", utterances, headers)
+    messages = [record.getMessage() for record in caplog.records]
+    if reported:
+        (message,) = messages
+        assert message.startswith(f"m.jsonl: {reported} of {len(rows)} utterances")
+        assert "a@0 (2.00 of 3.00 s)" in message
+    else:
+        assert messages == []
 
 
 # Bad files ---------------------------------------------------------------------------------------
