@@ -127,7 +127,11 @@ def kaldi_source(file: str) -> str:
 
 
 def _audiofolder(folder: Path, sets: Sets) -> list[Path]:
-    """train/, validation/, test/, each with metadata.jsonl and its audio."""
+    """train/, validation/, test/, each with metadata.jsonl and its audio. All rows of all sets have
+    the same columns, with strings in them, as Hugging Face requires."""
+    everything = [utterance for listed in sets.values() for utterance in listed]
+    columns = {"speaker_id": "speaker", "language": "lang"}
+    columns = {c: name for c, name in columns.items() if any(getattr(u, name) for u in everything)}
     written = []
     for name, listed in sets.items():
         part = {"dev": "validation"}.get(split_named(name) or "", name)
@@ -137,8 +141,7 @@ def _audiofolder(folder: Path, sets: Sets) -> list[Path]:
                 "file_name": file.name, "transcription": utterance.text, "id": utterance.id,
                 "duration": utterance.duration,
             }  # fmt: skip
-            row |= {"speaker_id": utterance.speaker} if utterance.speaker is not None else {}
-            row |= {"language": utterance.lang} if utterance.lang is not None else {}
+            row |= {column: getattr(utterance, name) or "" for column, name in columns.items()}
             rows.append(json.dumps(row, ensure_ascii=False) + "\n")
         atomic_write(folder / part / "metadata.jsonl", "".join(rows), CorpusError)
         written.append(folder / part / "metadata.jsonl")
