@@ -23,8 +23,8 @@ __all__ = ["KINDS", "AuditReport", "Facts", "Kind", "ManifestFacts", "Problem", 
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """The facts about some manifests and their problems, which are ordered by kind, as in KINDS,
-    then by manifest and line."""
+    """The facts about some manifests and their problems, in the order of KINDS, then of manifests
+    and lines; contradicted texts worst first."""
 
     facts: Facts
     problems: tuple[Problem, ...]
@@ -48,6 +48,7 @@ class AuditReport:
 def audit(
     manifests: Sequence[Path],
     recipe: Recipe | None = None,
+    model: Path | None = None,
     threads: int = 0,
     on_progress: OnProgress = lambda done, total, name: None,
 ) -> AuditReport:
@@ -57,12 +58,23 @@ def audit(
         manifests: in the order train, dev, test; see `overlap` for what the order means.
         recipe: whose text rule, features, `model.factor` and `data.max_seconds` apply; the
             defaults if None.
+        model: run folder or model file: its settings replace the recipe's, and texts that it
+            contradicts are problems, worst first.
         threads: that decode audio; 0: one per CPU.
         on_progress: called with the number of files measured, of all, and a file's name.
 
-    Raises ManifestError for a manifest that cannot be opened or has no lines.
+    Raises ManifestError for a manifest that cannot be opened or has no lines, CheckpointError for
+    a model that cannot be loaded.
     """
-    recipe = recipe or Recipe()
+    recipe, recognizer = recipe or Recipe(), None
+    if model is not None:
+        from speechgru.audit.contradictions import contradictions, load_recognizer  # with torch
+
+        recognizer = load_recognizer(model)
+        config = recognizer.checkpoint.config
+        recipe = recipe.model_copy(
+            update={"text": config.text, "features": config.features, "model": config.model}
+        )
     entries, problems = read_entries(manifests, recipe.text)
     entries = measured(entries, threads or cpu_count(), on_progress)
     leaks, leak_problems = overlap.leaks(entries)
@@ -73,7 +85,10 @@ def audit(
     problems += overlap.shared_audio(entries)
     problems += leak_problems
     each = tuple(_facts_of(str(path), entries, recipe) for path in manifests)
-    return AuditReport(Facts(each, tuple(leaks)), _in_order(problems, manifests))
+    ordered = _in_order(problems, manifests)
+    if recognizer is not None:
+        ordered += contradictions(entries, recognizer, on_progress)
+    return AuditReport(Facts(each, tuple(leaks)), tuple(ordered))
 
 
 def _facts_of(manifest: str, entries: Sequence[Entry], recipe: Recipe) -> ManifestFacts:
@@ -81,7 +96,7 @@ def _facts_of(manifest: str, entries: Sequence[Entry], recipe: Recipe) -> Manife
     return manifest_facts(manifest, own, recipe.features)
 
 
-def _in_order(problems: Sequence[Problem], manifests: Sequence[Path]) -> tuple[Problem, ...]:
+def _in_order(problems: Sequence[Problem], manifests: Sequence[Path]) -> list[Problem]:
     kinds = {kind: number for number, kind in enumerate(KINDS)}
     names = {str(path): number for number, path in enumerate(manifests)}
-    return tuple(sorted(problems, key=lambda p: (kinds[p.kind], names[p.manifest], p.line)))
+    return sorted(problems, key=lambda p: (kinds[p.kind], names[p.manifest], p.line))

@@ -16,7 +16,7 @@ SILENT_DB = -65.0  # below that, the loud frames of an utterance are noise
 SILENCE = 0.8  # share of silent frames
 CLIPPED = 0.001  # share of samples
 OFFSET = 0.02  # of full scale
-BANDWIDTH = 0.7  # share of what a model at 16 kHz uses, up to SPEECH_HZ
+BANDWIDTH = 0.5  # share of what a model at 16 kHz uses, up to SPEECH_HZ
 SPEECH_HZ = 8000.0
 MAJORITY = 0.8  # share of a manifest's files whose rate is the usual one
 ERRORS = {
@@ -104,5 +104,5 @@ def _signal_problems(entry: Entry) -> Iterator[Problem]:
     if abs(audio.offset) > OFFSET:
         yield entry.problem("offset", f"{audio.offset:+.3f} of full scale")
     rate = entry.file.info.sample_rate
-    if rate > SPEECH_HZ and audio.bandwidth < BANDWIDTH * min(rate / 2, SPEECH_HZ):
+    if rate > SPEECH_HZ and audio.bandwidth <= BANDWIDTH * min(rate / 2, SPEECH_HZ):
         yield entry.problem("low-bandwidth", f"ends at {audio.bandwidth:.0f} Hz of {rate // 2}")

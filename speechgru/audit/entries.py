@@ -29,8 +29,11 @@ class Entry:
     audio: Measurement | None = None
 
     def problem(self, kind: str, detail: str, correction: float | str | None = None) -> Problem:
-        id_, audio = self.utterance.id, self.utterance.audio
-        return Problem(kind, self.manifest, self.line, id_, audio, detail, correction)
+        utterance = self.utterance
+        part = (0.0, None) if self.whole else (utterance.offset, utterance.duration)
+        return Problem(
+            kind, self.manifest, self.line, utterance.id, utterance.audio, detail, correction, *part
+        )
 
 
 def read_entries(

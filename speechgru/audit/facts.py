@@ -15,18 +15,21 @@ from speechgru.corpora.leaks import Leak
 from speechgru.recipe import FeatureRecipe
 
 TOP_WORDS = 20
+BINS = 24  # of histograms
 K = TypeVar("K", int, str)
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Smallest, 5th percentile, median, 95th percentile and largest of some values."""
+    """Smallest, 5th percentile, median, 95th percentile and largest of some values, and how many
+    are in each of BINS equal parts between the smallest and the largest."""
 
     low: float
     p5: float
     median: float
     p95: float
     high: float
+    counts: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,10 @@ class Character:
     count: int
     texts: int
     example: str
+
+    @property
+    def code(self) -> int:
+        return ord(self.char)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +134,8 @@ def spread(values: Iterable[float]) -> Spread | None:
     known = np.array(list(values))
     if not len(known):
         return None
-    return Spread(*np.percentile(known, (0, 5, 50, 95, 100)).round(4).tolist())
+    low, p5, median, p95, high = np.percentile(known, (0, 5, 50, 95, 100)).round(4).tolist()
+    return Spread(low, p5, median, p95, high, tuple(np.histogram(known, BINS)[0].tolist()))
 
 
 def _counts(values: Iterable[K]) -> dict[K, int]:

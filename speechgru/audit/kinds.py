@@ -63,6 +63,7 @@ _ALL = (
     Kind("shared-speaker", "speaker who is also in another set", "split by speaker"),
     Kind("shared-sentence", "sentence that is also in another set", "split by sentence"),
     # a model
+    Kind("outside-vocabulary", "characters that the model lacks", "correct the text, or retrain"),
     Kind("contradicted", "text that the model contradicts", "listen, and correct the text"),
 )  # fmt: skip
 KINDS = {kind.name: kind for kind in _ALL}
@@ -71,7 +72,8 @@ KINDS = {kind.name: kind for kind in _ALL}
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A problem of one utterance, on a line of a manifest. `detail` is what was found, in figures;
-    `correction` is the right duration, id or text, where it is known."""
+    `correction` is the right duration, id or text, where it is known. `offset` and `seconds` select
+    the utterance in its file; None: to the end."""
 
     kind: str
     manifest: str
@@ -80,6 +82,8 @@ class Problem:
     audio: str
     detail: str
     correction: float | str | None = None
+    offset: float = 0.0
+    seconds: float | None = None
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)

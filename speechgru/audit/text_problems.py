@@ -16,13 +16,14 @@ FACTORS = (1, 2, 3, 4)  # of subsampling
 MARKUP = re.compile(
     r"<[^<>]*>|\[[^\[\]]*\]|\{[^{}]*\}|\(\(|\)\)|&(?:#\d+|[a-z]+);|https?://|\\[nrt]\b", re.I
 )
+NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 SPOKEN = frozenset("%&@#°§‰")  # symbols, besides those of currencies and mathematics
 UNSPOKEN = frozenset("<>|~¬^`´¨")  # the others among those
 ALIKE = ("LATIN", "CYRILLIC", "GREEK")  # scripts whose letters look alike
 MINORITY = 0.2  # share of texts below which what they have in common is unlike the others
 RARE = 0.0005  # share of texts below which a character hardly occurs
 ENOUGH = 100  # texts from which "rare" and "far from all others" mean something
-SIGMAS, TIMES = 4.5, 2.5  # how far the logarithm of a speaking rate is from the median, at least
+SIGMAS, TIMES = 4.5, 3.0  # how far the logarithm of a speaking rate is from the median, at least
 IMPOSSIBLE = 32.0  # characters per second, more than anybody speaks
 
 
@@ -95,11 +96,14 @@ def is_mojibake(text: str) -> bool:
     """
     if "\N{REPLACEMENT CHARACTER}" in text:
         return True
-    if text.isascii():
-        return False
+    return any(map(_decodes, NOT_ASCII.findall(text)))
+
+
+def _decodes(run: str) -> bool:
+    """Whether non-ASCII characters are the bytes of UTF-8 in a single-byte encoding."""
     for encoding in ("cp1252", "latin-1"):
         try:
-            return text.encode(encoding).decode("utf-8") != text
+            return bool(run.encode(encoding).decode("utf-8"))
         except UnicodeError:
             continue
     return False

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from speechgru.cli import (
+    audit,
     compare,
     evaluate,
     export_data,
@@ -74,7 +75,7 @@ def _speechgru(
 
 
 _GROUPS = (
-    init, prepare, train, tune, evaluate, transcribe, listen, compare, info, export_data,
+    init, audit, prepare, train, tune, evaluate, transcribe, listen, compare, info, export_data,
 )  # fmt: skip
 for _group in _GROUPS:
     app.add_typer(_group.app)
