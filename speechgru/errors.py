@@ -54,12 +54,6 @@ class AudioError(SpeechgruError):
         self.kind = kind
 
 
-class NoneReadable(AudioError):
-    """A manifest that was read, none of whose audio can be."""
-
-    exit_status = 1
-
-
 class ScoringError(SpeechgruError):
     """References and hypotheses that cannot be compared."""
 

@@ -11,7 +11,7 @@ import numpy as np
 from speechgru.audio import read_headers, warn_of_early_ends
 from speechgru.batches import AudioCache
 from speechgru.decoding import Greedy
-from speechgru.errors import NoneReadable, SpeechgruError, printable
+from speechgru.errors import AudioError, SpeechgruError, printable
 from speechgru.files import Json, read_json, write_json
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.recognizer import Recognizer
@@ -89,7 +89,7 @@ def evaluate(
     """Transcribe a manifest's utterances and score them.
 
     `on_progress` is called after each utterance with the number done, their total and its id.
-    Raises ManifestError, and NoneReadable when no utterance can be read.
+    Raises ManifestError, and AudioError when no utterance can be read.
     """
     utterances = read_manifest(manifest)
     files = list(dict.fromkeys(utterance.audio for utterance in utterances))
@@ -123,7 +123,9 @@ def evaluate_utterances(
             greedy_texts.append(normalise(recognizer.decode(result, greedy).text, text_recipe))
     if failed and not read:
         first = next(iter(failed.values()))
-        raise NoneReadable(f"none of the {len(failed)} utterances can be read; the first: {first}")
+        error = AudioError(f"none of the {len(failed)} utterances can be read; the first: {first}")
+        error.exit_status = 1  # the command was right
+        raise error
     scored = _score(read, texts)
     unknown: Counter[str] = sum((vocabulary.unknown(u.text) for u in read), Counter())
     beside = None
