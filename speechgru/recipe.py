@@ -314,7 +314,10 @@ class TrainingRecipe(Section):
     )
     evaluate_every: int = Field(1, ge=1, description="epochs between evaluations on dev")
     patience: int = Field(
-        0, ge=0, description="stop after this many evaluations without improvement; 0: never"
+        0,
+        ge=0,
+        description="stop after this many evaluations without a better WER (or CER) on dev, from "
+        "the first that is not blank; 0: never",
     )
     max_bad_steps: int = Field(
         20,

@@ -29,6 +29,7 @@ from speechgru.text import Vocabulary, frames_needed, normalise
 log = logging.getLogger(__name__)
 MAX_HEADERS = 100_000  # files whose headers are read before training, evenly spread
 LISTED = 5  # ids of excluded utterances in a log line
+LISTED_WORDS = 10  # that only dev has
 UNREADABLE = "audio cannot be read"
 TOO_SHORT = "too short for its text; CTC needs a model frame per character, see model.factor"
 
@@ -212,6 +213,14 @@ def _report(
         log.warning(
             "dev has characters that the training set lacks; they count as errors: %s", characters
         )
+    words = {word for utterance in kept for word in utterance.text.split()}
+    said = Counter(word for utterance in dev for word in utterance.text.split())
+    if new := [word for word, _ in said.most_common() if word not in words]:
+        log.info(
+            "%d of the %d words of dev's vocabulary are not in the training set: %s%s",
+            len(new), len(said), ", ".join(new[:LISTED_WORDS]),
+            " …" if len(new) > LISTED_WORDS else "",
+        )  # fmt: skip
 
 
 def warn_of_leaks(data: TrainingData) -> None:

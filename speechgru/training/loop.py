@@ -170,6 +170,12 @@ class Trainer:
                     self._finish_epoch(events)
         finally:
             events.close()
+        if state.epoch < options.epochs:
+            log.info(
+                "stopped after epoch %d of %d: no better dev WER (or CER) in %d evaluations "
+                "(training.patience)", state.epoch, options.epochs,
+                state.evaluations_without_improvement,
+            )  # fmt: skip
         self.selection.try_average()
         if self.selection.all_blank:
             log.warning(
@@ -245,7 +251,7 @@ class Trainer:
             began = time.monotonic()
             score = self.selection.evaluate()
             state.evaluation_seconds += time.monotonic() - began
-            self.selection.keep_if_good(score)
+            self.selection.keep_if_good(score, loss)
         row = EpochMetrics(
             epoch=state.epoch, step=state.step,
             learning_rate=self.optimiser.param_groups[0]["lr"],

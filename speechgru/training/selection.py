@@ -70,16 +70,26 @@ class ModelSelection:
             raise TrainingError(f"dev utterance {id_}: {reason}")
         return evaluation.score
 
-    def keep_if_good(self, score: Score) -> None:
+    def keep_if_good(self, score: Score, loss: float) -> None:
         """Save the weights if no earlier ones were better, and keep them if they are among those
-        to be averaged."""
+        to be averaged.
+
+        Of equal WERs the lower CER is better, of equal CERs the lower training loss of the epoch
+        (which is no improvement where dev has no errors left). Until the model has output
+        something, evaluations do not count as without improvement.
+        """
         state, wer = self.state, score.wer
         self.all_blank = not any(utterance.hypothesis for utterance in score.utterances)
-        state.evaluations_without_improvement += 1
-        if state.best_wer is None or wer < state.best_wer:
+        state.has_output |= not self.all_blank
+        state.evaluations_without_improvement += state.has_output
+        rates = (wer, score.cer, math.inf if math.isnan(loss) else loss)
+        saved = (state.best_wer, state.best_cer, state.best_loss)
+        best = tuple(math.inf if rate is None else rate for rate in saved)
+        if rates[:2] < best[:2] or (rates < best and score.cer > 0):
             state.evaluations_without_improvement = 0
-        if state.best_wer is None or wer <= state.best_wer:
-            state.best_wer = wer
+        if rates <= best:
+            state.best_wer, state.best_cer = rates[:2]
+            state.best_loss = None if math.isnan(loss) else loss
             self._save(None, score, f"epoch {state.epoch}")
         if self.average:
             kept = sorted([*state.kept, (wer, state.epoch)], key=lambda k: (k[0], -k[1]))

@@ -48,8 +48,11 @@ class TrainingState:
     step_seconds: float = 0.0  # spent in training steps, over all sessions
     evaluation_seconds: float = 0.0  # spent evaluating dev
     elapsed: float = 0.0  # wall-clock seconds over all sessions, up to the last save
-    best_wer: float | None = None
-    evaluations_without_improvement: int = 0
+    best_wer: float | None = None  # on dev, and CER and training loss (per token) of that epoch
+    best_cer: float | None = None
+    best_loss: float | None = None
+    has_output: bool = False  # whether an evaluation gave any character: CTC begins with blanks
+    evaluations_without_improvement: int = 0  # since then
     skipped_steps: int = 0
     skipped_utterances: int = 0  # each time that one could not be used
     bad_steps_in_a_row: int = 0

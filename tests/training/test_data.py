@@ -262,6 +262,17 @@ def test_characters_that_only_dev_has_are_reported_and_kept(few, tmp_path, caplo
     assert data.dev[0].text == "am zz"
 
 
+def test_words_that_only_dev_has_are_named(few, tmp_path, caplog):
+    dev = [replace(u, text="am oma oma am" if n else "mao") for n, u in
+           enumerate(read_manifest(few / "dev.jsonl"))]  # fmt: skip
+    write_manifest(tmp_path / "dev.jsonl", dev)
+    with caplog.at_level(logging.INFO, "speechgru"):
+        read_training_data(quick(few, data={"dev": str(tmp_path / "dev.jsonl")}))
+    (named,) = (line for line in caplog.messages if "oma" in line)
+    assert "2 of the 3 words" in named
+    assert named.endswith("oma, mao")
+
+
 def test_texts_are_normalised_as_the_recipe_says(few, tmp_path):
     manifest = listed_with(tmp_path, few, text="  Am, MO! ")
     data = read_training_data(quick(few, data={"train": [str(manifest)]}))

@@ -31,6 +31,7 @@ from speechgru.errors import RecipeError, TrainingError
 from speechgru.evaluation import evaluate, evaluate_utterances
 from speechgru.features import FeatureExtractor
 from speechgru.manifest import Utterance, read_manifest, write_manifest
+from speechgru.model_file import read_model_file
 from speechgru.recipe import Recipe
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import score
@@ -161,16 +162,51 @@ def test_the_last_epoch_s_weights_are_saved_when_it_is_the_best(few, tmp_path, m
     ("patience", "rates", "epochs"),
     [
         (1, [0.5, 0.5], 2),
+        (2, [1.0, 1.0, 1.0, 1.0, 0.9, 0.9, 0.9], 7),  # blank at first
+        (2, [1.0, 1.0, 0.5, 1.0, 1.0], 5),  # blank again
         (2, [0.5, 0.6, 0.4, 0.4, 0.4], 5),
-        (2, [0.5, 0.4, 0.3, 0.2, 0.1, 0.05], 6),
-        (0, [0.5] * 6, 6),
+        (2, [0.5, 0.4, 0.3, 0.2, 0.1, 0.05], 8),
+        (0, [0.5], 8),
     ],
 )
 def test_patience_counts_evaluations_without_improvement(
-    few, tmp_path, monkeypatch, patience, rates, epochs
+    few, tmp_path, monkeypatch, caplog, patience, rates, epochs
 ):
-    recipe = quick(few, training={"epochs": 6, "patience": patience})
+    monkeypatch.setattr(Trainer, "_loss", lambda _: 1.0)
+    caplog.set_level(logging.INFO)
+    recipe = quick(few, training={"epochs": 8, "patience": patience})
+    rates = [*rates, *[rates[-1]] * (8 - len(rates))]
     assert run_with(monkeypatch, recipe, tmp_path / "run", *rates).epochs == epochs
+    named = [line for line in caplog.messages if "training.patience" in line]
+    assert len(named) == (epochs < 8)
+    assert all(f"epoch {epochs} of 8" in line for line in named)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "losses", "without", "saved"),
+    [
+        # equal WER: the lower CER, then the lower loss of training
+        ([("ab", "ax"), ("ab", "xx")], [2, 1], 1, 1),
+        ([("ab", "xx"), ("ab", "ax")], [1, 2], 0, 2),
+        ([("ab", "ax"), ("ab", "xb")], [2, 1], 0, 2),
+        ([("ab", "ax"), ("ab", "xb")], [1, 2], 1, 1),
+        ([("ab", "ax"), ("ab", "xb")], [1, 1], 1, 2),
+        ([("ab", "ax"), ("ab", "xb")], [1, math.nan], 1, 1),
+        ([("ab", "ax"), ("ab", "xb")], [math.nan, 1], 0, 2),
+        # a lower loss is no improvement where no error is left, but a better model
+        ([("ab", "ab"), ("ab", "ab")], [2, 1], 1, 2),
+        # a lower WER is better whatever the others
+        ([("a bcd", "x bcd"), ("a bcd", "x xyz"), ("a bcd", "a bce")], [3, 2, 1], 0, 3),
+    ],
+)
+def test_ties_are_broken_by_cer_and_loss(few, tmp_path, pairs, losses, without, saved):
+    selection = make_trainer(quick(few), tmp_path / "run").selection
+    for epoch, ((reference, hypothesis), loss) in enumerate(zip(pairs, losses, strict=True), 1):
+        selection.state.epoch = epoch
+        selection.keep_if_good(score([reference], [hypothesis]), loss)
+    assert selection.state.evaluations_without_improvement == without
+    metadata = read_model_file(tmp_path / "run" / "model.safetensors").metadata
+    assert metadata["weights"] == f"epoch {saved}"
 
 
 def test_dev_is_evaluated_as_often_as_asked_and_at_the_end(few, tmp_path, monkeypatch):
