@@ -11,7 +11,6 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ import yaml
 from speechgru.audio import AudioInfo, read_headers
 from speechgru.manifest import Utterance
 from speechgru.recipe import Recipe, TextRecipe, make_recipe
-from speechgru.text import normalise
+from speechgru.text import frames_needed, normalise
 
 MAX_HEADERS = 2_000  # files whose sample rate is read, evenly spread
 NARROW = 0.1  # share of recordings below 16 kHz from which on the model is one for 8 kHz
@@ -78,7 +77,7 @@ def data_facts(train: Sequence[Utterance], bandwidth: float | None = None) -> Da
     """The facts of a training set; sample rates are read from up to MAX_HEADERS files."""
     seconds = np.array([utterance.duration for utterance in train])
     texts = [normalise(utterance.text, TextRecipe()) for utterance in train]
-    frames = np.array([len(t) + sum(a == b for a, b in pairwise(t)) for t in texts])
+    frames = np.array([frames_needed(text) for text in texts])
     words = Counter(word for text in texts for word in text.split())
     langs = Counter(utterance.lang for utterance in train)
     letters = {char for text in texts for char in text}

@@ -8,6 +8,7 @@ Design choices:
 """
 
 import unicodedata
+from functools import lru_cache
 
 from speechgru.recipe import TextRecipe
 
@@ -35,17 +36,23 @@ def normalise(text: str, recipe: TextRecipe) -> str:
     '; with `punctuation: remove`, everything but letters, digits, combining marks and, inside
     words, the characters of JOINERS becomes a space; runs of white space become one space.
     """
-    text = text.replace(BREAK, " ")
+    words = text.replace(BREAK, " ").split()
+    return " ".join(filter(None, (_normalised(w, recipe.case, recipe.punctuation) for w in words)))
+
+
+@lru_cache(maxsize=100_000)  # words recur: a manifest of millions of lines is read in seconds
+def _normalised(text: str, case: str, punctuation: str) -> str:
+    """Text without white space, by the rule, which looks no further than the next white space."""
     for spelling, letter in CHILLUS.items():
         text = text.replace(spelling, letter)
     text = "".join(c for c in text if c in JOINERS or not _invisible(c))
     text = unicodedata.normalize("NFC", text)
-    if recipe.case != "keep":
-        text = text.translate(TURKISH.get(recipe.case, {}))
-        cased = text.lower() if recipe.case.startswith("lower") else text.upper()
+    if case != "keep":
+        text = text.translate(TURKISH.get(case, {}))
+        cased = text.lower() if case.startswith("lower") else text.upper()
         text = unicodedata.normalize("NFC", cased)
     text = text.translate(APOSTROPHES)
-    if recipe.punctuation == "remove":
+    if punctuation == "remove":
         text = _without_punctuation(text)
     return " ".join(text.split())
 

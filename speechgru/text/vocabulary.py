@@ -4,7 +4,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from operator import eq
 from typing import ClassVar
 
 from speechgru.errors import CheckpointError, SpeechgruError
@@ -38,12 +38,18 @@ class Vocabulary:
     def encode(self, text: str) -> list[int]:
         """The token numbers of a text. Raises SpeechgruError for a character without a token;
         check with `unknown` first."""
-        if missing := self.unknown(text):
+        try:
+            return [self._numbers[char] for char in text]
+        except KeyError:
+            missing = ", ".join(map(repr, self.unknown(text)))
             raise SpeechgruError(
-                f"{text!r:.80}: the vocabulary has no {', '.join(map(repr, missing))}, only "
-                f"{self}; exclude the utterance, or train on text with these characters"
-            )
-        return [self._numbers[char] for char in text]
+                f"{text!r:.80}: the vocabulary has no {missing}, only {self}; exclude the "
+                "utterance, or train on text with these characters"
+            ) from None
+
+    def covers(self, text: str) -> bool:
+        """Whether each character has a token."""
+        return self._numbers.keys() >= set(text)
 
     def unknown(self, text: str) -> Counter[str]:
         """How often each character that is not in the vocabulary occurs."""
@@ -89,4 +95,4 @@ class Vocabulary:
 
 def frames_needed(tokens: Sequence[int] | str) -> int:
     """The fewest frames CTC can align `tokens` to: one each, and a blank between equal ones."""
-    return len(tokens) + sum(a == b for a, b in pairwise(tokens))
+    return len(tokens) + sum(map(eq, tokens, tokens[1:]))

@@ -67,8 +67,9 @@ class TrainingData:
 
 def _digest(values: Iterable[str | float]) -> str:
     digest = hashlib.sha256()
+    encode = json.JSONEncoder().encode
     for value in values:
-        digest.update(json.dumps(value).encode() + b"\n")
+        digest.update(encode(value).encode() + b"\n")
     return digest.hexdigest()[:16]
 
 
@@ -83,9 +84,11 @@ def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> 
     """
     listed: list[Utterance] = []
     for path in recipe.data.train:
-        listed += [_normalised(u, recipe) for u in _read("data.train", path)]
-    listed = _with_unique_ids(listed)
-    dev = [_normalised(u, recipe) for u in _read("data.dev", recipe.data.dev)]
+        listed += _read("data.train", path)
+    _normalise(listed, recipe)
+    _make_ids_unique(listed)
+    dev = _read("data.dev", recipe.data.dev)
+    _normalise(dev, recipe)
     known = vocabulary or Vocabulary.from_texts(u.text for u in listed)
     kept, excluded = _select(listed, recipe, known)
     _refuse_unreadable(recipe.data.dev, dev)
@@ -115,20 +118,21 @@ def _read(key: str, path: str, text_required: bool = True) -> list[Utterance]:
     return read_manifest(file, text_required)
 
 
-def _normalised(utterance: Utterance, recipe: Recipe) -> Utterance:
-    return replace(utterance, text=normalise(utterance.text, recipe.text))
+def _normalise(utterances: list[Utterance], recipe: Recipe) -> None:
+    """In place: there may be millions."""
+    for index, utterance in enumerate(utterances):
+        text = normalise(utterance.text, recipe.text)
+        if text != utterance.text:
+            utterances[index] = replace(utterance, text=text)
 
 
-def _with_unique_ids(utterances: list[Utterance]) -> list[Utterance]:
+def _make_ids_unique(utterances: list[Utterance]) -> None:
     """Ids are unique within a manifest only: the second `a` of several manifests becomes `a#2`."""
     counts: Counter[str] = Counter()
-    unique = []
-    for utterance in utterances:
+    for index, utterance in enumerate(utterances):
         counts[utterance.id] += 1
         if (count := counts[utterance.id]) > 1:
-            utterance = replace(utterance, id=f"{utterance.id}#{count}")
-        unique.append(utterance)
-    return unique
+            utterances[index] = replace(utterance, id=f"{utterance.id}#{count}")
 
 
 def _select(
@@ -142,7 +146,7 @@ def _select(
             reason = f"longer than data.max_seconds ({recipe.data.max_seconds:g} s)"
         elif not utterance.text:
             reason = "without text"
-        elif vocabulary.unknown(utterance.text):
+        elif not vocabulary.covers(utterance.text):
             reason = "with characters that are not in the vocabulary"
         else:
             usable.append(utterance)
