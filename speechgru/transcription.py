@@ -62,17 +62,14 @@ def _search(folder: Path) -> list[AudioFile]:
         reason = f"{error.filename}: cannot be searched: {error.strerror}"
         found.append(AudioFile(Path(error.filename), Path(), AudioError(reason)))
     if not found:
-        suffixes = " ".join(sorted(AUDIO_SUFFIXES))
-        reason = f"{folder}: no audio files in this folder (searched for {suffixes})"
+        searched = " ".join(sorted(AUDIO_SUFFIXES))
+        reason = f"{folder}: no audio files in this folder (searched for {searched})"
         found.append(AudioFile(folder, Path(), AudioError(reason)))
-    elif others := Counter(
-        f.suffix.lower() for f in below if f.suffix.lower() not in AUDIO_SUFFIXES
-    ):
-        kinds = ", ".join(f"{suffix or 'no suffix'} ×{n}" for suffix, n in others.most_common(8))
-        log.info(
-            "%s",
-            SpeechgruError(f"{folder}: {others.total()} files skipped by their suffix: {kinds}"),
-        )
+    suffixes = Counter(file.suffix.lower() for file in below)
+    others = {suffix: n for suffix, n in suffixes.most_common() if suffix not in AUDIO_SUFFIXES}
+    if files and others:
+        kinds = ", ".join(f"{suffix or 'no suffix'} ×{n}" for suffix, n in others.items())
+        log.info("%s", SpeechgruError(f"{folder}: files skipped by their suffix: {kinds}"))
     return found
 
 

@@ -247,7 +247,9 @@ def spelt(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("path", "found"),
     [
+        # github.com/llmsresearch/paperbanana/pull/240: archives unpacked on macOS
         ("Audio/caf\u00e9.wav", "Audio/cafe\u0301.wav"),
+        # github.com/datopian/datahub.io/issues/223: lists made on Windows
         ("Audio\\A.wav", "Audio/A.wav"),
         (".\\Audio\\caf\u00e9.wav", "Audio/cafe\u0301.wav"),
         ("two/../Audio\\A.wav", "two/../Audio/A.wav"),
@@ -263,6 +265,7 @@ def test_a_path_in_another_form_is_found(spelt, path, found, absolute):
 @pytest.mark.parametrize(
     ("path", "named"),
     [
+        # github.com/nl8590687/ASRT_SpeechRecognition/issues/15: lists made on Windows
         ("audio/a.WAV", "Audio/A.wav"),
         ("AUDIO/CAF\u00c9.wav", "Audio/cafe\u0301.wav"),
         ("audio\\a.wav", "Audio/A.wav"),

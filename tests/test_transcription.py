@@ -71,7 +71,7 @@ def test_files_skipped_by_their_suffix_are_counted(tmp_path, caplog):
     with caplog.at_level("INFO", "speechgru"):
         assert len(find_audio([tmp_path])) == 2
     (message,) = (record.getMessage() for record in caplog.records)
-    assert message.startswith(f"{tmp_path}: 3 files ")
+    assert message.startswith(f"{tmp_path}: files skipped")
     assert ".txt ×2, no suffix ×1" in message
     caplog.clear()
     find_audio([tmp_path / "a.wav"])

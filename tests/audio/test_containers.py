@@ -157,6 +157,7 @@ VOICE, MUSIC, SILENCE = tones(3), tones(6)[3 * RATE :], np.zeros(3 * RATE, np.fl
     [
         ((MUSIC, VOICE), 1, 2),  # as flagged
         ((VOICE, MUSIC), None, 1),  # the first
+        # github.com/browser-use/video-use/pull/134: OBS has the microphone on the second track
         ((SILENCE, VOICE), None, 2),  # the first that is not silent
         ((SILENCE, VOICE), 0, 2),  # a muted default track
         ((SILENCE, MUSIC, VOICE), 2, 3),

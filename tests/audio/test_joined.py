@@ -103,6 +103,13 @@ def wav(*chunks: bytes, name: bytes = b"RIFF", size: int | None = None) -> bytes
 
 RF64 = chunk(b"ds64", struct.pack("<QQQI", 0, len(A + B), 0, 0))
 WAVS: dict[str, tuple[bytes, bytes]] = {  # content, samples
+    # github.com/libsndfile/libsndfile/issues/370 and 542: a LIST chunk of zeros (Zoom recorders)
+    "a LIST chunk of zeros": (wav(FORMAT, chunk(b"LIST", bytes(3000)), chunk(b"data", A)), A),
+    # github.com/libsndfile/libsndfile/issues/1118: an entry with a false size hangs libsndfile
+    "a false size inside LIST": (
+        wav(FORMAT, chunk(b"data", A), chunk(b"LIST", b"INFOISFT\xf0\xff\xff\xffx")),
+        A,
+    ),
     "one chunk": (wav(FORMAT, chunk(b"data", A)), A),
     "chunks around it": (wav(LIST, FORMAT, ODD, chunk(b"data", A), LIST, ODD), A),
     "an unpadded chunk": (wav(FORMAT, UNPADDED, chunk(b"data", A), LIST), A),
@@ -113,13 +120,16 @@ WAVS: dict[str, tuple[bytes, bytes]] = {  # content, samples
     "size 0": (wav(FORMAT, chunk(b"data", A, 0), size=0), A),
     "size 0xFFFFFFFF": (wav(FORMAT, chunk(b"data", A, 0xFFFFFFFF), size=0xFFFFFFFF), A),
     "size 0x7FFFFFFF": (wav(LIST, FORMAT, chunk(b"data", A, 0x7FFFFFFF)), A),
+    # the header is that of the first seconds: the recorder crashed
     "stopped in the middle": (wav(FORMAT, chunk(b"data", A + B, len(A))), A + B),
+    # github.com/xiph/opus-tools/issues/34: sizes modulo 4 GB
     "over 4 GB, modulo": (wav(FORMAT, chunk(b"data", A + B, 1000)), A + B),
     "RF64": (wav(RF64, FORMAT, chunk(b"data", A + B, 0xFFFFFFFF), name=b"RF64"), A + B),
     "RF64 of unknown size": (
         wav(chunk(b"ds64", bytes(28)), FORMAT, chunk(b"data", A, 0xFFFFFFFF), name=b"RF64"),
         A,
     ),
+    # github.com/ai/audio-recorder-polyfill/issues/95: pieces of a recording, each with a header
     "joined by cat": (wav(FORMAT, chunk(b"data", A)) + wav(FORMAT, LIST, chunk(b"data", B)), A + B),
 }
 
@@ -203,7 +213,8 @@ def test_gsm_in_wav(tmp_path: Path) -> None:
 
 
 def test_mp3s_joined_by_cat(tmp_path: Path) -> None:
-    """The first one's count of frames is not the length of both."""
+    """The first one's count of frames is not the length of both: as of services that join the parts
+    of a long text (github.com/richardr1126/openreader/pull/129)."""
     for name, samples in (("1.mp3", FIRST), ("2.mp3", SECOND)):
         encode(tmp_path / name, samples, RATE, "libmp3lame")
     path = tmp_path / "a.mp3"

@@ -14,6 +14,7 @@ VOICE = tones(4)
 NOISE = np.random.default_rng(0).standard_normal(len(VOICE)).astype(np.float32) * 0.05
 
 
+# github.com/m-bain/whisperX/pull/750
 @pytest.mark.parametrize("gain", [1.0, 0.8])
 def test_inverted_channels_do_not_cancel(tmp_path: Path, gain: float) -> None:
     path = tmp_path / "a.wav"

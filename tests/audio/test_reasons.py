@@ -29,8 +29,10 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12
 REASONS: list[tuple[str, bytes, str]] = [
     ("page.mp3", HTML, "HTML"),
     ("page2.wav", b"\n  <html>502 Bad Gateway</html>", "HTML"),
+    # github.com/CheyneyComputerScience/CREMA-D/issues/3
     ("pointer.flac", LFS, "git-lfs"),
     ("annex.wav", b"/annex/objects/SHA256E-s1--4d7a.wav\n", "git-annex"),
+    # github.com/OpenNeuroOrg/openneuro/issues/2520
     ("._a.wav", b"\0\5\26\7\0\2\0\0Mac OS X        " + bytes(64), "AppleDouble"),
     ("a.m4a", b'{"error": {"code": 403, "message": "Forbidden"}}', "text file"),
     ("s3.wav", b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "text file"),

@@ -21,6 +21,7 @@ from speechgru.audio.readers.interface import (
     size_of,
     tag_end,
 )
+from speechgru.audio.readers.parts import FileParts
 from speechgru.audio.readers.tracks import choose_track, protection
 
 GAP = 0.1  # seconds that timestamps may jump; a longer gap between two frames is filled
@@ -65,9 +66,9 @@ class FfmpegReader:
             raise Unreadable(reason)
 
     def _container(self) -> Any:
-        self.file.seek(0)
+        file = FileParts(self.file, [range(size_of(self.file))])  # any seek is valid
         options = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": ""}
-        return av.open(self.file, format=self._format, options=options, **_METADATA)
+        return av.open(file, format=self._format, options=options, **_METADATA)
 
     def _lengths(self, container: Any, stream: Any) -> tuple[int, int]:
         """Frames by the packets' times, and as the container claims."""
@@ -205,8 +206,9 @@ def _to_block(frame: Any) -> Block:
     if block.dtype == np.uint8:
         block = block.astype(np.float32) - 128
         return np.asarray(block / 128, dtype=np.float32)
-    scale = 1 << (8 * block.dtype.itemsize - 1) if block.dtype.kind == "i" else 1
-    return np.asarray(block / np.float32(scale), dtype=np.float32)
+    if block.dtype.kind == "i":
+        block = block / np.float32(1 << (8 * block.dtype.itemsize - 1))
+    return np.asarray(block, dtype=np.float32)
 
 
 # What FFmpeg's libraries do not report -----------------------------------------------------------

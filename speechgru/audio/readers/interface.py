@@ -29,7 +29,8 @@ class Unreadable(Exception):
         self.kind = kind
 
 
-READ_ERRORS = (Unreadable, soundfile.SoundFileError, av.error.FFmpegError, OSError)
+# UnicodeError: PyAV's, for names of codecs and tags
+READ_ERRORS = (Unreadable, soundfile.SoundFileError, av.error.FFmpegError, OSError, UnicodeError)
 
 
 class AudioReader(Protocol):

@@ -3,6 +3,7 @@
 Design choices:
 - libsndfile first, at exact positions; FFmpeg for MP3, for what libsndfile cannot open (m4a, webm,
   mp4, aac, …), decodes badly (MP3 and GSM in WAV) or does not know the length of.
+- libsndfile gets the format and audio chunks of a WAV only.
 - What both libraries pass over is handled here: the links of a chained Ogg, data chunks of a WAV
   after the first, WAVs joined into one file.
 - A file that cannot be read is refused for the reason that applies.
@@ -125,7 +126,7 @@ def _open_riff(file: File, riff: Riff) -> AudioReader:
         return _open_rare_codec(file, riff)
     extra = riff.unknown / max(riff.bytes_per_second, 1)
     beyond = len(riff.data) == 1 and riff.claimed < STREAMED and extra > MIN_EXTRA
-    if not (riff.irregular or beyond or len(riff.data) > 1):
+    if riff.plain and not beyond and len(riff.data) < 2:
         return _open_plain(file)
     if beyond:
         riff.data = [range(riff.data[0].start, riff.size)]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from speechgru.audio.readers.interface import File, size_of
 
 STREAMED = 0x7F000000  # data sizes from here on are what recorders write before they know
+PLAIN_CHUNKS = {b"fmt ", b"fact", b"PEAK", b"data", b"ds64"}
 UNKNOWN_SIZE = 0xFFFFFFFF
 MAX_CHUNKS = 10_000
 BY_LIBSNDFILE = {1, 2, 3, 6, 7, 0x11, 0xFFFE}  # PCM, ADPCM (MS, IMA), float, A-law, mu-law
@@ -21,7 +22,8 @@ class Riff:
     """Byte ranges of the data chunks as far as the file goes; what their headers claim.
 
     `next_file` is where another RIFF file begins (two files joined), `unknown` the number of bytes
-    from `end` on that are no chunks, `irregular` what libsndfile does not understand.
+    from `end` on that are no chunks. `plain` files have no chunks but those of the format and the
+    audio, with usual sizes; libsndfile hangs on some others, and refuses some that are valid.
     """
 
     form: bytes  # b"WAVE", b"AVI ", …
@@ -31,7 +33,7 @@ class Riff:
     end: int
     size: int
     next_file: int | None = None
-    irregular: bool = False
+    plain: bool = True
 
     @property
     def codec(self) -> int:
@@ -79,6 +81,7 @@ def _read_chunks(file: File, riff: Riff) -> None:
         if name == b"RIFF" and riff.data:
             riff.next_file, riff.end = start - 8, riff.size
             return
+        riff.plain &= name in PLAIN_CHUNKS
         if name == b"ds64":
             file.seek(start + 8)
             wide = int.from_bytes(file.read(8) or b"", "little")
@@ -89,7 +92,7 @@ def _read_chunks(file: File, riff: Riff) -> None:
             if length == UNKNOWN_SIZE and wide:
                 length = wide
             elif length == UNKNOWN_SIZE:
-                riff.irregular = True
+                riff.plain = False
             if length == 0 and not _chunks_to_the_end(file, start, riff.size):
                 length = UNKNOWN_SIZE
             riff.claimed += length
@@ -98,7 +101,7 @@ def _read_chunks(file: File, riff: Riff) -> None:
         if length % 2 and _chunk(file, riff.end, riff.size) is None:
             riff.end = min(riff.end + 1, riff.size)
         elif length % 2:
-            riff.irregular = True  # without the byte that makes its length even
+            riff.plain = False  # without the byte that makes its length even
 
 
 def _chunk(file: File, position: int, size: int) -> tuple[bytes, int, int] | None:

@@ -61,7 +61,10 @@ def choose_track(container: Any, packets: Packets, file: File) -> tuple[int, lis
 
 def _has_decoder(track: Any) -> bool:
     context = track.codec_context
-    return context is not None and context.codec_tag not in ENCRYPTED_TAGS
+    try:
+        return context is not None and context.codec_tag not in ENCRYPTED_TAGS
+    except UnicodeDecodeError:  # a damaged tag
+        return True
 
 
 def _is_silent(packets: Iterator[tuple[Any, list[Any] | None]]) -> bool:
