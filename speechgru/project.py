@@ -7,10 +7,11 @@ from pathlib import Path
 
 from speechgru.audit import AuditReport, audit
 from speechgru.audit.entries import OnProgress
+from speechgru.audit.report import write_report
 from speechgru.corpora import Prepared, read_folder, write_splits
 from speechgru.corpora.splits import complete_splits
 from speechgru.errors import CorpusError, SpeechgruError
-from speechgru.files import atomic_write, write_json
+from speechgru.files import atomic_write
 from speechgru.manifest import Utterance
 from speechgru.proposal import Choice, data_facts, propose, relative, to_recipe, to_yaml
 from speechgru.recipe import Recipe
@@ -76,7 +77,7 @@ def audit_project(
     sources: Sources, project: Project, on_progress: OnProgress
 ) -> tuple[AuditReport, Sources]:
     """Decode everything once: what is wrong with the sets, and the sets without UNUSABLE
-    utterances, whose manifests are written again; audit.json has the details.
+    utterances, whose manifests are written again; audit.html has the details.
 
     Raises CorpusError when a set would be empty.
     """
@@ -85,7 +86,7 @@ def audit_project(
     manifests = {str(project.file(name)): name for name in order}
     report = audit([project.file(name) for name in order], _proposed(sources, project),
                    on_progress=on_progress)  # fmt: skip
-    write_json(project.manifests / "audit.json", report.to_json())
+    write_report(report, project.manifests)
     unusable = {p.id for p in report.problems if p.kind in UNUSABLE}
     if not unusable:
         return report, sources

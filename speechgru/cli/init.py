@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,7 +65,7 @@ def init(
         report, sources = steps.audit_project(sources, project, show)
     show_problems(report)
     show_choices(steps.write_recipe(sources, project, report))
-    show_written([*files, project.manifests / "audit.json", project.recipe])
+    show_written([*files, project.manifests / "audit.html", project.recipe])
     if estimate:
         show_estimate(project)
     words = ["speechgru", "train", str(project.recipe), "--out", f"runs/{project.name}"]
@@ -104,27 +103,20 @@ def show_sources(sources: "Sources") -> None:
 
 
 def show_problems(report: "AuditReport") -> None:
-    """What the audit found, by kind, with an example of each."""
-    from speechgru.audit import KINDS
+    """What the audit found, and what of it is excluded."""
+    from speechgru.cli.audit import show_audit
     from speechgru.project import UNUSABLE
 
-    train = report.facts.manifests[0]
-    letters = "".join(each.char for each in train.characters if not each.char.isdigit())
-    out.print(printable(f"  characters: {letters} ({len(letters)})"), markup=False)
-    if digits := [each for each in train.characters if each.char.isdigit()]:
+    show_audit(report)
+    if digits := [c for c in report.facts.manifests[0].characters if c.char.isdigit()]:
         warn(
             f"  texts: {max(each.texts for each in digits):,} or more have digits, such as "
             f"{digits[0].example!r}: write the words that are spoken"
         )
-    for leak in report.facts.leaks:
-        names = Path(leak.first).stem, Path(leak.second).stem
-        warn(f"  shared: {replace(leak, first=names[0], second=names[1])}")
-    for kind, problems in report.by_kind().items():
-        done = " (excluded)" if kind in UNUSABLE else ""
-        first = f"{problems[0].id}, {problems[0].detail}"
-        warn(
-            f"  {kind} ×{len(problems):,}{done}: {KINDS[kind].found}; {KINDS[kind].advice}: {first}"
-        )
+    unusable = {p.id: p.kind for p in report.problems if p.kind in UNUSABLE}
+    for kind in sorted(set(unusable.values())):
+        ids = [id_ for id_, its in unusable.items() if its == kind]
+        warn(f"  excluded: {len(ids):,} utterances ({kind}): {', '.join(ids[:LISTED])}")
 
 
 def show_choices(choices: Sequence["Choice"]) -> None:

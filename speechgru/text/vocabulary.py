@@ -95,4 +95,4 @@ class Vocabulary:
 
 def frames_needed(tokens: Sequence[int] | str) -> int:
     """The fewest frames CTC can align `tokens` to: one each, and a blank between equal ones."""
-    return len(tokens) + sum(map(eq, tokens, tokens[1:]))
+    return len(tokens) + int(sum(map(eq, tokens, tokens[1:])))
