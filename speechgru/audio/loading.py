@@ -45,6 +45,7 @@ Samples = npt.NDArray[np.float32]
 MAX_HOURS = 10.0  # in memory at once: 2.3 GB at 16 kHz
 MAX_FILE_HOURS = 100.0  # a header that claims more is damaged
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz
+MAX_SAMPLE = 2.0**31  # full scale is 1, in files of unscaled integers 2^31 at most
 HEADER_THREADS = 8  # reading headers is I/O-bound
 SLACK = 0.15  # seconds a segment may extend past the end: rounding, a codec's padding
 
@@ -355,10 +356,10 @@ def _refuse_truncated(path: str | Path, reader: AudioReader, found: int, promise
 
 
 def _refuse_not_finite(path: str | Path, block: Block, start: int, rate: int) -> None:
-    finite = np.isfinite(block)
-    if not finite.all():
-        first, channel = np.argwhere(~finite)[0]
+    usable = np.abs(block) <= MAX_SAMPLE  # not NaN either
+    if not usable.all():
+        first, channel = np.argwhere(~usable)[0]
         raise AudioError(
             f"{path}: the sample at {(start + first) / rate:.3f} s is {block[first, channel]}; "
-            "expected finite values: export the file again"
+            "expected values from -1 to 1: export the file again"
         )

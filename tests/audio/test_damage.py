@@ -1,6 +1,7 @@
 """Damage in the middle of a file is skipped up to a share, with a warning; more is an error."""
 
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +94,7 @@ def test_a_gap_in_the_timestamps_is_silent(
 ) -> None:
     loading._warn_once.cache_clear()
     content = files["a.mka"]
-    clusters = [i for i in range(len(content)) if content.startswith(b"\x1f\x43\xb6\x75", i)]
+    clusters = [match.start() for match in re.finditer(b"\x1f\x43\xb6\x75", content)]
     path = tmp_path / "a.mka"
     path.write_bytes(content[: clusters[1]] + content[clusters[2] :])
     with caplog.at_level(logging.WARNING, "speechgru"):
@@ -102,3 +103,21 @@ def test_a_gap_in_the_timestamps_is_silent(
     assert "missing" in caplog.text
     tail = tones(SECONDS)[-3 * RATE :]
     assert lag(tail, found) == pytest.approx((SECONDS - 3) * RATE, abs=0.1 * RATE)
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_missing_ogg_pages_are_noticed(
+    tmp_path: Path, subtype: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Opus decoders fill such a gap without an error."""
+    loading._warn_once.cache_clear()
+    path = tmp_path / "a.ogg"
+    soundfile.write(path, np.tile(recording(), 2), RATE, format="OGG", subtype=subtype)
+    content = path.read_bytes()
+    pages = [match.start() for match in re.finditer(b"OggS", content)]
+    path.write_bytes(content[: pages[5]] + content[pages[6] :])
+    with caplog.at_level(logging.WARNING, "speechgru"):
+        read_audio(path)
+    assert "damaged" in caplog.text
+    path.write_bytes(content[: pages[3]] + content[pages[len(pages) // 2] :])
+    assert "damaged" in refused(path)

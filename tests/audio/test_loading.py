@@ -294,10 +294,25 @@ def test_a_flac_without_a_length(tmp_path: Path) -> None:
     assert audio_info(path) == AudioInfo(5.0, RATE, 1, "flac", "flac")
 
 
-def with_flac_count(folder: Path, count: int) -> Path:
-    """A FLAC of 5 s whose header claims `count` samples."""
+@pytest.mark.parametrize("claimed", [1, RATE, 2 * RATE])
+def test_a_flac_or_au_with_more_samples_than_its_header_states(
+    tmp_path: Path, claimed: int
+) -> None:
+    noise = np.random.default_rng(0).standard_normal(10 * RATE).astype(np.float32) * 0.1
+    path = with_flac_count(tmp_path, claimed, noise)
+    assert len(read_audio(path)) == 10 * RATE
+    assert audio_info(path).duration == 10
+    soundfile.write(tmp_path / "a.au", noise, RATE)
+    content = bytearray((tmp_path / "a.au").read_bytes())
+    content[8:12] = (2 * claimed).to_bytes(4, "big" if content[:4] == b".snd" else "little")
+    (tmp_path / "a.au").write_bytes(content)
+    assert len(read_audio(tmp_path / "a.au")) == 10 * RATE
+
+
+def with_flac_count(folder: Path, count: int, samples: Samples | None = None) -> Path:
+    """A FLAC of 5 s, or of these samples, whose header claims `count` samples."""
     path = folder / "count.flac"
-    soundfile.write(path, tones(5), RATE)
+    soundfile.write(path, tones(5) if samples is None else samples, RATE)
     content = bytearray(path.read_bytes())
     content[21] = (content[21] & 0xF0) | (count >> 32)
     content[22:26] = (count & 0xFFFFFFFF).to_bytes(4, "big")
@@ -519,7 +534,7 @@ def test_an_mp3_behind_a_tag_with_a_picture(tmp_path: Path) -> None:
     assert audio_info(path).duration == pytest.approx(3, abs=0.1)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 2.0**40])
 def test_samples_that_are_not_numbers(tmp_path: Path, value: float) -> None:
     samples = tones(2)
     samples[RATE : RATE + 3] = value

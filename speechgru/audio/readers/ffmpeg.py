@@ -25,7 +25,7 @@ from speechgru.audio.readers.parts import FileParts
 from speechgru.audio.readers.tracks import choose_track, protection
 
 GAP = 0.1  # seconds that timestamps may jump; a longer gap between two frames is filled
-STATES_ITS_LENGTH = {"mov", "tta", "wv", "ape", "mpc", "mpc8", "tak", "dsf", "caf", "aiff"}
+STATES_ITS_LENGTH = {"mov", "flac", "tta", "wv", "ape", "mpc", "mpc8", "tak", "dsf", "caf", "aiff"}
 STATES_THE_LONGEST = {"matroska", "asf", "flv"}  # of all tracks together
 UNFRAMED = {"aac", "ac3", "eac3", "dts"}  # frames one after the other, without a container
 # Before version 19, PyAV by default refuses a file with a tag that is not UTF-8.
@@ -84,8 +84,9 @@ class FfmpegReader:
         elif container.duration and kinds & STATES_THE_LONGEST:
             claim += max(0.0, container.duration / av.time_base - reach)
         # More than is claimed is a codec's padding, or is hidden by an mp4's edit list; but an MP3
-        # with much more is two files joined, and the first one's count.
-        if seconds > claim and not ("mp3" in kinds and seconds > claim + self.slack):
+        # or FLAC with much more has a count that is too low, such as of the first of two files.
+        low = kinds & {"mp3", "flac"} and seconds > claim + self.slack
+        if seconds > claim and not low:
             seconds = claim
         return round(seconds * self.rate), round(claim * self.rate)
 

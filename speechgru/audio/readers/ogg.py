@@ -8,7 +8,7 @@ import io
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from speechgru.audio.readers.interface import MAX_LOST, File, size_of
 
@@ -20,7 +20,8 @@ ONES = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class OggPages:
-    """Byte ranges of the links, bytes in no intact page, and whether the last page is cut."""
+    """Byte ranges of the links, bytes that are missing or in no intact page, and whether the last
+    page is cut."""
 
     links: list[range]
     damaged: int
@@ -40,43 +41,58 @@ def read_pages(file: File) -> OggPages | None:
         stream.detach()
 
 
+class _Page(NamedTuple):
+    length: int = 0  # bytes; 0: there is no page
+    intact: bool = False
+    first: bool = False
+    stream: int = 0
+    number: int = 0  # within the stream
+
+
 def _walk(stream: Any, size: int) -> OggPages:
     starts: list[int] = []
+    numbers: dict[int, int] = {}  # of the last page of each stream
     damaged = position = 0
     first_before = cut = False
+    after_damage = False  # then missing numbers are those of the damaged pages
     while position < size and damaged <= MAX_LOST * size + 65536:
-        length, first, intact = _page(stream, position)
-        end = position + length
-        if intact:
-            if first and not first_before:
+        page = _page(stream, position)
+        end = position + page.length
+        if page.intact:
+            if page.first and not first_before:
                 starts.append(position)
-            first_before = first
-        elif length and (end == size or _page(stream, end)[0]):
-            damaged += length
+                numbers.clear()
+            missing = page.number - numbers.get(page.stream, page.number) - 1
+            if missing > 0 and not after_damage:
+                damaged += missing * page.length
+            numbers[page.stream], first_before = page.number, page.first
+        elif page.length and (end == size or _page(stream, end).length):
+            damaged += page.length
         else:  # not a page, or one of a wrong length
             end = _next_page(stream, position + 1, size)
-            cut = length > 0 and end == size
+            cut = page.length > 0 and end == size
             damaged += end - position
+        after_damage = not page.intact
         position = end
     starts = [0, *starts[1:]]
     ends = [*starts[1:], size]
     return OggPages([range(*pair) for pair in zip(starts, ends, strict=True)], damaged, cut)
 
 
-def _page(stream: Any, position: int) -> tuple[int, bool, bool]:
-    """Of the page there: bytes (0: no page), whether it is a first page, whether it is intact."""
+def _page(stream: Any, position: int) -> _Page:
     stream.seek(position)
     header = stream.read(HEADER.size)
     if header[:4] != b"OggS":
-        return 0, False, False
+        return _Page()
     if len(header) < HEADER.size:
-        return HEADER.size, False, False
-    *_, flags, _, _, _, checksum, count = HEADER.unpack(header)
+        return _Page(HEADER.size)
+    _, _, flags, _, serial, number, checksum, count = HEADER.unpack(header)
     segments = stream.read(count)
     content = segments + stream.read(sum(segments))
     length = HEADER.size + count + sum(segments)
     found = _checksum(header[:22] + bytes(4) + header[26:] + content)
-    return length, bool(flags & FIRST), found == checksum and len(content) == length - HEADER.size
+    intact = found == checksum and len(content) == length - HEADER.size
+    return _Page(length, intact, bool(flags & FIRST), serial, number)
 
 
 def _checksum(page: bytes) -> int:

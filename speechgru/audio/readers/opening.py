@@ -37,6 +37,10 @@ from speechgru.audio.readers.sndfile import UNKNOWN, SndfileReader
 
 MAX_PARTS = 1000  # links of a chained Ogg, WAVs in one file
 MIN_EXTRA = 0.15  # seconds of audio after the end that a WAV's header states
+BYTES_PER_SAMPLE = {
+    "pcm_s8": 1, "pcm_u8": 1, "ulaw": 1, "alaw": 1, "pcm_16": 2, "pcm_24": 3, "pcm_32": 4,
+    "float": 4,
+}  # fmt: skip
 EMPTY = "a header without samples; record or copy it again"
 
 
@@ -87,11 +91,22 @@ def _open_plain(file: File, promised_ratio: float = 1.0) -> AudioReader:
 
 def _by_libsndfile(file: File) -> AudioReader | None:
     """None if libsndfile does not know the length, or takes the file for MP3."""
+    size = size_of(file)  # before libsndfile, with which the position is shared
     reader = SndfileReader(file)
-    if reader.frames < UNKNOWN and reader.file.format != "MP3":
+    known = reader.frames < UNKNOWN and not _understated(reader, size)
+    if known and reader.file.format != "MP3":
         return reader
     reader.close()
     return None
+
+
+def _understated(reader: SndfileReader, size: int) -> bool:
+    """Whether a FLAC or AU file is larger than its header's number of samples needs, without
+    compression. FFmpeg reads such a file to its end."""
+    if reader.container not in ("flac", "au") or reader.codec not in BYTES_PER_SAMPLE:
+        return False
+    needed = (reader.frames + MIN_EXTRA * reader.rate) * reader.channels
+    return size > needed * BYTES_PER_SAMPLE[reader.codec] + 65536
 
 
 def _open_ogg(file: File, pages: OggPages) -> AudioReader:
