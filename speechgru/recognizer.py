@@ -117,7 +117,7 @@ class Recognizer:
             )
         for layer in checkpoint.model.recurrent_layers():
             layer.set_precision(precision)
-        checkpoint.model.to(chosen).eval()
+        checkpoint.model.to(chosen).eval().requires_grad_(False)
         found = _load_decoder(checkpoint, path, decoder, hotwords)
         return cls(checkpoint, chosen, batch_seconds, found)
 

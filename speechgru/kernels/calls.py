@@ -2,6 +2,7 @@
 
 import ctypes
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -172,8 +173,13 @@ def accumulate(
 def _run(
     name: str, cell: str, dtype: torch.dtype, bf16: bool, used: int, arguments: tuple[int, ...]
 ) -> None:
-    from speechgru.kernels import compiled  # imports numba
-
-    function = compiled.function(name, cell, dtype, bf16)
+    function = _function(name, cell, dtype, bf16)
     numbers = (ctypes.c_int64 * len(arguments))(*arguments)
     threads.run(function, ctypes.addressof(numbers), used)
+
+
+@cache
+def _function(name: str, cell: str, dtype: torch.dtype, bf16: bool) -> threads.CompiledFunction:
+    from speechgru.kernels import compiled  # imports numba
+
+    return compiled.function(name, cell, dtype, bf16)

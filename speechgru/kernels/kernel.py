@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from speechgru.kernels import buffers
 from speechgru.kernels.gates import GATES
@@ -31,6 +31,8 @@ class Kernel:
             raise ValueError(f"no CPU kernel for {cell!r}: expected one of {', '.join(GATES)}")
         self.cell, self.precision = cell, precision
         self._cache: PackedWeights | None = None
+        self._frozen: Identity | None = None  # of what the cache was packed from,
+        self._weights: list[Weights] | None = None  # and those weights themselves
 
     def __getstate__(self) -> dict[str, Any]:
         return {"cell": self.cell, "precision": self.precision}
@@ -68,12 +70,32 @@ class Kernel:
         """The packed weights, packed again if anything has changed a weight.
 
         All are compared with copies: neither optimisers nor writes to `.data` leave another trace.
+        Parameters that are frozen (no `requires_grad`), as those of a loaded recogniser, are not:
+        their version counter is enough. It does not count writes to `.data`.
         """
         bf16 = self.precision == "bfloat16" and weights[0][0].dtype == torch.float32
-        cached = self._cache
+        cached, frozen = self._cache, _frozen(weights)
+        if cached is not None and frozen is not None and frozen == self._frozen:
+            return cached
         if cached is None or not cached.is_of(layout, weights, bf16):
             cached = self._cache = pack_copies(layout, weights, bf16)
+        # kept, so that no other weight can have their ids
+        self._frozen, self._weights = frozen, weights if frozen else None
         return cached
+
+
+Identity = tuple[tuple[int, int, int], ...]
+
+
+def _frozen(weights: list[Weights]) -> Identity | None:
+    """Object, address and version of each weight; None if one is not a frozen parameter."""
+    flat = [weight for direction in weights for weight in direction]
+    if any(
+        weight.requires_grad or weight.is_inference() or not isinstance(weight, nn.Parameter)
+        for weight in flat
+    ):
+        return None
+    return tuple((id(weight), weight.data_ptr(), weight._version) for weight in flat)
 
 
 class _Recurrence(torch.autograd.Function):
@@ -145,5 +167,6 @@ def _check(
         raise ValueError(
             f"lengths {tuple(lengths.shape)} of {lengths.dtype}: expected ({batch},) of torch.int64"
         )
-    if batch and not 0 <= int(lengths.min()) <= int(lengths.max()) <= frames:
-        raise ValueError(f"lengths {lengths.tolist()}: expected 0 to {frames} frames")
+    counts = lengths.tolist()
+    if batch and not 0 <= min(counts) <= max(counts) <= frames:
+        raise ValueError(f"lengths {counts}: expected 0 to {frames} frames")

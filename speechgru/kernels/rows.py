@@ -64,8 +64,8 @@ def _uniform(batch: int, frames: int, directions: int, groups: int) -> BatchRows
 
 def arrange(lengths: Tensor, frames: int, directions: int, groups: int) -> BatchRows:
     """The rows for a padded batch of `frames`."""
-    batch = len(lengths)
-    if batch == 0 or int(lengths.min()) == frames:
+    batch = lengths.shape[0]
+    if batch == 0 or min(lengths.tolist()) == frames:
         return _uniform(batch, frames, directions, groups)
     return BatchRows(lengths.numpy(), frames, directions, groups)
 

@@ -94,9 +94,10 @@ _after_fork_in_child(_forget_the_pool)
 
 def limit() -> int:
     """How many threads a kernel may use."""
-    if _parallel is None or _pool_lost:
+    threads = torch.get_num_threads()
+    if _parallel is None or _pool_lost or threads == 1:
         return 1
-    return min(torch.get_num_threads(), usable_cpus())
+    return min(threads, usable_cpus())
 
 
 def run(function: CompiledFunction, arguments: int, wanted: int) -> None:

@@ -269,6 +269,33 @@ def test_unchanged_weights_are_packed_once(monkeypatch):
     assert len(packed) == 1
 
 
+def test_frozen_parameters_are_not_compared_but_never_stale(monkeypatch):
+    given, x, lengths = weights_and_input()
+    weights = [tuple(torch.nn.Parameter(w.detach(), requires_grad=False) for w in given[0])]
+    kernel = kernels.Kernel("gru")
+
+    def fresh():
+        return kernels.Kernel("gru")(x, lengths, weights)[0]
+
+    with torch.inference_mode():
+        kernel(x, lengths, weights)
+        with monkeypatch.context() as patch:
+            patch.setattr(kernel_module.PackedWeights, "is_of", None)  # a call would fail
+            assert torch.equal(kernel(x, lengths, weights)[0], fresh())
+    weights[0][1].mul_(0.5)
+    assert torch.equal(kernel(x, lengths, weights)[0], fresh())
+    weights[0][1].data = 2 * weights[0][1].data
+    assert torch.equal(kernel(x, lengths, weights)[0], fresh())
+    new = torch.nn.Parameter(3 * weights[0][1], requires_grad=False)
+    weights[0] = (weights[0][0], new, *weights[0][2:])
+    assert torch.equal(kernel(x, lengths, weights)[0], fresh())
+    for weight in weights[0]:
+        weight.requires_grad_()
+    weights[0][1].data.mul_(0.5)
+    with torch.no_grad():
+        assert torch.equal(kernel(x, lengths, weights)[0], fresh())
+
+
 @pytest.mark.parametrize("fused", [False, True])
 def test_weights_changed_by_an_optimiser_are_never_stale(fused):
     weights, x, lengths = weights_and_input()
