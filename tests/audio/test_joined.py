@@ -212,6 +212,16 @@ def test_gsm_in_wav(tmp_path: Path) -> None:
     assert refused(tmp_path / "a.WAV").startswith("truncated")
 
 
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 44100])
+def test_short_mp3s_are_whole_despite_their_padding(rate: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.mp3"
+    for number in range(1, 6):
+        samples = np.full(number * rate // 9, 0.1, np.float32)
+        encode(path, samples, rate, "libmp3lame")
+        assert len(read_audio(path)) == pytest.approx(len(samples), abs=rate // 100)
+        assert audio_info(path).duration == pytest.approx(len(samples) / rate, abs=0.01)
+
+
 def test_mp3s_joined_by_cat(tmp_path: Path) -> None:
     """The first one's count of frames is not the length of both: as of services that join the parts
     of a long text (github.com/richardr1126/openreader/pull/129)."""

@@ -24,6 +24,7 @@ from speechgru.audio.readers.interface import (
 from speechgru.audio.readers.parts import FileParts
 from speechgru.audio.readers.tracks import choose_track, protection
 
+MP3_PADDING = 1105 + 1152  # samples of LAME's delay and, at most, of what fills the last frame
 GAP = 0.1  # seconds that timestamps may jump; a longer gap between two frames is filled
 STATES_ITS_LENGTH = {"mov", "flac", "tta", "wv", "ape", "mpc", "mpc8", "tak", "dsf", "caf", "aiff"}
 STATES_THE_LONGEST = {"matroska", "asf", "flv"}  # of all tracks together
@@ -85,7 +86,8 @@ class FfmpegReader:
             claim += max(0.0, container.duration / av.time_base - reach)
         # More than is claimed is a codec's padding, or is hidden by an mp4's edit list; but an MP3
         # or FLAC with much more has a count that is too low, such as of the first of two files.
-        low = kinds & {"mp3", "flac"} and seconds > claim + self.slack
+        padding = max(self.slack, MP3_PADDING / self.rate)
+        low = kinds & {"mp3", "flac"} and seconds > claim + padding
         if seconds > claim and not low:
             seconds = claim
         return round(seconds * self.rate), round(claim * self.rate)
