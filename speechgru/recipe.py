@@ -297,6 +297,12 @@ class TrainingRecipe(Section):
     )
     accumulate: int = Field(1, ge=1, description="batches per optimiser step")
     learning_rate: float = Field(2e-3, gt=0, description="peak learning rate")
+    freeze: int = Field(
+        0,
+        ge=0,
+        description="fine-tuning (`train --init`): the lowest recurrent layers, this many, and the "
+        "subsampling below them keep the initial model's weights; 0: none",
+    )
     weight_decay: float = Field(1e-2, ge=0, description="AdamW's decoupled weight decay")
     schedule: Literal["one-cycle", "cosine", "constant"] = Field(
         "one-cycle",

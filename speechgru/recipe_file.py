@@ -34,7 +34,7 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
 def override(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
     """A copy of a recipe with `section.key=value` overrides applied. Raises RecipeError."""
     texts = list(overrides)
-    values = recipe.model_dump(mode="json")
+    values = recipe.model_dump(mode="json", exclude_unset=True)  # what is stated, no defaults
     for text in texts:
         key, equals, value = text.partition("=")
         section, dot, name = key.strip().partition(".")

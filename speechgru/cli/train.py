@@ -33,6 +33,12 @@ def train(
     folder: Annotated[
         Path, typer.Option("--out", help="run folder: the model, curves and training state")
     ] = ...,  # type: ignore[assignment]
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL", help="fine-tune this model (a run folder or file) to the recipe's data"
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="continue the run in --out")] = False,
     device: Device = "auto",
     threads: Threads = 0,
@@ -48,7 +54,7 @@ def train(
     from speechgru.training.loop import train as run_training
 
     with training_progress() as show:
-        result = run_training(loaded, folder, device, resume, show)
+        result = run_training(loaded, folder, device, resume, show, init)
     show_training(result)
     if result.interrupted:
         raise typer.Exit(130)

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -31,9 +31,16 @@ from speechgru.recipe import Recipe
 from speechgru.recognizer import choose_device
 from speechgru.text import Vocabulary
 from speechgru.training.data import BatchLoader, TrainingData, read_training_data, warn_of_leaks
+from speechgru.training.fine_tuning import InitialModel, adapted, initialise, joined, read_initial
 from speechgru.training.selection import ModelSelection
 from speechgru.training.state import EpochMetrics, RunFolder, TrainingState, resume_key
-from speechgru.training.step import choose_precision, learning_rate, make_optimiser, train_step
+from speechgru.training.step import (
+    choose_precision,
+    freeze,
+    learning_rate,
+    make_optimiser,
+    train_step,
+)
 
 log = logging.getLogger(__name__)
 COMMAND = "speechgru train"
@@ -73,8 +80,10 @@ def train(
     device: str = "auto",
     resume: bool = False,
     on_progress: Callable[[TrainingProgress], None] = lambda _: None,
+    init: str | Path | None = None,
 ) -> TrainingResult:
-    """Train by `recipe` into the folder `out`; with `resume`, continue the run there.
+    """Train by `recipe` into the folder `out`; with `resume`, continue the run there; with `init`,
+    fine-tune the model in that run folder or file.
 
     Raises SpeechgruError (another training is running in the folder), TrainingError (folder in
     use, nothing to train on, dev audio that cannot be decoded, repeated NaN steps), RecipeError
@@ -82,6 +91,13 @@ def train(
     """
     folder = RunFolder(Path(out))
     chosen = choose_device(device)
+    initial = None if init is None else read_initial(Path(init))
+    if initial is not None:
+        recipe = adapted(recipe, initial)
+    elif recipe.training.freeze and not resume:
+        raise TrainingError(
+            "training.freeze: nothing to keep without an initial model; give --init"
+        )
     check_cell(recipe.model)  # before the data are read, which can take minutes
     with ExitStack() as stack:
         state, tensors, vocabulary = TrainingState(), None, None
@@ -89,6 +105,8 @@ def train(
             folder.check_started()
             stack.enter_context(exclusive_lock(folder.path, COMMAND))
             state, tensors = folder.load_state()
+            if initial is not None:
+                folder.check_same_initial(state, initial.fingerprint)
             folder.check_same_recipe(state, recipe)
             vocabulary = Vocabulary.from_json(state.vocabulary)
         else:
@@ -98,6 +116,9 @@ def train(
             folder.check_same_data(state, data.fingerprint())
         else:
             warn_of_leaks(data)
+            if initial is not None:
+                vocabulary = joined(data.vocabulary, initial.checkpoint.vocabulary)
+                data, state.initial = replace(data, vocabulary=vocabulary), initial.fingerprint
             state.recipe, state.data = resume_key(recipe), data.fingerprint()
             state.vocabulary = data.vocabulary.to_json()
         trainer = Trainer(recipe, data, folder, chosen, state, on_progress)
@@ -107,7 +128,7 @@ def train(
             folder.check_unused()
         folder.write_inputs(recipe, data.excluded)
         if tensors is None:
-            trainer.start()
+            trainer.start(initial)
         else:
             folder.restore(tensors, trainer.checkpoint, trainer.optimiser)
         return trainer.run()
@@ -133,6 +154,7 @@ class Trainer:
         config = ModelConfig(text=recipe.text, features=recipe.features, model=recipe.model)
         self.checkpoint = new_checkpoint(config, data.vocabulary, {})
         self.model = self.checkpoint.model.to(device)
+        self.frozen = freeze(self.model, self.options.freeze)
         self.optimiser = make_optimiser(self.model, self.options)
         self.cache = AudioCache(recipe.features.sample_rate, self.options.cache_mb * 1_000_000)
         self.loader = BatchLoader(data, recipe, self.checkpoint.extract, self.cache)
@@ -144,8 +166,14 @@ class Trainer:
             recipe, data, self.checkpoint, self.cache, device, folder, state
         )
 
-    def start(self) -> None:
-        """What comes before the first step: global feature statistics, and the first save."""
+    def start(self, initial: InitialModel | None = None) -> None:
+        """What comes before the first step: the weights of an initial model, which is evaluated;
+        else feature statistics; and the first save."""
+        if initial is not None:
+            initialise(self.checkpoint, initial.checkpoint)
+            score = self.selection.evaluate()
+            self.selection.keep_if_good(score, math.nan)
+            log.info("%s, before training: dev WER %.2f %%", initial.path, 100 * score.wer)
         if self.checkpoint.extract.needs_statistics:
             samples = (self.loader.read(utterance) for utterance in self.data.train)
             self.checkpoint.extract.fit(each for each in samples if each is not None)
@@ -190,6 +218,8 @@ class Trainer:
         state = self.state
         plan = self.loader.plan(state.epoch)[state.batch :]
         self.model.train()
+        for part in self.frozen:
+            part.eval()
         batches = self.loader.load_all(plan, state.epoch)
         audio, seconds = 0.0, 0.0
         per_step = self.options.accumulate

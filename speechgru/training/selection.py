@@ -48,6 +48,8 @@ class ModelSelection:
             "seed": recipe.training.seed,
             "hours": round(data.hours, 3), "utterances": len(data.train),
         }  # fmt: skip
+        if state.initial:
+            self.metadata["initial_model"] = state.initial
 
     def check_dev(self) -> None:
         """Decode all dev audio, which also fills the cache. Raises TrainingError at the first that

@@ -62,6 +62,7 @@ class TrainingState:
     kept: list[tuple[float, int]] = field(default_factory=list)  # (dev WER, epoch), best first
     vocabulary: dict[str, object] = field(default_factory=dict)
     recipe: dict[str, object] = field(default_factory=dict)  # see resume_key()
+    initial: str = ""  # fingerprint of the model that was fine-tuned
     data: dict[str, str | int] = field(default_factory=dict)  # see TrainingData.fingerprint()
 
 
@@ -147,6 +148,12 @@ class RunFolder:
             else ""
         )
         self._refuse("the recipe", changed, schedule)
+
+    def check_same_initial(self, state: TrainingState, fingerprint: str) -> None:
+        """Raises TrainingError when this run started from another model, or from none."""
+        if state.initial != fingerprint:
+            found = state.initial or "no model"
+            self._refuse("the initial model", [f"{found} → {fingerprint}"], "")
 
     def check_same_data(self, state: TrainingState, data: dict[str, str | int]) -> None:
         """Raises TrainingError when `data` is not the fingerprint of this run's data."""

@@ -103,10 +103,25 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if supported and name != "float32" else torch.float32
 
 
+def freeze(model: RecurrentCTC, layers: int) -> list[nn.Module]:
+    """Exclude the lowest recurrent `layers`, and the subsampling, from training. Returns these
+    parts, which must stay in evaluation mode. Raises RecipeError for more layers than there are."""
+    if layers > len(model.blocks):
+        raise RecipeError(
+            f"training.freeze: {layers} layers, but the model has {len(model.blocks)}; "
+            f"expected 0 to {len(model.blocks)}"
+        )
+    parts = [model.subsampling, *model.blocks[:layers]] if layers else []
+    for part in parts:
+        part.requires_grad_(False)
+    return parts
+
+
 def make_optimiser(model: nn.Module, options: TrainingRecipe) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter 2019); weights decay, biases and norms do not."""
-    weights = [p for p in model.parameters() if p.ndim > 1]
-    rest = [p for p in model.parameters() if p.ndim <= 1]
+    trained = [p for p in model.parameters() if p.requires_grad]
+    weights = [p for p in trained if p.ndim > 1]
+    rest = [p for p in trained if p.ndim <= 1]
     groups = [
         {"params": weights, "weight_decay": options.weight_decay},
         {"params": rest, "weight_decay": 0.0},
