@@ -3,16 +3,14 @@
 Design choices:
 - Two halves. `emissions` runs the model (torch); `decode` turns an emission into text (NumPy, a
   decoder of `speechgru.decoding`). Emissions can be computed once and decoded many times.
-- Results come in the order of the sources and while these are still being read. Sources are read
-  in windows, sorted by length and run in batches. None of this changes an emission: a row's output
-  does not depend on its batch mates.
+- Results come in the order of the sources and while these are still being read. Sources are cut
+  into pieces (`sections`), and these read in windows, sorted by length and run in batches. None of
+  this changes an emission: a row's output does not depend on its batch mates.
+- A recording of hours is decoded section by section, in bounded memory.
 """
 
-import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,31 +18,21 @@ import torch
 from torch import Tensor
 
 from speechgru import kernels
-from speechgru.audio import MAX_RATE, MIN_RATE, read_audio, read_utterance, resample
-from speechgru.audio.arrays import mono
-from speechgru.audio.levels import frame_levels
 from speechgru.batches import AudioCache, load_ahead, pad
 from speechgru.checkpoint import Checkpoint, frame_timing, load_model
 from speechgru.decoding import Decoder, Emission, Greedy, Transcript, make_decoder
 from speechgru.decoding.confidence import Calibration
+from speechgru.decoding.emission import join
 from speechgru.decoding.settings import Decoding, choose_decoding, load_decoder
 from speechgru.decoding.transcript import join_transcripts, transcribe_section
-from speechgru.errors import AudioError, SpeechgruError
-from speechgru.manifest import Utterance
+from speechgru.errors import SpeechgruError
+from speechgru.sections import Assembler, Cutter, Piece
+from speechgru.sources import Source, read_blocks, to_rate
 from speechgru.streaming import DEFAULT_RULES, Endpointing, Stream
 from speechgru.text import normalise
 
-Source = str | Path | Utterance | npt.NDArray[Any]
 MAX_WINDOW = 32  # batches of audio that are read before they are sorted by length
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """The features of one source, (frames, size), its levels, and its duration in seconds."""
-
-    features: Tensor
-    levels: npt.NDArray[np.float32]
-    seconds: float
+Item = tuple[int, Piece | SpeechgruError]  # place of a source, and one of its pieces or its error
 
 
 class Recognizer:
@@ -122,20 +110,16 @@ class Recognizer:
         return cls(checkpoint, chosen, batch_seconds, found)
 
     def transcribe(self, source: Source, sample_rate: int | None = None) -> Transcript:
-        """A file, a manifest's utterance, or an array of samples, mono (n,) or (n, channels), at
-        `sample_rate` Hz (default: the model's). Raises AudioError for a source without audio."""
+        """A path, a manifest's utterance, an array of samples, mono (n,) or (n, channels), at
+        `sample_rate` Hz (default: the model's), the bytes of an audio file, or a file opened in
+        binary mode. Raises AudioError for a source without audio."""
         if isinstance(source, np.ndarray) and sample_rate not in (None, self.sample_rate):
             assert sample_rate is not None
-            if not MIN_RATE <= sample_rate <= MAX_RATE:
-                raise AudioError(
-                    f"a sample rate of {sample_rate} Hz: expected {MIN_RATE} to {MAX_RATE}"
-                )
-            source = resample(mono(source), sample_rate, self.sample_rate)
-        loaded = self._load(source, None)
-        if isinstance(loaded, SpeechgruError):
-            raise loaded
-        (emission,) = self._forward([loaded])
-        return self.decode(emission)
+            source = to_rate(source, sample_rate, self.sample_rate)
+        (result,) = self.transcribe_all([source])
+        if isinstance(result, SpeechgruError):
+            raise result
+        return result
 
     def stream(
         self, endpointing: Endpointing | None = DEFAULT_RULES, sample_rate: int | None = None
@@ -150,11 +134,27 @@ class Recognizer:
         )
 
     def transcribe_all(
-        self, sources: Iterable[Source], cache: AudioCache | None = None
+        self,
+        sources: Iterable[Source],
+        cache: AudioCache | None = None,
+        on_progress: Callable[[int, float], None] = lambda index, seconds: None,
     ) -> Iterator[Transcript | SpeechgruError]:
-        """Yield one result per source, in order: a Transcript, or the error."""
-        for emission in self.emissions(sources, cache):
-            yield emission if isinstance(emission, SpeechgruError) else self.decode(emission)
+        """Yield one result per source, in order: a Transcript, or the error.
+
+        `on_progress` is called after each section of a recording with the source's place and how
+        many of its seconds are done.
+        """
+        parts: list[Transcript] = []
+        for index, section, is_last in self._sections(sources, cache):
+            if isinstance(section, SpeechgruError):
+                yield section
+                parts = []
+                continue
+            parts.append(self.decode(section))
+            on_progress(index, section.begin + section.duration)
+            if is_last:
+                yield join_transcripts(parts)
+                parts = []
 
     def decode(self, emission: Emission, decoder: Decoder | None = None) -> Transcript:
         """The words that the decoder (its own, if None) finds, section by section."""
@@ -172,43 +172,54 @@ class Recognizer:
     ) -> Iterator[Emission | SpeechgruError]:
         """Yield one result per source, in order: its Emission, or the error.
 
-        In memory are at most a window of sources (MAX_WINDOW batches of audio, and the last
-        source) and, per loading thread, two sources ahead.
+        In memory are at most a window of pieces (MAX_WINDOW batches of audio, and the last piece)
+        and, per loading thread, the beginning of two sources ahead.
         """
+        parts: list[Emission] = []
+        for _, section, is_last in self._sections(sources, cache):
+            if isinstance(section, SpeechgruError):
+                yield section
+                parts = []
+                continue
+            parts.append(section)
+            if is_last:
+                yield join(parts)
+                parts = []
+
+    def _sections(
+        self, sources: Iterable[Source], cache: AudioCache | None
+    ) -> Iterator[tuple[int, Emission | SpeechgruError, bool]]:
+        """(place of the source, its next section, whether it is the last one), or its error."""
+        assembler: Assembler | None = None
+        for window in _windows(self._pieces(sources, cache), self.batch_seconds):
+            tables = self._run([piece for _, piece in window if isinstance(piece, Piece)])
+            for index, piece in window:
+                if isinstance(piece, SpeechgruError):
+                    assembler = None
+                    yield index, piece, True
+                    continue
+                assembler = assembler or self._new_assembler()
+                sections = list(assembler.add(piece, next(tables)))
+                assembler = None if piece.is_last else assembler
+                for number, section in enumerate(sections, 1):
+                    yield index, section, piece.is_last and number == len(sections)
+
+    def _new_assembler(self) -> Assembler:
+        timing = frame_timing(self.checkpoint)
+        hop = timing[0] / self.checkpoint.config.model.factor
+        return Assembler(timing, hop, len(self.checkpoint.vocabulary))
+
+    def _pieces(self, sources: Iterable[Source], cache: AudioCache | None) -> Iterator[Item]:
+        cutter = Cutter(self.checkpoint)
+
+        def load(source: Source) -> Iterator[Piece | SpeechgruError]:
+            return cutter.pieces(read_blocks(source, self.sample_rate, cache))
+
         threads = torch.get_num_threads()
-        workers = threads if threads > 1 else 0
-        loaded = load_ahead(sources, lambda source: self._load(source, cache), workers)
-        for window in _windows(loaded, self.batch_seconds):
-            seconds = {i: x.seconds for i, x in enumerate(window) if isinstance(x, Loaded)}
-            done: dict[int, Emission] = {}
-            for group in self._group(seconds):
-                rows = [x for i in group if isinstance(x := window[i], Loaded)]
-                done |= zip(group, self._forward(rows), strict=True)
-            for index, item in enumerate(window):
-                yield done[index] if isinstance(item, Loaded) else item
-
-    def _load(self, source: Source, cache: AudioCache | None) -> Loaded | SpeechgruError:
-        try:
-            samples = self._samples(source, cache)
-            extract = self.checkpoint.extract
-            levels = frame_levels(samples, extract.hop)
-            return Loaded(extract(samples), levels, len(samples) / self.sample_rate)
-        except SpeechgruError as error:
-            return error
-
-    def _samples(self, source: Source, cache: AudioCache | None) -> npt.NDArray[np.float32]:
-        if isinstance(source, Utterance):
-            if cache is not None:
-                return cache.read(source)
-            return read_utterance(source, self.sample_rate)
-        if isinstance(source, np.ndarray):
-            return mono(source)
-        if isinstance(source, str | os.PathLike):
-            return read_audio(source, self.sample_rate)
-        raise AudioError(
-            f"a {type(source).__name__}: expected a path, an Utterance or a NumPy array of samples "
-            "(convert a torch tensor with tensor.numpy(), a list with numpy.array(list))"
-        )
+        loaded = load_ahead(sources, load, threads if threads > 1 else 0)
+        for index, pieces in enumerate(loaded):
+            for piece in pieces:
+                yield index, piece
 
     def _group(self, seconds: dict[int, float]) -> Iterator[list[int]]:
         """Indices of similar length, so that rows × longest ≤ batch_seconds."""
@@ -221,19 +232,25 @@ class Recognizer:
         if group:
             yield group
 
+    def _run(self, pieces: list[Piece]) -> Iterator[npt.NDArray[np.float32] | None]:
+        """The log-probabilities (frames, tokens) of pieces in order; None without features."""
+        seconds = {i: p.seconds for i, p in enumerate(pieces) if p.features is not None}
+        done: dict[int, npt.NDArray[np.float32]] = {}
+        for group in self._group(seconds):
+            rows = [row for i in group if (row := pieces[i].features) is not None]
+            done |= zip(group, self._forward(rows), strict=True)
+        for index in range(len(pieces)):
+            yield done.pop(index, None)
+
     @torch.inference_mode()
-    def _forward(self, batch: list[Loaded]) -> list[Emission]:
-        features, lengths = pad([row.features for row in batch])
+    def _forward(self, rows: list[Tensor]) -> list[npt.NDArray[np.float32]]:
+        features, lengths = pad(rows)
         log_probs, lengths = self.checkpoint.model(
             features.to(self.device), lengths.to(self.device)
         )
         table = log_probs.float().cpu().numpy()
-        step, start = frame_timing(self.checkpoint)
-        hop = step / self.checkpoint.config.model.factor
-        return [
-            Emission(table[i, :length], step, start, row.seconds, row.levels, hop)
-            for i, (row, length) in enumerate(zip(batch, lengths.tolist(), strict=True))
-        ]
+        # copies, so that a long row does not keep its whole batch in memory
+        return [table[i, :length].copy() for i, length in enumerate(lengths.tolist())]
 
 
 def _load_decoder(
@@ -273,19 +290,18 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _windows(
-    loaded: Iterable[Loaded | SpeechgruError], batch_seconds: float
-) -> Iterator[list[Loaded | SpeechgruError]]:
-    """Cut a stream of sources into lists of one batch's audio, then two batches', four, … up to
-    MAX_WINDOW: the first results come soon, and later windows are long enough to sort."""
-    batches, seconds = 1, 0.0
-    window: list[Loaded | SpeechgruError] = []
-    for item in loaded:
+def _windows(items: Iterable[Item], batch_seconds: float) -> Iterator[list[Item]]:
+    """Cut a stream of pieces into lists of one piece, of one batch's audio, two batches', four, …
+    up to MAX_WINDOW: the first result comes at once, and later windows are long enough to sort."""
+    batches, seconds = 0, 0.0
+    window: list[Item] = []
+    for item in items:
         window.append(item)
         # at least 1 s each: many short files, or errors, need not wait for minutes of audio either
-        seconds += max(1.0, item.seconds) if isinstance(item, Loaded) else 1.0
+        piece = item[1]
+        seconds += max(1.0, piece.seconds) if isinstance(piece, Piece) else 1.0
         if seconds >= batches * batch_seconds:
             yield window
-            window, seconds, batches = [], 0.0, min(2 * batches, MAX_WINDOW)
+            window, seconds, batches = [], 0.0, min(max(1, 2 * batches), MAX_WINDOW)
     if window:
         yield window

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,9 +157,14 @@ class Outputs:
 
 
 def transcribe_files(
-    recognizer: Recognizer, files: Sequence[AudioFile], outputs: Outputs
+    recognizer: Recognizer,
+    files: Sequence[AudioFile],
+    outputs: Outputs,
+    on_progress: Callable[[float], None] = lambda seconds: None,
 ) -> Iterator[Outcome]:
-    """Yield one outcome per file, in order, then one per file for all recordings."""
+    """Yield one outcome per file, in order, then one per file for all recordings.
+
+    `on_progress` is called with the seconds that are done of the file that comes next."""
     known: dict[Path, Outcome] = {}
     for file in files:
         found = outputs.find_existing(file.source)
@@ -167,7 +172,10 @@ def transcribe_files(
             found = Outcome(file.source, error=file.error)
         if found is not None:
             known[file.source] = found
-    results = recognizer.transcribe_all([f.source for f in files if f.source not in known])
+    results = recognizer.transcribe_all(
+        [f.source for f in files if f.source not in known],
+        on_progress=lambda index, seconds: on_progress(seconds),
+    )
     for file in files:
         if file.source in known:
             yield known[file.source]

@@ -1,6 +1,7 @@
 """Recognizer: any source to its emission and its text, independent of batches; errors stay with
 their source."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,6 +73,23 @@ def test_samples_of_any_kind_and_rate(recognizer, utterances, change):
     wave = soundfile.read(utterances[2].audio, dtype="float32")[0]
     samples, rate = change(wave)
     assert recognizer.transcribe(samples, rate).text == utterances[2].text
+
+
+def test_bytes_and_open_files_are_audio_files(recognizer, utterances):
+    expected = recognizer.transcribe(utterances[2])
+    data = Path(utterances[2].audio).read_bytes()
+    with open(utterances[2].audio, "rb") as file:
+        for source in (data, bytearray(data), memoryview(data), io.BytesIO(data), file):
+            assert recognizer.transcribe(source) == expected
+
+
+def test_bad_bytes_and_open_files_are_named(recognizer, tmp_path):
+    (tmp_path / "bad.wav").write_bytes(b"RIFF no audio")
+    with open(tmp_path / "bad.wav", "rb") as file, pytest.raises(AudioError) as caught:
+        recognizer.transcribe(file)
+    assert str(caught.value).startswith(f"{tmp_path}/bad.wav: ")
+    with pytest.raises(AudioError, match=r"^<bytes>: "):
+        recognizer.transcribe(b"no audio")
 
 
 def test_an_utterance_is_its_part_of_the_file(recognizer, tmp_path):
@@ -157,7 +175,13 @@ def test_arrays_that_are_no_audio_are_refused(recognizer, samples, named, rate):
 @pytest.mark.parametrize("rate", [None, 44100])
 @pytest.mark.parametrize(
     ("source", "kind"),
-    [(torch.zeros(800), "Tensor"), ([0.0] * 800, "list"), (b"a.wav", "bytes"), (None, "NoneType")],
+    [
+        (torch.zeros(800), "Tensor"),
+        ([0.0] * 800, "list"),
+        (b"a.wav", "bytes"),
+        (None, "NoneType"),
+        (io.StringIO("a"), "StringIO"),
+    ],
 )
 def test_sources_of_another_type_are_refused(recognizer, source, kind, rate):
     with pytest.raises(AudioError, match=kind):
@@ -251,14 +275,18 @@ def counting(taken: list[object], source: object):
     ],
     ids=["long", "short", "errors"],
 )
-def test_the_first_results_need_one_batch_of_audio_only(recognizer, source, batch):
+def test_the_first_result_needs_one_source_only_and_the_next_ones_a_batch(
+    recognizer, source, batch
+):
     taken: list[object] = []
     results = recognizer.transcribe_all(counting(taken, source))
     next(results)
-    assert len(taken) == batch
-    for _ in range(batch):  # the rest of the first window, and one of the second
+    assert len(taken) == 1
+    next(results)
+    assert len(taken) == 1 + batch
+    for _ in range(batch):  # the rest of the second window, and one of the third
         next(results)
-    assert len(taken) == 3 * batch
+    assert len(taken) == 1 + 3 * batch
 
 
 def test_a_window_is_bounded(recognizer):
@@ -317,6 +345,88 @@ def test_a_cache_is_used(recognizer, utterances, alone):
     cache.read = lambda u, read=cache.read: reads.append(u.id) or read(u)  # type: ignore[method-assign]
     assert list(recognizer.transcribe_all(utterances[:3], cache)) == alone[:3]
     assert reads == [u.id for u in utterances[:3]]
+
+
+# Long recordings ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def long(utterances) -> tuple[np.ndarray, list[str], list[tuple[float, float]]]:
+    """A minute: utterances with pauses of 0.5 s in faint noise, their texts and places."""
+    words: list[str] = []
+    places: list[tuple[float, float]] = []
+    parts: list[np.ndarray] = []
+    rng = np.random.default_rng(0)
+    while sum(map(len, parts)) < 60 * RATE:
+        utterance = utterances[len(words) % len(utterances)]
+        words.append(utterance.text)
+        pause = 0.003 * rng.standard_normal(RATE // 2).astype(np.float32)
+        begin = sum(map(len, parts)) / RATE
+        places.append((begin, begin + utterance.duration))
+        parts += [soundfile.read(utterance.audio, dtype="float32")[0], pause]
+    return np.concatenate(parts), words, places
+
+
+def test_a_long_recording_is_transcribed_in_sections(recognizer, long):
+    samples, words, places = long
+    progress: list[tuple[int, float]] = []
+    (result,) = recognizer.transcribe_all(
+        [samples], on_progress=lambda index, seconds: progress.append((index, seconds))
+    )
+    assert result.text == " ".join(words)
+    assert result.duration == pytest.approx(len(samples) / RATE, abs=1e-3)
+    seconds = [done for _, done in progress]
+    assert len(seconds) > 10
+    assert seconds == sorted(seconds)
+    assert seconds[-1] == pytest.approx(result.duration, abs=1e-3)
+    ends = [word.end for word in result.words]
+    assert ends == sorted(ends)
+    # times do not drift: the words of each utterance are where it is
+    found = list(result.words)
+    for text, (begin, end) in zip(words, places, strict=True):
+        for _ in text.split():
+            word = found.pop(0)
+            assert begin - 0.3 <= word.start < word.end <= end + 0.3
+
+
+def test_a_long_recording_s_emission_has_its_sections(recognizer, long):
+    (emission,) = recognizer.emissions([long[0]])
+    assert recognizer.decode(emission) == recognizer.transcribe(long[0])
+    assert len(emission.log_probs) * emission.seconds_per_frame == pytest.approx(
+        emission.duration, abs=0.1
+    )
+
+
+def test_a_long_file_is_read_in_blocks(recognizer, long, tmp_path, utterances):
+    soundfile.write(tmp_path / "long.wav", long[0], RATE)
+    sources = [utterances[0], tmp_path / "long.wav", "nowhere.wav", utterances[1]]
+    one, two, error, three = recognizer.transcribe_all(sources)
+    assert one == recognizer.transcribe(utterances[0])
+    assert two.text == " ".join(long[1])
+    assert isinstance(error, AudioError)
+    assert three == recognizer.transcribe(utterances[1])
+
+
+def test_a_long_file_that_is_truncated_is_an_error(recognizer, long, tmp_path, utterances):
+    soundfile.write(tmp_path / "long.flac", long[0], RATE)
+    data = (tmp_path / "long.flac").read_bytes()
+    (tmp_path / "long.flac").write_bytes(data[: 2 * len(data) // 3])
+    bad, good = recognizer.transcribe_all([tmp_path / "long.flac", utterances[1]])
+    assert isinstance(bad, AudioError)
+    assert good == recognizer.transcribe(utterances[1])
+
+
+def test_without_a_pause_pieces_are_stitched(recognizer, utterances):
+    """No word is lost or doubled at a seam: the text is that of the whole recording in one run."""
+    audio = [soundfile.read(utterance.audio, dtype="float32")[0] for utterance in utterances]
+    samples = np.concatenate([each[300:-300] for each in audio] * 9)
+    (emission,) = recognizer.emissions([samples])
+    assert len(samples) > 45 * RATE
+    assert emission.cuts == ()
+    (table,) = recognizer._forward([recognizer.checkpoint.extract(samples)])
+    assert len(table) == len(emission.log_probs)
+    whole = recognizer.decode(replace(emission, log_probs=table))
+    assert recognizer.decode(emission).text == whole.text
 
 
 # Emissions and decoders ---------------------------------------------------------------------------

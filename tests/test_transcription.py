@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,8 +25,11 @@ from speechgru.transcription import (
 class Echo:
     """In place of a recogniser: the text is the file's name; files called bad are an error."""
 
-    def transcribe_all(self, files: Iterable[Path]) -> Iterator[Transcript | SpeechgruError]:
-        for file in files:
+    def transcribe_all(
+        self, files: Iterable[Path], on_progress: Callable[[int, float], None]
+    ) -> Iterator[Transcript | SpeechgruError]:
+        for index, file in enumerate(files):
+            on_progress(index, 1.5)
             if "bad" in file.name:
                 yield AudioError(f"{file.name}: bad")
             else:

@@ -103,7 +103,12 @@ def transcribe(
     recognizer.alternatives = nbest - 1
     tally = Tally(len(files))
     with counting_progress() as show:
-        for outcome in transcribe_files(recognizer, files, outputs):
+
+        def show_progress(seconds: float) -> None:
+            speed = tally.speed(seconds)
+            show(tally.done, tally.total, f"{clock(seconds)} of the next file  {speed}")
+
+        for outcome in transcribe_files(recognizer, files, outputs, show_progress):
             show_outcome(outcome, next(iter(formats.values())))
             tally.add(outcome)
             show(tally.done, tally.total, f"{outcome.source}  {tally.speed()}")
@@ -143,10 +148,10 @@ class Tally:
         if outcome.transcript is not None:
             self.seconds += outcome.transcript.duration
 
-    def speed(self) -> str:
-        if not self.seconds:
-            return ""
-        return f"RTF {(perf_counter() - self.begin) / self.seconds:.4f}"
+    def speed(self, more: float = 0.0) -> str:
+        """With `more` seconds of audio that are done of the next file."""
+        seconds = self.seconds + more
+        return f"RTF {(perf_counter() - self.begin) / seconds:.4f}" if seconds else ""
 
     def show(self) -> None:
         files = f"{self.total} file{'s' * (self.total != 1)}"
