@@ -19,6 +19,7 @@ from torch import Tensor
 
 from speechgru import kernels
 from speechgru.batches import AudioCache, load_ahead, pad
+from speechgru.cells.precision import use_precision
 from speechgru.checkpoint import Checkpoint, frame_timing, load_model
 from speechgru.decoding import Decoder, Emission, Greedy, Transcript, make_decoder
 from speechgru.decoding.confidence import Calibration
@@ -82,7 +83,8 @@ class Recognizer:
         Args:
             device: auto (a GPU when present), cpu, cuda, cuda:1, …
             precision: of the recurrent weights on a CPU, one of `speechgru.kernels.PRECISIONS`. A
-                processor without support for it computes in float32 and a warning is logged.
+                processor that does not support it, or for which it is not faster (measured once per
+                process), computes in float32 and a warning is logged.
             batch_seconds: audio per batch, padding included. More is faster on a GPU.
             decoder: a name in `speechgru.decoding.DECODERS`, or settings of a beam search. If None,
                 those of decoding.yaml beside the model; without that file, greedy.
@@ -103,8 +105,7 @@ class Recognizer:
                 f"precision {precision} is for CPUs only and the device is {chosen}: use --device "
                 "cpu or --precision float32"
             )
-        for layer in checkpoint.model.recurrent_layers():
-            layer.set_precision(precision)
+        use_precision(checkpoint.model.recurrent_layers(), precision)
         checkpoint.model.to(chosen).eval().requires_grad_(False)
         found = _load_decoder(checkpoint, path, decoder, hotwords)
         return cls(checkpoint, chosen, batch_seconds, found)

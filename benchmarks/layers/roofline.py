@@ -1,30 +1,22 @@
 """The least time of a case (its floor) that this machine's arithmetic and memory allow.
 
-Input products are one large matrix product, limited by the best rate of such products measured
-here. Recurrent products depend on each other frame by frame. With many rows they are limited by the
-same rate; with few, by reading the weights, at the rate measured for their size. All threads can
-share the weights of a direction, so that size is a thread's share. Gates, states and barriers are
-not counted, so a floor is not reached.
+Input products are one large matrix product, limited by the rate of multiply-adds on registers
+(`fma`). Recurrent products depend on each other frame by frame. With many rows they are limited by
+the same rate; with few, by reading the weights, at the rate measured for their size. All threads
+can share the weights of a direction, so that size is a thread's share. Gates, states and barriers
+are not counted, so a floor is not reached.
 """
 
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from benchmarks.layers.case import Case
+from benchmarks.layers.fma import measure_arithmetic
 from benchmarks.layers.streaming import SIZES, measure_streaming
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 """Of one weight, by the names of `kernels.PRECISIONS`."""
-ROWS = 1000  # of the large products
-SAMPLES = 5
-SLOW = 0.25  # seconds: a product that takes longer is measured once
-
-ProductShape = tuple[int, int, int]
-"""(rows, k, columns) of a matrix product."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +24,13 @@ class Rates:
     """Measured on `threads` threads together."""
 
     threads: int
-    alone: float  # float32 operations per second of one thread in the best shape
-    gemm: dict[str, dict[ProductShape, float]]  # operations per second, by type
+    alone: float  # float32 operations per second of one thread
+    peak: dict[str, float]  # operations per second by type, 0 without instructions for it
     streaming: dict[int, float]  # bytes per second, by bytes per thread
 
     def compute(self, *names: str) -> float:
-        """Operations per second: the best of all shapes and these types."""
-        return max(rate for name in names for rate in self.gemm[name].values())
+        """Operations per second: the best of these types."""
+        return max(self.peak[name] for name in names)
 
     def bandwidth(self, size: int) -> float:
         """Bytes per second of the measured size that is nearest by ratio."""
@@ -49,8 +41,8 @@ class Rates:
         """Rows to print: name → value."""
         steps = {size: rate for size, rate in self.streaming.items() if size in SIZES}
         return {
-            "products": f"float32 {self.compute('float32') / 1e9:.0f} GFLOP/s (one thread alone "
-            f"{self.alone / 1e9:.0f}), bfloat16 {self.compute('bfloat16') / 1e9:.0f}",
+            "arithmetic": f"float32 {self.peak['float32'] / 1e9:.0f} GFLOP/s (one thread alone "
+            f"{self.alone / 1e9:.0f}), bfloat16 {self.peak['bfloat16'] / 1e9:.0f}",
             "reading": "GB/s of all threads, by KB each: "
             + ", ".join(f"{size >> 10}: {rate / 1e9:.0f}" for size, rate in steps.items()),
         }
@@ -59,10 +51,7 @@ class Rates:
         return {
             "threads": self.threads,
             "one_thread_gflops": round(self.alone / 1e9, 1),
-            "gemm_gflops": {
-                name: {"x".join(map(str, shape)): round(rate / 1e9, 1) for shape, rate in rates}
-                for name, rates in ((name, found.items()) for name, found in self.gemm.items())
-            },
+            "peak_gflops": {name: round(rate / 1e9, 1) for name, rate in self.peak.items()},
             "streaming_gb_per_s": {
                 str(size): round(rate / 1e9, 1) for size, rate in self.streaming.items()
             },
@@ -97,38 +86,6 @@ def measure_rates(
         share(case, cell, threads, BYTES[precision])
         for case in cases for cell in cells for precision in precisions
     }  # fmt: skip
-    shapes = sorted({
-        (ROWS, columns, 3 * case.directions * case.hidden)
-        for case in cases for columns in case.columns()
-    })  # fmt: skip
-    torch.set_num_threads(threads)
-    gemm = {
-        name: measure_gemm(shapes, dtype)
-        for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16))
-    }
-    best = max(gemm["float32"], key=gemm["float32"].__getitem__)
-    torch.set_num_threads(1)
-    alone = measure_gemm([best], torch.float32)[best]
-    torch.set_num_threads(threads)
-    return Rates(threads, alone, gemm, measure_streaming([*SIZES, *sizes], threads))
-
-
-def measure_gemm(shapes: Sequence[ProductShape], dtype: torch.dtype) -> dict[ProductShape, float]:
-    """Operations per second of torch's matrix product on torch's threads, the fastest of some.
-    After a slow shape (no instructions for this type) larger ones are skipped."""
-    rates: dict[ProductShape, float] = {}
-    for shape in sorted(shapes, key=lambda s: s[0] * s[1] * s[2]):
-        rows, k, columns = shape
-        a, b = torch.rand(rows, k).to(dtype), torch.rand(k, columns).to(dtype)
-        out = torch.empty(rows, columns, dtype=dtype)
-        seconds = []
-        for _ in range(SAMPLES + 1):
-            start = time.perf_counter()
-            torch.mm(a, b, out=out)
-            seconds.append(time.perf_counter() - start)
-            if seconds[-1] > SLOW:
-                break
-        rates[shape] = 2 * rows * k * columns / min(seconds)
-        if min(seconds) > SLOW:
-            break
-    return rates
+    peak = {name: measure_arithmetic(threads, name) for name in ("float32", "bfloat16")}
+    alone = measure_arithmetic(1)
+    return Rates(threads, alone, peak, measure_streaming([*SIZES, *sizes], threads))

@@ -91,16 +91,16 @@ def measure_streaming(sizes: Sequence[int], threads: int) -> dict[int, float]:
         blocks = max(1, size // block)
         memory = [np.ones(blocks * block // 4 + 16, np.float32) for _ in range(threads)]
         starts = [part.ctypes.data + -part.ctypes.data % 64 for part in memory]
-        passes = _passes(partial(read, starts[0], blocks))
+        passes = run_passes(partial(read, starts[0], blocks))
         calls = [partial(read, start, blocks, passes) for start in starts]
         rates[size] = max(
-            sum(blocks * block * passes / seconds for seconds in _together(calls))
+            sum(blocks * block * passes / seconds for seconds in together(calls))
             for _ in range(SAMPLES)
         )
     return rates
 
 
-def _passes(call: Callable[[int], float]) -> int:
+def run_passes(call: Callable[[int], float]) -> int:
     """Number of passes that take SECONDS; even, so that half of them go backwards."""
     call(2)
     passes = 2
@@ -113,7 +113,7 @@ def _passes(call: Callable[[int], float]) -> int:
         passes *= 2
 
 
-def _together(calls: Sequence[Callable[[], float]]) -> list[float]:
+def together(calls: Sequence[Callable[[], float]]) -> list[float]:
     """Seconds of each call, all started at once on a thread each."""
     seconds = [0.0] * len(calls)
     gate = threading.Barrier(len(calls))

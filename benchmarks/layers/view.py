@@ -39,13 +39,8 @@ def show_bench(report: LayerReport) -> None:
 
 
 def show_floors(machine: Processor, rates: Rates, cases: list[Case]) -> None:
-    """The machine, its rate for each shape of product, and each case's operations and floor."""
+    """The machine, its rates, and each case's operations and floor."""
     print_rows(machine.facts() | rates.facts())
-    products = _table(("GFLOP/s",), "matrix products")
-    for dtype, shapes in rates.gemm.items():
-        for shape, rate in shapes.items():
-            products.add_row(f"{dtype} {' × '.join(map(str, shape))}", f"{rate / 1e9:.0f}")
-    print_wide(products)
     table = _table(
         ("input", "recurrent", "KB", "floor"),
         "GFLOP of the products, recurrent weights of a direction, milliseconds",

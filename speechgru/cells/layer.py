@@ -43,7 +43,7 @@ class RecurrentLayer(nn.Module):
         self.directions = nn.ModuleList(
             cell(input_size, hidden_size, forget_bias) for _ in range(count)
         )
-        self.output_size = count * hidden_size
+        self.input_size, self.output_size = input_size, count * hidden_size
         self.set_precision("float32")
 
     def set_precision(self, precision: str) -> None:
@@ -62,6 +62,27 @@ class RecurrentLayer(nn.Module):
                 )
                 precision = "float32"
         self._kernel = None if name is None else kernels.Kernel(name, precision)
+
+    @property
+    def precision(self) -> str:
+        """In use, one of `kernels.PRECISIONS`."""
+        return "float32" if self._kernel is None else self._kernel.precision
+
+    @property
+    def sizes(self) -> tuple[str | None, int, int, int]:
+        """Kernel, input size, output size and number of directions: what its speed depends on."""
+        kernel = self._cells()[0].kernel
+        return kernel, self.input_size, self.output_size, len(self.directions)
+
+    def kernel_of(self, precision: str) -> kernels.Kernel:
+        """A CPU kernel for this layer's cell, which must have one."""
+        name = self._cells()[0].kernel
+        assert name is not None
+        return kernels.Kernel(name, precision)
+
+    def weights(self) -> list[kernels.Weights]:
+        """Of a cell with a CPU kernel, per direction."""
+        return [(c.weight_ih, c.weight_hh, c.bias_ih, c.bias_hh) for c in self._cells()]
 
     def backend_on(self, device: torch.device) -> Backend:
         """The backend used on a device: cpu, fused or unroll."""
@@ -84,10 +105,7 @@ class RecurrentLayer(nn.Module):
         returns None, so that the faster library calls can be used for ragged rows."""
         if self._use_kernel(x):
             assert self._kernel is not None
-            weights: list[kernels.Weights] = [
-                (c.weight_ih, c.weight_hh, c.bias_ih, c.bias_hh) for c in self._cells()
-            ]
-            y, final = self._kernel(x, lengths, weights, state)
+            y, final = self._kernel(x, lengths, self.weights(), state)
             return y, None if state is None else final
         outputs, finals = [], []
         for direction, cell in enumerate(self._cells()):

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 Device = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, cuda:1, …")]
 Precision = Annotated[
-    str, typer.Option(help="precision of recurrent layers on a CPU: float32, or bfloat16 (faster)")
+    str,
+    typer.Option(
+        help="precision of recurrent layers on a CPU: float32, or bfloat16 where it is faster"
+    ),
 ]
 BatchSeconds = Annotated[
     float,

@@ -52,8 +52,7 @@ def fixed_rates(monkeypatch):
     """test_roofline measures them."""
 
     def rates(cases, cells, threads, precisions):
-        gemm = {name: {(1, 1, 1): 1e9} for name in ("float32", "bfloat16")}
-        return Rates(threads, 1e9, gemm, {1024: 1e9})
+        return Rates(threads, 1e9, {"float32": 1e9, "bfloat16": 1e9}, {1024: 1e9})
 
     monkeypatch.setattr(bench, "measure_rates", rates)
 
@@ -205,7 +204,7 @@ def test_the_table(layers):
     result = layers("--hidden", "3,5", "--cases", "chunk", "--threads", 1)
     assert result.status == 0, result.err
     lines = result.out.splitlines()
-    for name in ("processor", "instructions", "threads", "tier", "products", "reading"):
+    for name in ("processor", "instructions", "threads", "tier", "arithmetic", "reading"):
         assert any(line.startswith(name) for line in lines)
     at = [lines.index(line) for line in lines if line.strip().startswith("chunk 1 × 16")]
     assert len(at) == 2

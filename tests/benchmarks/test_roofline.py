@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
-import torch
 
 from benchmarks.layers.case import Case
-from benchmarks.layers.roofline import Rates, floor, measure_gemm, measure_rates, share
-from benchmarks.layers.streaming import SUMS, add_up, lanes, measure_streaming
+from benchmarks.layers.fma import PASSES, SUMS, measure_arithmetic, multiply_add_loop
+from benchmarks.layers.roofline import Rates, floor, measure_rates, share
+from benchmarks.layers.streaming import SUMS as STREAMS
+from benchmarks.layers.streaming import add_up, lanes, measure_streaming
+from speechgru import kernels
 
 # 2 layers, bidirectional, H=2, 3 inputs, 5 rows of 7 frames; a GRU has 3 gates.
 SMALL = Case("forward", 2, batch=5, frames=7, directions=2, layers=2, inputs=3)
@@ -16,7 +18,7 @@ def rates(**changes):
     values = {
         "threads": 2,
         "alone": 600.0,
-        "gemm": {"float32": {(1, 1, 1): 900.0, (2, 2, 2): 1000.0}, "bfloat16": {(1, 1, 1): 4000.0}},
+        "peak": {"float32": 1000.0, "bfloat16": 4000.0},
         "streaming": {24: 10.0, 48: 5.0},
     }
     return Rates(**(values | changes))
@@ -61,7 +63,7 @@ def test_bandwidth_is_that_of_the_nearest_size_by_ratio():
 
 
 def test_the_reader_reads_every_value_forwards_and_backwards():
-    values = np.arange(1, lanes() * SUMS * 5 + 1, dtype=np.float32)
+    values = np.arange(1, lanes() * STREAMS * 5 + 1, dtype=np.float32)
     assert add_up(values) == pytest.approx(2 * values.sum(dtype=np.float64), rel=1e-6)
     values[:] = 0
     for index in (0, len(values) // 2, len(values) - 1):
@@ -69,12 +71,24 @@ def test_the_reader_reads_every_value_forwards_and_backwards():
     assert add_up(values) == 6.0
 
 
-def test_every_size_and_shape_is_measured():
+def test_every_size_is_measured():
     assert set(measure_streaming([100, 5000], threads=2)) == {100, 5000}
-    shapes = [(4, 3, 2), (2, 2, 2)]
-    found = measure_gemm(shapes, torch.float32)
-    assert set(found) == set(shapes)
-    assert min(found.values()) > 0
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_multiply_adds_are_really_done(precision):
+    """And as often as they are counted: each of SUMS sums grows by PASSES products per step."""
+    if kernels.unsupported_reason(precision) is not None:
+        pytest.skip(str(kernels.unsupported_reason(precision)))
+    bf16 = precision == "bfloat16"
+    factor = np.float32(0.5)  # in bfloat16, a pair of 0.5 and 0
+    grown = multiply_add_loop(lanes(), bf16)(3, factor) - sum(1 + i for i in range(SUMS))
+    assert grown == SUMS * PASSES * 3 * 0.25
+
+
+def test_unsupported_arithmetic_is_none(monkeypatch):
+    monkeypatch.setattr(kernels, "unsupported_reason", lambda name: "no such processor")
+    assert measure_arithmetic(1, "bfloat16") == 0
 
 
 def test_a_cases_own_sizes_and_shapes_are_measured(monkeypatch):
@@ -85,9 +99,10 @@ def test_a_cases_own_sizes_and_shapes_are_measured(monkeypatch):
         return dict.fromkeys(sizes, 1.0)
 
     monkeypatch.setattr("benchmarks.layers.roofline.measure_streaming", streaming)
+    monkeypatch.setattr("benchmarks.layers.roofline.measure_arithmetic", lambda *_: 1e9)
     found = measure_rates([SMALL], ("gru", "rnn"), 1, ("float32", "bfloat16"))
     assert asked["threads"] == 1
     assert {48, 24, 16, 8} <= asked["sizes"]
-    assert set(found.gemm["float32"]) == {(1000, 3, 12), (1000, 4, 12)}
+    assert set(found.peak) == {"float32", "bfloat16"}
     assert found.to_json()["streaming_gb_per_s"]["48"] == 0.0
     assert found.alone > 0
