@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import sys
 import traceback
 from typing import Annotated, Any
@@ -98,12 +99,19 @@ def run(application: typer.Typer, name: str) -> None:
             stream.reconfigure(errors="backslashreplace")
     _log_to_console()
     try:
-        application(prog_name=name)
+        application([_in_home(word) for word in sys.argv[1:]], prog_name=name)
     except SpeechgruError as error:
         if debug:
             traceback.print_exc()
         typer.echo(f"speechgru: {error}", err=True)
         sys.exit(error.exit_status)
+
+
+def _in_home(word: str) -> str:
+    """`--out=~/a` with the home folder's path: shells expand ~ at the beginning of a word only."""
+    option, equals, value = word.partition("=")
+    expanded = option.startswith("--") and value.startswith("~")
+    return option + equals + os.path.expanduser(value) if expanded else word
 
 
 def _log_to_console() -> None:

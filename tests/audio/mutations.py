@@ -23,6 +23,7 @@ import soundfile
 from recordings import RATE, encode, encode_tracks, tones
 
 from speechgru.audio import audio_info, read_audio, resample
+from speechgru.audio.readers.ogg import page_checksum
 from speechgru.errors import AudioError
 
 LIMIT = 10.0  # seconds per file
@@ -51,24 +52,45 @@ def originals(folder: Path) -> dict[str, bytes]:
     for name, options in by_libsndfile.items():
         data = options.pop("data", samples)
         soundfile.write(folder / name, data, RATE, **options)
+    exact = {"fflags": "+bitexact"}  # no random serial numbers
     encode(folder / "a.mp3", samples, RATE, "libmp3lame")
     encode(folder / "mp3.wav", samples, RATE, "libmp3lame")
     encode(folder / "a.aac", samples, RATE, "aac", format="adts")
     encode(folder / "a.mp4", samples, RATE, "aac")
     encode(folder / "start.mp4", samples, RATE, "aac", movflags="faststart")
-    encode(folder / "a.webm", wide, 48000, "libopus")
+    encode(folder / "a.webm", wide, 48000, "libopus", **exact)
     encode(folder / "a.tta", samples, RATE, "tta")
     encode(folder / "a.wv", samples, RATE, "wavpack")
     encode(folder / "a.ts", samples, RATE, "aac", format="mpegts")
     encode(folder / "a.avi", samples, RATE, "pcm_s16le")
-    encode_tracks(folder / "tracks.mkv", [0 * samples, samples], RATE, "aac", video=True)
+    encode_tracks(folder / "tracks.mkv", [0 * samples, samples], RATE, "aac", video=True, **exact)
     encode_tracks(folder / "tracks.mp4", [0 * samples, samples, stereo], RATE, "aac")
     files = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    for name in ("a.ogg", "a.opus"):
+        files[name] = with_serial(files[name], 1)
+    time_stamp = files["float.wav"].index(b"PEAK") + 12
+    files["float.wav"] = (
+        files["float.wav"][:time_stamp] + bytes(4) + files["float.wav"][time_stamp + 4 :]
+    )
     files["chained.ogg"] = files["a.ogg"] + files["a.opus"] + files["a.ogg"]
     files["joined.wav"] = files["a.wav"] + files["float.wav"]
     data = files["a.wav"][36:]
     files["chunks.wav"] = files["a.wav"] + data[:8000] + data[:4] + struct.pack("<I", 0) + data[8:]
     return files
+
+
+def with_serial(content: bytes, serial: int) -> bytes:
+    """An Ogg file with this serial number instead of a random one."""
+    result, position = bytearray(content), 0
+    while position < len(result):
+        segments = result[position + 27 : position + 27 + result[position + 26]]
+        end = position + 27 + len(segments) + sum(segments)
+        result[position + 14 : position + 18] = serial.to_bytes(4, "little")
+        result[position + 22 : position + 26] = bytes(4)
+        checksum = page_checksum(bytes(result[position:end]))
+        result[position + 22 : position + 26] = checksum.to_bytes(4, "little")
+        position = end
+    return bytes(result)
 
 
 def mutated(content: bytes, other: bytes, seed: int) -> bytes:

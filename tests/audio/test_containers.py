@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -11,7 +12,9 @@ import soundfile
 from recordings import RATE, correlation, encode, encode_tracks, lag, refused, tones
 
 from speechgru.audio import AUDIO_SUFFIXES, audio_info, loading, read_audio, resample
+from speechgru.audio.readers import Unreadable
 from speechgru.audio.readers.containers import CONTAINERS
+from speechgru.audio.readers.samples import to_block
 
 SECONDS = 2
 
@@ -112,7 +115,7 @@ CUT = {  # what must notice that its second half is missing: name → writer's a
     "a.tta": ("tta", {}),
     "a.wv": ("wavpack", {}),
     "a.wma": ("wmav2", {"format": "asf"}),
-    "gsm-like.wav": ("adpcm_yamaha", {}),
+    "adpcm.wav": ("adpcm_yamaha", {}),
     "mp3.wav": ("libmp3lame", {"format": "wav"}),
 }
 
@@ -192,3 +195,12 @@ def test_one_track_needs_no_note(tmp_path: Path, notes: Callable[[], list[str]])
     encode_tracks(tmp_path / "a.mp4", [VOICE], RATE, "aac", video=True)
     read_audio(tmp_path / "a.mp4")
     assert notes() == []
+
+
+def test_more_planes_than_pyav_reads_safely() -> None:
+    """A damaged AAC packet of 40 channels crashed the process."""
+    frame = SimpleNamespace(
+        format=SimpleNamespace(is_planar=True), layout=SimpleNamespace(channels=[None] * 40)
+    )
+    with pytest.raises(Unreadable, match="40 channels"):
+        to_block(frame)

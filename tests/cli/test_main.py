@@ -352,3 +352,20 @@ def test_a_transcript_with_braces_is_scored_after_evaluate(
     )
     for key in ("words", "substitutions", "deletions", "insertions", "characters", "cer"):
         assert scored[key] == evaluated[key]
+
+
+def test_the_home_folder_in_an_option(speechgru, tones, tmp_path, monkeypatch):
+    """Shells leave `--out=~/a` as it is; without this, a folder called ~ would be written."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    result = speechgru("evaluate", tones / "test.jsonl", "--model=~/runs/a")
+    assert result.status == 2
+    assert f"{tmp_path}/runs/a" in result.err
+
+
+def test_a_manifest_none_of_whose_audio_can_be_read(speechgru, tone_run, tmp_path):
+    lines = [{"audio_filepath": f"{n}.wav", "duration": 1.0, "text": "am"} for n in range(3)]
+    (tmp_path / "m.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = speechgru("evaluate", tmp_path / "m.jsonl", "--model", tone_run)
+    assert result.status == 1
+    assert "none of the 3 utterances" in result.err
+    assert f"{tmp_path}/0.wav: no such file" in result.err

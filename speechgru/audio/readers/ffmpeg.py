@@ -22,6 +22,7 @@ from speechgru.audio.readers.interface import (
     tag_end,
 )
 from speechgru.audio.readers.parts import FileParts
+from speechgru.audio.readers.samples import to_block
 from speechgru.audio.readers.tracks import choose_track, protection
 
 MP3_PADDING = 1105 + 1152  # samples of LAME's delay and, at most, of what fills the last frame
@@ -148,7 +149,7 @@ class FfmpegReader:
                     gaps += 0 if after_damage else length
                     position += length
                     yield from self._silence(length)
-                block = _to_block(frame)
+                block = to_block(frame)
                 position += len(block)
                 expected = None if begin is None else begin + len(block) / self.rate
                 after_damage = False
@@ -196,22 +197,6 @@ def _packet_seconds(container: Any, stream: Any) -> tuple[float, float, int]:
             begin = packet.pts if begin is None else min(begin, packet.pts)
             end = max(end, stop)
     return float(max(counted, end - max(0, begin or 0)) * stream.time_base), reach, packed
-
-
-def _to_block(frame: Any) -> Block:
-    """FFmpeg's samples as (frames, channels) float32, integers scaled to [-1, 1)."""
-    try:
-        values = frame.to_ndarray()
-    except ValueError:
-        raise Unreadable(f"samples in the format {frame.format.name} are not supported") from None
-    channels = len(frame.layout.channels)
-    block = values.T if frame.format.is_planar else values.reshape(-1, channels)
-    if block.dtype == np.uint8:
-        block = block.astype(np.float32) - 128
-        return np.asarray(block / 128, dtype=np.float32)
-    if block.dtype.kind == "i":
-        block = block / np.float32(1 << (8 * block.dtype.itemsize - 1))
-    return np.asarray(block, dtype=np.float32)
 
 
 # What FFmpeg's libraries do not report -----------------------------------------------------------

@@ -90,13 +90,14 @@ def _page(stream: Any, position: int) -> _Page:
     segments = stream.read(count)
     content = segments + stream.read(sum(segments))
     length = HEADER.size + count + sum(segments)
-    found = _checksum(header[:22] + bytes(4) + header[26:] + content)
+    found = page_checksum(header[:22] + bytes(4) + header[26:] + content)
     intact = found == checksum and len(content) == length - HEADER.size
     return _Page(length, intact, bool(flags & FIRST), serial, number)
 
 
-def _checksum(page: bytes) -> int:
-    """Ogg's CRC-32 has zlib's polynomial, but the highest bit first, and starts with 0."""
+def page_checksum(page: bytes) -> int:
+    """Of a page whose own checksum is 0: a CRC-32 with zlib's polynomial, but highest bit first,
+    and starting with 0."""
     mirrored = zlib.crc32(page.translate(REVERSED), ONES) ^ ONES
     return int.from_bytes(mirrored.to_bytes(4, "little").translate(REVERSED), "big")
 

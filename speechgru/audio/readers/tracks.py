@@ -4,13 +4,13 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import av.error
 import numpy as np
 from av.stream import Disposition
 
 from speechgru.audio.readers.containers import EXPECTED
-from speechgru.audio.readers.interface import File, Unreadable, size_of
+from speechgru.audio.readers.interface import READ_ERRORS, File, Unreadable, size_of
 from speechgru.audio.readers.reasons import explain
+from speechgru.audio.readers.samples import to_block
 
 QUIET = 1e-4  # peak of a silent track, full scale 1: -80 dB
 ENCRYPTED_TAGS = {"drms", "drmi", "enca", "aavd"}  # codec tags of encrypted mp4 audio
@@ -71,12 +71,9 @@ def _is_silent(packets: Iterator[tuple[Any, list[Any] | None]]) -> bool:
     try:
         for _, frames in packets:
             for frame in frames or []:
-                values = frame.to_ndarray()
-                if values.dtype.kind != "f":
-                    values = values.astype(np.float32) / np.iinfo(values.dtype).max
-                if np.ptp(values) > QUIET:
+                if np.ptp(to_block(frame)) > QUIET:
                     return False
-    except (av.error.FFmpegError, OSError, ValueError):
+    except READ_ERRORS:
         return True
     return True
 
