@@ -3,7 +3,7 @@
     python -m benchmarks.hot_words RUN dev.jsonl --snr 10
 
 The list has the spelled names of the manifest (texts of three or more single letters, as in AN4)
-and, for each, a name that is not in it and differs in one letter that sounds alike: so the list
+and, for each, a name that is not in it and differs in one letter that is spoken alike: so the list
 alone does not decide. Recall is the share of the names' recordings that are written without a
 mistake; a false accept is a phrase of the list in the text of another recording, or of a name's
 recording, that was not said there. The decoder is the model's (decoding.yaml), else a beam search

@@ -20,13 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from speechgru.compare.convergence import (
-    Convergence,
-    Trial,
-    collapsed,
-    convergence,
-    sensitivity,
-)
+from speechgru.compare.convergence import Convergence, Trial, collapsed, convergence, sensitivity
 from speechgru.compare.cost import VariantCost, load_costs
 from speechgru.compare.matching import ModelSize
 from speechgru.compare.plan import Plan, read_plan
