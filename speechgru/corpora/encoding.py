@@ -5,6 +5,7 @@ encoding, which has to be guessed from the bytes; the guess is reported, never s
 """
 
 import codecs
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,10 +41,10 @@ class TextFile:
         """What to check if the encoding was guessed."""
         if self.guessed is None:
             return None
-        words = [word.strip('",;|') for word in self.text.split() if not word.isascii()]
+        words = [word for word in re.findall(r"\w+", self.text) if not word.isascii()]
         return (
             f"encoding: {file.name} is not UTF-8; read as {self.guessed}: check "
-            f"{', '.join(repr(word[-30:]) for word in words[:3])}"
+            f"{', '.join(list(dict.fromkeys(words))[:5])}"
         )
 
 

@@ -6,6 +6,7 @@ Design choices:
   damaged recording, a text too long for its audio) excludes an utterance when it is loaded.
 """
 
+import gc
 import hashlib
 import json
 import logging
@@ -27,7 +28,8 @@ from speechgru.recipe import Recipe, model_frames
 from speechgru.text import Vocabulary, frames_needed, normalise
 
 log = logging.getLogger(__name__)
-MAX_HEADERS = 100_000  # files whose headers are read before training, evenly spread
+MAX_HEADERS = 100_000  # files whose headers are all read before training; of more,
+SAMPLED_HEADERS = 20_000  # about as many, evenly spread
 LISTED = 5  # ids of excluded utterances in a log line
 LISTED_WORDS = 10  # that only dev has
 UNREADABLE = "audio cannot be read"
@@ -83,10 +85,14 @@ def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> 
     cannot be read: all evaluations of a run must be of the same utterances.
     """
     listed: list[Utterance] = []
-    for path in recipe.data.train:
-        listed += _read("data.train", path)
-    _normalise(listed, recipe)
-    _make_ids_unique(listed)
+    gc.disable()  # it would look through millions of new objects again and again
+    try:
+        for path in recipe.data.train:
+            listed += _read("data.train", path)
+        _normalise(listed, recipe)
+        _make_ids_unique(listed)
+    finally:
+        gc.enable()
     dev = _read("data.dev", recipe.data.dev)
     _normalise(dev, recipe)
     known = vocabulary or Vocabulary.from_texts(u.text for u in listed)
@@ -174,7 +180,8 @@ def _readable_seconds(name: str, utterances: Sequence[Utterance]) -> list[float 
     file's header. Beyond MAX_HEADERS files, the duration in the manifest stands in for some.
     Utterances of the manifest `name` that end before their file does are reported."""
     files = list(dict.fromkeys(utterance.audio for utterance in utterances))
-    files = files[:: -(-len(files) // MAX_HEADERS) or 1]
+    if len(files) > MAX_HEADERS:
+        files = files[:: -(-len(files) // SAMPLED_HEADERS)]
     headers = dict(zip(files, read_headers(files), strict=True))
     warn_of_early_ends(name, utterances, headers)
     seconds: list[float | AudioError] = []

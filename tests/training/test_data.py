@@ -177,6 +177,7 @@ def test_headers_are_read_up_to_a_limit_and_the_rest_is_checked_in_training(
 ):
     """Every second of twelve files: the manifest's word is taken for the others."""
     monkeypatch.setattr("speechgru.training.data.MAX_HEADERS", 6)
+    monkeypatch.setattr("speechgru.training.data.SAMPLED_HEADERS", 6)
     utterances = read_manifest(few / "train.jsonl")
     for number in (2, 3):
         utterances[number] = replace(utterances[number], audio=tmp_path / f"{number}.wav")
