@@ -18,41 +18,45 @@ CANCELLED = 0.05  # of the channels' mean power that is left in their mean, at m
 
 def to_mono(samples: Array) -> Array:
     """(frames, channels) → (frames,)."""
-    return samples.mean(axis=1) if samples.shape[1] == 1 else samples @ _weights(samples)
+    return samples.mean(axis=1) if samples.shape[1] == 1 else _mix(samples, _signs(samples))
 
 
 def mono_blocks(blocks: Iterable[Array], rate: int) -> Iterator[Array]:
     """Blocks (frames, channels) → blocks (frames,): the signs are those of the first LOOK_SECONDS
     that are not silent."""
     waiting: list[Array] = []
-    weights: Array | None = None
+    signs: Array | None = None
     for block in blocks:
         if block.shape[1] == 1:
             yield block[:, 0]
-        elif weights is not None:
-            yield block @ weights
+        elif signs is not None:
+            yield _mix(block, signs)
         elif not waiting and np.abs(block).max(initial=0) < SILENT:
             yield block.mean(axis=1)
         else:
             waiting.append(block)
             if sum(map(len, waiting)) >= LOOK_SECONDS * rate:
-                weights = _weights(np.concatenate(waiting))
-                yield from (each @ weights for each in waiting)
+                signs = _signs(np.concatenate(waiting))
+                yield from (_mix(each, signs) for each in waiting)
                 waiting.clear()
     if waiting:
-        weights = _weights(np.concatenate(waiting))
-        yield from (each @ weights for each in waiting)
+        signs = _signs(np.concatenate(waiting))
+        yield from (_mix(each, signs) for each in waiting)
 
 
-def _weights(samples: Array) -> Array:
-    """(channels,): 1 / channels each; where they cancel each other, negative for those whose
-    correlation with the first (that is not far below the loudest) is."""
+def _mix(samples: Array, signs: Array) -> Array:
+    """The mean of each row, which does not depend on the other rows."""
+    mixed: Array = (samples if signs.min() > 0 else samples * signs).mean(axis=1)
+    return mixed
+
+
+def _signs(samples: Array) -> Array:
+    """(channels,): 1 each; where the channels cancel each other, -1 for those whose correlation
+    with the first (that is not far below the loudest) is negative."""
     channels = samples.shape[1]
     products = samples.astype(np.float64).T @ samples  # (channels, channels)
-    power = float(np.trace(products)) / channels
-    signs = np.ones(channels)
-    if products.sum() / channels**2 < CANCELLED * power:
-        powers = np.diag(products)
+    powers = np.diag(products)
+    if products.sum() / channels < CANCELLED * powers.sum():
         first = int(np.argmax(powers >= 0.1 * powers.max()))
-        signs = np.where(products[first] < 0, -1.0, 1.0)
-    return np.asarray(signs / channels, dtype=np.float32)
+        return np.where(products[first] < 0, -1, 1).astype(np.float32)
+    return np.ones(channels, np.float32)

@@ -84,7 +84,8 @@ class FfmpegReader:
         if stream.duration and (indexed or kinds & STATES_ITS_LENGTH):
             claim = float(stream.duration * stream.time_base)
         elif container.duration and kinds & STATES_THE_LONGEST:
-            claim += max(0.0, container.duration / av.time_base - reach)
+            missing = container.duration / av.time_base - reach
+            claim += missing if missing > -self.slack else 0.0  # else it was never filled in
         # More than is claimed is a codec's padding, or is hidden by an mp4's edit list; but an MP3
         # or FLAC with much more has a count that is too low, such as of the first of two files.
         padding = max(self.slack, MP3_PADDING / self.rate)
