@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import re
@@ -159,7 +160,7 @@ def similar_path(path: str | Path) -> tuple[str | None, str]:
             return None, "; it is a path of Windows" if windows else ""
     if not found:
         return None, ""
-    if unicodedata.normalize("NFC", found) == unicodedata.normalize("NFC", str(Path(wanted))):
+    if _composed(found) == _composed(str(Path(wanted))):
         return found, ""
     return None, f"; there is {found}, in another letter case"
 
@@ -167,19 +168,33 @@ def similar_path(path: str | Path) -> tuple[str | None, str]:
 def _entry_like(folder: str, name: str) -> str:
     """The only entry of a folder that differs from a name in Unicode form or letter case alone, one
     in the same letter case first; empty if there is none."""
+    listed = folder or "."
     try:
-        entries = os.listdir(folder or ".")
+        spellings = _spellings(listed, os.stat(listed).st_mtime_ns)
     except (OSError, ValueError):  # ValueError: a null character
         return ""
-    for same in (lambda t: unicodedata.normalize("NFC", t), _folded):
-        found = [entry for entry in entries if same(entry) == same(name)]
-        if len(found) == 1:
-            return os.path.join(folder, found[0])
-    return ""
+    alike = spellings.get(_folded(name), [])
+    same_case = [entry for entry in alike if _composed(entry) == _composed(name)]
+    found = same_case or alike
+    return os.path.join(folder, found[0]) if len(found) == 1 else ""
+
+
+@functools.lru_cache(4)
+def _spellings(folder: str, changed: int) -> dict[str, list[str]]:
+    """The entries of a folder, last `changed` at that time, by what they are without letter case:
+    listed once, as thousands of its files may be missing."""
+    entries: dict[str, list[str]] = {}
+    for entry in os.listdir(folder):
+        entries.setdefault(_folded(entry), []).append(entry)
+    return entries
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def _folded(text: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+    return _composed(_composed(text).casefold())
 
 
 def _reason(error: Exception) -> str:

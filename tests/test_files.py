@@ -282,3 +282,17 @@ def test_another_path_is_named_at_most(spelt, path, named):
     found, hint = similar_path(path)
     assert found is None
     assert (named in hint) if named else not hint
+
+
+def test_a_folder_is_listed_once_for_many_missing_files(tmp_path, monkeypatch):
+    for number in range(3):
+        (tmp_path / f"A{number}.wav").touch()
+    calls = []
+    listdir = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda folder: calls.append(folder) or listdir(folder))
+    for number in range(20):
+        similar_path(tmp_path / f"a{number}.wav")
+    assert len(calls) == 1
+    os.utime(tmp_path, ns=(0, 0))  # as if it had changed
+    assert "A1.wav" in similar_path(tmp_path / "a1.wav")[1]
+    assert len(calls) == 2
