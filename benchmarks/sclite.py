@@ -51,6 +51,8 @@ EXAMPLES = (
     ),
     ("tima_ref.ctm", "ctm", "tima_hyp.ctm", ""),
 )  # fmt: skip
+# What SCTK itself expects (testdata/base/test13_D.raw); Debian's build gives 256, 103 and 47.
+EXPECTED = {"tima_ref.ctm": (566, 255, 104, 48)}
 
 
 def make_pairs(number: int, markup: str, seed: int = 0) -> list[tuple[str, str]]:
@@ -120,6 +122,7 @@ def compare_examples(folder: Path) -> int:
         kinds = ([], []) if format == "trn" else ([format], ["ctm"])
         files = ("-r", folder / reference, *kinds[0], "-h", folder / hypothesis, *kinds[1])
         theirs = tuple(map(sum, zip(*sclite_counts(*files, *options.split()), strict=True)))
+        theirs = EXPECTED.get(reference, theirs)
         try:
             words = score_files(folder / reference, folder / hypothesis, format, True).words
             ours = (words.hits, words.substitutions, words.deletions, words.insertions)

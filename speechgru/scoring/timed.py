@@ -10,8 +10,8 @@ Design choices, as in NIST's sclite:
 - `<ALT_BEGIN>`, `<ALT>` and `<ALT_END>` in the place of words enclose and separate alternatives.
 - A recording without any recognised word counts as deletions. A warning names it, since nothing
   in a ctm file distinguishes silence from a crash.
-- A reference in ctm is one utterance per recording and channel. (sclite cuts it at pauses, so that
-  its counts can differ from ours.)
+- A reference in ctm is cut at pauses (`chunks`) to score one hypothesis; to compare several, each
+  channel is one utterance.
 
 Format: NIST SCTK, doc/infmts.htm; src/sclite/stm2ctm.c.
 """
@@ -20,6 +20,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from speechgru.errors import ScoringError
@@ -38,6 +39,7 @@ CTM = re.compile(
     rf"^(?P<recording>\S+) (?P<channel>\S+) (?:(?P<begin>{_NUMBER}) (?P<duration>{_NUMBER})|\* \*) "
     rf"(?P<word>\S+)(?: (?:{_NUMBER}|NA|na)(?: \S+){{0,2}})?$"
 )
+MAX_OVERLAP = 1.0  # seconds that a word may begin before the one listed before it
 _IGNORED = re.compile("IGNORE_?TIME_?SEGMENT_?IN_?SCORING", re.IGNORECASE)
 _BEGIN, _OR, _END = "<ALT_BEGIN>", "<ALT>", "<ALT_END>"
 
@@ -59,9 +61,17 @@ class TimedSegment:
 class TimedWord:
     """A line of a ctm file, or an alternation. Times in seconds."""
 
-    begin: float
+    times: tuple[tuple[float, float], ...]  # begin and end of each word
     middle: float  # of an alternation, the latest
     alternatives: tuple[str, ...]  # one unless it is an alternation
+
+    @property
+    def begin(self) -> float:
+        return self.times[0][0]
+
+    @property
+    def end(self) -> float:
+        return self.times[-1][1]
 
 
 def read_stm(path: Path, lines: Sequence[str]) -> dict[Channel, list[TimedSegment]]:
@@ -87,21 +97,21 @@ def read_stm(path: Path, lines: Sequence[str]) -> dict[Channel, list[TimedSegmen
 
 
 def read_ctm(path: Path, lines: Sequence[str]) -> dict[Channel, list[TimedWord]]:
-    """The words of a ctm file, by recording and channel, sorted by time. Raises ScoringError."""
+    """The words of a ctm file, by recording and channel, in the file's order or, where that is not
+    in time, sorted. Raises ScoringError."""
     channels: dict[Channel, list[TimedWord]] = {}
     alternatives: list[list[str]] = []  # of the open alternation
-    times: list[tuple[float, float]] = []
+    times: list[tuple[float, float]] = []  # of the word or alternation
+    middles: list[float] = []
     for number, match in _records(path, lines, CTM, "ctm", "recording channel begin duration word"):
         words = channels.setdefault((match["recording"], match["channel"]), [])
         word, tag = match["word"], match["word"].upper()
         if tag not in (_BEGIN, _OR, _END):
             if match["begin"] is None:
                 raise ScoringError(f"{path}, line {number}: {word!r} without begin and duration")
-            begin, middle = (
-                float(match["begin"]),
-                float(match["begin"]) + float(match["duration"]) / 2,
-            )
-            times.append((begin, middle))
+            begin, duration = float(match["begin"]), float(match["duration"])
+            times.append((begin, begin + duration))
+            middles.append(begin + duration / 2)
             try:
                 parse_graph(word)
             except ScoringError as error:
@@ -109,24 +119,30 @@ def read_ctm(path: Path, lines: Sequence[str]) -> dict[Channel, list[TimedWord]]
             if alternatives:
                 alternatives[-1].append(word)
                 continue
-            words.append(TimedWord(begin, middle, (word,)))
+            texts: tuple[str, ...] = (word,)
         elif (tag == _BEGIN) == bool(alternatives):
             expected = f"{_OR} or {_END}" if alternatives else _BEGIN
             raise ScoringError(f"{path}, line {number}: {word} where {expected} was expected")
         elif tag != _END:
             alternatives.append([])
-            times = times if tag == _OR else []
             continue
         elif not times:
             raise ScoringError(f"{path}, line {number}: alternatives without a word")
         else:
             texts = tuple(" ".join(each) or NO_WORD for each in alternatives)
-            words.append(TimedWord(times[0][0], max(middle for _, middle in times), texts))
             alternatives = []
-        times = []
+        words.append(TimedWord(tuple(times), max(middles), texts))
+        times, middles = [], []
     if alternatives:
         raise ScoringError(f"{path}: {_BEGIN} without {_END} at the end of the file")
-    return {key: sorted(each, key=lambda w: w.begin) for key, each in channels.items()}
+    return {key: _in_time(each) for key, each in channels.items()}
+
+
+def _in_time(words: list[TimedWord]) -> list[TimedWord]:
+    """Words may overlap a little; their order is then the recogniser's."""
+    if all(after.begin > before.begin - MAX_OVERLAP for before, after in pairwise(words)):
+        return words
+    return sorted(words, key=lambda word: word.begin)
 
 
 def segments_as_references(

@@ -7,17 +7,19 @@ formats remain possible, or the content is of a kind that is not read here, noth
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from speechgru.errors import ScoringError
+from speechgru.scoring.chunks import cut_at_pauses
 from speechgru.scoring.graph import WordGraph
 from speechgru.scoring.lines import TIDIED, read_lines, short, some, tidy
 from speechgru.scoring.timed import (
     CTM,
     STM,
+    TimedWord,
     check_channels,
     graph_of,
     read_ctm,
@@ -142,9 +144,17 @@ def _by_time(
     else:
         expected = read_ctm(paths[0], lines[0])
         channels = list(expected)
+        found = [[] for _ in words]
         for channel, listed in expected.items():
-            references["-".join(channel)] = ("-".join(channel), graph_of(listed))
-        found = [[graph_of(each.get(channel, [])) for channel in channels] for each in words]
+            name = "-".join(channel)
+            hypotheses = [each.get(channel, []) for each in words]
+            chunks: Iterable[tuple[Sequence[TimedWord], ...]] = [(listed, *hypotheses)]
+            if len(words) == 1:
+                chunks = cut_at_pauses(listed, hypotheses[0])
+            for number, (reference, *others) in enumerate(chunks):
+                references[f"{name}-{number:04}"] = (name, graph_of(reference))
+                for texts, chunk in zip(found, others, strict=True):
+                    texts.append(graph_of(chunk))
     if not references:
         raise ScoringError(f"{paths[0]}: no {format} lines to score; expected at least one")
     for path, each in zip(paths[1:], words, strict=True):

@@ -160,7 +160,8 @@ def test_malformed_stm_is_named(tmp_path, content):
 
 
 def test_unsorted_time_marks_are_sorted(tmp_path):
-    files = write(tmp_path, "r.stm", STM), write(tmp_path, "h.ctm", CTM)
+    words = "r A 0.1 0.2 uh\nr A 1.9 0.2 huh\n"
+    files = write(tmp_path, "r.stm", STM), write(tmp_path, "h.ctm", words)
     mixed = write(tmp_path, "r2.stm", "".join(reversed(STM.splitlines(True))))
-    other = write(tmp_path, "h2.ctm", "".join(reversed(CTM.splitlines(True))))
+    other = write(tmp_path, "h2.ctm", "".join(reversed(words.splitlines(True))))
     assert score_files(mixed, other).words == score_files(*files).words
