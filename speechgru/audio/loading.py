@@ -335,7 +335,8 @@ def _refuse_damaged(path: str | Path, reader: AudioReader, missing: int, expecte
             f"{path}: damaged: {found}, more than {MAX_LOST:.0%}; copy or record it again",
             "truncated",
         )
-    reader.notes.append(f"damaged: {found}; the rest is used")
+    if lost:
+        reader.notes.append(f"damaged: {found}; the rest is used")
 
 
 def _refuse_long(path: str | Path, frames: int, rate: int, max_hours: float) -> None:

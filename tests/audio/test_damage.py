@@ -121,3 +121,15 @@ def test_missing_ogg_pages_are_noticed(
     assert "damaged" in caplog.text
     path.write_bytes(content[: pages[3]] + content[pages[len(pages) // 2] :])
     assert "damaged" in refused(path)
+
+
+@pytest.mark.parametrize("name", ["a.mp3", "a.m4a", "a.aac", "a.flac"])
+def test_damage_outside_of_a_segment_does_not_count(
+    tmp_path: Path, files: dict[str, bytes], name: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(damaged(files[name], 0.25, 600))
+    part = read_audio(path, RATE, 15, 0.5)
+    whole = read_audio(path, RATE)
+    np.testing.assert_allclose(part, whole[15 * RATE : 15 * RATE + RATE // 2], atol=1e-6)
+    assert np.abs(part).max() > 0.01

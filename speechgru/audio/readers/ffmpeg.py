@@ -5,7 +5,7 @@ Everything before a segment is decoded, too: exact seeking does not exist in mos
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import av
 import av.error
@@ -116,56 +116,58 @@ class FfmpegReader:
 
     def blocks(self, start: int, stop: int | None) -> Iterator[Block]:
         position = 0
-        for block in self._decoded():
+        counts = {"audio": 0, "lost": 0, "gap": 0}  # frames
+        for kind, block in self._decoded():
             end = None if stop is None else max(0, stop - position)
             part = block[max(0, start - position) : end]
             position += len(block)
             if len(part):
+                counts[kind] += len(part)
                 yield part
             if stop is not None and position >= stop:
-                return
+                break
+        self.lost, read = counts["lost"], sum(counts.values())
+        if self.damaged and (not counts["audio"] or self.lost > MAX_LOST * read):
+            share = self.lost / read if counts["audio"] else 1.0
+            raise Unreadable(
+                protection(self.file)
+                or f"damaged: {share:.0%} of its audio cannot be decoded; copy or record it again",
+                "truncated",
+            )
+        if counts["gap"]:
+            self.notes.append(
+                f"{counts['gap'] / self.rate:.2f} s of {read / self.rate:.2f} s are missing by its "
+                "timestamps (a pause of the recorder, or damage); they are read as silence"
+            )
 
-    def _decoded(self) -> Iterator[Block]:
+    def _decoded(self) -> Iterator[tuple[Literal["audio", "lost", "gap"], Block]]:
         """All frames from the beginning; gaps, and what cannot be decoded, as silence."""
-        position = failed = gaps = 0
+        position = 0
         expected: float | None = None  # time at which the next frame should begin
         after_damage = False
         for packet, frames in self._packets(self._track):
             if frames is None:
-                failed += 1
                 self.damaged = after_damage = True
                 seconds = float((packet.duration or 0) * packet.time_base)
                 expected = None if expected is None else expected + seconds
                 length = self._until_end(seconds, position)
-                self.lost += length
                 position += length
-                yield from self._silence(length)
+                for block in self._silence(length):
+                    yield "lost", block
             for frame in frames or []:
                 if frame.sample_rate != self.rate:
                     raise Unreadable(f"the rate changes from {self.rate} to {frame.sample_rate} Hz")
                 begin = None if frame.pts is None else float(frame.pts * frame.time_base)
                 if begin is not None and expected is not None and begin - expected > GAP:
                     length = self._until_end(begin - expected, position)
-                    self.lost += length if after_damage else 0
-                    gaps += 0 if after_damage else length
                     position += length
-                    yield from self._silence(length)
+                    for block in self._silence(length):
+                        yield "lost" if after_damage else "gap", block
                 block = to_block(frame)
                 position += len(block)
                 expected = None if begin is None else begin + len(block) / self.rate
                 after_damage = False
-                yield block
-        if failed and self.lost >= MAX_LOST * position:
-            lost = f"{failed} of its packets, {self.lost / max(position, 1):.0%} of the audio"
-            raise Unreadable(
-                protection(self.file)
-                or f"damaged: {lost}, cannot be decoded; copy or record it again"
-            )
-        if gaps:
-            self.notes.append(
-                f"{gaps / self.rate:.2f} s of {position / self.rate:.2f} s are missing by its "
-                "timestamps (a pause of the recorder, or damage); they are read as silence"
-            )
+                yield "audio", block
 
     def _until_end(self, seconds: float, position: int) -> int:
         """A duration in frames, at most up to the end of the file."""
