@@ -129,6 +129,7 @@ def test_official_splits_are_kept_and_dev_is_taken_from_train() -> None:
     assert result.splits["test-clean"] == test
     assert disjoint(result.splits, "speaker")
     assert 0.05 < len(result.splits["dev"]) / 100 < 0.25
+    assert list(result.splits) == ["train", "dev", "test-clean"]
     given = {"train": train[:90], "dev": train[90:]}
     assert complete_splits(given).splits == given
     assert list(complete_splits({"test": train}).splits) == ["train", "dev", "test"]

@@ -42,6 +42,10 @@ def prepare(
     folder = folder or Path("data") / name
     files = write_splits(prepared, folder)
     show_corpus(name, summary_rows(prepared.splits), files, prepared.problems)
+    if files:
+        out.print(
+            f"next: speechgru audit {' '.join(printable(file) for file in files)}", markup=False
+        )
     if prepared.problems:
         raise typer.Exit(1)
 

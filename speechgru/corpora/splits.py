@@ -45,7 +45,7 @@ def complete_splits(given: Mapping[str, Sequence[Utterance]]) -> Splits:
     """Splits with train and dev, and test where the corpus comes without any split."""
     if UNSPLIT in given:
         return _held_out(list(given[UNSPLIT]), ("test", "dev"), {})
-    official = {name: list(listed) for name, listed in given.items() if listed}
+    official = {name: list(given[name]) for name in sorted(given, key=_order) if given[name]}
     counts = ", ".join(f"{name} {len(listed):,}" for name, listed in official.items())
     if "train" not in official:
         rest = [u for listed in official.values() for u in listed]
@@ -58,6 +58,12 @@ def complete_splits(given: Mapping[str, Sequence[Utterance]]) -> Splits:
     train = official.pop("train")
     made = _held_out(train, ("dev",), official)
     return replace(made, notes=(f"{note}; dev is taken from train", *made.notes))
+
+
+def _order(name: str) -> tuple[int, str]:
+    """train, dev and test, however they are named further."""
+    kinds = ("train", "dev", "test")
+    return next((i for i, kind in enumerate(kinds) if name.startswith(kind)), len(kinds)), name
 
 
 def sentence_key(text: str) -> str | None:
