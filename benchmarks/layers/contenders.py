@@ -74,6 +74,9 @@ def ours(m: Workload, precision: str = "float32") -> Contender:
     if precision != "float32":
         for layer in layers:
             layer.set_precision(precision)
+    if case.kind == "chunk":  # as in a loaded recogniser
+        for layer in layers:
+            layer.requires_grad_(False)
     lengths = torch.full((case.batch,), case.frames)
     start = [layer.initial_state(case.batch) for layer in layers]
     carried = case.kind == "chunk"

@@ -3,6 +3,7 @@
 import ctypes
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,12 +37,31 @@ class LoopTensors:
     scratch: Tensor
 
 
+@dataclass(frozen=True)
+class Call:
+    """A compiled function and its arguments. `counter`: its memory for threads, 0 at the start."""
+
+    function: threads.CompiledFunction
+    numbers: "ctypes.Array[ctypes.c_int64]"
+    used: int  # threads
+    counter: Any
+
+    def run(self) -> None:
+        threads.run(self.function, ctypes.addressof(self.numbers), self.used)
+
+
 def recur(
     name: str, layout: Layout, rows: BatchRows, plan: ThreadPlan, t: LoopTensors, save: bool
 ) -> None:
     """The loop over time; `name` is forward or backward."""
-    if rows.frames == 0:
-        return
+    if rows.frames:
+        loop(name, layout, rows, plan, t, save).run()
+
+
+def loop(
+    name: str, layout: Layout, rows: BatchRows, plan: ThreadPlan, t: LoopTensors, save: bool
+) -> Call:
+    """The same, to be run; there must be a frame."""
     barriers = (ctypes.c_int64 * (8 * rows.teams))()
     bf16 = t.weight.dtype == torch.int32
     used = min(plan.threads, plan.parts * rows.teams)
@@ -78,7 +98,7 @@ def recur(
         scratch_step=t.scratch.stride(0) * size,
         save=int(save),
     )
-    _run(name, layout.cell, t.tape.dtype, bf16, used, arguments)
+    return _call(name, layout.cell, t.tape.dtype, bf16, used, arguments, barriers)
 
 
 def multiply(
@@ -91,9 +111,16 @@ def multiply(
     `start` (1 or items, columns) has whole vectors of columns. In int32, `a` and `w` contain pairs
     of bfloat16, whose products are added.
     """
-    items, rows, size = len(w), len(a), a.element_size()
-    if not rows:
-        return
+    if a.shape[0]:
+        product(a, a_next, w, start, c, c_next, summed, limit).run()
+
+
+def product(
+    a: Tensor, a_next: int, w: Tensor, start: Tensor, c: Tensor, c_next: int, summed: bool,
+    limit: int,
+) -> Call:  # fmt: skip
+    """The same, to be run; there must be a row."""
+    items, rows, size = w.shape[0], a.shape[0], a.element_size()
     columns = start.shape[1]
     vectors, k = columns * c.element_size() // vector_bytes(), w.shape[1] // columns
     chunk = max(8, CACHED // (k * size) // 8 * 8)
@@ -123,7 +150,8 @@ def multiply(
         c_next=c_next * size,
     )
     bf16 = a.dtype == torch.int32
-    _run("multiply", "", c.dtype, bf16, min(limit, jobs * groups), arguments)
+    used = min(limit, jobs * groups)
+    return _call("multiply", "", c.dtype, bf16, used, arguments, ticket)
 
 
 def accumulate(
@@ -166,16 +194,17 @@ def accumulate(
         scratch=scratch.data_ptr(),
         scratch_step=scratch.stride(0) * size,
     )
-    _run("accumulate", "", a.dtype, False, min(limit, items * splits), arguments)
+    used = min(limit, items * splits)
+    _call("accumulate", "", a.dtype, False, used, arguments, ticket).run()
     return result[:, :, :width]
 
 
-def _run(
-    name: str, cell: str, dtype: torch.dtype, bf16: bool, used: int, arguments: tuple[int, ...]
-) -> None:
-    function = _function(name, cell, dtype, bf16)
+def _call(
+    name: str, cell: str, dtype: torch.dtype, bf16: bool, used: int, arguments: tuple[int, ...],
+    counter: object,
+) -> Call:  # fmt: skip
     numbers = (ctypes.c_int64 * len(arguments))(*arguments)
-    threads.run(function, ctypes.addressof(numbers), used)
+    return Call(_function(name, cell, dtype, bf16), numbers, used, counter)
 
 
 @cache

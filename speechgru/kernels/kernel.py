@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from speechgru.kernels import buffers
+from speechgru.kernels import buffers, threads
+from speechgru.kernels.chunk import LONGEST, Chunk, Chunks
 from speechgru.kernels.gates import GATES
 from speechgru.kernels.layout import Layout, layout_of
 from speechgru.kernels.packed import PackedWeights, Weights, pack_copies
@@ -17,6 +18,7 @@ from speechgru.kernels.passes import (
     input_gradient,
     weight_gradients,
 )
+from speechgru.kernels.plans import thread_plan
 
 
 class Kernel:
@@ -31,6 +33,7 @@ class Kernel:
             raise ValueError(f"no CPU kernel for {cell!r}: expected one of {', '.join(GATES)}")
         self.cell, self.precision = cell, precision
         self._cache: PackedWeights | None = None
+        self._chunks = Chunks()
         self._frozen: Identity | None = None  # of what the cache was packed from,
         self._weights: list[Weights] | None = None  # and those weights themselves
 
@@ -53,6 +56,8 @@ class Kernel:
         x (batch, frames, input), lengths (batch,) int64, weights of each direction.
         Raises ValueError for arguments that do not fit together.
         """
+        if state is not None and (chunk := self._chunk(x, lengths, weights, state)) is not None:
+            return chunk(x, state)
         layout = layout_of(self.cell, x.dtype, weights[0][1].shape[-1])
         _check(layout, x, lengths, weights, state)
         flat = [w for direction in weights for w in direction]
@@ -65,6 +70,36 @@ class Kernel:
         y, last, run = forward(self._packed(layout, weights), x, lengths, state, save=False)
         buffers.give(run.tape)
         return y, last
+
+    def _chunk(
+        self,
+        x: Tensor,
+        lengths: Tensor,
+        weights: list[Weights],
+        state: tuple[Tensor, ...],
+    ) -> Chunk | None:
+        """For the next small chunk of one recording, with the frozen weights of the last call."""
+        cache = self._cache
+        if cache is None or cache.bf16 or len(weights) != 1:
+            return None
+        if self._frozen is None or _frozen(weights) != self._frozen or x.dim() != 3:
+            return None
+        shape = (1, 1, cache.layout.hidden)
+        if (
+            x.shape[0] == 1
+            and 0 < x.shape[1] <= LONGEST
+            and lengths.tolist() == [x.shape[1]]
+            and x.shape[2] == weights[0][0].shape[1]
+            and len(state) == cache.layout.shape.states
+            and all(
+                t.dtype == weights[0][0].dtype and t.is_cpu and not t.requires_grad
+                for t in (x, *state)
+            )
+            and all(part.shape == shape for part in state)
+            and thread_plan(threads.limit(), 1, 1, cache.layout).parts == 1
+        ):
+            return self._chunks.get(cache, x)
+        return None
 
     def _packed(self, layout: Layout, weights: list[Weights]) -> PackedWeights:
         """The packed weights, packed again if anything has changed a weight.

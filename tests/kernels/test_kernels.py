@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from speechgru import kernels
+from speechgru.cells import CELLS, RecurrentLayer
 from speechgru.cells.cifg import CIFG
 from speechgru.kernels import buffers
 from speechgru.kernels import kernel as kernel_module
@@ -294,6 +295,23 @@ def test_frozen_parameters_are_not_compared_but_never_stale(monkeypatch):
     weights[0][1].data.mul_(0.5)
     with torch.no_grad():
         assert torch.equal(kernel(x, lengths, weights)[0], fresh())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("cell", kernels.SUPPORTED_CELLS)
+def test_prepared_chunks_equal_other_calls_bit_for_bit(cell, dtype):
+    torch.manual_seed(1)
+    layer = RecurrentLayer(CELLS[cell], 7, 21, bidirectional=False).to(dtype)
+    frozen = copy.deepcopy(layer).requires_grad_(False)
+    state = ours = layer.initial_state(1)
+    with torch.inference_mode():
+        for frames in (1, 2, 5, 5, 64, 65, 2):
+            x = torch.randn(1, frames, 7, dtype=dtype)
+            expected, state = layer(x, torch.tensor([frames]), state)
+            y, ours = frozen(x, torch.tensor([frames]), ours)
+            assert torch.equal(y, expected)
+            assert all(map(torch.equal, ours, state))
+    assert frozen._kernel._chunks.by_length.keys() == {2, 5, 64}
 
 
 @pytest.mark.parametrize("fused", [False, True])
