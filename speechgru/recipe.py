@@ -322,8 +322,8 @@ class TrainingRecipe(Section):
     patience: int = Field(
         0,
         ge=0,
-        description="stop after this many evaluations without a better WER (or CER) on dev, from "
-        "the first that is not blank; 0: never",
+        description="stop after this many evaluations without a better WER (or CER) on dev, "
+        "counted from the first that is better than no output; 0: never",
     )
     max_bad_steps: int = Field(
         20,

@@ -23,6 +23,7 @@ from speechgru.training.data import TrainingData
 from speechgru.training.state import RunFolder, TrainingState, digest
 
 log = logging.getLogger(__name__)
+LEARNED_CER = 0.5
 
 
 class ModelSelection:
@@ -77,13 +78,15 @@ class ModelSelection:
         to be averaged.
 
         Of equal WERs the lower CER is better, of equal CERs the lower training loss of the epoch
-        (which is no improvement where dev has no errors left). Until the model has output
-        something, evaluations do not count as without improvement.
+        (which is no improvement where dev has no errors left). Evaluations count as without
+        improvement only when one has been better than empty texts, whose WER is 100 %: before that,
+        a CTC model outputs random characters and then, for hundreds of steps, only blanks. A CER
+        below 50 % is enough, since a language without spaces has one word per utterance.
         """
         state, wer = self.state, score.wer
         self.all_blank = not any(utterance.hypothesis for utterance in score.utterances)
-        state.has_output |= not self.all_blank
-        state.evaluations_without_improvement += state.has_output
+        state.learned |= wer < 1 or score.cer < LEARNED_CER
+        state.evaluations_without_improvement += state.learned
         rates = (wer, score.cer, math.inf if math.isnan(loss) else loss)
         saved = (state.best_wer, state.best_cer, state.best_loss)
         best = tuple(math.inf if rate is None else rate for rate in saved)

@@ -51,7 +51,7 @@ class TrainingState:
     best_wer: float | None = None  # on dev, and CER and training loss (per token) of that epoch
     best_cer: float | None = None
     best_loss: float | None = None
-    has_output: bool = False  # whether an evaluation gave any character: CTC begins with blanks
+    learned: bool = False  # whether an evaluation was better than empty texts, see selection
     evaluations_without_improvement: int = 0  # since then
     skipped_steps: int = 0
     skipped_utterances: int = 0  # each time that one could not be used

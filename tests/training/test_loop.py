@@ -128,7 +128,7 @@ def scores(*rates: float) -> Callable[[ModelSelection], object]:
 
     def fake(_: ModelSelection):
         errors = round(100 * next(remaining))
-        return score(["a " * 100], ["a " * (100 - errors)])
+        return score(["a " * 100], ["a " * (100 - errors) if errors <= 100 else "b " * errors])
 
     return fake
 
@@ -163,6 +163,7 @@ def test_the_last_epoch_s_weights_are_saved_when_it_is_the_best(few, tmp_path, m
     [
         (1, [0.5, 0.5], 2),
         (2, [1.0, 1.0, 1.0, 1.0, 0.9, 0.9, 0.9], 7),  # blank at first
+        (1, [1.1, 1.0, 1.2, 1.1, 0.9, 0.9], 6),  # random characters
         (2, [1.0, 1.0, 0.5, 1.0, 1.0], 5),  # blank again
         (2, [0.5, 0.6, 0.4, 0.4, 0.4], 5),
         (2, [0.5, 0.4, 0.3, 0.2, 0.1, 0.05], 8),
@@ -186,15 +187,18 @@ def test_patience_counts_evaluations_without_improvement(
     ("pairs", "losses", "without", "saved"),
     [
         # equal WER: the lower CER, then the lower loss of training
-        ([("ab", "ax"), ("ab", "xx")], [2, 1], 1, 1),
-        ([("ab", "xx"), ("ab", "ax")], [1, 2], 0, 2),
-        ([("ab", "ax"), ("ab", "xb")], [2, 1], 0, 2),
-        ([("ab", "ax"), ("ab", "xb")], [1, 2], 1, 1),
-        ([("ab", "ax"), ("ab", "xb")], [1, 1], 1, 2),
-        ([("ab", "ax"), ("ab", "xb")], [1, math.nan], 1, 1),
-        ([("ab", "ax"), ("ab", "xb")], [math.nan, 1], 0, 2),
+        ([("ok ab", "ok ax"), ("ok ab", "ok xx")], [2, 1], 1, 1),
+        ([("ok ab", "ok xx"), ("ok ab", "ok ax")], [1, 2], 0, 2),
+        ([("ok ab", "ok ax"), ("ok ab", "ok xb")], [2, 1], 0, 2),
+        ([("ok ab", "ok ax"), ("ok ab", "ok xb")], [1, 2], 1, 1),
+        ([("ok ab", "ok ax"), ("ok ab", "ok xb")], [1, 1], 1, 2),
+        ([("ok ab", "ok ax"), ("ok ab", "ok xb")], [1, math.nan], 1, 1),
+        ([("ok ab", "ok ax"), ("ok ab", "ok xb")], [math.nan, 1], 0, 2),
         # a lower loss is no improvement where no error is left, but a better model
-        ([("ab", "ab"), ("ab", "ab")], [2, 1], 1, 2),
+        ([("ok ab", "ok ab"), ("ok ab", "ok ab")], [2, 1], 1, 2),
+        # a word per utterance: learned by CER; then CER rises
+        ([("abcd", "abxx"), ("abcd", "axxx"), ("abcd", "abxx")], [1, 1, 1], 0, 3),
+        ([("abcd", "abcx"), ("abcd", "abxx"), ("abcd", "axxx")], [1, 1, 1], 2, 1),
         # a lower WER is better whatever the others
         ([("a bcd", "x bcd"), ("a bcd", "x xyz"), ("a bcd", "a bce")], [3, 2, 1], 0, 3),
     ],
