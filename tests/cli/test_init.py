@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from tones import RATE, say
 
+from speechgru.corpora import LAYOUTS
 from speechgru.manifest import read_manifest
 from speechgru.recipe_file import load_recipe
 
@@ -106,3 +107,8 @@ def test_wrong_use(words, named, recordings, tmp_path, speechgru):
     assert result.status == 2
     assert named in result.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_help_lists_every_layout(speechgru):
+    words = speechgru("init", "--help").out.replace(",", " ").split()
+    assert set(LAYOUTS) <= set(words)
