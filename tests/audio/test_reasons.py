@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from av.stream import Disposition
 from recordings import RATE, encode, refused, tones
 
 from speechgru.audio import audio_info
@@ -82,6 +83,18 @@ def test_a_video_without_audio(tmp_path: Path) -> None:
     message = refused(path)
     assert message.startswith("no audio track")
     assert "video" in message
+
+
+def test_an_mp4_with_nothing_but_its_cover(tmp_path: Path) -> None:
+    path = tmp_path / "a.m4a"
+    with av.open(str(path), "w", format="mp4") as container:
+        stream: Any = container.add_stream("mjpeg", rate=1, width=64, height=64)
+        stream.pix_fmt, stream.disposition = "yuvj420p", Disposition.attached_pic
+        picture = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8)).reformat(
+            format="yuvj420p"
+        )
+        container.mux([*stream.encode(picture), *stream.encode(None)])
+    assert "picture" in refused(path)
 
 
 def test_an_mp3_with_nothing_but_its_cover(tmp_path: Path) -> None:
