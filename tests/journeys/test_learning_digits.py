@@ -10,6 +10,7 @@ from shell import run
 
 from speechgru import Recognizer
 from speechgru.manifest import read_manifest
+from speechgru.scoring.trn import speaker_of
 
 KEYS = {
     *("wer", "cer", "words", "substitutions", "deletions", "insertions", "wer_ci95", "utterances")
@@ -80,9 +81,14 @@ def test_other_tools_score_the_same(desk, evaluated, speechgru, monkeypatch):
     assert ours == json.loads((results / "score.json").read_text())
     for key in KEYS:
         assert again[key] == ours[key]
-    texts = {u.id: u.text for u in desk.utterances("test")}
+    utterances = desk.utterances("test")
     listed = (results / "ref.trn").read_text().splitlines()
-    assert listed == [f"{text} ({id_})" for id_, text in texts.items()]
+    assert len(listed) == len(utterances)
+    for line, utterance in zip(listed, utterances, strict=True):
+        text, _, id_ = line.rstrip(")").rpartition(" (")
+        assert text == utterance.text
+        assert speaker_of(id_) == utterance.speaker
+        assert id_.endswith(utterance.id)
 
 
 def test_a_file_is_transcribed(desk):
