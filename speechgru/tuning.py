@@ -149,13 +149,15 @@ def _flattest(grid: Sequence[Point]) -> Point:
     def cost(point: Point) -> tuple[float, ...]:
         x = weights.index(point.decoding.lm_weight)
         y = scores.index(point.decoding.word_score)
+        around = [(x + i, y) for i in (-1, 1) if len(weights) > 1]
+        around += [(x, y + i) for i in (-1, 1) if len(scores) > 1]
         near = [
             table[weights[i], scores[j]].wer
-            for i, j in ((x - 1, y), (x + 1, y), (x, y - 1), (x, y + 1))
+            for i, j in around
             if 0 <= i < len(weights) and 0 <= j < len(scores)
         ]
-        near += [max([point.wer, *near])] * (4 - len(near))  # beyond the border it may be worse
-        smooth = (point.wer + sum(near) / 2) / 3
+        near += [max([point.wer, *near])] * (len(around) - len(near))  # unknown beyond the border
+        smooth = point.wer + sum(near) / 2
         chosen = point.decoding
         return (round(smooth, 9), point.cer, chosen.lm_weight, abs(chosen.word_score))
 

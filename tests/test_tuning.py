@@ -55,6 +55,12 @@ def test_without_a_language_model_the_grid_is_a_line() -> None:
     assert tuning._flattest(grid).decoding.word_score == 0
 
 
+def test_a_border_needs_to_be_the_best_point() -> None:
+    errors = {-4: 639, -3: 629, -2: 643, -1: 663, 0: 726}
+    line = [point([count], 0.0, score) for score, count in errors.items()]
+    assert tuning._flattest(line).decoding.word_score == -3
+
+
 @pytest.fixture
 def lm(tones: Path, tmp_path: Path) -> Path:
     path = tmp_path / "lm.arpa"
