@@ -22,7 +22,8 @@ from speechgru.batches import AudioCache, load_ahead, pad
 from speechgru.cells.precision import use_precision
 from speechgru.checkpoint import Checkpoint, frame_timing, load_model
 from speechgru.decoding import Decoder, Emission, Greedy, Transcript, make_decoder
-from speechgru.decoding.confidence import Calibration
+from speechgru.decoding.confidence import FILE as CALIBRATION
+from speechgru.decoding.confidence import Calibration, read_calibrations
 from speechgru.decoding.emission import join
 from speechgru.decoding.settings import Decoding, choose_decoding, load_decoder
 from speechgru.decoding.transcript import join_transcripts, transcribe_section
@@ -108,7 +109,7 @@ class Recognizer:
         use_precision(checkpoint.model.recurrent_layers(), precision)
         checkpoint.model.to(chosen).eval().requires_grad_(False)
         found = _load_decoder(checkpoint, path, decoder, hotwords)
-        return cls(checkpoint, chosen, batch_seconds, found)
+        return cls(checkpoint, chosen, batch_seconds, found, _load_calibration(path, found))
 
     def transcribe(self, source: Source, sample_rate: int | None = None) -> Transcript:
         """A path, a manifest's utterance, an array of samples, mono (n,) or (n, channels), at
@@ -272,6 +273,23 @@ def _load_decoder(
         lambda text: normalise(text, checkpoint.config.text),
         hotwords,
     )
+
+
+def _load_calibration(path: str | Path, decoder: Decoder) -> Calibration:
+    """Of the decoder, from the file beside the model; one that changes nothing without it."""
+    file = calibration_file(path)
+    known = read_calibrations(file) if file.exists() else {}
+    return known.get(decoder_kind(decoder), Calibration())
+
+
+def calibration_file(model: str | Path) -> Path:
+    """Where the calibration of a run folder or model file is."""
+    return (Path(model) if Path(model).is_dir() else Path(model).parent) / CALIBRATION
+
+
+def decoder_kind(decoder: Decoder) -> str:
+    """Whose calibrations are kept apart."""
+    return "greedy" if isinstance(decoder, Greedy) else "beam"
 
 
 def choose_device(name: str) -> torch.device:

@@ -11,7 +11,9 @@ import typer
 from typer.core import TyperGroup
 
 from speechgru.cli import (
+    align,
     audit,
+    calibrate,
     compare,
     evaluate,
     export_data,
@@ -76,7 +78,8 @@ def _speechgru(
 
 
 _GROUPS = (
-    init, audit, prepare, train, tune, evaluate, transcribe, listen, compare, info, export_data,
+    init, audit, prepare, train, tune, evaluate, transcribe, listen, align,
+    calibrate, compare, info, export_data,
 )  # fmt: skip
 for _group in _GROUPS:
     app.add_typer(_group.app)

@@ -7,13 +7,15 @@ outputs for support vector machines").
 """
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from speechgru.decoding.words import LEAD
-from speechgru.files import Json
+from speechgru.errors import SpeechgruError
+from speechgru.files import Json, read_json
 
 FILE = "calibration.json"
 FORMAT = "speechgru-calibration-1"
@@ -35,6 +37,24 @@ class Calibration:
 
     def to_json(self) -> Json:
         return asdict(self)
+
+
+def read_calibrations(path: Path) -> dict[str, Calibration]:
+    """The calibrations in a file, by decoder: "greedy" or "beam". Raises SpeechgruError."""
+    values = read_json(path, "a calibration")
+    try:
+        if values.get("format") != FORMAT:
+            raise ValueError(f"expected the format {FORMAT}, found {values.get('format')!r:.40}")
+        found = {}
+        for name, numbers in values["decoders"].items():
+            if not all(isinstance(number, int | float) for number in numbers.values()):
+                raise ValueError(f"expected numbers, found {numbers!r:.60}")
+            found[name] = Calibration(**numbers)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SpeechgruError(
+            f"{path}: {error}; run `speechgru calibrate` again, or delete the file"
+        ) from None
+    return found
 
 
 def logit(log_probs: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:

@@ -25,20 +25,23 @@ class Word:
     """A word of a recording. Times are in seconds from the beginning of the recording.
 
     `confidence` is the probability that the word is right: an estimate, which is calibrated where
-    the model has a calibration. None where it is not known."""
+    the model has a calibration. None where it is not known. `interpolated`: the model cannot spell
+    the word; its times follow from those of its neighbours."""
 
     text: str
     start: float
     end: float
     confidence: float | None = None
+    interpolated: bool = False
 
     def to_json(self) -> Json:
-        return {
+        values: Json = {
             "word": self.text,
             "start": self.start,
             "end": self.end,
             "confidence": self.confidence,
         }
+        return values | {"interpolated": True} if self.interpolated else values
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ BACK = 0.2
 PAUSE = 0.09
 QUIET_SHARE = 0.2
 QUIET_RANGE = 45.0  # dB: a noise floor further below the speech does not count as such
+FLOOR_SECONDS = 10.0  # around a pause, for the noise floor: its 5th percentile
 CONTRAST = 6.0  # dB between floor and speech without which no pause is looked for
 LONGEST_LEAD, LONGEST_TRAIL = 0.25, 0.4  # seconds from a spike to the edge of its word
 NEAR = 0.15  # seconds around a spike in which the speech's level is measured
@@ -60,7 +61,8 @@ def least_probable(emission: Emission, hypothesis: Hypothesis, words: Sequence[S
     for place, token in enumerate(hypothesis.tokens[: len(best)]):
         first = frames[place]
         last = max(first + 1, min(frames[place + 1], first + SPIKE_FRAMES))
-        best[place] = log_probs[first:last, token].max(initial=LEAST)
+        if token >= 0:
+            best[place] = log_probs[first:last, token].max(initial=LEAST)
     return np.array([best[word.first : word.last + 1].min(initial=0.0) for word in words])
 
 
@@ -93,6 +95,14 @@ def word_spans(
     return [(emission.begin + begin, emission.begin + end) for begin, end in found]
 
 
+def first_leads(emission: Emission, frame: int) -> list[float]:
+    """How long before the spike of its first word, in `frame`, speech begins, in seconds; empty
+    where that is not known."""
+    spike = emission.start - emission.begin + frame * emission.seconds_per_frame
+    gap = _Loudness(emission).pause(None, spike)
+    return [] if gap is None or gap[1] >= spike else [spike - gap[1]]
+
+
 def _meeting(left: float, right: float, space: float | None, lead: float) -> tuple[float, float]:
     """Where two words meet that have no pause between them; twice, as end and as beginning."""
     time = right - lead
@@ -107,11 +117,10 @@ class _Loudness:
     def __init__(self, emission: Emission) -> None:
         self.step = emission.seconds_per_level
         self.levels = np.zeros(0) if emission.levels is None else emission.levels
-        self.smooth, self.floor = self.levels, 0.0
+        self.smooth = self.levels
         if self.levels.size:
             power = np.convolve(10 ** (self.levels / 10), np.full(3, 1 / 3))[1:-1]
             self.smooth = 10 * np.log10(power + 1e-12)
-            self.floor = float(np.quantile(self.levels, 0.05))
 
     def pause(self, left: float | None, right: float | None) -> tuple[float, float] | None:
         """Begin and end of the longest pause between two spikes, if there is one; None at `left` or
@@ -122,11 +131,15 @@ class _Loudness:
         first = 0 if left is None else max(0, int((left - BACK) / self.step))
         last = len(self.levels) if right is None else max(0, int(right / self.step))
         peak = max(self._level_around(spike) for spike in spikes)
-        floor = max(self.floor, peak - QUIET_RANGE)
+        near = round(FLOOR_SECONDS / self.step)
+        floor = float(np.quantile(self.levels[max(0, first - near) : last + near], 0.05))
+        floor = max(floor, peak - QUIET_RANGE)
         if peak - floor < CONTRAST:
             return None
         quiet = self.smooth[first:last] < floor + QUIET_SHARE * (peak - floor)
         turns = np.flatnonzero(np.diff(quiet, prepend=False, append=False)).reshape(-1, 2)
+        if left is not None and right is None:  # not a pause before the last word
+            turns = turns[(first + turns[:, 1]) * self.step > left]
         if not len(turns):
             return None
         begin, end = turns[np.argmax(turns[:, 1] - turns[:, 0])]

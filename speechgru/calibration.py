@@ -1,0 +1,155 @@
+"""Calibrating the confidence of words on a dev set, and measuring it.
+
+Expected calibration error: the mean over words of |share of right words − mean confidence| of the
+word's bin, of BINS of equal width (Naeini et al. 2015, "Obtaining well calibrated probabilities
+using Bayesian binning"). Normalised cross entropy: NIST's, as sclite prints it; 0 for a constant
+confidence, 1 for a perfect one.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+
+from speechgru.decoding import Emission
+from speechgru.decoding.confidence import FORMAT, Calibration, logit, read_calibrations
+from speechgru.decoding.words import LEAD, first_leads, least_probable, spell
+from speechgru.errors import SpeechgruError
+from speechgru.files import Json, write_json
+from speechgru.manifest import Utterance
+from speechgru.recognizer import Recognizer
+from speechgru.scoring import score
+from speechgru.text import normalise
+
+Doubles = npt.NDArray[np.float64]
+BINS = 10
+FEWEST_LEADS = 20  # beginnings of utterances from which a lead is estimated
+LONGEST_LEAD = 1.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Recognised words: logarithms of their raw confidences, and whether they are right; and the
+    leads of first words, in seconds."""
+
+    log_probs: Doubles
+    right: npt.NDArray[np.bool_]
+    leads: Doubles
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How good confidences are: see the module. `auc`: the area under the ROC curve of "this word
+    is wrong"; NaN where all words are right, or all wrong."""
+
+    words: int
+    wrong: int
+    ece: float
+    nce: float
+    auc: float
+
+    def to_json(self) -> Json:
+        return asdict(self)
+
+
+def calibrate(words: Words) -> Calibration:
+    """Platt's fit, with his targets that keep it finite without errors; and the lead."""
+    count, wrong = len(words.right), int((~words.right).sum())
+    if not count:
+        raise SpeechgruError("no words were recognised: there is nothing to calibrate")
+    x = logit(words.log_probs)
+    targets = np.where(words.right, (count - wrong + 1) / (count - wrong + 2), 1 / (wrong + 2))
+
+    def loss(line: Doubles) -> float:
+        z = line[0] + line[1] * x
+        return float((np.logaddexp(0, z) - targets * z).sum())
+
+    offset, slope = minimize(loss, np.array([0.0, 1.0]), method="Nelder-Mead").x
+    lead = LEAD
+    if len(words.leads) >= FEWEST_LEADS:
+        lead = float(np.clip(np.median(words.leads), 0.0, LONGEST_LEAD))
+    return Calibration(round(float(slope), 4), round(float(offset), 4), round(lead, 3))
+
+
+def quality(confidences: Doubles, right: npt.NDArray[np.bool_]) -> Quality:
+    """Of confidences in (0, 1)."""
+    bins = np.minimum((confidences * BINS).astype(int), BINS - 1)
+    ece = 0.0
+    for number in range(BINS):
+        inside = bins == number
+        if inside.any():
+            ece += abs(float((right[inside] - confidences[inside]).sum())) / len(right)
+    share = float(right.mean())
+    wrong = int((~right).sum())
+    nce = auc = math.nan
+    if 0 < wrong < len(right):
+        most = -float((len(right) - wrong) * math.log2(share) + wrong * math.log2(1 - share))
+        found = np.log2(np.where(right, confidences, 1 - confidences)).sum()
+        nce = (most + float(found)) / most
+        ranks = np.argsort(np.argsort(confidences, kind="stable"), kind="stable") + 1.0
+        for value in np.unique(confidences):  # equal ones share their mean rank
+            same = confidences == value
+            ranks[same] = ranks[same].mean()
+        positive = len(right) - wrong
+        above = float(ranks[right].sum()) - positive * (positive + 1) / 2
+        auc = above / (positive * wrong)
+    return Quality(len(right), wrong, ece, nce, auc)
+
+
+def recognise_words(
+    recognizer: Recognizer,
+    utterances: Sequence[Utterance],
+    on_progress: Callable[[int, int, str], None] = lambda done, total, name: None,
+) -> Words:
+    """The words that the recogniser finds. Utterances that cannot be read are not used; raises the
+    last of their errors when there is no other utterance."""
+    log_probs: list[float] = []
+    right: list[bool] = []
+    leads: list[float] = []
+    error: SpeechgruError | None = None
+    for number, (utterance, emission) in enumerate(
+        zip(utterances, recognizer.emissions(utterances), strict=True), 1
+    ):
+        on_progress(number, len(utterances), utterance.id)
+        if isinstance(emission, SpeechgruError):
+            error = emission
+            continue
+        found = [part for each in emission.sections() for part in _words(recognizer, each, leads)]
+        texts = [text for text, _ in found]
+        recipe = recognizer.checkpoint.config.text
+        reference = normalise(utterance.text, recipe)
+        scored = score([reference], [normalise(" ".join(texts), recipe)]).utterances[0]
+        marks = [mark == "" for _, word, mark, _ in scored.alignment if word]
+        if len(marks) == len(texts):
+            log_probs += [value for _, value in found]
+            right += marks
+    if error is not None and not right:
+        raise error
+    return Words(np.array(log_probs), np.array(right, bool), np.array(leads))
+
+
+def _words(
+    recognizer: Recognizer, section: Emission, leads: list[float]
+) -> list[tuple[str, float]]:
+    hypothesis = recognizer.decoder(section)
+    words = spell(hypothesis, recognizer.checkpoint.vocabulary)
+    if words:
+        leads += first_leads(section, hypothesis.frames[words[0].first])
+    values = least_probable(section, hypothesis, words)
+    return [
+        (part, float(value))
+        for word, value in zip(words, values, strict=True)
+        for part in word.text.split()
+    ]
+
+
+def write_calibration(path: Path, decoder: str, calibration: Calibration, measured: Json) -> None:
+    """Write the calibration of one decoder; a file's others stay. Raises SpeechgruError."""
+    known = read_calibrations(path) if path.exists() else {}
+    values = {name: each.to_json() for name, each in known.items()}
+    values[decoder] = calibration.to_json()
+    write_json(path, {"format": FORMAT, "decoders": values, "measured": {decoder: measured}})

@@ -1,0 +1,127 @@
+"""`speechgru align`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from speechgru.cli.console import counting_progress, warn
+from speechgru.cli.options import BatchSeconds, Device, Model, Threads, use_threads
+from speechgru.cli.transcribe import Tally, show_outcome
+from speechgru.errors import SpeechgruError
+from speechgru.formats import FORMATS, find_formats
+
+if TYPE_CHECKING:
+    from speechgru.manifest import Utterance
+    from speechgru.recognizer import Recognizer
+    from speechgru.transcription import Outcome, Outputs
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Example: `speechgru align book.mp3 book.txt --model runs/an4 -f srt,json -o aligned`"
+)
+def align(
+    source: Annotated[
+        Path, typer.Argument(metavar="MANIFEST|AUDIO", help="a manifest (.jsonl), or an audio file")
+    ],
+    text: Annotated[
+        Path | None, typer.Argument(metavar="TEXT", help="file with the text of the audio file")
+    ] = None,
+    model: Model = ...,  # type: ignore[assignment]
+    output_format: Annotated[
+        str, typer.Option("--format", "-f", help="one or several: " + ", ".join(FORMATS))
+    ] = "ctm",
+    folder: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="write into this folder  [default: print the words]"),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="overwrite existing files  [default: they are an error]"),
+    ] = False,
+    device: Device = "auto",
+    batch_seconds: BatchSeconds = 30.0,
+    threads: Threads = 0,
+) -> None:  # fmt: skip
+    """Find where each word of a known text is in its recording, of any length."""
+    formats = find_formats(output_format)
+    use_threads(threads)
+    from speechgru.aligning import as_files
+    from speechgru.recognizer import Recognizer
+    from speechgru.transcription import Outputs
+
+    utterances = _read(source, text)
+    outputs = Outputs(as_files(utterances), formats, folder, force)
+    recognizer = Recognizer.load(model, device, "float32", batch_seconds)
+    tally = Tally(len(utterances))
+    with counting_progress() as show:
+        for outcome in _outcomes(recognizer, utterances, outputs, text is None):
+            show_outcome(outcome, next(iter(formats.values())))
+            _warn_of_interpolated(outcome)
+            tally.add(outcome)
+            show(tally.done, tally.total, f"{outcome.source}  {tally.speed()}")
+    if tally.total > 1 or tally.failed:
+        tally.show()
+    if tally.failed:
+        raise typer.Exit(1)
+
+
+def _read(source: Path, text: Path | None) -> "list[Utterance]":
+    from speechgru.manifest import Utterance, read_manifest
+
+    if text is None:
+        if source.suffix.lower() not in (".jsonl", ".json"):
+            raise SpeechgruError(
+                f"{source}: expected a manifest (.jsonl), or a TEXT after the audio"
+            )
+        return read_manifest(source)
+    try:
+        content = text.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise SpeechgruError(f"{text}: cannot be read as a text: {reason}") from None
+    return [Utterance(str(source), 0.0, content, source.stem)]
+
+
+def _outcomes(
+    recognizer: "Recognizer", utterances: "list[Utterance]", outputs: "Outputs", manifest: bool
+) -> "Iterator[Outcome]":
+    from speechgru.aligning import align_text
+    from speechgru.transcription import Outcome
+
+    wanted, known = [], {}
+    for utterance in utterances:
+        known[utterance.id] = outputs.find_existing(Path(utterance.id))
+        if known[utterance.id] is None:
+            wanted.append(utterance if manifest else utterance.audio)
+    emissions = recognizer.emissions(wanted)
+    for utterance in utterances:
+        outcome = known[utterance.id]
+        if outcome is None:
+            emission = next(emissions)
+            try:
+                if isinstance(emission, SpeechgruError):
+                    raise emission
+                found = align_text(
+                    recognizer.checkpoint, emission, utterance.text, recognizer.calibration
+                )
+                outcome = outputs.write(Path(utterance.id), found)
+            except SpeechgruError as error:
+                named = error if str(error).startswith(utterance.audio) else type(error)(
+                    f"{utterance.id}: {error}"
+                )  # fmt: skip
+                outcome = Outcome(Path(utterance.id), error=named)
+        yield outcome
+    yield from outputs.finish()
+
+
+def _warn_of_interpolated(outcome: "Outcome") -> None:
+    if outcome.transcript is None:
+        return
+    words = dict.fromkeys(w.text for w in outcome.transcript.words if w.interpolated)
+    if words:
+        some = ", ".join(list(words)[:5]) + (", …" if len(words) > 5 else "")
+        warn(f"{outcome.source}: the model cannot spell {some}: their times are interpolated")

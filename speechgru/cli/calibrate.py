@@ -1,0 +1,74 @@
+"""`speechgru calibrate`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from speechgru.cli.console import counting_progress, print_rows, show_written
+from speechgru.cli.options import (
+    BatchSeconds,
+    Device,
+    Greedy,
+    Model,
+    Threads,
+    choose_decoder,
+    use_threads,
+)
+
+if TYPE_CHECKING:
+    from speechgru.calibration import Quality
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: `speechgru calibrate dev.jsonl --model runs/an4 --test test.jsonl`")
+def calibrate(
+    manifest: Annotated[
+        Path, typer.Argument(metavar="DEV", help="utterances with texts, not the test set")
+    ],
+    model: Model,
+    test: Annotated[
+        Path | None, typer.Option("--test", help="measure the calibration on this manifest, too")
+    ] = None,
+    greedy: Greedy = False,
+    device: Device = "auto",
+    batch_seconds: BatchSeconds = 30.0,
+    threads: Threads = 0,
+) -> None:  # fmt: skip
+    """Make the confidence of words a probability, on a dev set, and measure how far before its
+    first output a word begins. `transcribe` and `align` use calibration.json beside the model."""
+    use_threads(threads)
+    from speechgru.calibration import calibrate as fit
+    from speechgru.calibration import quality, recognise_words, write_calibration
+    from speechgru.decoding.confidence import Calibration
+    from speechgru.manifest import read_manifest
+    from speechgru.recognizer import Recognizer, calibration_file, decoder_kind
+
+    manifests = {"dev": read_manifest(manifest)}
+    if test is not None:
+        manifests["test"] = read_manifest(test)
+    decoder = choose_decoder(model, greedy, None, None, None, None)
+    recognizer = Recognizer.load(model, device, "float32", batch_seconds, decoder)
+    with counting_progress() as show:
+        words = {name: recognise_words(recognizer, each, show) for name, each in manifests.items()}
+    calibration = fit(words["dev"])
+    qualities = {
+        f"{name}, {state}": quality(used(each.log_probs), each.right)
+        for name, each in words.items()
+        for state, used in {"before": Calibration(), "after": calibration}.items()
+    }
+    file = calibration_file(model)
+    measured = {name: each.to_json() for name, each in qualities.items()}
+    write_calibration(file, decoder_kind(recognizer.decoder), calibration, measured)
+    show_calibration(qualities, calibration.lead)
+    show_written([file])
+
+
+def show_calibration(qualities: "dict[str, Quality]", lead: float) -> None:
+    rows = {
+        name: f"{each.words} words, {each.wrong} wrong; expected calibration error {each.ece:.3f}, "
+        f"normalised cross entropy {each.nce:.3f}, area under ROC {each.auc:.3f}"
+        for name, each in qualities.items()
+    }
+    print_rows(rows | {"lead": f"{lead:.3f} s before the first output of a word"})

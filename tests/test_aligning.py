@@ -1,0 +1,79 @@
+"""Aligning known texts: times, words that cannot be spelled, manifests, errors."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from tones import RATE, say
+
+from speechgru.aligning import align_text, as_files
+from speechgru.decoding.confidence import Calibration
+from speechgru.errors import AudioError
+from speechgru.manifest import Utterance
+from speechgru.recognizer import Recognizer
+
+
+@pytest.fixture(scope="module")
+def recognizer(tone_run: Path) -> Recognizer:
+    return Recognizer.load(tone_run, "cpu")
+
+
+def test_the_text_of_a_recognised_recording_gets_the_same_times(recognizer):
+    (emission,) = recognizer.emissions([say("am mo oa", 5)])
+    recognised = recognizer.decode(emission)
+    assert recognised.text == "am mo oa"
+    found = align_text(recognizer.checkpoint, emission, "Am, mo — oa!", Calibration())
+    assert [word.text for word in found.words] == ["Am,", "mo", "oa!"]
+    assert [w.start for w in found.words] == pytest.approx([w.start for w in recognised.words])
+    assert [w.end for w in found.words] == pytest.approx([w.end for w in recognised.words])
+
+
+def test_a_word_that_cannot_be_spelled_is_interpolated(recognizer):
+    (emission,) = recognizer.emissions([say("am mo oa", 5)])
+    known = align_text(recognizer.checkpoint, emission, "am mo oa", Calibration())
+    found = align_text(recognizer.checkpoint, emission, "am 42 oa", Calibration())
+    assert [word.interpolated for word in found.words] == [False, True, False]
+    assert found.words[1].confidence is None
+    assert found.words[1].to_json()["interpolated"] is True
+    assert found.words[1].start == pytest.approx(known.words[1].start, abs=0.15)
+    assert found.words[1].end == pytest.approx(known.words[1].end, abs=0.15)
+
+
+@pytest.mark.parametrize("text", ["", " — ", "am " * 200])
+def test_texts_that_do_not_fit(recognizer, text):
+    (emission,) = recognizer.emissions([say("am", 5)])
+    with pytest.raises(AudioError):
+        align_text(recognizer.checkpoint, emission, text, Calibration())
+
+
+def test_ids_that_are_paths_stay_in_the_folder_of_outputs():
+    ids = ["../../a/b", "/x/y", "c.d"]
+    files = as_files([Utterance("x.wav", 1.0, "", id_) for id_ in ids])
+    assert [str(file.relative.with_suffix("")) for file in files] == ["a/b", "x/y", "c.d"]
+
+
+def test_a_manifest_is_aligned(tone_run, tones, tmp_path, speechgru):
+    done = speechgru(
+        "align", tones / "test.jsonl", "-m", tone_run, "-f", "json,ctm", "-o", tmp_path
+    )
+    assert done.status == 0, done.err
+    lines = (tones / "test.jsonl").read_text().splitlines()
+    assert len(list(tmp_path.rglob("*.json"))) == len(lines)
+    words = sum(len(json.loads(line)["text"].split()) for line in lines)
+    assert len((tmp_path / "transcripts.ctm").read_text().splitlines()) == words
+
+
+def test_an_audio_file_and_its_text(tone_run, tmp_path, speechgru):
+    soundfile.write(tmp_path / "a.wav", np.tile(say("am mo", 5), 60), RATE)  # a long one
+    (tmp_path / "a.txt").write_text("am mo\n" * 60)
+    done = speechgru("align", tmp_path / "a.wav", tmp_path / "a.txt", "-m", tone_run)
+    assert done.status == 0, done.err
+    rows = [line.split() for line in done.out.splitlines()]
+    assert [row[4] for row in rows] == ["am", "mo"] * 60
+    starts = np.array([float(row[2]) for row in rows])
+    period = len(say("am mo", 5)) / RATE
+    np.testing.assert_allclose(starts[::2], starts[0] + period * np.arange(60), atol=0.1)
+    for arguments in ([tmp_path / "a.wav"], [tmp_path / "a.wav", tmp_path / "none.txt"]):
+        assert speechgru("align", *arguments, "-m", tone_run).status == 2

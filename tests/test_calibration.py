@@ -1,0 +1,63 @@
+"""Confidences: measured as their definitions say, and calibrated."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from speechgru.calibration import Words, calibrate, quality
+from speechgru.decoding.confidence import read_calibrations
+from speechgru.decoding.words import LEAD
+from speechgru.errors import SpeechgruError
+from speechgru.recognizer import Recognizer
+
+
+def test_quality_by_hand():
+    found = quality(np.array([0.95, 0.85, 0.85, 0.35]), np.array([True, True, False, False]))
+    assert (found.words, found.wrong) == (4, 2)
+    assert found.ece == pytest.approx((0.05 + 0.7 + 0.35) / 4)
+    assert found.auc == pytest.approx((2 + 1.5) / 4)
+    logs = np.log2([0.95, 0.85, 0.15, 0.65]).sum()
+    assert found.nce == pytest.approx((4 + logs) / 4)
+
+
+def test_a_constant_confidence_has_no_cross_entropy_to_spare():
+    right = np.array([True] * 3 + [False])
+    found = quality(np.full(4, 0.75), right)
+    assert (found.ece, found.nce, found.auc) == pytest.approx((0, 0, 0.5))
+    assert np.isnan(quality(np.full(2, 0.5), np.array([True, True])).nce)
+
+
+def test_overconfidence_is_calibrated():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(1.0, 1.0, 4000)
+    right = rng.random(4000) < 1 / (1 + np.exp(-logits))
+    claimed = -np.log1p(np.exp(-3 * logits))  # log of the sigmoid of three times the logit
+    calibration = calibrate(Words(claimed, right, np.full(30, 0.25)))
+    assert calibration.slope == pytest.approx(1 / 3, abs=0.05)
+    assert calibration.lead == 0.25
+    assert quality(calibration(claimed), right).ece < 0.02 < quality(np.exp(claimed), right).ece
+
+
+def test_few_words_without_errors_give_a_finite_calibration():
+    found = calibrate(Words(np.log([0.9, 0.99]), np.array([True, True]), np.array([0.3])))
+    assert np.isfinite([found.slope, found.offset]).all()
+    assert found.lead == LEAD
+    with pytest.raises(SpeechgruError):
+        calibrate(Words(np.array([]), np.array([], bool), np.array([])))
+
+
+def test_the_command_writes_what_transcribe_uses(tone_run, tones, tmp_path, speechgru):
+    shutil.copy(tone_run / "model.safetensors", tmp_path)
+    done = speechgru(
+        "calibrate", tones / "dev.jsonl", "-m", tmp_path, "--test", tones / "test.jsonl",
+        "--threads", 1, "--device", "cpu",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    assert "normalised cross entropy" in done.out
+    known = read_calibrations(tmp_path / "calibration.json")
+    assert set(known) == {"greedy"}
+    assert Recognizer.load(tmp_path, "cpu").calibration == known["greedy"]
+    (tmp_path / "calibration.json").write_text('{"format": "other"}')
+    with pytest.raises(SpeechgruError, match=r"calibration\.json: .*'other'"):
+        Recognizer.load(tmp_path, "cpu")
