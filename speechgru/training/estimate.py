@@ -2,16 +2,19 @@
 
 import math
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import torch
 
-from speechgru.batches import AudioCache
+from speechgru.batches import AudioCache, Batch
 from speechgru.checkpoint import ModelConfig, new_checkpoint
 from speechgru.cpus import usable_cpus
 from speechgru.errors import TrainingError
 from speechgru.measure import peak_bytes, synchronise
-from speechgru.recipe import Recipe
+from speechgru.model import RecurrentCTC
+from speechgru.recipe import Recipe, TrainingRecipe
 from speechgru.recognizer import choose_device
 from speechgru.training.data import BatchLoader, read_training_data
 from speechgru.training.step import choose_precision, make_optimiser, train_step
@@ -56,30 +59,10 @@ def estimate_training(recipe: Recipe, device: str = "auto") -> Estimate:
         samples = (loader.read(utterance) for utterance in data.train[:50])
         checkpoint.extract.fit(each for each in samples if each is not None)
     model = checkpoint.model.to(chosen).train()
-    optimiser = make_optimiser(model, options)
-    precision = choose_precision(options.precision, chosen)
+    step = partial(_step, recipe.training, model, make_optimiser(model, options),
+                   choose_precision(options.precision, chosen))  # fmt: skip
     picked = [plan[len(plan) * (2 * i + 1) // (2 * STEPS)] for i in range(STEPS)]
-    loading, training, audio = 0.0, 0.0, 0.0
-    memory: int | None = None
-    for number, indices in enumerate([plan[-1], *picked]):
-        began = time.perf_counter()
-        batch = loader.load(indices, 0)
-        loaded = time.perf_counter()
-        if batch is None:
-            continue
-
-        def step(batch=batch) -> None:  # type: ignore[no-untyped-def]
-            train_step(model, optimiser, [batch], options.clip_norm, precision)
-
-        if number == 0:  # the longest one, which also compiles the kernels
-            step()
-            memory = peak_bytes(step, chosen)
-            continue
-        step()
-        synchronise(chosen)
-        loading += loaded - began
-        training += time.perf_counter() - loaded
-        audio += batch.seconds
+    loading, training, audio, memory = _measured(step, loader, [plan[-1], *picked], chosen)
     if not audio:
         raise TrainingError(
             f"{', '.join(recipe.data.train)}: no batch can be loaded; audit the data"
@@ -88,7 +71,7 @@ def estimate_training(recipe: Recipe, device: str = "auto") -> Estimate:
         math.ceil(loader.count(epoch) / options.accumulate) for epoch in range(options.epochs)
     )
     # With a second CPU, batches are loaded while the step before runs.
-    aside = options.workers > 0 and usable_cpus() > 1 and chosen.type == "cpu"
+    aside = options.workers > 0 and usable_cpus() > 1
     per_second = (max(loading, training) if aside else loading + training) / audio
     dev = sum(utterance.duration for utterance in data.dev)
     evaluations = options.epochs // options.evaluate_every
@@ -102,3 +85,40 @@ def estimate_training(recipe: Recipe, device: str = "auto") -> Estimate:
     return Estimate(
         seconds, None if memory is None else memory + cached, steps, parameters, chosen.type
     )
+
+
+def _step(
+    options: TrainingRecipe,
+    model: RecurrentCTC,
+    optimiser: torch.optim.Optimizer,
+    precision: torch.dtype,
+    batch: Batch,
+) -> None:
+    train_step(model, optimiser, [batch], options.clip_norm, precision)
+
+
+def _measured(
+    step: Callable[[Batch], None],
+    loader: BatchLoader,
+    plan: Sequence[list[int]],
+    device: torch.device,
+) -> tuple[float, float, float, int | None]:
+    """Seconds of loading and of training, seconds of the audio trained on, and the most bytes that
+    the first batch takes, which is the longest; it also compiles the kernels, and is not timed."""
+    loading, training, audio = 0.0, 0.0, 0.0
+    memory: int | None = None
+    for number, indices in enumerate(plan):
+        began = time.perf_counter()
+        batch = loader.load(indices, 0)
+        loaded = time.perf_counter()
+        if batch is None:
+            continue
+        step(batch)
+        synchronise(device)
+        if number == 0:
+            memory = peak_bytes(partial(step, batch), device)
+            continue
+        loading += loaded - began
+        training += time.perf_counter() - loaded
+        audio += batch.seconds
+    return loading, training, audio, memory
