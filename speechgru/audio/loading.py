@@ -125,6 +125,7 @@ def warn_of_early_ends(
             if missing > SLACK:
                 early.append((utterance, missing))
     if early:
+        checked = sum(isinstance(headers.get(u.audio), AudioInfo) for u in utterances)
         mean = sum(missing for _, missing in early) / len(early)
         examples = ", ".join(
             f"{utterance.id} ({utterance.duration:.2f} of {utterance.duration + missing:.2f} s)"
@@ -133,7 +134,7 @@ def warn_of_early_ends(
         log.warning(
             "%s",
             SpeechgruError(
-                f"{name}: {len(early)} of {len(utterances)} utterances end before their file does, "
+                f"{name}: {len(early)} of {checked} utterances end before their file does, "
                 f"by {mean:.2f} s on average: {examples}; the rest of the audio is not used: "
                 "correct the durations"
             ),
