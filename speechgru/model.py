@@ -8,7 +8,7 @@ Design choices:
   (augmentation is for them; docs/log.md has the figures) and never inside a recurrence.
 - Look-ahead of a unidirectional model is a delay (Sak et al. 2015, arXiv 1507.06947): output t is
   computed after frame t + `lookahead`, by the recurrent layers themselves; past the end they read
-  zeros. docs/log.md compares it with a row convolution.
+  zeros. docs/log.md has the figures.
 - `step` runs a unidirectional model on a piece of one recording. It keeps what later outputs need,
   so that the pieces' outputs are those of the whole.
 """

@@ -74,7 +74,9 @@ def read_raw_pipe(
         rest = data[whole:]
         if whole:
             values = np.frombuffer(data[:whole], kind).reshape(-1, channels)
-            yield (values.mean(axis=1) / scale).astype(np.float32)
+            with np.errstate(invalid="ignore", over="ignore"):  # refused where they are used
+                samples = (values.mean(axis=1) / scale).astype(np.float32)
+            yield samples
 
 
 def _read_some(file: BinaryIO, most: int) -> bytes:
