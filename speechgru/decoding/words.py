@@ -139,7 +139,7 @@ class _Loudness:
         quiet = self.smooth[first:last] < floor + QUIET_SHARE * (peak - floor)
         turns = np.flatnonzero(np.diff(quiet, prepend=False, append=False)).reshape(-1, 2)
         if left is not None and right is None:  # not a pause before the last word
-            turns = turns[(first + turns[:, 1]) * self.step > left]
+            turns = turns[(first + turns[:, 1]) * self.step > left - BACK / 2]
         if not len(turns):
             return None
         begin, end = turns[np.argmax(turns[:, 1] - turns[:, 0])]
