@@ -33,7 +33,7 @@ from speechgru.sources import Source, read_blocks, to_rate
 from speechgru.streaming import DEFAULT_RULES, Endpointing, Stream
 from speechgru.text import normalise
 
-MAX_WINDOW = 32  # batches of audio that are read before they are sorted by length
+MAX_WINDOW = 8  # batches of audio that are read before they are sorted by length
 Item = tuple[int, Piece | SpeechgruError]  # place of a source, and one of its pieces or its error
 
 
