@@ -3,15 +3,13 @@
 Design choices:
 - Audio is processed in blocks of BLOCK_SECONDS, whatever the pieces in which it arrives. So the
   results do not depend on the pieces, bit for bit.
-- An utterance ends in the middle of a pause, where no token is. The next one begins there with a
-  fresh state, and its first blocks, which the model has read already, are read again: no word is
-  cut, and hours of audio are many short recordings to the model.
-- An utterance without a pause is cut at its last space; the model's state continues.
+- An utterance ends in the middle of a pause, where no token is, or, without a pause, at its last
+  space. The model's state continues: its outputs are those for the whole recording, and no word is
+  cut.
 - `finish` ends the recording as `Recognizer.transcribe` does: what is in the look-ahead is
   recognised.
 """
 
-from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,7 +149,9 @@ class Stream:
         self._waiting: Samples = np.empty(0, np.float32)  # not read by the model yet
         self._position = 0  # samples of the stream that the model has read
         self._finished = False
-        self._begin_model()
+        self._state = checkpoint.model.initial_state()
+        self._features = FeatureStream(checkpoint.extract)
+        self._begin_utterance(0)
 
     def accept(self, samples: npt.NDArray[Any]) -> list[Final]:
         """The next samples, (n,) or (n, channels), float in [-1, 1] or int16, n ≥ 0. Returns the
@@ -199,14 +199,6 @@ class Stream:
             self.partial = " ".join(word.text for word in words)
         return finals
 
-    def _begin_model(self) -> None:
-        """A new recording begins at the next sample."""
-        self._state = self.checkpoint.model.initial_state()
-        self._features = FeatureStream(self.checkpoint.extract)
-        self._origin = self._position  # where it begins in the stream
-        self._blocks: deque[Samples] = deque()  # the last ones, which may have to be read again
-        self._begin_utterance(self._position)
-
     def _begin_utterance(self, start: int) -> None:
         """An utterance begins at this sample of the stream."""
         self._start = start
@@ -219,8 +211,6 @@ class Stream:
     def _advance(self, samples: Samples, last: bool = False) -> None:
         """Read the next samples; the last block may be of any length."""
         self._position += len(samples)
-        if self.endpointing is not None:
-            self._blocks.append(samples)
         hop = self.checkpoint.extract.hop
         if len(samples) >= hop or not self._levels:
             self._levels.append(frame_levels(samples, hop))
@@ -240,37 +230,20 @@ class Stream:
         self._search.feed(log_probs)
 
     def _end_if_due(self, rules: Endpointing) -> list[Final]:
-        """End the utterance where the rules say so, and begin the next one."""
-        # A pause is cut in its middle, at the beginning of a block of the model's recording.
-        keep = round(rules.silence / 2 / self._seconds_per_frame)
-        before = (self._start - self._origin) // self._frame_samples  # frames of other utterances
-        cut = max(0, before + self._frames - keep) // self._block_frames
-        size = self._block_frames * self._frame_samples
-        again = (self._position - self._origin) // size - cut  # blocks
-        while len(self._blocks) > again:
-            self._blocks.popleft()
-        silence = rules.silence if self._spoken else rules.initial_silence
-        if (self._frames - self._spoken) * self._seconds_per_frame >= silence:
-            return self._end_in_pause(cut * self._block_frames - before)
+        """End the utterance where the rules require it, and begin the next one."""
+        silent = (self._frames - self._spoken) * self._seconds_per_frame
+        if silent >= (rules.silence if self._spoken else rules.initial_silence):
+            return self._cut(self._frames - round(rules.silence / 2 / self._seconds_per_frame))
         if self._frames * self._seconds_per_frame >= rules.longest:
-            return self._end_at_space()
+            best = np.concatenate(self._log_probs).argmax(axis=1)
+            spaces = np.flatnonzero(np.isin(best, self._space))
+            spaces = spaces[spaces > self._frames // 2]
+            return self._cut(int(spaces[-1]) if len(spaces) else self._frames)
         return []
 
-    def _end_in_pause(self, frames: int) -> list[Final]:
-        """After so many frames. The blocks from there on are read again."""
-        end = self._start + frames * self._frame_samples
-        finals = self._end(self._search, frames, end)
-        self._waiting = np.concatenate([*self._blocks, self._waiting])
-        self._position = end
-        self._begin_model()
-        return finals
-
-    def _end_at_space(self) -> list[Final]:
-        """At the last space in the second half, or here. The frames from there on are kept."""
+    def _cut(self, frames: int) -> list[Final]:
+        """End the utterance after so many frames; the others are the next one's."""
         log_probs, levels = np.concatenate(self._log_probs), np.concatenate(self._levels)
-        spaces = np.flatnonzero(np.isin(log_probs.argmax(axis=1), self._space))
-        spaces = spaces[spaces > self._frames // 2]
-        frames = int(spaces[-1]) if len(spaces) else self._frames
         end = self._start + frames * self._frame_samples
         search = self.decoder.start()
         search.feed(log_probs[:frames])

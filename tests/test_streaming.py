@@ -185,7 +185,7 @@ def test_a_long_stream_needs_no_more_memory(trained):
     stream = trained.stream()
     for number in range(30):
         stream.accept(np.concatenate([say("am mo", number), pause(1.0)]))
-    kept = [*stream._blocks, *stream._log_probs, *stream._levels, stream._waiting]
+    kept = [*stream._log_probs, *stream._levels, stream._waiting]
     assert sum(array.nbytes for array in kept) < 4 * RATE * 4
 
 
