@@ -239,7 +239,7 @@ def test_the_cache_respects_its_limit_and_reads_nothing_twice(recordings, monkey
         ("FLOAT", 1.0, 4),
         ("FLOAT", 32768.0, 4),  # as some tools write: floats on the scale of 16-bit integers
         ("FLOAT", 1e-6, 4),
-        ("FLOAT", 1e37, 4),
+        ("FLOAT", 2.0**31, 4),  # the loudest that is read
     ],
 )
 def test_samples_are_exact_at_any_level_and_stored_in_16_bits_where_possible(

@@ -85,7 +85,7 @@ def compare(
         typer.Option(
             metavar="QUANTITY",
             help="what is equal for all variants: hidden-size (as in the recipe); or params "
-            "(number of parameters), macs (multiply-accumulates), time (to recognise) "
+            "(number of parameters), macs (multiply-adds), time (to recognise) "
             "or train-time, for which each variant gets a hidden size of its own; times are "
             "measured on --device",
         ),

@@ -186,7 +186,7 @@ def _training(
     trainee: Recognizer, options: TrainingRecipe, batches: Sequence[Batch]
 ) -> Callable[[], None]:
     """One optimiser step over each batch, which changes the trainee's weights."""
-    model, device = trainee.checkpoint.model.train(), trainee.device
+    model, device = trainee.checkpoint.model.train().requires_grad_(True), trainee.device
     precision = choose_precision(options.precision, device)
     optimiser = make_optimiser(model, options)
 

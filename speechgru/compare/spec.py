@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from speechgru.errors import RecipeError
+from speechgru.model import check_cell
 from speechgru.recipe import Recipe
 from speechgru.recipe_file import override
 
@@ -75,7 +76,7 @@ def parse(
     by_speaker = folds is not None
     spec = ComparisonSpec(recipe, key, variants, seeds, test, by_speaker, matches[match], rates)
     for name in spec.names:
-        spec.recipe_of(name)  # a value that is not valid is refused now
+        check_cell(spec.recipe_of(name).model)  # a value that is not valid is refused now
     return spec
 
 

@@ -164,7 +164,7 @@ def _in_order(spans: list[tuple[float, float]], duration: float) -> list[tuple[f
     earliest = 0.0
     for number, (begin, end) in enumerate(spans):
         latest = duration - (len(spans) - 1 - number) * shortest
-        begin = min(max(begin, earliest), latest - shortest)
+        begin = max(min(begin, latest - shortest), earliest)  # rounded, the limit may be earlier
         end = min(max(end, begin + shortest), latest)
         found.append((begin, end))
         earliest = end

@@ -105,13 +105,11 @@ class Kernel:
         """The packed weights, packed again if anything has changed a weight.
 
         All are compared with copies: neither optimisers nor writes to `.data` leave another trace.
-        Parameters that are frozen (no `requires_grad`), as those of a loaded recogniser, are not:
-        their version counter is enough. It does not count writes to `.data`.
+        Only for small chunks would that take longer than the rest: there, the version counters of
+        frozen parameters must do (`_chunk`), which do not count writes to `.data`.
         """
         bf16 = self.precision == "bfloat16" and weights[0][0].dtype == torch.float32
         cached, frozen = self._cache, _frozen(weights)
-        if cached is not None and frozen is not None and frozen == self._frozen:
-            return cached
         if cached is None or not cached.is_of(layout, weights, bf16):
             cached = self._cache = pack_copies(layout, weights, bf16)
         # kept, so that no other weight can have their ids

@@ -21,6 +21,7 @@ def alignment_lines(utterance: UtteranceScore) -> str:
     Aligned in a monospaced font, with wide (CJK) and combining characters too. Beyond `LINE_WIDTH`
     columns, it continues in further rows of three. No newline at the end.
 
+    >>> from speechgru.scoring import score
     >>> print(alignment_lines(score(["one two three"], ["one too three four"]).utterances[0]))
     1: 2 errors in 3 words (1 S, 0 D, 1 I)
     REF: one two three ****

@@ -270,7 +270,7 @@ def test_unchanged_weights_are_packed_once(monkeypatch):
     assert len(packed) == 1
 
 
-def test_frozen_parameters_are_not_compared_but_never_stale(monkeypatch):
+def test_frozen_parameters_are_never_stale():
     given, x, lengths = weights_and_input()
     weights = [tuple(torch.nn.Parameter(w.detach(), requires_grad=False) for w in given[0])]
     kernel = kernels.Kernel("gru")
@@ -280,9 +280,8 @@ def test_frozen_parameters_are_not_compared_but_never_stale(monkeypatch):
 
     with torch.inference_mode():
         kernel(x, lengths, weights)
-        with monkeypatch.context() as patch:
-            patch.setattr(kernel_module.PackedWeights, "is_of", None)  # a call would fail
-            assert torch.equal(kernel(x, lengths, weights)[0], fresh())
+        weights[0][1].data.mul_(0.5)
+        assert torch.equal(kernel(x, lengths, weights)[0], fresh())
     weights[0][1].mul_(0.5)
     assert torch.equal(kernel(x, lengths, weights)[0], fresh())
     weights[0][1].data = 2 * weights[0][1].data

@@ -374,6 +374,6 @@ def test_the_number_of_steps_is_logged_and_a_model_of_blanks_explained(few, tmp_
     train(quick(few), tmp_path / "run", "cpu")
     steps = metrics(tmp_path / "run")[-1]["step"]
     assert f"{steps // 2} steps per epoch, {steps} in all" in caplog.text
-    (warning,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    warning = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"][-1]
     assert "only blanks" in warning
     assert "training.epochs" in warning
