@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: pytest's workers share the CPUs
@@ -21,6 +22,9 @@ import torch
 import typer
 from tones import tone_recipe, write_corpus
 
+# Background jobs of a shell ignore Ctrl-C, and so would the programs that the tests start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)
 # a busy machine may be slow
 hypothesis.settings.register_profile("patient", deadline=None)
