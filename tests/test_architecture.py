@@ -102,7 +102,7 @@ print(json.dumps([m.__file__ for n, m in sys.modules.items() if n.split(".")[0] 
     loaded = [Path(name) for name in in_a_new_process(program)]
     files = [file for file in loaded if not besides & {file, *file.parents}]
     lines = sum(len(file.read_text().splitlines()) for file in files)
-    assert len(files) <= 19  # one above the aim of 18 since acoustics.py is a module of its own
+    assert len(files) <= 19  # the aim is 18, with audio/readers/; with them there are 31
     assert lines <= 3200
 
 
