@@ -159,7 +159,9 @@ def _open_riff(file: File, riff: Riff) -> AudioReader:
 def _open_rare_codec(file: File, riff: Riff) -> AudioReader:
     """GSM, MP3 and others in WAV: libsndfile reads some of them, without exact positions."""
     with contextlib.suppress(*READ_ERRORS):
-        return FfmpegReader(file, riff.promised_ratio)
+        by_ffmpeg = FfmpegReader(file, riff.promised_ratio)
+        if by_ffmpeg.frames:  # FFmpeg opens codecs, too, of which it finds no audio
+            return by_ffmpeg
     with contextlib.suppress(soundfile.SoundFileError):
         if reader := _by_libsndfile(file):
             return reader
