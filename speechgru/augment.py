@@ -68,9 +68,16 @@ class Augment:
             samples = change_speed(samples, factor)
         if rng.random() < recipe.nonspeech_probability:
             samples, tokens = self._nonspeech(len(samples), rng), []
+        # noise may continue in what the look-ahead reads: silence must not be needed to end a word
+        has_tail = self.extract.tail > 0 and rng.random() < 0.5
+        if has_tail:
+            samples = self.extract.with_tail(samples)
         samples = self._acoustics(samples, rng)
         warp = 1.0 + recipe.frequency_warp * rng.uniform(-1, 1)
-        features = self.extract(samples, warp if recipe.frequency_warp else 1.0)
+        if not has_tail:
+            samples = self.extract.with_tail(samples)
+        raw = self.extract.raw(samples, warp if recipe.frequency_warp else 1.0)
+        features = self.extract.normalise(*raw)
         return spec_augment(features, recipe, self.extract.recipe, rng), tokens
 
     def _joined(

@@ -40,7 +40,7 @@ class Checkpoint:
 
 def new_checkpoint(config: ModelConfig, vocabulary: Vocabulary, metadata: Json) -> Checkpoint:
     """An untrained model for a vocabulary; weights follow torch's current random state."""
-    extract = FeatureExtractor(config.features)
+    extract = FeatureExtractor(config.features, _tail(config))
     model = RecurrentCTC(config.model, extract.size, len(vocabulary))
     return Checkpoint(config, vocabulary, extract, model, metadata)
 
@@ -70,7 +70,7 @@ def load_model(path: str | Path) -> Checkpoint:
         # Built without memory: what the config claims costs nothing until the tensors fit it.
         with torch.device("meta"):
             model = RecurrentCTC(config.model, feature_size(config.features), len(file.vocabulary))
-        extract = FeatureExtractor(config.features)
+        extract = FeatureExtractor(config.features, _tail(config))
     except (ValueError, SpeechgruError) as error:
         raise CheckpointError(f"{file.path}: its metadata cannot be used: {error}") from None
     tensors = _tensors(file.arrays)
@@ -86,6 +86,11 @@ def load_model(path: str | Path) -> Checkpoint:
             f"{file.path}: weights do not fit its config: {reason:.200}"
         ) from None
     return Checkpoint(config, file.vocabulary, extract, model, file.metadata)
+
+
+def _tail(config: ModelConfig) -> int:
+    """Samples of silence that the look-ahead needs after the end."""
+    return config.model.lookahead * config.model.factor * config.features.hop
 
 
 def _has_statistics(extract: FeatureExtractor) -> bool:

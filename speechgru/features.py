@@ -53,11 +53,15 @@ class FeatureExtractor:
     >>> extract(np.zeros(16000, np.float32)).shape
     torch.Size([97, 40])
 
+    Args:
+        tail: samples of digital silence after the end of each recording, which a model with
+            look-ahead reads; they add tail // hop frames.
+
     Raises RecipeError when mel bands are too narrow for the window's frequency resolution.
     """
 
-    def __init__(self, recipe: FeatureRecipe) -> None:
-        self.recipe = recipe
+    def __init__(self, recipe: FeatureRecipe, tail: int = 0) -> None:
+        self.recipe, self.tail = recipe, tail
         self.window, self.hop, self.n_fft = recipe.window, recipe.hop, recipe.n_fft
         self.size = feature_size(recipe)
         self.mean: Tensor | None = None  # (size,) for normalise: global; see fit()
@@ -72,12 +76,16 @@ class FeatureExtractor:
         self._dct = create_dct(recipe.cepstra, recipe.mels, norm="ortho")
 
     def frames(self, samples: int) -> int:
-        """Number of frames for a number of samples."""
+        """Number of frames for a number of samples, without those of the tail."""
         return self.recipe.frames(samples)
 
     def __call__(self, samples: npt.NDArray[np.float32], warp: float = 1.0) -> Tensor:
         """Normalised frames. `warp` stretches the frequency axis (see `warp_frequencies`)."""
-        return self.normalise(*self.raw(samples, warp))
+        return self.normalise(*self.raw(self.with_tail(samples), warp))
+
+    def with_tail(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(n,) → (max(n, n_fft) + tail,)."""
+        return np.pad(samples, (0, max(0, self.n_fft - len(samples)) + self.tail))
 
     def raw(
         self, samples: npt.NDArray[np.float32], warp: float = 1.0, running: "Running | None" = None

@@ -7,8 +7,9 @@ Design choices:
 - Dropout is applied between recurrent layers and before the head, never on the features
   (augmentation is for them; docs/log.md has the figures) and never inside a recurrence.
 - Look-ahead of a unidirectional model is a delay (Sak et al. 2015, arXiv 1507.06947): output t is
-  computed after frame t + `lookahead`, by the recurrent layers themselves; past the end they read
-  zeros. docs/log.md has the figures.
+  computed after frame t + `lookahead`, by the recurrent layers themselves. Past the end of the audio
+  they read silence, which the features contain (`FeatureExtractor.tail`): were it anything else, the
+  model would learn to wait for it, and be late wherever silence follows. docs/log.md has the figures.
 - `step` runs a unidirectional model on a piece of one recording. It keeps what later outputs need,
   so that the pieces' outputs are those of the whole.
 """
@@ -174,7 +175,7 @@ class RecurrentCTC(nn.Module):
     """Subsampling, a stack of recurrent layers and a linear CTC head.
 
     features (batch, frames, size) float32, zero past each length; lengths (batch,) int64 →
-    log_probs (batch, ⌈frames / factor⌉, vocabulary), lengths (batch,) int64.
+    log_probs (batch, ⌈frames / factor⌉ − lookahead, vocabulary), lengths (batch,) int64.
 
     Raises RecipeError for a cell that is not in the table.
     """
@@ -201,10 +202,9 @@ class RecurrentCTC(nn.Module):
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         x, lengths = self.subsampling(features, lengths)
         delay = self.recipe.lookahead
-        x = nn.functional.pad(x, (0, 0, 0, delay))
         for block in self.blocks:
-            x = block(x, lengths + delay)
-        return self._log_probs(x[:, delay:]), lengths
+            x = block(x, lengths)
+        return self._log_probs(x[:, delay:]), lengths - delay
 
     def _log_probs(self, x: Tensor) -> Tensor:
         logits = self.head(self.dropout(self.norm(x)))
@@ -233,8 +233,6 @@ class RecurrentCTC(nn.Module):
         With `last`, all that remain. All pieces together give what `forward` gives for the whole.
         """
         x, subsampling = self.subsampling.step(features, state.subsampling, last)
-        if last:
-            x = nn.functional.pad(x, (0, 0, 0, self.recipe.lookahead))
         recurrent = []
         for block, before in zip(self.blocks, state.recurrent, strict=True):
             assert isinstance(block, RecurrentBlock)

@@ -99,13 +99,13 @@ class FeatureStream:
         self._started = False
 
     def __call__(self, samples: npt.NDArray[np.float32], last: bool = False) -> Tensor:
-        """The frames that end in the next samples, (frames, size). With `last`, audio shorter than
-        a frame is padded to one."""
+        """The frames that end in the next samples, (frames, size). With `last`, those of the tail,
+        too."""
         extract = self.extract
         samples = np.concatenate([self._rest, samples])
+        if last:
+            samples = np.pad(samples, (0, extract.tail)) if self._started else extract.with_tail(samples)
         count = max(0, (len(samples) - extract.n_fft) // extract.hop + 1)
-        if last and not self._started:
-            count = extract.frames(len(samples))
         self._rest = samples[count * extract.hop :]
         if not count:
             return torch.empty(0, extract.size)
