@@ -3,10 +3,12 @@
     OMP_NUM_THREADS=1 python -m benchmarks.stream equal MANIFEST --model RUN --count 200
     OMP_NUM_THREADS=1 python -m benchmarks.stream latency MANIFEST --model RUN
     OMP_NUM_THREADS=1 python -m benchmarks.stream memory MANIFEST --model RUN --hours 8
+    OMP_NUM_THREADS=1 python -m benchmarks.stream words MANIFEST --model RUN --every 4
 
 `equal` decodes each utterance whole and in ten random sequences of pieces, with a beam search if
 --beam is given. `latency` times the processor per block of audio. `memory` streams the utterances
-again and again with pauses of 0.3 to 2 s, and prints the resident memory.
+again and again with pauses of 0.3 to 2 s, and prints the resident memory. `words` streams each
+speaker's utterances with pauses of about 1.5 s, and prints the WER and how late words are output.
 """
 
 import argparse
@@ -14,28 +16,36 @@ import itertools
 import time
 from collections.abc import Iterator
 
+import jiwer
 import numpy as np
+import torch
 
 from speechgru.audio import read_utterance
+from speechgru.checkpoint import frame_timing
 from speechgru.info import look_ahead
-from speechgru.manifest import read_manifest
+from speechgru.manifest import Utterance, read_manifest
 from speechgru.recognizer import Recognizer
-from speechgru.streaming import BLOCK_SECONDS, Samples
+from speechgru.streaming import BLOCK_SECONDS, DEFAULT_RULES, Samples
 
 CHUNKINGS = 10
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["equal", "latency", "memory"])
+    parser.add_argument("what", choices=["equal", "latency", "memory", "words"])
     parser.add_argument("manifest")
     parser.add_argument("--model", required=True)
     parser.add_argument("--beam", action="store_true")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--hours", type=float, default=8.0)
+    parser.add_argument("--every", type=int, default=1, help="words: use every n-th utterance")
+    parser.add_argument("--noise", type=float, help="words: add white noise, in dBFS")
     options = parser.parse_args()
     decoder = "beam" if options.beam else "greedy"
     recognizer = Recognizer.load(options.model, "cpu", decoder=decoder)
+    if options.what == "words":
+        measure_words(recognizer, read_manifest(options.manifest)[:: options.every], options.noise)
+        return
     utterances = read_manifest(options.manifest)[: options.count]
     waves = [read_utterance(one, recognizer.sample_rate) for one in utterances]
     if options.what == "equal":
@@ -105,6 +115,55 @@ def _with_pauses(waves: list[Samples], rate: int) -> Iterator[Samples]:
     for wave in itertools.cycle(waves):
         pause = 0.001 * rng.standard_normal(int(rate * rng.uniform(0.3, 2)))
         yield np.concatenate([wave, pause.astype(np.float32)])
+
+
+def measure_words(recognizer: Recognizer, utterances: list[Utterance], noise: float | None) -> None:
+    """WER alone, as a stream and as a stream without endpoints; how long after the end of an
+    utterance its last token is output, in seconds."""
+    rng, rate = np.random.default_rng(1), recognizer.sample_rate
+    alone = [getattr(each, "text", "") for each in recognizer.transcribe_all(utterances)]
+    references, streamed, whole = [], [], []
+    delays: list[float] = []
+    for speaker in dict.fromkeys(each.speaker for each in utterances):
+        mine = [each for each in utterances if each.speaker == speaker]
+        mine = [mine[i] for i in rng.permutation(len(mine))]
+        waves = [read_utterance(each, rate) for each in mine]
+        pauses = [round(1.5 * rate * rng.uniform(0.7, 1.3)) for _ in mine]
+        samples = np.concatenate([np.pad(w, (0, p)) for w, p in zip(waves, pauses, strict=True)])
+        if noise is not None:
+            added = 10 ** (noise / 20) * rng.standard_normal(len(samples))
+            samples += added.astype(np.float32)
+        references.append(" ".join(each.text for each in mine))
+        for rules, texts in ((DEFAULT_RULES, streamed), (None, whole)):
+            stream = recognizer.stream(rules)
+            texts.append(" ".join(final.text for final in stream.accept(samples) + stream.finish()))
+        spikes = _token_times(recognizer, samples)
+        begin = 0
+        for wave, pause in zip(waves, pauses, strict=True):
+            after = spikes[(spikes > begin / rate) & (spikes < (begin + len(wave) + pause) / rate)]
+            delays += [float(t) - (begin + len(wave)) / rate for t in after[-1:]]
+            begin += len(wave) + pause
+    texts = [each.text for each in utterances]
+    for name, found, expected in (
+        ("alone", alone, texts), ("stream", streamed, references),
+        ("without endpoints", whole, references),
+    ):  # fmt: skip
+        print(f"{name}: WER {100 * jiwer.wer(expected, found):.1f} %")
+    median, most = np.median(delays), np.quantile(delays, 0.9)
+    print(f"last token after the end of its word: median {median:.2f} s, 90 % {most:.2f} s")
+
+
+def _token_times(recognizer: Recognizer, samples: Samples) -> np.ndarray:
+    """Where tokens but spaces begin on the best path, in seconds."""
+    made = recognizer.checkpoint
+    features = made.extract(samples)
+    with torch.inference_mode():
+        log_probs, _ = made.model(features[None], torch.tensor([len(features)]))
+    best = log_probs[0].argmax(dim=1).numpy()
+    silent = [made.vocabulary.blank, *made.vocabulary.encode(" ")]
+    begins = (np.diff(best, prepend=0) != 0) & ~np.isin(best, silent)
+    step, start = frame_timing(made)
+    return start + np.flatnonzero(begins) * step
 
 
 def _resident_mb() -> float:

@@ -74,10 +74,7 @@ class Augment:
             samples = self.extract.with_tail(samples)
         samples = self._acoustics(samples, rng)
         warp = 1.0 + recipe.frequency_warp * rng.uniform(-1, 1)
-        if not has_tail:
-            samples = self.extract.with_tail(samples)
-        raw = self.extract.raw(samples, warp if recipe.frequency_warp else 1.0)
-        features = self.extract.normalise(*raw)
+        features = self.extract(samples, warp if recipe.frequency_warp else 1.0, not has_tail)
         return spec_augment(features, recipe, self.extract.recipe, rng), tokens
 
     def _joined(

@@ -79,9 +79,12 @@ class FeatureExtractor:
         """Number of frames for a number of samples, without those of the tail."""
         return self.recipe.frames(samples)
 
-    def __call__(self, samples: npt.NDArray[np.float32], warp: float = 1.0) -> Tensor:
-        """Normalised frames. `warp` stretches the frequency axis (see `warp_frequencies`)."""
-        return self.normalise(*self.raw(self.with_tail(samples), warp))
+    def __call__(
+        self, samples: npt.NDArray[np.float32], warp: float = 1.0, tail: bool = True
+    ) -> Tensor:
+        """Normalised frames. `warp` stretches the frequency axis (see `warp_frequencies`); without
+        `tail`, the samples have it already."""
+        return self.normalise(*self.raw(self.with_tail(samples) if tail else samples, warp))
 
     def with_tail(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(n,) → (max(n, n_fft) + tail,)."""

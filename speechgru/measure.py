@@ -5,6 +5,7 @@ import gc
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -79,14 +80,21 @@ def peak_bytes(run: Callable[[], object], device: torch.device) -> int | None:
         start = torch.cuda.memory_allocated(device)
         run()
         return int(torch.cuda.max_memory_allocated(device) - start)
+    return_memory()
     try:
-        ctypes.CDLL(None).malloc_trim(0)  # returns freed memory to the system
         Path("/proc/self/clear_refs").write_text("5")  # resets the peak to what is in use
         start = _status_bytes("VmRSS")
         run()
         return max(0, _status_bytes("VmHWM") - start)
     except (OSError, AttributeError):
         return None
+
+
+def return_memory() -> None:
+    """Return freed memory to the system, where the C library can (glibc). It keeps what lies
+    between memory in use, and more of it the more arrays of different sizes were made."""
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _status_bytes(key: str) -> int:

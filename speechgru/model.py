@@ -7,9 +7,9 @@ Design choices:
 - Dropout is applied between recurrent layers and before the head, never on the features
   (augmentation is for them; docs/log.md has the figures) and never inside a recurrence.
 - Look-ahead of a unidirectional model is a delay (Sak et al. 2015, arXiv 1507.06947): output t is
-  computed after frame t + `lookahead`, by the recurrent layers themselves. Past the end of the audio
-  they read silence, which the features contain (`FeatureExtractor.tail`): were it anything else, the
-  model would learn to wait for it, and be late wherever silence follows. docs/log.md has the figures.
+  computed after frame t + `lookahead`, by the recurrent layers themselves. Past the end of the
+  audio they read silence, which the features contain (`FeatureExtractor.tail`): were it anything
+  else, the model would learn to wait for it, and be late wherever silence follows (docs/log.md).
 - `step` runs a unidirectional model on a piece of one recording. It keeps what later outputs need,
   so that the pieces' outputs are those of the whole.
 """
@@ -75,10 +75,10 @@ class Convolution(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         x = x[:, None]  # (batch, 1, frames, size)
         for layer, stride in zip(self.layers, self.strides, strict=True):
-            x = torch.relu(layer(x))
+            x = layer(x)
             lengths = torch.div(lengths + stride - 1, stride, rounding_mode="floor")
             # The next convolution reads one frame past the end, which must be zero.
-            x = x * valid_frames(lengths, x.shape[2])[:, None, :, None]
+            x = x.mul_(valid_frames(lengths, x.shape[2])[:, None, :, None]).relu_()
         return x.permute(0, 2, 1, 3).flatten(2), lengths
 
     def convolutions(self) -> list[nn.Conv2d]:

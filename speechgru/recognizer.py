@@ -28,11 +28,13 @@ from speechgru.decoding.emission import join
 from speechgru.decoding.settings import Decoding, choose_decoding, load_decoder
 from speechgru.decoding.transcript import join_transcripts, transcribe_section
 from speechgru.errors import SpeechgruError
+from speechgru.measure import return_memory
 from speechgru.sections import Assembler, Cutter, Piece
 from speechgru.sources import Source, read_blocks, to_rate
 from speechgru.streaming import DEFAULT_RULES, Endpointing, Stream
 from speechgru.text import normalise
 
+RETURN_SECONDS = 900.0  # of audio after which freed memory is returned to the system
 MAX_WINDOW = 8  # batches of audio that are read before they are sorted by length
 Item = tuple[int, Piece | SpeechgruError]  # place of a source, and one of its pieces or its error
 
@@ -193,8 +195,15 @@ class Recognizer:
     ) -> Iterator[tuple[int, Emission | SpeechgruError, bool]]:
         """(place of the source, its next section, whether it is the last one), or its error."""
         assembler: Assembler | None = None
+        unreturned = 0.0
         for window in _windows(self._pieces(sources, cache), self.batch_seconds):
-            tables = self._run([piece for _, piece in window if isinstance(piece, Piece)])
+            pieces = [piece for _, piece in window if isinstance(piece, Piece)]
+            unreturned += sum(piece.seconds for piece in pieces)
+            if unreturned >= RETURN_SECONDS:
+                kernels.release_buffers()
+                return_memory()
+                unreturned = 0.0
+            tables = self._run(pieces)
             for index, piece in window:
                 if isinstance(piece, SpeechgruError):
                     assembler = None

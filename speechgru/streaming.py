@@ -104,7 +104,8 @@ class FeatureStream:
         extract = self.extract
         samples = np.concatenate([self._rest, samples])
         if last:
-            samples = np.pad(samples, (0, extract.tail)) if self._started else extract.with_tail(samples)
+            tail = np.zeros(extract.tail, np.float32)
+            samples = np.append(samples, tail) if self._started else extract.with_tail(samples)
         count = max(0, (len(samples) - extract.n_fft) // extract.hop + 1)
         self._rest = samples[count * extract.hop :]
         if not count:

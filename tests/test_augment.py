@@ -100,6 +100,14 @@ def test_the_key_keeps_its_parts_apart():
     assert len(draws) == len(keys)
 
 
+def test_noise_continues_into_the_tail_for_some():
+    extract = FeatureExtractor(FEATURES, tail=RATE // 2)
+    noisy = augment(plain(noise_probability=1.0, noise_snr_db=[0, 0]), extract=extract)
+    lowest = [float(noisy(0, "a", epoch)[0][-20:].mean()) for epoch in range(12)]
+    assert len(noisy(0, "a", 0)[0]) == len(extract(waveform(0)))
+    assert 2 < sum(value > -3 for value in lowest) < 10
+
+
 def test_off_means_plain_features():
     extract = FeatureExtractor(FEATURES)
     off = augment(plain(), extract=extract)
@@ -197,9 +205,9 @@ def samples_of(monkeypatch):
     seen = []
     call = FeatureExtractor.__call__
 
-    def spy(self, samples, warp=1.0):
+    def spy(self, samples, *options):
         seen.append(samples)
-        return call(self, samples, warp)
+        return call(self, samples, *options)
 
     monkeypatch.setattr(FeatureExtractor, "__call__", spy)
     return seen

@@ -2,6 +2,8 @@
 their source."""
 
 import io
+import tracemalloc
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -394,6 +396,41 @@ def test_a_long_recording_s_emission_has_its_sections(recognizer, long):
     assert len(emission.log_probs) * emission.seconds_per_frame == pytest.approx(
         emission.duration, abs=0.1
     )
+
+
+def test_memory_does_not_grow_with_the_length_of_a_recording(recognizer, long, monkeypatch):
+    """Two and eight minutes; six minutes of samples are 11 MB. tracemalloc counts arrays, and
+    tensors of features are counted by their frames."""
+    small = Recognizer(recognizer.checkpoint, batch_seconds=5.0)
+    alive: list[int] = []
+    most = [0]
+    extract = type(recognizer.checkpoint.extract).__call__
+
+    def counted(self, samples, *options):
+        features = extract(self, samples, *options)
+        alive.append(len(features))
+        weakref.finalize(features, alive.remove, len(features))
+        most[0] = max(most[0], sum(alive))
+        return features
+
+    def peak(minutes: int) -> tuple[int, int]:
+        block = long[0]
+        monkeypatch.setattr(
+            "speechgru.recognizer.read_blocks", lambda *_: (block for _ in range(minutes))
+        )
+        most[0] = 0
+        tracemalloc.start()
+        try:
+            (transcript,) = small.transcribe_all(["long.wav"])
+            assert transcript.duration > 59 * minutes
+            return tracemalloc.get_traced_memory()[1], most[0]
+        finally:
+            tracemalloc.stop()
+
+    monkeypatch.setattr(type(recognizer.checkpoint.extract), "__call__", counted)
+    (short_bytes, short_frames), (long_bytes, long_frames) = peak(2), peak(8)
+    assert long_bytes < short_bytes + 3_000_000  # the words themselves
+    assert long_frames < 1.5 * short_frames
 
 
 def test_a_long_file_is_read_in_blocks(recognizer, long, tmp_path, utterances):

@@ -82,6 +82,17 @@ def test_a_stream_without_samples_has_no_utterance(recognizer):
     assert stream.finish() == []
 
 
+def test_the_look_ahead_reads_what_silence_after_the_end_is(recognizer):
+    """Were it anything else, a model would wait for it, and write words late where silence
+    follows."""
+    wave = say(TEXT)
+    (alone,) = recognizer.emissions([wave])
+    (longer,) = recognizer.emissions([np.pad(wave, (0, RATE))])
+    frames = len(alone.log_probs) - 1  # after the last one, the convolutions read zeros
+    assert len(longer.log_probs) > frames + 1
+    np.testing.assert_allclose(alone.log_probs[:frames], longer.log_probs[:frames], atol=1e-5)
+
+
 def test_integers_channels_and_another_rate_are_converted_as_elsewhere(recognizer):
     wave = say(TEXT)
     high = resample(wave, RATE, 44100)
@@ -210,8 +221,8 @@ def test_a_model_that_needs_the_whole_recording_is_refused(model, features, foun
 
 @pytest.mark.parametrize(
     "samples",
-    [np.array([0.0, np.nan]), np.array([np.inf]), np.array(["a"]), np.zeros((2, 2, 2)),
-     np.array([1, 2], np.int64)],
+    [np.array([0.0, np.nan]), np.array([np.inf]), np.array([1e30]), np.array(["a"]),
+     np.zeros((2, 2, 2)), np.array([1, 2], np.int64)],
 )  # fmt: skip
 def test_samples_that_are_none_are_refused_and_the_stream_continues(recognizer, samples):
     stream = recognizer.stream(endpointing=None)

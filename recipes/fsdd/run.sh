@@ -9,5 +9,6 @@ for seed in 1 2 3; do
     speechgru evaluate data/fsdd/test.jsonl --model "$runs/gru-$seed"
 done
 speechgru train recipes/fsdd model.bidirectional=false model.lookahead=15 \
-    features.normalise=running --out "$runs/stream"
+    features.normalise=running augment.join_probability=0.3 training.epochs=20 \
+    --out "$runs/stream"
 speechgru evaluate data/fsdd/test.jsonl --model "$runs/stream"

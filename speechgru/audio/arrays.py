@@ -9,6 +9,7 @@ import numpy.typing as npt
 from speechgru.audio.mixing import to_mono
 from speechgru.errors import AudioError
 
+MAX_SAMPLE = 2.0**31  # full scale is 1, of unscaled integers 2^31 at most
 MAX_CHANNELS = 32  # more are samples in the wrong order
 
 
@@ -29,6 +30,9 @@ def mono(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
                 f"{MAX_CHANNELS} channels; pass samples.T if yours are (channels, n)"
             )
         values = to_mono(values)
-    if not math.isfinite(float(np.abs(values).max())):
+    largest = float(np.abs(values).max())
+    if not math.isfinite(largest):
         raise AudioError("the samples contain NaN or infinity")
+    if largest > MAX_SAMPLE:
+        raise AudioError(f"samples of up to {largest:.3g}: expected float in [-1, 1] or int16")
     return np.ascontiguousarray(values, dtype=np.float32)

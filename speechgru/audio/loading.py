@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from speechgru.audio.arrays import MAX_SAMPLE
 from speechgru.audio.mixing import mono_blocks
 from speechgru.audio.readers import (
     MAX_LOST,
@@ -45,7 +46,6 @@ Samples = npt.NDArray[np.float32]
 MAX_HOURS = 10.0  # in memory at once: 2.3 GB at 16 kHz
 MAX_FILE_HOURS = 100.0  # a header that claims more is damaged
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz
-MAX_SAMPLE = 2.0**31  # full scale is 1, in files of unscaled integers 2^31 at most
 HEADER_THREADS = 8  # reading headers is I/O-bound
 SLACK = 0.15  # seconds a segment may extend past the end: rounding, a codec's padding
 

@@ -18,7 +18,7 @@ from speechgru.lm.ngram import Doubles, Floats, Ints
 
 Jumps = npt.NDArray[np.int8]
 STAR = -1  # a token that is as probable as the best one of each frame
-CHECKPOINT_BYTES = 200_000_000
+CHECKPOINT_BYTES = 50_000_000
 EXACT_CELLS = 100_000_000  # frames × states up to which nothing is dropped
 MARGIN = 2000.0
 

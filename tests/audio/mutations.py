@@ -2,29 +2,41 @@
 memory.
 
     python tests/audio/mutations.py --count 10000
+    python tests/audio/mutations.py --count 10000 --recognise
+
+With --recognise, what is read passes through segmentation, an untrained model and a stream, and the
+bytes of the file arrive from a pipe.
 
 A process that crashes, hangs for more than LIMIT seconds or takes more than MAX_BYTES is reported
 with the number of the mutation, from which `mutated` makes the same bytes again.
 """
 
 import argparse
+import functools
+import io
 import multiprocessing
 import resource
 import struct
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import soundfile
+import torch
 from recordings import RATE, encode, encode_tracks, tones
 
 from speechgru.audio import audio_info, read_audio, resample
+from speechgru.audio.pipe import read_raw_pipe, read_wav_pipe
 from speechgru.audio.readers.ogg import page_checksum
+from speechgru.checkpoint import ModelConfig, new_checkpoint
 from speechgru.errors import AudioError
+from speechgru.recipe import FeatureRecipe, ModelRecipe, TextRecipe
+from speechgru.recognizer import Recognizer
+from speechgru.text import Vocabulary
 
 LIMIT = 10.0  # seconds per file
 MAX_BYTES = 1_000_000_000
@@ -157,14 +169,78 @@ def outcome(path: Path) -> str:
     return "read"
 
 
-def _work(numbers: range, connection: "multiprocessing.connection.Connection") -> None:
+@functools.cache
+def recognizer() -> Recognizer:
+    """An untrained model for streams that outputs many tokens."""
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    config = ModelConfig(
+        text=TextRecipe(),
+        features=FeatureRecipe(sample_rate=RATE, mels=8, normalise="running"),
+        model=ModelRecipe(bidirectional=False, lookahead=2, hidden_size=8, conv_channels=2),
+    )
+    made = new_checkpoint(config, Vocabulary.from_texts(["a b"]), {})
+    made.extract.fit([tones(SECONDS)])
+    with torch.no_grad():
+        made.model.head.weight *= 10
+    made.model.eval()
+    return Recognizer(made)
+
+
+def recognised(path: Path) -> str:
+    """As `outcome`, of everything after the readers: a long recording, a stream, a pipe."""
+    data = path.read_bytes()
+    found = []
+    for function in (_recognise_long, _stream_file, _stream_wav, _stream_samples):
+        try:
+            found.append(function(path, data))
+        except AudioError:
+            continue
+    for words in found:
+        times = [time for word in words for time in (word.start, word.end)]
+        assert times == sorted(times)
+    return (
+        "read" if len(found) > 1 else "refused"
+    )  # samples without a header are nearly always read
+
+
+def _recognise_long(path: Path, data: bytes) -> list:
+    samples = read_audio(path, RATE)
+    repeated = np.resize(samples, 25 * RATE)  # long enough to be cut
+    return list(recognizer().transcribe(repeated).words)
+
+
+def _stream_file(path: Path, data: bytes) -> list:
+    return _stream([read_audio(path, RATE)], RATE)
+
+
+def _stream_wav(path: Path, data: bytes) -> list:
+    rate, blocks = read_wav_pipe(io.BytesIO(data), "pipe")
+    return _stream(blocks, rate)
+
+
+def _stream_samples(path: Path, data: bytes) -> list:
+    return _stream(read_raw_pipe(io.BytesIO(data), ("s16", "f32")[len(data) % 2]), RATE)
+
+
+def _stream(blocks: Iterable[np.ndarray], rate: int) -> list:
+    stream = recognizer().stream(sample_rate=rate)
+    finals = [final for block in blocks for final in stream.accept(block)] + stream.finish()
+    return [word for final in finals for word in final.transcript.words]
+
+
+def _work(
+    numbers: range,
+    connection: "multiprocessing.connection.Connection",
+    check: Callable[[Path], str],
+) -> None:
     """In a process of its own: reports the number of a mutation before and its outcome after it."""
     sys.stderr.flush()
     with TemporaryDirectory() as folder:
         for number, path in mutations(Path(folder), numbers):
             connection.send((number, path.name, None))
             try:
-                result = outcome(path)
+                result = check(path)
             except Exception as error:
                 result = f"{type(error).__name__}: {error}"
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -175,13 +251,15 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--recognise", action="store_true")
     options = parser.parse_args()
+    check = recognised if options.recognise else outcome
     counts: Counter[str] = Counter()
     longest, number = 0.0, options.first
     end = options.first + options.count
     while number < end:
         ours, theirs = multiprocessing.Pipe(duplex=False)
-        process = multiprocessing.Process(target=_work, args=(range(number, end), theirs))
+        process = multiprocessing.Process(target=_work, args=(range(number, end), theirs, check))
         process.start()
         theirs.close()
         current, name, started, problem = number, "", time.process_time(), "crash"
