@@ -91,7 +91,7 @@ def peak_bytes(run: Callable[[], object], device: torch.device) -> int | None:
 
 
 def return_memory() -> None:
-    """Return freed memory to the system, where the C library can (glibc). It keeps what lies
+    """Return freed memory to the system, where the C library can (glibc). It keeps what is
     between memory in use, and more of it the more arrays of different sizes were made."""
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
