@@ -28,6 +28,8 @@ SPEED = (0.9, 1.0, 1.1)
 ALL_FIT = 0.002  # share of utterances that may be too short for their text
 FACTORS = (3, 2, 1)
 STEPS_PER_EPOCH = 50  # at least, unless batches would become tiny
+COMMAND_STEPS = 100  # the same for commands, which small batches teach with less audio
+COMMAND_SECONDS = 16  # of audio per batch of commands, at most
 MIN_STEPS = 3_000
 FEW_WORDS = 100
 SHORT = 2.5  # seconds: the median utterance of a corpus of commands
@@ -192,14 +194,15 @@ def choose_factor(facts: DataFacts) -> int:
 
 
 def _training(facts: DataFacts) -> Iterable[Choice]:
-    batch = round(min(60, max(4, 3600 * facts.hours / STEPS_PER_EPOCH, facts.longest)))
+    at_least, most = (COMMAND_STEPS, COMMAND_SECONDS) if facts.commands else (STEPS_PER_EPOCH, 60)
+    batch = round(min(60, max(4, min(most, 3600 * facts.hours / at_least), facts.longest)))
     per_epoch = max(1.0, 3600 * facts.hours / batch)
     steps = max(MIN_STEPS, 3_500 * math.sqrt(facts.hours))
     epochs = min(200, max(10, round(steps / per_epoch)))
     yield Choice(
         "training",
         {"batch_seconds": batch},
-        f"at least {STEPS_PER_EPOCH} steps per epoch, if there is enough data",
+        f"at least {at_least} steps per epoch, if there is enough data",
     )
     yield Choice(
         "training",
