@@ -8,6 +8,9 @@ Design choices:
 - An utterance's id depends on its own line only, never on the other lines of the manifest.
 - Every error names file and line. Whether the audio exists is checked in `audio`.
 - Unknown keys are ignored: manifests of other toolkits have many.
+- msgspec decodes and checks a line in one call: there may be millions. A line that it refuses is
+  read again by Python's decoder, which finds out what is wrong, if anything is: file names may have
+  bytes that are not UTF-8.
 """
 
 import json
@@ -18,7 +21,9 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import NoReturn
+from typing import Annotated, NoReturn
+
+import msgspec
 
 from speechgru.errors import ManifestError, printable
 from speechgru.files import atomic_write, similar_path
@@ -100,6 +105,17 @@ def find_manifest(path: str | Path) -> Path:
     return Path(found)
 
 
+def distinct_files(utterances: Iterable[Utterance], limit: int) -> list[str] | None:
+    """The audio files, in order; None if there are more than `limit`, found without listing them
+    all: there may be millions."""
+    files: dict[str, None] = {}
+    for utterance in utterances:
+        files[utterance.audio] = None
+        if len(files) > limit:
+            return None
+    return list(files)
+
+
 def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
     """Write a manifest atomically, with audio paths relative to the manifest's folder.
 
@@ -134,6 +150,69 @@ def _numbered_lines(file: Path) -> Iterator[tuple[int, bytes]]:
         ) from None
 
 
+class _Line(msgspec.Struct, gc=False):
+    """The keys of a line that are used, with their types and ranges."""
+
+    audio_filepath: Annotated[str, msgspec.Meta(min_length=1)]
+    duration: Annotated[float, msgspec.Meta(gt=0)]
+    text: str | None = None
+    id: str | int | None = None
+    offset: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    speaker: str | int | None = None
+    lang: str | int | None = None
+
+
+_decode = msgspec.json.Decoder(_Line).decode
+
+
+def _utterance(raw: bytes, folders: Sequence[str], text_required: bool) -> Utterance:
+    """One line as an Utterance. Raises ValueError with the reason."""
+    if len(raw) > MAX_LINE_BYTES:
+        raise ValueError(f"longer than {MAX_LINE_BYTES:,} bytes; expected one JSON object per line")
+    try:
+        line = _decode(raw)
+    except (ValueError, RecursionError):  # of which msgspec's errors are subclasses
+        line = _checked(_parsed(raw))
+    if "\0" in line.audio_filepath:
+        raise _wrong(_parsed(raw), "audio_filepath", "the path of an audio file")
+    if line.text is None and text_required:
+        raise _wrong(_parsed(raw), "text", "a string")
+    name, offset, id_ = line.audio_filepath, line.offset or 0.0, _name(line.id)
+    if id_ is None:
+        id_ = printable(os.path.splitext(name)[0])
+        id_ += f"@{offset!r}".removesuffix(".0") if offset else ""
+    elif not id_.strip():
+        raise _wrong(_parsed(raw), "id", "a string that is not empty")
+    speaker, lang = _name(line.speaker), _name(line.lang)
+    return Utterance(
+        audio=_audio_path(name, folders),
+        duration=line.duration,
+        text=line.text or "",
+        id=id_,
+        offset=offset,
+        speaker=speaker and sys.intern(speaker),
+        lang=lang and sys.intern(lang),
+    )
+
+
+def _name(value: str | int | None) -> str | None:
+    """A printable string, None where there is none; a whole number is taken as its digits."""
+    return None if value is None else printable(str(value))
+
+
+def _audio_path(name: str, folders: Sequence[str]) -> str:
+    """Absolute; in the first of the folders in which the file exists."""
+    if name[0] == "~":
+        name = os.path.expanduser(name)
+    if len(folders) == 1:
+        return os.path.normpath(os.path.join(folders[0], name))
+    paths = [os.path.normpath(os.path.join(folder, name)) for folder in folders]
+    return next(filter(os.path.exists, paths), paths[0])
+
+
+# What is wrong with a line -----------------------------------------------------------------------
+
+
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
@@ -141,10 +220,8 @@ def _no_constant(name: str) -> NoReturn:
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
-def _utterance(raw: bytes, folders: Sequence[str], text_required: bool) -> Utterance:
-    """One line as an Utterance. Raises ValueError with the reason."""
-    if len(raw) > MAX_LINE_BYTES:
-        raise ValueError(f"longer than {MAX_LINE_BYTES:,} bytes; expected one JSON object per line")
+def _parsed(raw: bytes) -> dict[str, object]:
+    """The object of a line. Raises ValueError with the reason."""
     try:
         values = _DECODER.decode(raw.decode())
     except UnicodeDecodeError as error:
@@ -157,39 +234,21 @@ def _utterance(raw: bytes, folders: Sequence[str], text_required: bool) -> Utter
         raise ValueError(f"not JSON ({reason}); {EXPECTED}") from None
     if not isinstance(values, dict):
         raise ValueError(f"{EXPECTED}, found {raw[:40].decode(errors='replace')!r}")
+    return values
+
+
+def _checked(values: dict[str, object]) -> _Line:
+    """The keys that are used. Raises ValueError for a type or value that they cannot have."""
     name = values.get("audio_filepath")
-    if not isinstance(name, str) or not name or "\0" in name:
+    if not isinstance(name, str) or not name:
         raise _wrong(values, "audio_filepath", "the path of an audio file")
     duration = _seconds(values, "duration")
     if duration <= 0:
         raise _wrong(values, "duration", "a number of seconds above 0")
-    offset = 0.0 if values.get("offset") is None else _seconds(values, "offset")
+    offset = None if values.get("offset") is None else _seconds(values, "offset")
     text = _string(values, "text")
-    if text is None and text_required:
-        raise _wrong(values, "text", "a string")
-    speaker, lang = _name(values, "speaker"), _name(values, "lang")
-    id_ = _name(values, "id")
-    if id_ is None:
-        id_ = printable(os.path.splitext(name)[0])
-        id_ += f"@{offset!r}".removesuffix(".0") if offset else ""
-    elif not id_.strip():
-        raise _wrong(values, "id", "a string that is not empty")
-    return Utterance(
-        audio=_audio_path(name, folders),
-        duration=duration,
-        text=text or "",
-        id=id_,
-        offset=offset,
-        speaker=speaker and sys.intern(speaker),
-        lang=lang and sys.intern(lang),
-    )
-
-
-def _audio_path(name: str, folders: Sequence[str]) -> str:
-    """Absolute; in the first of the folders in which the file exists."""
-    name = os.path.expanduser(name)
-    paths = [os.path.normpath(os.path.join(folder, name)) for folder in folders]
-    return next(filter(os.path.exists, paths), paths[0]) if len(paths) > 1 else paths[0]
+    id_, speaker, lang = (_string_or_integer(values, key) for key in ("id", "speaker", "lang"))
+    return _Line(name, duration, text, id_, offset, speaker, lang)
 
 
 def _seconds(values: dict[str, object], key: str) -> float:
@@ -203,13 +262,9 @@ def _seconds(values: dict[str, object], key: str) -> float:
     raise _wrong(values, key, "a number of seconds, 0 or more")
 
 
-def _name(values: dict[str, object], key: str) -> str | None:
-    """A printable string, None where there is none; a whole number is taken as its digits."""
+def _string_or_integer(values: dict[str, object], key: str) -> str | int | None:
     value = values.get(key)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    text = _string(values, key)
-    return None if text is None else printable(text)
+    return value if type(value) is int else _string(values, key)
 
 
 def _string(values: dict[str, object], key: str) -> str | None:

@@ -145,6 +145,20 @@ def test_byte_order_mark_blank_lines_and_windows_ends(tmp_path: Path) -> None:
     assert [u.text for u in read_manifest(path)] == ["été\u2028eau"]
 
 
+def test_what_the_fast_decoder_refuses_is_read_if_it_can_be(tmp_path: Path) -> None:
+    """A file name with a byte that is not UTF-8, and a whole number of any size as a name."""
+    name = os.fsdecode(b"caf\xe9.wav")
+    (found,) = read_manifest(written(tmp_path, {**GOOD, "audio_filepath": name, "id": 10**30}))
+    assert os.fsencode(found.audio).endswith(b"caf\xe9.wav")
+    assert found.id == str(10**30)
+
+
+def test_distinct_files_up_to_a_limit() -> None:
+    listed = [Utterance(f"/{name}.wav", 1.0, "x", str(n)) for n, name in enumerate("abab")]
+    assert manifest.distinct_files(listed, 2) == ["/a.wav", "/b.wav"]
+    assert manifest.distinct_files(listed, 1) is None
+
+
 # Ids ---------------------------------------------------------------------------------------------
 
 

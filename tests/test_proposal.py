@@ -86,6 +86,13 @@ def test_size_and_epochs_follow_the_amount_of_speech() -> None:
     assert recipe(COMMANDS).model.hidden_size < recipes[2].model.hidden_size
 
 
+def test_commands_have_small_batches_and_as_many_steps_with_less_audio() -> None:
+    for hours in (0.1, 1.0, 3.0):
+        few, many = (recipe(replace(f, hours=hours)) for f in (COMMANDS, READ_SPEECH))
+        assert few.training.batch_seconds <= 16
+        assert few.training.epochs < many.training.epochs
+
+
 @pytest.mark.parametrize(
     ("changes", "case"),
     [

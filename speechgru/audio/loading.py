@@ -115,7 +115,7 @@ def warn_of_early_ends(
     """Warn if utterances of the manifest `name` end more than SLACK before their file does: their
     text is probably that of the whole file. Utterances that are one of several in their file, or
     begin after its start, are segments and may end anywhere."""
-    uses = Counter(utterance.audio for utterance in utterances)
+    uses = Counter(utterance.audio for utterance in utterances if utterance.audio in headers)
     early: list[tuple[Utterance, float]] = []
     for utterance in utterances:
         header = headers.get(utterance.audio)

@@ -8,12 +8,12 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Literal
 
 from speechgru.corpora.common import examples
 from speechgru.corpora.splits import FEW_TEXTS, sentence_key
-from speechgru.manifest import Utterance
+from speechgru.manifest import Utterance, distinct_files
 
 MAX_FILES = 20_000  # whose content is compared
 BLOCK = 65_536  # bytes from the middle of a file, compared before all of it
@@ -55,8 +55,8 @@ def find_leaks(
     is the same part of the same file, or (with `content`, for up to MAX_FILES files) of a file with
     the same bytes.
     """
-    files = {u.audio for listed in sets.values() for u in listed}
-    same = _same_content(files) if content and len(files) <= MAX_FILES else {}
+    files = distinct_files(chain.from_iterable(sets.values()), MAX_FILES) if content else None
+    same = _same_content(files or ())
     leaks = []
     for first, second in combinations(sets, 2):
         a, b = sets[first], sets[second]

@@ -13,6 +13,7 @@ import logging
 from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ from speechgru.augment import Augment
 from speechgru.batches import AudioCache, Batch, collate, count_batches, load_ahead, plan_batches
 from speechgru.errors import AudioError, ManifestError, TrainingError
 from speechgru.features import FeatureExtractor
-from speechgru.manifest import Utterance, find_manifest, read_manifest
+from speechgru.manifest import Utterance, distinct_files, find_manifest, read_manifest
 from speechgru.recipe import Recipe, model_frames
 from speechgru.text import Vocabulary, frames_needed, normalise
 
@@ -68,10 +69,12 @@ class TrainingData:
 
 
 def _digest(values: Iterable[str | float]) -> str:
+    """Sixteen hex digits of the values as lines of JSON."""
     digest = hashlib.sha256()
-    encode = json.JSONEncoder().encode
-    for value in values:
-        digest.update(encode(value).encode() + b"\n")
+    encode = json.JSONEncoder(separators=("\n", ":")).encode
+    rest = iter(values)
+    while part := list(islice(rest, 10_000)):  # at once: there may be millions
+        digest.update(encode(part)[1:-1].encode() + b"\n")
     return digest.hexdigest()[:16]
 
 
@@ -90,7 +93,8 @@ def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> 
         for path in recipe.data.train:
             listed += _read("data.train", path)
         _normalise(listed, recipe)
-        _make_ids_unique(listed)
+        if len(recipe.data.train) > 1:
+            _make_ids_unique(listed)
     finally:
         gc.enable()
     dev = _read("data.dev", recipe.data.dev)
@@ -159,15 +163,21 @@ def _select(
             continue
         excluded.setdefault(reason, []).append(utterance.id)
     kept: list[Utterance] = []
-    extract = FeatureExtractor(recipe.features)
-    fastest = max(recipe.augment.speed)
+    features, fastest = recipe.features, max(recipe.augment.speed)
+    FeatureExtractor(features)  # raises RecipeError for what it cannot extract
+    # Seconds that suffice for any text: per character at most a token, and a blank before it
+    per_token = 2 * recipe.model.factor / features.frames_per_second * fastest
+    window = features.n_fft / features.sample_rate * fastest
     available = _readable_seconds(", ".join(recipe.data.train), usable)
     for utterance, seconds in zip(usable, available, strict=True):
         if isinstance(seconds, AudioError):
             excluded.setdefault(UNREADABLE, []).append(f"{utterance.id} ({seconds})")
             continue
-        samples = int(seconds / fastest * recipe.features.sample_rate)
-        frames = model_frames(extract.frames(samples), recipe.model.factor)
+        if seconds > (len(utterance.text) + 1) * per_token + window:
+            kept.append(utterance)
+            continue
+        samples = int(seconds / fastest * features.sample_rate)
+        frames = model_frames(features.frames(samples), recipe.model.factor)
         if frames < frames_needed(vocabulary.encode(utterance.text)):
             excluded.setdefault(TOO_SHORT, []).append(utterance.id)
         else:
@@ -179,9 +189,10 @@ def _readable_seconds(name: str, utterances: Sequence[Utterance]) -> list[float 
     """Seconds of audio that each file contains of each utterance, or why it cannot be read, by the
     file's header. Beyond MAX_HEADERS files, the duration in the manifest stands in for some.
     Utterances of the manifest `name` that end before their file does are reported."""
-    files = list(dict.fromkeys(utterance.audio for utterance in utterances))
-    if len(files) > MAX_HEADERS:
-        files = files[:: -(-len(files) // SAMPLED_HEADERS)]
+    files = distinct_files(utterances, MAX_HEADERS)
+    if files is None:
+        sample = utterances[:: -(-len(utterances) // SAMPLED_HEADERS)]
+        files = list(dict.fromkeys(utterance.audio for utterance in sample))
     headers = dict(zip(files, read_headers(files), strict=True))
     warn_of_early_ends(name, utterances, headers)
     seconds: list[float | AudioError] = []

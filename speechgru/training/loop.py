@@ -43,6 +43,7 @@ from speechgru.training.step import (
 )
 
 log = logging.getLogger(__name__)
+STATISTICS = 2_500  # utterances, evenly spread, for the mean and variance of the features
 COMMAND = "speechgru train"
 
 
@@ -175,7 +176,8 @@ class Trainer:
             self.selection.keep_if_good(score, math.nan)
             log.info("%s, before training: dev WER %.2f %%", initial.path, 100 * score.wer)
         if self.checkpoint.extract.needs_statistics:
-            samples = (self.loader.read(utterance) for utterance in self.data.train)
+            spread = self.data.train[:: -(-len(self.data.train) // STATISTICS)]
+            samples = (self.loader.read(utterance) for utterance in spread)
             self.checkpoint.extract.fit(each for each in samples if each is not None)
         self.save_state()
 
