@@ -14,7 +14,6 @@ Design choices:
 """
 
 import json
-import math
 import os
 import sys
 from array import array
@@ -29,7 +28,6 @@ from speechgru.errors import ManifestError, printable
 from speechgru.files import atomic_write, similar_path
 
 MAX_LINE_BYTES = 1_000_000
-EXPECTED = "expected an object with audio_filepath, duration and text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,18 +169,16 @@ def _utterance(raw: bytes, folders: Sequence[str], text_required: bool) -> Utter
         raise ValueError(f"longer than {MAX_LINE_BYTES:,} bytes; expected one JSON object per line")
     try:
         line = _decode(raw)
-    except (ValueError, RecursionError):  # of which msgspec's errors are subclasses
-        line = _checked(_parsed(raw))
-    if "\0" in line.audio_filepath:
-        raise _wrong(_parsed(raw), "audio_filepath", "the path of an audio file")
-    if line.text is None and text_required:
-        raise _wrong(_parsed(raw), "text", "a string")
+    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, too
+        line = _read_again(raw, text_required)
+    if "\0" in line.audio_filepath or (line.text is None and text_required):
+        line = _read_again(raw, text_required)
     name, offset, id_ = line.audio_filepath, line.offset or 0.0, _name(line.id)
     if id_ is None:
         id_ = printable(os.path.splitext(name)[0])
         id_ += f"@{offset!r}".removesuffix(".0") if offset else ""
     elif not id_.strip():
-        raise _wrong(_parsed(raw), "id", "a string that is not empty")
+        _read_again(raw, text_required)
     speaker, lang = _name(line.speaker), _name(line.lang)
     return Utterance(
         audio=_audio_path(name, folders),
@@ -193,6 +189,13 @@ def _utterance(raw: bytes, folders: Sequence[str], text_required: bool) -> Utter
         speaker=speaker and sys.intern(speaker),
         lang=lang and sys.intern(lang),
     )
+
+
+def _read_again(raw: bytes, text_required: bool) -> _Line:
+    """A line that is wrong, or that only Python's decoder reads. Raises ValueError."""
+    from speechgru.manifest_line import read_line  # rarely needed
+
+    return _Line(**read_line(raw, text_required))
 
 
 def _name(value: str | int | None) -> str | None:
@@ -208,80 +211,6 @@ def _audio_path(name: str, folders: Sequence[str]) -> str:
         return os.path.normpath(os.path.join(folders[0], name))
     paths = [os.path.normpath(os.path.join(folder, name)) for folder in folders]
     return next(filter(os.path.exists, paths), paths[0])
-
-
-# What is wrong with a line -----------------------------------------------------------------------
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)
-
-
-def _parsed(raw: bytes) -> dict[str, object]:
-    """The object of a line. Raises ValueError with the reason."""
-    try:
-        values = _DECODER.decode(raw.decode())
-    except UnicodeDecodeError as error:
-        byte = raw[error.start]
-        raise ValueError(
-            f"not UTF-8 (byte {byte:#04x} at {error.start}); save it as UTF-8"
-        ) from None
-    except (ValueError, RecursionError) as error:
-        reason = error if isinstance(error, ValueError) else "nested too deeply"
-        raise ValueError(f"not JSON ({reason}); {EXPECTED}") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{EXPECTED}, found {raw[:40].decode(errors='replace')!r}")
-    return values
-
-
-def _checked(values: dict[str, object]) -> _Line:
-    """The keys that are used. Raises ValueError for a type or value that they cannot have."""
-    name = values.get("audio_filepath")
-    if not isinstance(name, str) or not name:
-        raise _wrong(values, "audio_filepath", "the path of an audio file")
-    duration = _seconds(values, "duration")
-    if duration <= 0:
-        raise _wrong(values, "duration", "a number of seconds above 0")
-    offset = None if values.get("offset") is None else _seconds(values, "offset")
-    text = _string(values, "text")
-    id_, speaker, lang = (_string_or_integer(values, key) for key in ("id", "speaker", "lang"))
-    return _Line(name, duration, text, id_, offset, speaker, lang)
-
-
-def _seconds(values: dict[str, object], key: str) -> float:
-    value = values.get(key)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            if math.isfinite(value) and value >= 0:
-                return float(value)
-        except OverflowError:  # an integer of hundreds of digits
-            pass
-    raise _wrong(values, key, "a number of seconds, 0 or more")
-
-
-def _string_or_integer(values: dict[str, object], key: str) -> str | int | None:
-    value = values.get(key)
-    return value if type(value) is int else _string(values, key)
-
-
-def _string(values: dict[str, object], key: str) -> str | None:
-    value = values.get(key)
-    try:
-        if value is None or (isinstance(value, str) and value.encode() is not None):
-            return value
-    except UnicodeEncodeError:  # half a surrogate pair: JSON can escape one, UTF-8 cannot encode it
-        pass
-    raise _wrong(values, key, "a string of valid Unicode")
-
-
-def _wrong(values: dict[str, object], key: str, expected: str) -> ValueError:
-    if values.get(key) is None:
-        keys = ", ".join(map(repr, list(values)[:8])) or "no key"
-        return ValueError(f"no {key!r}; found {keys}")
-    return ValueError(f"{key!r} must be {expected}; found {values[key]!r:.60}")
 
 
 def _refuse_same_ids(file: Path, utterances: list[Utterance], numbers: Sequence[int]) -> NoReturn:

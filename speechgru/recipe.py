@@ -72,6 +72,11 @@ class TextRecipe(Section):
         description="remove everything but letters, digits, spaces, and apostrophes and the like "
         "inside words",
     )
+    spell_numbers: str | None = Field(
+        None,
+        description="language code, such as de: whole numbers become words of this language (needs "
+        "num2words: `pip install speechgru[numbers]`); null: they stay digits",
+    )
 
 
 class FeatureRecipe(Section):

@@ -513,6 +513,29 @@ def test_a_folder_per_word(tmp_path: Path) -> None:
     assert "go, turn_left" in result.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "speakers"),
+    [
+        ("{who}_{n}.wav", {"anna", "ben"}),
+        ("{who}-x_{n}.wav", {"anna", "ben"}),
+        ("{n}_{who}.wav", set()),  # once in each folder: a number
+        ("take1_{who}{n}.wav", set()),
+        ("{word}_{who}{n}.wav", set()),
+        ("{who}{n}.wav", set()),
+    ],
+)
+def test_speakers_by_the_files_in_folders_of_words(
+    pattern: str, speakers: set[str], tmp_path: Path
+) -> None:
+    for word in ("go", "stop", "left"):
+        for who in ("anna", "ben"):
+            for n in range(2):
+                write_audio(tmp_path / word / pattern.format(who=who, n=f"{who[0]}{n}", word=word))
+    result = detected(tmp_path, "words")
+    assert {u.speaker for u in result.splits[UNSPLIT]} - {None} == speakers
+    assert len(result.notes) == 1 + bool(speakers)
+
+
 def test_speech_commands_by_lists_or_hash(tmp_path: Path) -> None:
     names = {"dev": "00000000", "test": "022cd682", "train": "00000001"}
     assert {hash_split(name): name for name in names.values()} == names
@@ -605,7 +628,7 @@ EXPECTED = {  # folder → layout, utterances by split (before missing ones are 
     "ljspeech": ("ljspeech", {UNSPLIT: 8}, 0),
     "speech_commands": ("words", {UNSPLIT: 150}, 18),
     "mfa_corpus": ("sidecar", {UNSPLIT: 6}, 2),
-    "arabic_commands": ("table", {"train": 3600, "dev": 1200, "test": 1200}, 0),
+    "arabic_commands": ("table", {"train": 3600, "dev": 1200, "test": 1200}, 30),
     "asterisk_en": ("table", {UNSPLIT: 300}, 0),
 }
 

@@ -111,7 +111,7 @@ def show_problems(report: "AuditReport") -> None:
     if digits := [c for c in report.facts.manifests[0].characters if c.char.isdigit()]:
         warn(
             f"  texts: {max(each.texts for each in digits):,} or more have digits, such as "
-            f"{digits[0].example!r}: write the words that are spoken"
+            f"{digits[0].example!r}: write the words that are spoken, or set text.spell_numbers"
         )
     unusable = {p.id: p.kind for p in report.problems if p.kind in UNUSABLE}
     for kind in sorted(set(unusable.values())):

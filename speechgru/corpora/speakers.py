@@ -1,7 +1,7 @@
-"""Folders named by speaker."""
+"""Speakers by the names of folders, or of the files in folders of words."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +13,12 @@ GENERIC = re.compile(  # folders that are named by something else
     r"(wavs?|audio|clips?|recordings?|data|files?|digits?|letters?|numbers?|words?|"
     r"sentences?|phrases?|commands?|prompts?|misc|others?|new|old|raw|clean|noisy|good|bad|"
     r"(part|batch|session|chunk|disc|disk|cd|day|vol|volume|set|chapter|take|round)[-_ ]?\d*|"
-    r"\d{4}[-_]?\d{2}[-_]?\d{2})",
+    r"(19|20)\d\d[-_]?[01]\d[-_]?[0-3]\d)",
     re.IGNORECASE,
 )
+
+
+BEGINNING = re.compile(r"([^_-]+)[_-].")
 
 
 def with_folder_speakers(
@@ -51,12 +54,44 @@ def with_folder_speakers(
             continue
         speakers |= {leaf: leaf.name for leaf in leaves}
     if not speakers:
-        return dict(by_split)
+        return with_file_speakers(by_split, notes)
     names = sorted(set(speakers.values()))
     notes.append(f"speakers: the names of {len(names)} folders: {examples(names)}")
     return {
         split: [
             replace(r, speaker=speakers.get(r.audio.parent, "")) if r.audio else r for r in listed
+        ]
+        for split, listed in by_split.items()
+    }
+
+
+def with_file_speakers(
+    by_split: Mapping[str, list[Recording]], notes: list[str]
+) -> dict[str, list[Recording]]:
+    """The recordings, with the beginning of the file name, up to the first _ or -, as speaker where
+    it evidently is: each folder has one text, and beginnings recur in most folders, several times
+    in each. What is assumed is added to `notes`."""
+    texts: dict[Path, set[str]] = defaultdict(set)
+    folders: dict[str, Counter[Path]] = defaultdict(Counter)
+    for recording in (r for listed in by_split.values() for r in listed):
+        if recording.audio is None:
+            continue
+        match = BEGINNING.match(recording.audio.stem)
+        if match is None or recording.speaker or GENERIC.fullmatch(match[1]):
+            return dict(by_split)
+        texts[recording.audio.parent].add(recording.text)
+        folders[match[1]][recording.audio.parent] += 1
+    words = len(texts) > 1 and all(len(found) == 1 for found in texts.values())
+    most = [name for name, found in folders.items() if 2 * len(found) > len(texts)]
+    pairs = sum(map(len, folders.values()))
+    recordings = sum(found.total() for found in folders.values())
+    if not words or len(folders) < 2 or len(most) < 0.9 * len(folders) or recordings < 2 * pairs:
+        return dict(by_split)
+    notes.append(f"speakers: the beginnings of file names: {examples(sorted(folders))}")
+    return {
+        split: [
+            replace(r, speaker=r.audio.stem.replace("-", "_").partition("_")[0]) if r.audio else r
+            for r in listed
         ]
         for split, listed in by_split.items()
     }

@@ -14,6 +14,7 @@ from pathlib import Path
 from speechgru.audio import AudioInfo, read_headers
 from speechgru.corpora.common import UNSPLIT, Prepared, Recording, examples, prepared, split_named
 from speechgru.corpora.folder import Folder
+from speechgru.corpora.speakers import with_file_speakers
 from speechgru.errors import CorpusError
 
 NAME = re.compile(r"(.+)_nohash_\d+")
@@ -49,7 +50,7 @@ def read(folder: Folder) -> Prepared:
         f"as the words spoken: {examples(words)}"
     ]
     listed = [_recording(folder, audio) for audio in recordings]
-    by_split = _official(folder, listed, notes)
+    by_split = with_file_speakers(_official(folder, listed, notes), notes)
     return prepared(folder.root, by_split, notes)
 
 

@@ -34,15 +34,21 @@ def normalise(text: str, recipe: TextRecipe) -> str:
     Unicode NFC; a zero-width space becomes a space, other invisible format and control characters
     are removed, except for joiners inside words; case is converted; typographic apostrophes become
     '; with `punctuation: remove`, everything but letters, digits, combining marks and, inside
-    words, the characters of JOINERS becomes a space; runs of white space become one space.
+    words, the characters of JOINERS becomes a space; runs of white space become one space. With
+    `spell_numbers`, whole numbers become words first.
     """
     words = text.replace(BREAK, " ").split()
-    return " ".join(filter(None, (_normalised(w, recipe.case, recipe.punctuation) for w in words)))
+    rule = recipe.case, recipe.punctuation, recipe.spell_numbers
+    return " ".join(filter(None, (_normalised(word, *rule) for word in words)))
 
 
 @lru_cache(maxsize=100_000)  # words recur: a manifest of millions of lines is read in seconds
-def _normalised(text: str, case: str, punctuation: str) -> str:
+def _normalised(text: str, case: str, punctuation: str, language: str | None) -> str:
     """Text without white space, by the rule, which looks no further than the next white space."""
+    if language is not None:
+        from speechgru.text.numbers import spell_number
+
+        text = spell_number(text, language)
     for spelling, letter in CHILLUS.items():
         text = text.replace(spelling, letter)
     text = "".join(c for c in text if c in JOINERS or not _invisible(c))
@@ -68,7 +74,8 @@ def describe(recipe: TextRecipe) -> str:
         if recipe.punctuation == "remove"
         else "punctuation kept"
     )
-    return f"Unicode NFC, {case}, {punctuation}, white space collapsed"
+    spelled = f"numbers spelled ({recipe.spell_numbers}), " if recipe.spell_numbers else ""
+    return f"{spelled}Unicode NFC, {case}, {punctuation}, white space collapsed"
 
 
 def _invisible(char: str) -> bool:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import sys
 import unicodedata
 
 import pytest
@@ -184,3 +185,36 @@ def test_a_damaged_vocabulary_is_refused(values: object, found: str) -> None:
     assert found in str(caught.value)
     assert len(str(caught.value)) < 200
     assert str(caught.value).isprintable()
+
+
+# Numbers ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "expected"),
+    [
+        ("Channel 21, now!", "en", "channel twenty one now"),
+        ("0 and 100.", "en", "zero and one hundred"),
+        ("(42) Grad", "de", "zweiundvierzig grad"),
+        ("3.5 1,000 10:30 2nd 007 b2 1234567890123", "en",
+         "3 5 1 000 10 30 2nd 007 b2 1234567890123"),
+    ],
+)  # fmt: skip
+def test_whole_numbers_are_spelled_and_others_are_not(
+    text: str, language: str, expected: str
+) -> None:
+    pytest.importorskip("num2words")
+    rule = TextRecipe(spell_numbers=language)
+    assert normalise(text, rule) == expected
+    assert language in describe(rule)
+
+
+def test_without_a_language_of_numbers_or_num2words_the_error_names_the_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("num2words")
+    with pytest.raises(SpeechgruError, match="'klingon'"):
+        normalise("7", TextRecipe(spell_numbers="klingon"))
+    monkeypatch.setitem(sys.modules, "num2words", None)
+    with pytest.raises(SpeechgruError, match=r"speechgru\[numbers\]"):
+        normalise("7", TextRecipe(spell_numbers="fr"))
