@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from speechgru.audio.mixing import to_mono
+from speechgru.audio.mixing import MAX_SAMPLE, to_mono
 from speechgru.errors import AudioError
 
-MAX_SAMPLE = 2.0**31  # full scale is 1, of unscaled integers 2^31 at most
 MAX_CHANNELS = 32  # more are samples in the wrong order
 
 

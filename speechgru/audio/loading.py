@@ -26,8 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from speechgru.audio.arrays import MAX_SAMPLE
-from speechgru.audio.mixing import mono_blocks
+from speechgru.audio.mixing import MAX_SAMPLE, mono_blocks
 from speechgru.audio.readers import (
     MAX_LOST,
     READ_ERRORS,

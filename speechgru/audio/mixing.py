@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
 
+MAX_SAMPLE = 2.0**31  # full scale is 1, of unscaled integers 2^31 at most
 LOOK_SECONDS = 10.0  # of audio that is not silent, from which the signs are chosen
 SILENT = 1e-4  # peak, full scale 1: -80 dB
 CANCELLED = 0.05  # of the channels' mean power that is left in their mean, at most
