@@ -516,21 +516,23 @@ def test_a_folder_per_word(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pattern", "speakers"),
     [
-        ("{who}_{n}.wav", {"anna", "ben"}),
-        ("{who}-x_{n}.wav", {"anna", "ben"}),
-        ("{n}_{who}.wav", set()),  # once in each folder: a number
-        ("take1_{who}{n}.wav", set()),
-        ("{word}_{who}{n}.wav", set()),
-        ("{who}{n}.wav", set()),
+        ("{name}_{n}.wav", {"anna", "ben"}),
+        ("{name}-x_{n}.wav", {"anna", "ben"}),
+        ("{n}_{name}.wav", set()),  # once in each folder: a number
+        ("take1_{name}{n}.wav", set()),
+        ("{word}_{name}{n}.wav", set()),
+        ("{name}{n}.wav", set()),
     ],
 )
 def test_speakers_by_the_files_in_folders_of_words(
     pattern: str, speakers: set[str], tmp_path: Path
 ) -> None:
     for word in ("go", "stop", "left"):
-        for who in ("anna", "ben"):
+        for name in ("anna", "ben"):
             for n in range(2):
-                write_audio(tmp_path / word / pattern.format(who=who, n=f"{who[0]}{n}", word=word))
+                write_audio(
+                    tmp_path / word / pattern.format(name=name, n=f"{name[0]}{n}", word=word)
+                )
     result = detected(tmp_path, "words")
     assert {u.speaker for u in result.splits[UNSPLIT]} - {None} == speakers
     assert len(result.notes) == 1 + bool(speakers)
