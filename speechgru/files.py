@@ -32,11 +32,9 @@ def atomic_write(
     old file is unchanged. Raises `error` when the file cannot be written.
     """
     data = data.encode("utf-8") if isinstance(data, str) else data
+    check_writable(path, error)
     try:
         target = Path(os.path.realpath(path))
-        if os.path.exists(target) and not os.path.isfile(target):
-            kind = "a folder" if os.path.isdir(target) else "a device or pipe"
-            raise error(f"{path}: cannot be written: it is {kind}; give the path of a file")
         target.parent.mkdir(parents=True, exist_ok=True)
         temp = target.parent / f".{secrets.token_hex(8)}.tmp"
         try:
@@ -57,6 +55,34 @@ def atomic_write(
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def check_writable(path: str | Path, error: type[SpeechgruError] = SpeechgruError) -> None:
+    """Raise `error` if `atomic_write` could not write this file: to be called before long work."""
+    target = os.path.realpath(path) if "\0" not in str(path) else str(path)
+    if os.path.exists(target) and not os.path.isfile(target):
+        kind = "a folder" if os.path.isdir(target) else "a device or pipe"
+        raise error(f"{path}: cannot be written: it is {kind}; give the path of a file")
+    _check_parent(path, Path(target), error)
+
+
+def check_folder(path: str | Path, error: type[SpeechgruError] = SpeechgruError) -> None:
+    """Raise `error` if this folder, which need not exist, could not be written to."""
+    _check_parent(path, Path(os.path.realpath(path), "file"), error)
+
+
+def _check_parent(path: str | Path, target: Path, error: type[SpeechgruError]) -> None:
+    """Whether missing folders above `target` can be made, and a file in the last one."""
+    try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.lstat(target)  # fails for a name that is too long
+        parent = next(each for each in target.parents if os.path.lexists(each))
+    except (OSError, ValueError) as reason:  # ValueError: a null character in the path
+        raise error(f"{path}: cannot be written: {_reason(reason)}") from None
+    if not os.path.isdir(parent):
+        raise error(f"{path}: cannot be written: {parent} is a file; expected a folder")
+    if not os.access(parent, os.W_OK):
+        raise error(f"{path}: cannot be written: no permission to write in {parent}")
 
 
 def write_json(
@@ -110,6 +136,7 @@ def exclusive_lock(folder: Path, command: str) -> Iterator[None]:
     folder cannot be written. On a file system without locks, nothing is locked.
     """
     lock = FileLock(folder / ".lock", timeout=LOCK_TIMEOUT, mode=0o666, thread_local=False)
+    check_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -117,8 +144,6 @@ def exclusive_lock(folder: Path, command: str) -> Iterator[None]:
         raise SpeechgruError(
             f"{folder}: in use by another `{command}`; wait for it to finish, or stop it"
         ) from None
-    except FileExistsError:
-        raise SpeechgruError(f"{folder}: expected a folder, found a file") from None
     except OSError as reason:
         if reason.errno not in NO_LOCKS:
             raise SpeechgruError(f"{folder}: cannot be written: {_reason(reason)}") from None

@@ -16,7 +16,7 @@ from speechgru.checkpoint import (
 from speechgru.errors import RecipeError
 from speechgru.features import CAUSAL
 from speechgru.model import Convolution, macs_per_second, parameter_count
-from speechgru.recipe_file import load_recipe
+from speechgru.recipe_file import find_recipe, load_recipe
 from speechgru.text import Vocabulary
 
 EXAMPLE = "abcdefghijklmnopqrstuvwxyz '"  # the characters assumed of a model not yet trained
@@ -50,7 +50,7 @@ def describe(source: str, overrides: Iterable[str] = ()) -> ModelInfo:
             )
         checkpoint = load_model(path)
     else:
-        recipe = load_recipe(source, overrides)
+        recipe = load_recipe(find_recipe(source, "a run folder, a model file, "), overrides)
         config = ModelConfig(text=recipe.text, features=recipe.features, model=recipe.model)
         checkpoint = new_checkpoint(config, Vocabulary.from_texts([EXAMPLE]), {})
     features = checkpoint.config.features

@@ -8,6 +8,7 @@ Design choices:
   migration that fills in what older files mean.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -21,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from speechgru.errors import CheckpointError, SpeechgruError
-from speechgru.files import Json, atomic_write
+from speechgru.files import Json, atomic_write, similar_path
 from speechgru.recipe import FeatureRecipe, ModelRecipe, Section, TextRecipe
 from speechgru.text import Vocabulary
 
@@ -135,7 +136,12 @@ def write_arrays(path: Path, arrays: Arrays, kind: str, details: object) -> None
 def read_arrays(path: Path, *kinds: str) -> tuple[str, Arrays, Json]:
     """Format, arrays and details of a file of one of these formats. Raises CheckpointError."""
     if not os.path.isfile(path):
-        raise CheckpointError(f"{path}: no such file; expected a run folder or a {MODEL_FILE}")
+        found, hint = similar_path(path)
+        if found is not None and os.path.isfile(found):
+            return read_arrays(Path(found), *kinds)
+        raise CheckpointError(
+            f"{path}: no such file{hint}; expected a run folder or a {MODEL_FILE}"
+        )
     try:
         with safe_open(str(path), framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -148,6 +154,10 @@ def read_arrays(path: Path, *kinds: str) -> tuple[str, Arrays, Json]:
             # Copies: a mapped file that another process truncates would end this one.
             arrays = {key: np.array(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        if not _begins_as_safetensors(path):
+            raise CheckpointError(
+                f"{path}: not a checkpoint; expected a run folder or its {MODEL_FILE}"
+            ) from None
         reason = " ".join(str(error).split())
         raise CheckpointError(
             f"{path}: damaged, or not a speechgru checkpoint ({reason:.200})"
@@ -157,6 +167,13 @@ def read_arrays(path: Path, *kinds: str) -> tuple[str, Arrays, Json]:
     if metadata.get("sha256") not in (None, _checksum(metadata["details"], arrays)):
         raise CheckpointError(f"{path}: damaged: its checksum does not match; copy it again")
     return metadata["format"], arrays, details
+
+
+def _begins_as_safetensors(path: Path) -> bool:
+    """A header of JSON, after its length in 8 bytes."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
+    return False
 
 
 def _checksum(details: str, arrays: Arrays) -> str:

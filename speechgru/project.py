@@ -11,7 +11,7 @@ from speechgru.audit.report import write_report
 from speechgru.corpora import Prepared, read_folder, write_splits
 from speechgru.corpora.splits import complete_splits
 from speechgru.errors import CorpusError, SpeechgruError
-from speechgru.files import atomic_write
+from speechgru.files import atomic_write, check_writable
 from speechgru.manifest import Utterance
 from speechgru.proposal import Choice, data_facts, propose, relative, to_recipe, to_yaml
 from speechgru.recipe import Recipe
@@ -48,10 +48,13 @@ class Project:
 def new_project(folder: Path, target: Path, force: bool = False) -> Project:
     """The files that a project of this folder in `target` will have, named like the folder.
 
-    Raises SpeechgruError when there is a recipe already and it may not be overwritten.
+    Raises SpeechgruError when they cannot be written, or when there is a recipe already and it may
+    not be overwritten.
     """
     name = Path(os.path.abspath(folder)).name or "recordings"
     project = Project(name, target / f"{name}.yaml", target / f"{name}-manifests")
+    check_writable(project.recipe)
+    check_writable(project.file("train"))
     if os.path.exists(project.recipe) and not force:
         raise SpeechgruError(
             f"{project.recipe}: exists already; give --force to overwrite it, or another --out"

@@ -10,7 +10,8 @@ Design choices:
 import difflib
 import hashlib
 import json
-from typing import Any, Literal
+import re
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import (
@@ -18,9 +19,12 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from speechgru.errors import RecipeError
 
@@ -36,6 +40,17 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        """pydantic takes true for 1, and 0 for false."""
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) == (kind is bool) or isinstance(value, str):
+            return value
+        if isinstance(value, bool) or kind is bool:
+            raise PydanticCustomError("wrong_type", "wrong type")
+        return value
 
 
 class DataRecipe(Section):
@@ -234,6 +249,8 @@ class AugmentRecipe(Section):
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"{name} must be [low, high], found {[low, high]}")
+        if self.join_pause[0] < 0:
+            raise ValueError(f"join_pause must be 0 s or more, found {list(self.join_pause)}")
         return self
 
 
@@ -349,6 +366,15 @@ class TrainingRecipe(Section):
     cache_mb: int = Field(1024, ge=0, description="maximum decoded audio kept in memory, MB")
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes texts such as 08 and 1e3, too, which are numbers in YAML 1.2 but not in 1.1."""
+
+
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+.0-9][0-9.eE+-]*"), list("-+.0123456789")
+)
+
+
 class Recipe(Section):
     data: DataRecipe = DataRecipe()
     text: TextRecipe = TextRecipe()
@@ -362,7 +388,7 @@ class Recipe(Section):
         values = self.model_dump(mode="json")
         # U+0085 must be escaped: YAML reads the character as the end of a line.
         plain = "\x85" not in json.dumps(values, ensure_ascii=False)
-        return yaml.safe_dump(values, sort_keys=False, allow_unicode=plain)
+        return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=plain)
 
     def replace(self, **sections: dict[str, object]) -> "Recipe":
         """A copy with other values, which are not validated: `replace(model={"layers": 3})`."""
@@ -387,25 +413,65 @@ def make_recipe(values: dict[str, Any], origin: str = "recipe") -> Recipe:
 
 
 def _explain(validation: ValidationError) -> str:
-    """The first error; an unknown key gets its new or the nearest valid name."""
+    """The first error: the setting, what is expected, what was found."""
     error = validation.errors()[0]
     path = [str(part) for part in error["loc"]]
-    key = ".".join(path)
     if error["type"] == "extra_forbidden":
-        section = Recipe.model_fields[path[0]].annotation if len(path) > 1 else Recipe
-        fields = section.model_fields if isinstance(section, type) else {}
-        near = difflib.get_close_matches(path[-1], fields, n=1, cutoff=0.5)
-        if key in FORMER_KEYS:
-            hint = FORMER_KEYS[key]
-        elif near:
-            hint = f"did you mean {'.'.join([*path[:-1], near[0]])!r}?"
-        else:
-            hint = f"expected one of {', '.join(fields)}"
-        return f"unknown key {key!r}: {hint}"
-    message = {
-        "list_type": "expected a list, such as '[a, b]'",
-        "model_type": "expected settings, such as '{key: value}'",
-    }.get(error["type"], error["msg"].removeprefix("Value error, "))
-    given = error.get("input")
-    found = "" if isinstance(given, dict | BaseModel) else f", found {given!r:.80}"
-    return f"{key}{': ' if key else ''}{message[0].lower() + message[1:]}{found}"
+        return _explain_unknown(path)
+    if error["type"] == "value_error":  # of a validator here, which names what it found
+        return f"{'.'.join(path)}: {error['msg'].removeprefix('Value error, ')}"
+    section = Recipe.model_fields.get(path[0])
+    fields = getattr(section.annotation, "model_fields", {}) if section else {}
+    if len(path) > 1 and path[1] in fields:
+        expected = expected_values(fields[path[1]])
+        found = "nothing" if error["input"] is None else repr(error["input"])
+        return f"{'.'.join(path[:2])}: expected {expected}, found {found:.80}"
+    return f"{'.'.join(path)}: expected settings such as 'key: value', found {error['input']!r:.80}"
+
+
+def _explain_unknown(path: list[str]) -> str:
+    """An unknown key, with its new name, the nearest valid one, or the section it is in."""
+    key, name = ".".join(path), path[-1].rpartition(".")[2]
+    section = Recipe.model_fields[path[0]].annotation if len(path) > 1 else Recipe
+    fields = section.model_fields if isinstance(section, type) else {}
+    elsewhere = [
+        other
+        for other, field in Recipe.model_fields.items()
+        if name in getattr(field.annotation, "model_fields", {})
+    ]
+    if key in FORMER_KEYS:
+        hint = FORMER_KEYS[key]
+    elif elsewhere:
+        hint = f"{name!r} is a setting of the section {elsewhere[0]!r}"
+    elif near := difflib.get_close_matches(path[-1], fields, n=1, cutoff=0.5):
+        hint = f"did you mean {'.'.join([*path[:-1], near[0]])!r}?"
+    else:
+        hint = f"expected one of {', '.join(fields)}"
+    return f"unknown key {key!r}: {hint}"
+
+
+def expected_values(field: FieldInfo) -> str:
+    """The type and range of a setting's values, such as "a whole number from 1 to 16"."""
+    kinds = get_args(field.annotation) or (field.annotation,)
+    null = " or null" if type(None) in kinds else ""
+    if get_origin(field.annotation) is Literal:
+        *others, last = map(str, kinds)
+        return f"{', '.join(others)} or {last}"
+    number = f"a {'whole ' if int in kinds else ''}number"
+    if get_origin(field.annotation) is tuple:
+        return "two numbers, [lowest, highest]"
+    if get_origin(field.annotation) is list:
+        return "a list of numbers, such as [0.9, 1.1]" if float in kinds else "paths, such as [a, b]"
+    if bool in kinds or str in kinds:
+        return ("true or false" if bool in kinds else "a text") + null
+    limits = {
+        kind: f"{getattr(limit, kind):,}"
+        for limit in field.metadata
+        for kind in ("ge", "gt", "le", "lt")
+        if hasattr(limit, kind)
+    }
+    if {"ge", "le"} <= limits.keys():
+        return f"{number} from {limits['ge']} to {limits['le']}{null}"
+    words = {"ge": "of at least", "gt": "above", "le": "up to", "lt": "below"}
+    ranges = [f"{words[kind]} {limits[kind]}" for kind in words if kind in limits]
+    return f"{number} {' and '.join(ranges)}".rstrip() + null

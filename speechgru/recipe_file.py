@@ -5,9 +5,10 @@ twice.
 """
 
 import os
+import re
 from collections.abc import Hashable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -25,7 +26,7 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     installed with the package. Raises RecipeError: missing or unreadable file, unknown key (with
     the nearest valid name), value of the wrong type.
     """
-    file = _find(Path(os.path.expanduser(path)))
+    file = find_recipe(path)
     recipe = make_recipe(_read_yaml(file), str(file))
     texts = list(overrides)
     return override(recipe, texts) if texts else recipe
@@ -78,7 +79,10 @@ def _folders() -> list[Path]:
     return [package / "recipes", package.parent / "recipes"]
 
 
-def _find(path: Path) -> Path:
+def find_recipe(path: str | Path, others: str = "") -> Path:
+    """The YAML file that a path means; `others`: what else is expected there, for the message of
+    RecipeError."""
+    path = Path(os.path.expanduser(path))
     candidates = [path, path / "recipe.yaml"]
     if path.parts[:-1] == ("recipes",):
         candidates += [folder / path.name / "recipe.yaml" for folder in _folders()]
@@ -87,9 +91,10 @@ def _find(path: Path) -> Path:
             return candidate
     found, hint = (None, "") if os.path.exists(path) else similar_path(path)
     if found is not None:
-        return _find(Path(found))
+        return find_recipe(found, others)
+    what = "nothing there" if others else "no recipe there"
     raise RecipeError(
-        f"{path}: no recipe there{hint}; expected a YAML file, a folder with recipe.yaml, or "
+        f"{path}: {what}{hint}; expected {others}a YAML file, a folder with recipe.yaml, or "
         f"recipes/NAME with NAME one of {', '.join(shipped_recipes())}"
     )
 
@@ -111,6 +116,11 @@ def _read_yaml(file: Path) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
+    """Scalars as in YAML 1.2: only true and false are booleans, 010 is ten, 1e-3 is a number; 1:30
+    and 2024-01-01 are texts. In YAML 1.1 no is false, 010 is eight and 1:30 is ninety."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases are not supported; write the value out")
@@ -124,11 +134,30 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+for _tag, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", r"null|Null|NULL|~|", ["n", "N", "~", ""]),
+    ("int", r"[-+]?[0-9]+", "-+0123456789"),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
+    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+."),
+):
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first)
+    )
+_Loader.add_constructor(
+    "tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node))
+)
+
+
 def _parse(text: str) -> Any:
     """Raises ValueError with a reason in one line."""
     try:
         return yaml.load(text, _Loader)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: 2024-99-99, too long a number
+    except yaml.MarkedYAMLError as error:
+        place = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
+        tab = "; indent with spaces, not tabs" if "'\\t'" in str(error.problem) else ""
+        raise ValueError(f"{str(error.problem).removeprefix('but ')}{place}{tab}") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: too long a number
         raise ValueError(" ".join(str(error).split())) from None

@@ -10,7 +10,7 @@ from pathlib import Path
 from speechgru.audio import AUDIO_SUFFIXES
 from speechgru.decoding import Transcript
 from speechgru.errors import AudioError, SpeechgruError, printable
-from speechgru.files import atomic_write, files_below
+from speechgru.files import atomic_write, check_folder, files_below
 from speechgru.formats import Format, Result, join_outputs
 from speechgru.recognizer import Recognizer
 
@@ -82,8 +82,8 @@ class Outputs:
         force: whether to overwrite existing files.
         skip_existing: skip a file all of whose outputs exist.
 
-    Raises SpeechgruError for options that exclude each other, and for an existing file that would
-    be overwritten by the outputs of several recordings.
+    Raises SpeechgruError for options that exclude each other, for a folder that cannot be written,
+    and for an existing file that would be overwritten by the outputs of several recordings.
     """
 
     def __init__(
@@ -102,6 +102,8 @@ class Outputs:
         }
         if folder is None:
             _check_printable(formats, len(files))
+        else:
+            check_folder(folder)
         if skip_existing and (force or self._rendered):
             other = "--force" if force else f"{next(iter(self._rendered))}, one file for all"
             raise SpeechgruError(f"--skip-existing is not possible with {other}")

@@ -152,6 +152,69 @@ def test_wrong_values_are_named(tmp_path, text, named):
 
 
 @pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("model.layers=99", "a whole number from 1 to 16, found 99"),
+        ("model.layers=", "a whole number from 1 to 16, found nothing"),
+        ("training.epochs=0", "a whole number of at least 1, found 0"),
+        ("training.learning_rate=0", "a number above 0, found 0"),
+        ("features.hop_ms=0", "a number above 0 and up to 100, found 0"),
+        ("features.high_hz=x", "a number or null, found 'x'"),
+        ("model.dropout=1", "a number of at least 0 and below 1, found 1"),
+        ("model.factor=5", "1, 2, 3 or 4, found 5"),
+        ("features.kind=fbank", "logmel or mfcc, found 'fbank'"),
+        ("model.bidirectional=2", "true or false, found 2"),
+        ("augment.gain_db=[6]", "two numbers, [lowest, highest], found [6]"),
+        ("augment.speed=1.1", "a list of numbers, such as [0.9, 1.1], found 1.1"),
+        ("training.patience=true", "a whole number of at least 0, found True"),
+        ("data.train=", "paths, such as [a, b], found nothing"),
+    ],
+)
+def test_a_wrong_value_is_answered_with_the_values_allowed(tmp_path, override, expected):
+    key = override.partition("=")[0]
+    assert refused(tmp_path, "", override).endswith(f": {key}: expected {expected}")
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("model: {layers: 010}", "model.layers", 10),  # 8 in YAML 1.1
+        ("training: {learning_rate: 1e-3}", "training.learning_rate", 0.001),  # text in YAML 1.1
+        ("training: {batch_seconds: 1e2}", "training.batch_seconds", 100.0),
+        ("data: {dev: 2024-01-01}", "data.dev", "2024-01-01"),  # a date
+        ("data: {dev: no}", "data.dev", "no"),  # false
+        ("data: {dev: 1:30}", "data.dev", "1:30"),  # 90
+        ("data: {dev: 0x1F}", "data.dev", "0x1F"),  # 31
+        ("model: {bidirectional: no}", "model.bidirectional", False),
+    ],
+)
+def test_values_are_what_they_look_like(tmp_path, text, key, value):
+    section, _, name = key.partition(".")
+    assert getattr(getattr(load_recipe(write(tmp_path, text)), section), name) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [("training: {epochs: 1:30}", "'1:30'"), ("training: {patience: off}", "'off'"),
+     ("text: {case: no}", "'no'"), ("training: {patience: true}", "True"),
+     ("model: {bidirectional: 1}", "found 1"), ("augment: {join_pause: [-1, 2]}", "-1.0")],
+)  # fmt: skip
+def test_no_value_is_taken_for_another(tmp_path, text, key):
+    assert key in refused(tmp_path, text)
+
+
+@pytest.mark.parametrize("path", ["08", "1e3", "no", "1:30", "2024-01-01", "0o7", "~", ".5", "+1."])
+def test_paths_like_numbers_are_read_as_they_were_written(tmp_path, path):
+    recipe = make_recipe({"data": {"dev": path}})
+    assert load_recipe(write(tmp_path, recipe.to_yaml())) == recipe
+
+
+def test_a_key_in_the_wrong_section_is_answered_with_the_right_one(tmp_path):
+    for text in ("layers: 2", "training: {layers: 2}", "model.layers: 2"):
+        assert "'layers' is a setting of the section 'model'" in refused(tmp_path, text)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "a: b: c",
@@ -294,7 +357,7 @@ def test_an_override_of_another_form_is_explained(tmp_path, text):
         ("model.hidden_size=", "model.hidden_size"),
         ("model.hidden_size=!!python/name:os.getcwd", "YAML"),
         ("model.hidden_size=[", "YAML"),
-        ("model.hidden_size=2024-99-99", "YAML"),
+        ("model.hidden_size=2024-99-99", "'2024-99-99'"),
         ("model.hidden_size=" + "[" * 5000, "YAML"),
         ("model.hidden_size.more=3", "model.hidden_size.more"),
     ],
@@ -322,7 +385,7 @@ def test_an_error_names_the_override_or_the_file_that_it_is_in(tmp_path, overrid
 
 def test_a_single_value_for_a_list_is_answered_with_how_to_write_one(tmp_path):
     message = refused(tmp_path, "", "augment.speed=1.1")
-    assert "'[a, b]'" in message
+    assert "[0.9, 1.1]" in message
     assert "1.1" in message
 
 
@@ -365,7 +428,8 @@ def values_of(key: str, default: object) -> st.SearchStrategy[object]:
         return st.lists(st.floats(0.5, 2), min_size=1, max_size=4)
     if key in ("noise_snr_db", "gain_db", "background_db", "join_pause"):
         low, high = sorted(default)
-        return st.tuples(st.floats(low - 1, low), st.floats(high, high + 1)).map(list)
+        below = 0.0 if key == "join_pause" else low - 1
+        return st.tuples(st.floats(below, low), st.floats(high, high + 1)).map(list)
     if isinstance(default, list):
         return st.lists(paths, min_size=1, max_size=3)
     return paths

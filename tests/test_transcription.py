@@ -209,14 +209,14 @@ def test_existing_outputs_can_be_skipped(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("texts", "File exists"), ("t" * 300, "File name too long")]
+    ("name", "reason"),
+    [("texts", "texts is a file"), ("texts/a", "texts is a file"), ("t" * 300, "too long")],
 )
-def test_a_folder_that_cannot_be_written_is_an_error_of_each_file(tmp_path, name, reason):
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path, name, reason):
     touch(tmp_path, "texts")
-    outcomes = transcribed([Path("a.wav"), Path("b.wav")], "txt", tmp_path / name)
-    for outcome, file in zip(outcomes, "ab", strict=True):
-        assert f"{tmp_path}/{name}/{file}.txt: " in str(outcome.error)
-        assert reason in str(outcome.error)
+    with pytest.raises(SpeechgruError, match=reason) as caught:
+        transcribed([Path("a.wav"), Path("b.wav")], "txt", tmp_path / name)
+    assert str(caught.value).startswith(f"{tmp_path}/{name}: ")
 
 
 def test_existing_files_are_kept_without_force(tmp_path):

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from speechgru.cli.console import counting_progress, out, print_wide, show_written, warn
-from speechgru.cli.options import Threads
+from speechgru.cli.options import Threads, check_outputs
 from speechgru.errors import printable
 
 if TYPE_CHECKING:
@@ -53,15 +53,17 @@ def audit(
     Nothing is changed. `--fix` writes copies of the manifests without the lines that cannot be
     trained on, with corrected durations, ids and Unicode forms."""
     from speechgru.audit import audit as run_audit
-    from speechgru.audit.cleaning import write_cleaned
+    from speechgru.audit.cleaning import CHANGES, write_cleaned
     from speechgru.audit.report import write_report
     from speechgru.recipe_file import load_recipe
 
+    folder = folder or manifests[0].parent
+    check_outputs(folder / "audit.json", fix and fix / CHANGES)
     loaded = None if recipe is None else load_recipe(recipe)
     with counting_progress() as show:
         report = run_audit(manifests, loaded, model, threads, show)
     show_audit(report)
-    files = write_report(report, folder or manifests[0].parent)
+    files = write_report(report, folder)
     show_written(files)
     if fix is not None:
         show_cleaned(write_cleaned(fix, manifests, report.problems))

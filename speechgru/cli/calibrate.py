@@ -12,6 +12,7 @@ from speechgru.cli.options import (
     Greedy,
     Model,
     Threads,
+    check_outputs,
     choose_decoder,
     use_threads,
 )
@@ -45,6 +46,8 @@ def calibrate(
     from speechgru.manifest import read_manifest
     from speechgru.recognizer import Recognizer, calibration_file, decoder_kind
 
+    file = calibration_file(model)
+    check_outputs(file)
     manifests = {"dev": read_manifest(manifest)}
     if test is not None:
         manifests["test"] = read_manifest(test)
@@ -58,7 +61,6 @@ def calibrate(
         for name, each in words.items()
         for state, used in {"before": Calibration(), "after": calibration}.items()
     }
-    file = calibration_file(model)
     measured = {name: each.to_json() for name, each in qualities.items()}
     write_calibration(file, decoder_kind(recognizer.decoder), calibration, measured)
     show_calibration(qualities, calibration.lead)

@@ -18,6 +18,7 @@ from speechgru.cli.options import (
     Precision,
     Threads,
     WordsFile,
+    check_outputs,
     choose_decoder,
     use_threads,
 )
@@ -103,12 +104,13 @@ def evaluate(
     from speechgru.evaluation import results_folder, write_results
     from speechgru.recognizer import Recognizer
 
+    folder = folder or results_folder(model if os.path.isdir(model) else model.parent, manifest)
+    check_outputs(folder / "score.json", json)
     decoder = choose_decoder(model, greedy, decoding, lm, vocabulary, hotwords)
     recognizer = Recognizer.load(model, device, precision, batch_seconds, decoder, hotwords)
     with counting_progress() as show:
         evaluation = run_evaluation(recognizer, manifest, show)
     show_evaluation(evaluation, worst)
-    folder = folder or results_folder(model if os.path.isdir(model) else model.parent, manifest)
     show_written(write_results(evaluation, folder, json))
     if conditions:
         from speechgru.conditions import evaluate_conditions, write_conditions
@@ -140,6 +142,7 @@ def score(
     from speechgru import scoring
     from speechgru.files import write_json
 
+    check_outputs(json)
     texts = scoring.read_matched(
         reference, hypothesis, format=check_format(file_format), ignore_case=ignore_case
     )
@@ -177,6 +180,7 @@ def significance(
     from speechgru.files import write_json
     from speechgru.scoring.mapsswe import compare_files
 
+    check_outputs(json)
     margin = None if margin is None else margin / 100
     report = compare_files(reference, a, b, margin, check_format(file_format), ignore_case)
     show_significance(report)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from speechgru.cli.console import out, print_rows, show_written, warn
+from speechgru.cli.options import check_outputs
 
 if TYPE_CHECKING:
     from speechgru.lm.text import Perplexity
@@ -64,6 +65,7 @@ def train(
     from speechgru.lm.smoothing import train as run_training
     from speechgru.lm.text import read_lines
 
+    check_outputs(file)
     if unit not in ("word", "character"):
         raise LanguageModelError(f"--unit {unit!r}: expected word or character")
     rule = _text_rule(_read_model(model))

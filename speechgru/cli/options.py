@@ -85,6 +85,15 @@ def choose_decoder(
     return "greedy"
 
 
+def check_outputs(*files: Path | None) -> None:
+    """Raise SpeechgruError if one of these files could not be written; before long work."""
+    from speechgru.files import check_writable
+
+    for file in files:
+        if file is not None:
+            check_writable(file)
+
+
 def use_threads(threads: int) -> None:
     """Let torch use this many CPU threads; 0: the default of `cpu_count`."""
     import torch

@@ -8,6 +8,7 @@ import typer
 from rich.table import Column, Table
 
 from speechgru.cli.console import out, show_written, warn
+from speechgru.cli.options import check_outputs
 from speechgru.errors import printable
 
 if TYPE_CHECKING:
@@ -38,8 +39,9 @@ def prepare(
     from speechgru.corpora import prepare as prepare_corpus
     from speechgru.corpora import summary_rows, write_splits
 
-    prepared = prepare_corpus(name, source, holdout)
     folder = folder or Path("data") / name
+    check_outputs(folder / "train.jsonl")
+    prepared = prepare_corpus(name, source, holdout)
     files = write_splits(prepared, folder)
     show_corpus(name, summary_rows(prepared.splits), files, prepared.problems)
     if files:

@@ -14,8 +14,10 @@ from speechgru.cli.options import (
     Model,
     Threads,
     WordsFile,
+    check_outputs,
     use_threads,
 )
+from speechgru.errors import SpeechgruError
 
 if TYPE_CHECKING:
     from speechgru.tuning import Tuning
@@ -50,16 +52,19 @@ def tune(
     from speechgru.tuning import plot
     from speechgru.tuning import tune as run_tuning
 
+    file = file or (model if os.path.isdir(model) else model.parent) / FILE
+    picture = file.with_name(f"{file.stem}.svg")
+    if picture == file:
+        raise SpeechgruError(f"--out {file}: would be replaced by the picture; name a .yaml file")
+    check_outputs(file, picture)
     utterances = read_manifest(manifest)
     recognizer = Recognizer.load(model, device, "float32", batch_seconds, "greedy")
     with counting_progress() as show:
         tuning = run_tuning(recognizer, utterances, Decoding().changed(lm, vocabulary), show)
-    folder = model if os.path.isdir(model) else model.parent
-    file = file or folder / FILE
     write_decoding(file, tuning.best.decoding, tuning.note(os.path.realpath(manifest)))
-    plot(tuning, file.with_suffix(".svg"))
+    plot(tuning, picture)
     show_tuning(tuning)
-    show_written([file, file.with_suffix(".svg")])
+    show_written([file, picture])
     if tuning.failed:
         raise typer.Exit(1)
 

@@ -18,7 +18,7 @@ import soundfile
 from speechgru.audio import audio_info, read_audio
 from speechgru.corpora.common import split_named
 from speechgru.errors import AudioError, CorpusError
-from speechgru.files import atomic_write
+from speechgru.files import atomic_write, check_folder
 from speechgru.manifest import Utterance
 
 Sets = Mapping[str, Sequence[Utterance]]
@@ -50,6 +50,7 @@ def export(format_name: str, folder: Path, sets: Sets) -> list[Path]:
         raise CorpusError(f"no format {format_name!r}; expected one of {', '.join(EXPORTS)}")
     if os.path.exists(folder) and (not os.path.isdir(folder) or any(folder.iterdir())):
         raise CorpusError(f"{folder}: exists already; give --out the name of a new folder")
+    check_folder(folder, CorpusError)
     return EXPORTS[format_name].write(folder, sets)
 
 

@@ -20,7 +20,7 @@ from speechgru.errors import LanguageModelError, printable
 from speechgru.files import atomic_write
 from speechgru.lm.ngram import NGram
 from speechgru.lm.store import file_digest, load_ngram
-from speechgru.recipe import Section
+from speechgru.recipe import Section, expected_values
 from speechgru.text import Vocabulary
 
 log = logging.getLogger(__name__)
@@ -102,8 +102,11 @@ def read_decoding(path: str | Path) -> Decoding:
         raise LanguageModelError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise LanguageModelError(f"{path}: {key}: {first['msg']}") from None
+        key = str(first["loc"][0]) if first["loc"] else ""
+        fields = Decoding.model_fields
+        expected = expected_values(fields[key]) if key in fields else f"only {', '.join(fields)}"
+        found = f", found {first['input']!r:.60}" if key in fields else ""
+        raise LanguageModelError(f"{path}: {key}: expected {expected}{found}") from None
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, RecursionError):
         names = ", ".join(Decoding.model_fields)
         raise LanguageModelError(

@@ -25,7 +25,7 @@ from torch.utils.tensorboard import SummaryWriter
 from speechgru.batches import AudioCache, Batch
 from speechgru.checkpoint import ModelConfig, new_checkpoint
 from speechgru.errors import Diverged, TrainingError
-from speechgru.files import exclusive_lock
+from speechgru.files import check_folder, exclusive_lock
 from speechgru.model import check_cell
 from speechgru.recipe import Recipe
 from speechgru.recognizer import choose_device
@@ -112,6 +112,7 @@ def train(
             vocabulary = Vocabulary.from_json(state.vocabulary)
         else:
             folder.check_unused()
+            check_folder(folder.path)
         data = read_training_data(recipe, vocabulary)
         if resume:
             folder.check_same_data(state, data.fingerprint())

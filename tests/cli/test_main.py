@@ -1,6 +1,7 @@
 """The command line: help, exit statuses, error messages."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -127,6 +128,42 @@ def test_what_is_missing_or_misshapen_is_status_2(words, speechgru):
     assert "Usage: speechgru" in result.err
 
 
+OUTPUTS = [  # commands with an output that cannot be written, and which of their files
+    (("evaluate", "DEV", "--model", "RUN", "--out", "TEXT"), "TEXT/score.json"),
+    (("evaluate", "DEV", "--model", "RUN", "--json", "TEXT/a/b"), "TEXT/a/b"),
+    (("score", "TEXT", "TEXT", "--json", "TEXT/a"), "TEXT/a"),
+    (("significance", "TEXT", "TEXT", "TEXT", "--json", "TEXT/a"), "TEXT/a"),
+    (("transcribe", "DEV", "--model", "RUN", "--out", "TEXT"), "TEXT"),
+    (("align", "DEV.jsonl", "--model", "RUN", "--out", "TEXT/a"), "TEXT/a"),
+    (("lm", "train", "TEXT", "--out", "TEXT/a.arpa"), "TEXT/a.arpa"),
+    (("lm", "train", "TEXT", "--out", "EMPTY"), "EMPTY"),
+    (("tune", "DEV", "--model", "RUN", "--lm", "TEXT", "--out", "TEXT/d"), "TEXT/d"),
+    (("audit", "DEV", "--out", "TEXT"), "TEXT/audit.json"),
+    (("audit", "DEV", "--out", "EMPTY", "--fix", "TEXT"), "TEXT/changes.jsonl"),
+    (("prepare", "digits", "--source", "EMPTY", "--out", "TEXT"), "TEXT/train.jsonl"),
+    (("init", "EMPTY", "--out", "TEXT"), "TEXT/EMPTY.yaml"),
+    (("export-data", "DEV", "--to", "kaldi", "--out", "TEXT/a"), "TEXT/a"),
+    (("train", "RECIPE", "--out", "TEXT"), "TEXT"),
+    (("compare", "RECIPE", "--out", "TEXT"), "TEXT"),
+]
+
+
+@pytest.mark.parametrize(("words", "file"), OUTPUTS, ids=lambda part: " ".join(part)[:40])
+def test_an_output_that_cannot_be_written_is_found_before_the_work(
+    words, file, speechgru, folder, monkeypatch
+):
+    """Nothing is decoded, trained or counted in vain."""
+    for name in ("recognizer.Recognizer.load", "audit.audit", "lm.smoothing.train",
+                 "training.data.read_training_data"):  # fmt: skip
+        monkeypatch.setattr(f"speechgru.{name}", None)
+    (folder / "DEV.jsonl").symlink_to(folder / "DEV")
+    result = speechgru(*words)
+    assert (result.status, result.out) == (2, "")
+    (error,) = result.err.splitlines()
+    assert error.startswith(f"speechgru: {file}: cannot be written: ")
+    assert "TEXT is a file" in error or "it is a folder" in error
+
+
 # Wrong input --------------------------------------------------------------------------------------
 
 WRONG = [
@@ -154,7 +191,7 @@ WRONG = [
     (("evaluate", "DEV", "--model", "TEXT"), ["TEXT", "checkpoint"]),
     (("evaluate", "DEV", "--model", "RUN", "--precision", "int3"), ["'int3'", "float32"]),
     (("evaluate", "DEV", "--model", "RUN", "--device", "x"), ["'x'", "auto, cpu, cuda"]),
-    (("evaluate", "DEV", "--model", "RUN", "--out", "TEXT"), ["TEXT/ref.trn", "cannot be written"]),
+    (("evaluate", "DEV", "--model", "RUN", "--out", "TEXT"), ["TEXT/score.json", "cannot be written"]),
     (("evaluate", "DEV", "--model", "RUN", "--json", "RUN"), ["RUN", "cannot be written"]),
     (("score", "no.trn", "TEXT"), ["no.trn", "cannot be read"]),
     (("score", "TEXT", "TEXT", "--json", "RUN"), ["RUN", "cannot be written"]),
@@ -162,7 +199,11 @@ WRONG = [
     (("transcribe", "DEV", "--model", "nowhere"), ["nowhere", "run folder"]),
     (("transcribe", "DEV", "--model", "RUN", "--precision", "int3"), ["'int3'", "float32"]),
     (("compare", "--out", "o"), ["recipes/NAME", "--report-only"]),
-    (("info", "nowhere"), ["nowhere", "an4, digits, fsdd"]),
+    (("info", "nowhere"), ["nowhere", "run folder", "an4, digits, fsdd"]),
+    (("info", "EMPTY"), ["EMPTY", "run folder", "an4, digits, fsdd"]),
+    (("transcribe", "DEV", "--model", "RECIPE"), ["RECIPE", "not a checkpoint", "run folder"]),
+    (("transcribe", "DEV", "--model", "run"), ["run", "there is RUN, in another letter case"]),
+    (("tune", "DEV", "--model", "RUN", "--lm", "TEXT", "--out", "a.svg"), ["a.svg", "a .yaml"]),
     (("info", "RUN", "model.hidden_size=3"), ["model.hidden_size=3", "trained model"]),
 ]
 
@@ -215,14 +256,16 @@ def test_a_corpus_with_utterances_missing_is_prepared_with_status_1(speechgru, t
 @pytest.mark.parametrize(
     "words",
     [
-        ("evaluate", "DEV", "--model", "RUN", "--device", "cpu", "--out", "TEXT"),
-        ("score", "TEXT", "TEXT", "--json", "RUN"),
-        ("significance", "LINES", "LINES", "LINES", "--json", "RUN"),
+        ("evaluate", "DEV", "--model", "RUN", "--device", "cpu", "--out", "o"),
+        ("score", "TEXT", "TEXT", "--json", "o"),
+        ("significance", "LINES", "LINES", "LINES", "--json", "o"),
     ],
     ids=" ".join,
 )
-def test_figures_are_shown_even_when_they_cannot_be_written(words, speechgru, folder):
+def test_figures_are_shown_even_when_they_cannot_be_written(words, speechgru, folder, monkeypatch):
+    """Such as on a disk that is full."""
     (folder / "LINES").write_text("one two\nthree four\n" * 9)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: os.write(-1, b""))
     result = speechgru(*words)
     assert result.status == 2
     assert "cannot be written" in result.err
