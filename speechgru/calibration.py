@@ -18,7 +18,7 @@ from scipy.optimize import minimize
 from speechgru.decoding import Emission
 from speechgru.decoding.confidence import FORMAT, Calibration, logit, read_calibrations
 from speechgru.decoding.words import LEAD, first_leads, least_probable, spell
-from speechgru.errors import SpeechgruError
+from speechgru.errors import SpeechgruError, none_readable
 from speechgru.files import Json, write_json
 from speechgru.manifest import Utterance
 from speechgru.recognizer import Recognizer
@@ -116,7 +116,7 @@ def recognise_words(
     ):
         on_progress(number, len(utterances), utterance.id)
         if isinstance(emission, SpeechgruError):
-            error = emission
+            error = error or emission
             continue
         found = [part for each in emission.sections() for part in _words(recognizer, each, leads)]
         texts = [text for text, _ in found]
@@ -128,7 +128,7 @@ def recognise_words(
             log_probs += [value for _, value in found]
             right += marks
     if error is not None and not right:
-        raise error
+        raise none_readable(len(utterances), error)
     return Words(np.array(log_probs), np.array(right, bool), np.array(leads))
 
 

@@ -54,6 +54,13 @@ class AudioError(SpeechgruError):
         self.kind = kind
 
 
+def none_readable(count: int, first: SpeechgruError) -> AudioError:
+    """For a manifest none of whose utterances can be read, though the command was right."""
+    error = AudioError(f"none of the {count} utterances can be read; the first: {first}")
+    error.exit_status = 1
+    return error
+
+
 class ScoringError(SpeechgruError):
     """References and hypotheses that cannot be compared."""
 

@@ -11,7 +11,7 @@ import numpy as np
 from speechgru.audio import read_headers, warn_of_early_ends
 from speechgru.batches import AudioCache
 from speechgru.decoding import Greedy
-from speechgru.errors import AudioError, SpeechgruError, printable
+from speechgru.errors import SpeechgruError, none_readable, printable
 from speechgru.files import Json, read_json, write_json
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.recognizer import Recognizer
@@ -122,10 +122,7 @@ def evaluate_utterances(
         if greedy is not None:
             greedy_texts.append(normalise(recognizer.decode(result, greedy).text, text_recipe))
     if failed and not read:
-        first = next(iter(failed.values()))
-        error = AudioError(f"none of the {len(failed)} utterances can be read; the first: {first}")
-        error.exit_status = 1  # the command was right
-        raise error
+        raise none_readable(len(failed), SpeechgruError(next(iter(failed.values()))))
     scored = _score(read, texts)
     unknown: Counter[str] = sum((vocabulary.unknown(u.text) for u in read), Counter())
     beside = None

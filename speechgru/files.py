@@ -92,6 +92,32 @@ def write_json(
     atomic_write(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n", error)
 
 
+_BEGINNINGS = {  # of files that are given as text by mistake
+    b"\x1f\x8b": "compressed with gzip; decompress it",
+    b"BZh": "compressed with bzip2; decompress it",
+    b"\xfd7zXZ": "compressed with xz; decompress it",
+    b"\x28\xb5\x2f\xfd": "compressed with Zstandard; decompress it",
+    b"PK\x03\x04": "a zip archive or office document; export it as plain text",
+    b"\xd0\xcf\x11\xe0": "an office document; export it as plain text",
+    b"%PDF": "a PDF document; export it as plain text",
+    b"{\\rtf": "rich text (RTF); save it as plain text",
+    b"\xff\xfe": "UTF-16, not UTF-8; save it as UTF-8",
+    b"\xfe\xff": "UTF-16, not UTF-8; save it as UTF-8",
+    **dict.fromkeys((b"RIFF", b"OggS", b"fLaC", b"ID3", b"\x1aE\xdf\xa3"), "audio, not text"),
+}
+
+
+def no_text(data: bytes) -> str | None:
+    """What a file that begins with `data` is, and what to do, if it cannot be plain UTF-8 text;
+    None where it may be."""
+    for beginning, reason in _BEGINNINGS.items():
+        if data.startswith(beginning):
+            return reason
+    if b"\0" in data[:1000]:
+        return "a binary file or UTF-16, not UTF-8 text; save it as UTF-8"
+    return None
+
+
 def read_json(path: str | Path, what: str, error: type[SpeechgruError] = SpeechgruError) -> Json:
     """The JSON object in a file. `what` describes the expected file, such as "a comparison plan".
 
@@ -174,6 +200,8 @@ def similar_path(path: str | Path) -> tuple[str | None, str]:
     character or two) or without Windows' separators, if that exists; else a hint, empty or such as
     "; there is A.wav, in another letter case"."""
     text = str(path)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/{1,2}[^/]", text):
+        return None, "; it is a URL: download it and give the path of the file"
     wanted = text if os.sep == "\\" else text.replace("\\", "/")
     parts = Path(wanted).parts
     found = "" if not os.path.isabs(wanted) else parts[0]

@@ -25,7 +25,7 @@ from typing import Annotated, NoReturn
 import msgspec
 
 from speechgru.errors import ManifestError, printable
-from speechgru.files import atomic_write, similar_path
+from speechgru.files import atomic_write, no_text, similar_path
 
 MAX_LINE_BYTES = 1_000_000
 
@@ -137,10 +137,12 @@ def _numbered_lines(file: Path) -> Iterator[tuple[int, bytes]]:
             while raw := stream.readline(MAX_LINE_BYTES + 1):
                 number += 1
                 if number == 1:
+                    if (foreign := no_text(raw)) is not None:
+                        raise ValueError(foreign)
                     raw = raw.removeprefix(b"\xef\xbb\xbf")
                 if raw.strip():
                     yield number, raw
-    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+    except (OSError, ValueError) as error:  # ValueError: no text, or a null character in the path
         reason = error.strerror if isinstance(error, OSError) else error
         raise ManifestError(
             f"{file}: cannot be read as a manifest: {reason}; "
@@ -173,6 +175,9 @@ def _utterance(raw: bytes, folders: Sequence[str], text_required: bool) -> Utter
         line = _read_again(raw, text_required)
     if "\0" in line.audio_filepath or (line.text is None and text_required):
         line = _read_again(raw, text_required)
+    if "://" in line.audio_filepath:
+        url = f"{line.audio_filepath!r:.60}"
+        raise ValueError(f"'audio_filepath' is a URL, {url}; download it and give its path")
     name, offset, id_ = line.audio_filepath, line.offset or 0.0, _name(line.id)
     if id_ is None:
         id_ = printable(os.path.splitext(name)[0])

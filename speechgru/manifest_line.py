@@ -4,8 +4,10 @@ name may have bytes that are not UTF-8, escaped as surrogates.
 
 import json
 import math
+import re
 from typing import Any, NoReturn
 
+_TABLE = re.compile(rb"^[^{\[]*[^{\[,;|\t\r\n][,;|\t]")  # a line of a CSV file or the like
 EXPECTED = "expected an object with audio_filepath, duration and text"
 
 
@@ -46,9 +48,12 @@ def _parsed(raw: bytes) -> dict[str, object]:
         ) from None
     except (ValueError, RecursionError) as error:
         reason = error if isinstance(error, ValueError) else "nested too deeply"
-        raise ValueError(f"not JSON ({reason}); {EXPECTED}") from None
+        table = "; `speechgru init FOLDER` makes manifests of tables and other lists"
+        hint = table if _TABLE.search(raw) else ""
+        raise ValueError(f"not JSON ({reason}); {EXPECTED}{hint}") from None
     if not isinstance(values, dict):
-        raise ValueError(f"{EXPECTED}, found {raw[:40].decode(errors='replace')!r}")
+        hint = ", one per line, without [ ] around them" if isinstance(values, list) else ""
+        raise ValueError(f"{EXPECTED}{hint}; found {raw[:40].decode(errors='replace')!r}")
     return values
 
 
@@ -79,7 +84,9 @@ def _string(values: dict[str, object], key: str) -> str | None:
 
 
 def _wrong(values: dict[str, object], key: str, expected: str) -> ValueError:
-    if values.get(key) is None:
+    if key in values and values[key] is None:
+        return ValueError(f"{key!r} must be {expected}; found null")
+    if key not in values:
         keys = ", ".join(map(repr, list(values)[:8])) or "no key"
         return ValueError(f"no {key!r}; found {keys}")
     return ValueError(f"{key!r} must be {expected}; found {values[key]!r:.60}")

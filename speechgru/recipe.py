@@ -461,7 +461,8 @@ def expected_values(field: FieldInfo) -> str:
     if get_origin(field.annotation) is tuple:
         return "two numbers, [lowest, highest]"
     if get_origin(field.annotation) is list:
-        return "a list of numbers, such as [0.9, 1.1]" if float in kinds else "paths, such as [a, b]"
+        numbers = float in kinds
+        return "a list of numbers, such as [0.9, 1.1]" if numbers else "paths, such as [a, b]"
     if bool in kinds or str in kinds:
         return ("true or false" if bool in kinds else "a text") + null
     limits = {

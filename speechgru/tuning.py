@@ -26,7 +26,7 @@ from speechgru.cpus import cpu_count
 from speechgru.decoding import BeamSearch, Decoder, Emission, Greedy
 from speechgru.decoding.settings import Decoding, load_decoder
 from speechgru.decoding.words import spell
-from speechgru.errors import LanguageModelError, SpeechgruError
+from speechgru.errors import LanguageModelError, SpeechgruError, none_readable
 from speechgru.files import atomic_write
 from speechgru.manifest import Utterance
 from speechgru.recognizer import Recognizer
@@ -191,12 +191,11 @@ def _emissions(
         on_progress(number, len(utterances), utterance.id)
         if isinstance(result, SpeechgruError):
             failed[utterance.id] = str(result)
-            last = result
             continue
         dev.emissions.append(result)
         dev.texts.append(normalise(utterance.text, recipe))
     if not dev.emissions:
-        raise last
+        raise none_readable(len(failed), SpeechgruError(next(iter(failed.values()))))
     return dev, failed
 
 

@@ -229,13 +229,13 @@ ERRORS: list[tuple[object, str, object]] = [  # a line, the wrong key, the value
     ({**GOOD, "duration": 0}, "duration", 0),
     ({**GOOD, "duration": -1}, "duration", -1),
     ({**GOOD, "duration": True}, "duration", True),
-    ({**GOOD, "duration": None}, "duration", "text"),
+    ({**GOOD, "duration": None}, "duration", "null"),
     ({**GOOD, "duration": 10**400}, "duration", "1000"),
     ({**GOOD, "duration": float("nan")}, "JSON", "NaN"),
     ({**GOOD, "duration": [1]}, "duration", "[1]"),
     ({**GOOD, "offset": -0.1}, "offset", -0.1),
     ({**GOOD, "offset": ""}, "offset", "''"),
-    ({**GOOD, "text": None}, "text", "duration"),
+    ({**GOOD, "text": None}, "text", "null"),
     ({**GOOD, "text": 5}, "text", 5),
     ({**GOOD, "text": "\ud800"}, "text", r"\ud800"),
     ({**GOOD, "speaker": ["a"]}, "speaker", "['a']"),
@@ -267,7 +267,17 @@ def test_an_error_names_file_line_key_and_value(
         (b"[" * 100_000, 1, "JSON"),
         (b'{"duration": ' + b"9" * 5000 + b"}", 1, "JSON"),
         (b'{"text": "\xe9"}\n', 1, "0xe9 at 10"),
-        (b"RIFF\xff\xfe\x00\x00WAVE", 1, "UTF-8"),
+        (b"RIFF\xff\xfe\x00\x00WAVE", None, "audio"),
+        (b"OggS\x00", None, "audio"),
+        (b"\x1f\x8b\x08\x00", None, "gzip"),
+        ("\ufeff{}\n".encode("utf-16-le"), None, "UTF-16"),
+        ("{}\n".encode("utf-16-le"), None, "UTF-16"),
+        (b"PK\x03\x04", None, "office document"),
+        (b"{\\rtf1\\ansi x}", None, "RTF"),
+        (b"wav_filename,transcript\na.wav,one\n", 1, "speechgru init"),
+        (b'[{"audio_filepath": "a.wav"}]\n', 1, "without [ ]"),
+        (b'{"audio_filepath": "https://a.org/b.wav", "duration": 1, "text": ""}', 1, "URL"),
+        (b'{"audio_filepath": "a.wav", "duration": null, "text": ""}', 1, "found null"),
         (b"x" * (manifest.MAX_LINE_BYTES + 1), 1, "1,000,000"),
     ],
 )
@@ -279,6 +289,7 @@ def test_a_file_that_is_no_manifest(
     message = refused(path)
     assert message.startswith(f"{path}:{line}: " if line else f"{path}: ")
     assert found in message
+    assert ("save it as UTF-8" in message) == (b"\xe9" in content or "UTF-16" in found)
 
 
 def test_no_file_a_folder_and_an_impossible_name(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from speechgru.cli.console import counting_progress, warn
 from speechgru.cli.options import BatchSeconds, Device, Model, Threads, use_threads
 from speechgru.cli.transcribe import Tally, show_outcome
 from speechgru.errors import SpeechgruError
+from speechgru.files import no_text
 from speechgru.formats import FORMATS, find_formats
 
 if TYPE_CHECKING:
@@ -79,9 +80,12 @@ def _read(source: Path, text: Path | None) -> "list[Utterance]":
             )
         return read_manifest(source)
     try:
-        content = text.read_text(encoding="utf-8-sig")
+        data = text.read_bytes()
+        if reason := no_text(data):
+            raise SpeechgruError(f"{text}: {reason}")
+        content = data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8; save it as UTF-8"
         raise SpeechgruError(f"{text}: cannot be read as a text: {reason}") from None
     return [Utterance(str(source), 0.0, content, source.stem)]
 

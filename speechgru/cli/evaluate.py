@@ -242,13 +242,22 @@ def show_beside(beside: "BesideGreedy") -> None:
 
 
 def show_score(score: "Score", worst: int, normalisation: str) -> None:
-    from speechgru.scoring import alignment_lines, plural
+    from speechgru.scoring import alignment_lines, plural, superficial
     from speechgru.scoring import worst as find_worst
 
     for utterance in find_worst(score, worst):
         out.print(alignment_lines(utterance), markup=False)
         out.print()
     show_breakdown(score)
+    if alike := superficial(score):
+        reference, hypothesis = alike[0]
+        warn(
+            f"{len(alike)} of the {plural(score.words.errors, 'error')} differ in letter case, "
+            f"punctuation or invisible characters only, such as {reference!r} and "
+            f"{hypothesis!r}: were both sides normalised alike?"
+        )
+    if score.words.reference == 0:
+        warn("the references contain no words: these are counts of insertions, not rates")
     low, high = (100 * end for end in score.wer_ci95)
     words, characters = score.words, score.characters
     out.print(

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -95,7 +96,12 @@ def check_outputs(*files: Path | None) -> None:
 
 
 def use_threads(threads: int) -> None:
-    """Let torch use this many CPU threads; 0: the default of `cpu_count`."""
+    """Let torch use this many CPU threads; 0: the default of `cpu_count`. Raises SpeechgruError for
+    so many that starting them would take minutes."""
+    from speechgru.errors import SpeechgruError
+
+    if threads > max(64, 4 * (os.cpu_count() or 1)):
+        raise SpeechgruError(f"--threads {threads}: this machine has {os.cpu_count()} CPUs")
     import torch
 
     torch.set_num_threads(threads or cpu_count())

@@ -83,6 +83,10 @@ def transcribe(
 ) -> None:  # fmt: skip
     """Transcribe audio files; folders are searched recursively."""
     formats = find_formats(output_format)
+    raw = {"--rate": rate is not None, "--encoding": encoding != "s16"}
+    _check_effect(raw, Path("-") in sources, "- (standard input)")
+    _check_effect({"--force": force, "--skip-existing": skip_existing}, folder is not None, "--out")
+    _check_effect({"--nbest": nbest > 1}, "json" in formats, "--format json")
     use_threads(threads)
     if Path("-") in sources:
         if len(sources) > 1 or folder is not None:
@@ -100,6 +104,8 @@ def transcribe(
     outputs = Outputs(files, formats, folder, force, skip_existing)
     decoder = choose_decoder(model, greedy, decoding, lm, vocabulary, hotwords)
     recognizer = Recognizer.load(model, device, precision, batch_seconds, decoder, hotwords)
+    beam = "--lm, --vocabulary, --hotwords or --decoding"
+    _check_effect({"--nbest": nbest > 1}, decoder != "greedy", f"a beam search ({beam})")
     recognizer.alternatives = nbest - 1
     tally = Tally(len(files))
     with counting_progress() as show:
@@ -116,6 +122,12 @@ def transcribe(
         tally.show()
     if tally.failed:
         raise typer.Exit(1)
+
+
+def _check_effect(options: dict[str, bool], met: bool, needed: str) -> None:
+    """Raises SpeechgruError for an option that is given and would have no effect."""
+    if given := [name for name, is_given in options.items() if is_given and not met]:
+        raise SpeechgruError(f"{given[0]} has no effect without {needed}; remove it or add that")
 
 
 def show_outcome(outcome: "Outcome", output: Format) -> None:

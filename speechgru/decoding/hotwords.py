@@ -11,6 +11,7 @@ Design choices
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -39,6 +40,11 @@ STATE = np.dtype(
 )
 
 
+_PATH = re.compile(  # rather a file than a phrase
+    r"(?:[A-Za-z]:[/\\]|~?/|\.{1,2}/)[^\s,]*|[^\s,]+\.(?:txt|csv|tsv|lst|list|words)", re.IGNORECASE
+)
+
+
 def read_hotwords(source: str | Path, normalise: Callable[[str], str]) -> dict[str, float]:
     """Phrases and their boosts per character, from a file (a phrase per line) or from text (phrases
     separated by commas). A phrase may end in `:BOOST`; DEFAULT_BOOST otherwise.
@@ -46,6 +52,11 @@ def read_hotwords(source: str | Path, normalise: Callable[[str], str]) -> dict[s
     Raises LanguageModelError: no phrase, a phrase without letters, a boost that is not above 0.
     """
     is_file = os.path.isfile(source)
+    if not is_file and _PATH.fullmatch(str(source)):
+        raise LanguageModelError(
+            f"{source}: no such file; expected a file with one phrase per line, or phrases "
+            "separated by commas"
+        )
     lines = list(read_lines([source])) if is_file else str(source).split(",")
     phrases: dict[str, float] = {}
     for line in filter(None, map(str.strip, lines)):

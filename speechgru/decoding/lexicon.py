@@ -123,6 +123,9 @@ def word_numbers(
     return found
 
 
+_JOINED = re.compile(r"\w\s*[,;]\s*[^\W\d]")  # one,two or one; two, but not 1,000
+
+
 def read_vocabulary(path: str | Path, normalise: Normalise) -> Pairs:
     """The pairs in a file. A line is a word, or a word, white space and its spelling; a tab
     separates a word with spaces from its spelling. Blank lines and those that begin with # are
@@ -139,6 +142,10 @@ def read_vocabulary(path: str | Path, normalise: Normalise) -> Pairs:
         raise LanguageModelError(
             f"{path}: a dictionary of phones ({lines[0]!r:.40}); expected words, each alone or "
             "followed by its spelling in the letters that the model writes"
+        )
+    if joined := [line for line in lines if "\t" not in line and _JOINED.search(line)]:
+        raise LanguageModelError(
+            f"{path}: several words on a line ({joined[0]!r:.40}); expected one word per line"
         )
     pairs = []
     for line in lines:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from speechgru.errors import LanguageModelError
-from speechgru.files import Json
+from speechgru.files import Json, no_text
 from speechgru.lm.counting import Normalise
 from speechgru.lm.ngram import NGram, tokens
 from speechgru.manifest import read_manifest
@@ -27,6 +27,8 @@ def read_lines(paths: Sequence[str | Path]) -> Iterator[str]:
     """
     for path in paths:
         data = read_bytes(path)
+        if reason := no_text(data):
+            raise LanguageModelError(f"{path}: {reason}")
         if data[:200].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{":
             yield from (utterance.text for utterance in read_manifest(path))
             continue

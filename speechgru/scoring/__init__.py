@@ -8,7 +8,7 @@ from speechgru.scoring.breakdown import (
     confusions,
 )
 from speechgru.scoring.lines import TIDIED, tidy
-from speechgru.scoring.listing import alignment_lines, plural, worst
+from speechgru.scoring.listing import alignment_lines, plural, superficial, worst
 from speechgru.scoring.transcripts import Format, read_matched
 from speechgru.scoring.trn import write_trn
 from speechgru.scoring.wer import (
@@ -37,6 +37,7 @@ __all__ = [
     "score",
     "score_files",
     "score_matched",
+    "superficial",
     "tidy",
     "worst",
     "write_trn",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from speechgru.errors import ScoringError
+from speechgru.files import no_text
 
 TIDIED = "Unicode NFC, white space collapsed; letter case and punctuation count"  # see tidy
 NAMED = 3  # ids or lines that a message names before it counts the rest
@@ -22,6 +23,8 @@ def read_lines(path: Path) -> list[str]:
         data = path.read_bytes()
     except OSError as error:
         raise ScoringError(f"{path}: cannot be read: {error.strerror}") from None
+    if reason := no_text(data):
+        raise ScoringError(f"{path}: {reason}")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -29,7 +32,10 @@ def read_lines(path: Path) -> list[str]:
         raise ScoringError(
             f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8; save it as UTF-8"
         ) from None
-    # Only line feeds end a line: str.splitlines would also break at U+2028 and its kind.
+    # Only line feeds end a line: str.splitlines would also break at U+2028 and its kind. Or only
+    # carriage returns, as on old Macs and in texts copied out of some editors.
+    if "\n" not in text:
+        text = text.replace("\r", "\n")
     return text.removesuffix("\n").split("\n") if text else []
 
 

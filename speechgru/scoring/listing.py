@@ -1,11 +1,12 @@
 """Scored utterances in words: the worst ones, and their alignments."""
 
-from unicodedata import category
+from unicodedata import category, normalize
 
 from rich.cells import cell_len
 
 from speechgru.scoring.wer import Score, UtteranceScore
 
+JOINERS = "\u200c\u200d"
 LINE_WIDTH = 80  # columns of an aligned pair before it continues below
 
 
@@ -51,9 +52,28 @@ def alignment_lines(utterance: UtteranceScore) -> str:
     return "\n".join(lines).rstrip("\n")
 
 
+def superficial(result: Score) -> list[tuple[str, str]]:
+    """The substitutions, as (reference, hypothesis), that differ in letter case, punctuation or
+    invisible characters only: signs of texts that were normalised differently."""
+    return [
+        (word.reference, word.hypothesis)
+        for utterance in result.utterances
+        for word in utterance.alignment
+        if word.mark == "S" and _bare(word.reference) == _bare(word.hypothesis) != ""
+    ]
+
+
+def _bare(word: str) -> str:
+    return "".join(c for c in normalize("NFKC", word).casefold() if category(c)[0] in "LMN")
+
+
 def _printable(text: str) -> str:
-    """Control characters would act on the terminal that the alignment is printed on."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if category(c) == "Cc" else c for c in text)
+    """Control characters would act on the terminal that the alignment is printed on, and invisible
+    ones would hide an error. Joiners (U+200C and U+200D) are a part of many scripts."""
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if category(c) in ("Cc", "Cf") and c not in JOINERS else c
+        for c in text
+    )
 
 
 def plural(count: int, noun: str) -> str:

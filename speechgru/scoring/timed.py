@@ -86,6 +86,11 @@ def read_stm(path: Path, lines: Sequence[str]) -> dict[Channel, list[TimedSegmen
             graph = None if _IGNORED.search(text) else parse_graph(text)
         except ScoringError as error:
             raise ScoringError(f"{path}, line {number}: {error}") from None
+        if float(match["end"]) < float(match["begin"]):
+            raise ScoringError(
+                f"{path}, line {number}: it ends at {match['end']}, before it begins at "
+                f"{match['begin']}; expected 'recording channel speaker begin end text'"
+            )
         id_ = f"{match['recording']}-{match['channel']}-{match['begin']}"
         ids[id_] = ids.get(id_, 0) + 1
         id_ += f"#{ids[id_]}" if ids[id_] > 1 else ""

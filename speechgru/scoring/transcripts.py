@@ -38,6 +38,7 @@ TEXT = "text"  # plain or Kaldi's; both files decide
 AMBIGUOUS = 5  # lines: so many different first words, all right and in order, may well be ids
 
 _ID = re.compile(r"^(?=.*\d)(?=.*[^\W\d]|.*[-_/.]).*$|^.*[_/].*$")  # rather an id than a word
+_ODD_RECORD = re.compile(r"^.*\((?:[^()]|\([^()]*\))+\)$")  # trn, but for what is in the id
 _FOREIGN = (
     (re.compile(r'^\s*(\{\s*"|\[\s*[{"]|\[$)'), "JSON (a manifest?)"),
     (re.compile(r"^WEBVTT|^\S+ --> \S+"), "subtitles"),
@@ -45,7 +46,10 @@ _FOREIGN = (
     (re.compile(r"^#!MLF!#"), "an HTK label file"),
     (re.compile(r"^(SPEAKER|LEXEME|SPKR-INFO) \S+ \S+ \S+ "), "rttm"),
     (re.compile(r'^File type = "ooTextFile"'), "a Praat TextGrid"),
-    (re.compile(r"^(audio_filepath|file_?name|path|utt\w*|client_id|id)[,;|\t]\w+"), "a table"),
+    (
+        re.compile(r'^"?(audio\w*|file(_?name)?|path|utt\w*|client_id|id|wav\w*)"?[,;|\t]"?\w'),
+        "a table",
+    ),
 )
 
 
@@ -185,7 +189,7 @@ def _recognised(path: Path, lines: Sequence[str]) -> str:
         return suffix
     content = [tidy(line) for line in lines if line.strip() and not line.startswith(";;")]
     for pattern, name in _FOREIGN:
-        if any(pattern.match(line) for line in content[:3]):
+        if any(pattern.match(line.strip()) for line in [*content[:3], *lines[:1]]):
             raise ScoringError(
                 f"{path}: looks like {name}; expected trn, stm, ctm, Kaldi text or plain text "
                 "(if it is one of these, name it with --format)"
@@ -201,7 +205,14 @@ def _recognised(path: Path, lines: Sequence[str]) -> str:
                 f"{path}: could be stm or ctm ({short(content[0])!r}); name it with --format"
             )
         return "stm" if stm > ctm else "ctm"
-    return "trn" if 2 * matching(RECORD) > len(content) else TEXT
+    if 2 * matching(RECORD) > len(content):
+        return "trn"
+    if 2 * matching(_ODD_RECORD) > len(content):
+        raise ScoringError(
+            f"{path}: lines end in parentheses as in trn, with spaces or parentheses in the ids "
+            f"({short(content[0])!r}); remove them, or give --format plain if these are no ids"
+        )
+    return TEXT
 
 
 def _begin_with_ids(
@@ -214,6 +225,12 @@ def _begin_with_ids(
     """
     reference, hypothesis = (_first_words(lines[file], found[file]) for file in (0, number))
     common = set(reference) & set(hypothesis)
+    if not common and reference and set(map(_stem, reference)) == set(map(_stem, hypothesis)):
+        raise ScoringError(
+            f"{paths[number]}: the lines begin with ids that differ from those of {paths[0]} in "
+            f"path, suffix or letter case only ({hypothesis[0]!r}; there: {reference[0]!r}); make "
+            "them equal, or give --format plain if they are words"
+        )
     if not common or 2 * len(common) < min(len(reference), len(hypothesis)):
         return False
     if found[0] != found[number] or (len(common) > 1 and all(map(_ID.match, common))):
@@ -233,12 +250,21 @@ def _begin_with_ids(
     return False
 
 
+def _stem(id_: str) -> str:
+    """An id without folders, suffix and letter case, if it is rather an id than a word."""
+    stem = re.sub(r"\.\w{1,5}$", "", re.split(r"[/\\]", id_)[-1]).lower()
+    return stem if _ID.match(stem) else id_
+
+
 def _first_words(lines: Sequence[str], format: str) -> list[str]:
     """What may be ids: the first word of each line, or the ids of a trn file; none if they cannot
-    be ids: blank lines, or the same word twice."""
+    be ids: blank lines, or the same word twice, unless few are and all look like ids."""
     if format == "trn":
         return [match["id"] for line in lines if (match := RECORD.match(line))]
     words = [tidy(line).partition(" ")[0] for line in lines]
+    some_twice = len(words) // 2 < len(set(words)) < len(words)
+    if some_twice and all(map(_ID.match, words)):
+        return words
     return [] if "" in words or len(set(words)) < len(words) else words
 
 

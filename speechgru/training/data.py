@@ -10,6 +10,7 @@ import gc
 import hashlib
 import json
 import logging
+import os
 from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -92,6 +93,8 @@ def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> 
     try:
         for path in recipe.data.train:
             listed += _read("data.train", path)
+        if len(set(map(os.path.realpath, recipe.data.train))) < len(recipe.data.train):
+            log.warning("data.train names a manifest twice: its utterances count twice")
         _normalise(listed, recipe)
         if len(recipe.data.train) > 1:
             _make_ids_unique(listed)
@@ -106,14 +109,19 @@ def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> 
     if manifest := recipe.augment.noise_manifest:
         noises = _read("augment.noise_manifest", manifest, text_required=False)
         _refuse_unreadable(manifest, noises)
-    vocabulary = vocabulary or Vocabulary.from_texts(u.text for u in kept)
-    _report(excluded, kept, dev, vocabulary)
     if not kept:
-        reasons = "; ".join(f"{len(ids)} {reason}" for reason, ids in excluded.items())
+        reasons = "; ".join(f"{len(ids)} {why}, such as {ids[0]}" for why, ids in excluded.items())
         raise TrainingError(
             f"{', '.join(recipe.data.train)}: none of the {len(listed)} utterances can be trained "
             f"on: {reasons}"
         )
+    if not any(utterance.text for utterance in dev):
+        raise TrainingError(
+            f"{recipe.data.dev}: none of the {len(dev)} texts has a word; expected a dev set with "
+            "texts, by which to choose the best epoch"
+        )
+    vocabulary = vocabulary or Vocabulary.from_texts(u.text for u in kept)
+    _report(excluded, kept, dev, vocabulary)
     return TrainingData(kept, dev, noises, vocabulary, excluded)
 
 
@@ -151,10 +159,9 @@ def _select(
     """The utterances that can be trained on, and the ids of the others by reason."""
     excluded: dict[str, list[str]] = {}
     usable: list[Utterance] = []
+    longest = recipe.data.max_seconds
     for utterance in listed:
-        if utterance.duration > recipe.data.max_seconds:
-            reason = f"longer than data.max_seconds ({recipe.data.max_seconds:g} s)"
-        elif not utterance.text:
+        if not utterance.text:
             reason = "without text"
         elif not vocabulary.covers(utterance.text):
             reason = "with characters that are not in the vocabulary"
@@ -172,6 +179,10 @@ def _select(
     for utterance, seconds in zip(usable, available, strict=True):
         if isinstance(seconds, AudioError):
             excluded.setdefault(UNREADABLE, []).append(f"{utterance.id} ({seconds})")
+            continue
+        if utterance.duration > longest:
+            reason = f"longer than data.max_seconds ({longest:g} s)"
+            excluded.setdefault(reason, []).append(utterance.id)
             continue
         if seconds > (len(utterance.text) + 1) * per_token + window:
             kept.append(utterance)

@@ -129,3 +129,14 @@ def test_hot_words_in_other_spellings() -> None:
 def test_letters_that_the_model_cannot_write() -> None:
     with pytest.raises(LanguageModelError, match="z"):
         BeamSearch(LETTERS, Options(), hotwords={"zoe": 1.0})
+
+
+@pytest.mark.parametrize("source", ["names.txt", "../names", "C:\\names.TXT"])
+def test_a_file_that_does_not_exist_is_no_phrase(source: str) -> None:
+    with pytest.raises(LanguageModelError, match="no such file"):
+        read_hotwords(source, str.lower)
+    assert list(read_hotwords("st. john, 24/7, and/or", str.lower)) == [
+        "st. john",
+        "24/7",
+        "and/or",
+    ]

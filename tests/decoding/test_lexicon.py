@@ -44,7 +44,17 @@ def test_lines_of_a_vocabulary(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "# nothing\n", "--\n", "hello HH AH0 L OW1\nworld W ER1 L D\n", "a\n\xff\n"]
+    "text",
+    [
+        "",
+        "# nothing\n",
+        "--\n",
+        "hello HH AH0 L OW1\nworld W ER1 L D\n",
+        "a\n\xff\n",
+        "one,two\n",
+        "one; two\n",
+        "{\\rtf1 one}",
+    ],
 )
 def test_what_is_no_vocabulary(text: str, tmp_path: Path) -> None:
     (tmp_path / "words").write_bytes(text.encode("latin-1"))

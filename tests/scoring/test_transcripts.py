@@ -79,6 +79,14 @@ def test_formats_are_recognised(tmp_path, reference, hypothesis, expected, words
         ("one\n", "WEBVTT\n\n", ["hyp", "subtitles"]),
         ("one\n", "SPEAKER r 1 0.1 0.2 <NA> <NA> s <NA>\n", ["hyp", "rttm"]),
         ("id,text\na,one\n", "one\n", ["ref", "table"]),
+        ("file\ttext\na.wav\tone\n", "one\n", ["ref", "table"]),
+        ("audio,text\na.wav,one\n", "one\n", ["ref", "table"]),
+        # ids that would count as words
+        ("a b (spk 1)\nc (spk 2)\n", "a b (spk 1)\nc (spk 2)\n", ["ref", "trn", "ids"]),
+        ("a b (s(1)-u1)\n", "a b (s(1)-u1)\n", ["ref", "trn", "ids"]),
+        ("u1 a b\nu2 c\n", "u1.wav a b\nu2.wav c\n", ["hyp", "u1.wav", "there: 'u1'"]),
+        ("u1 a b\nu2 c\n", "x/U1.flac a b\nx/U2.flac c\n", ["hyp", "x/U1.flac"]),
+        ("u1 a\nu1 b\nu2 c\n", "u1 a\nu1 b\nu2 c\n", ["line 2", "twice"]),
         ("one\n", "#!MLF!#\n", ["hyp", "HTK"]),
         # ids
         (kaldi(TEXTS), kaldi(dict(list(TEXTS.items())[:3])), ["1 of 4", "(s2-u2)"]),
@@ -153,10 +161,29 @@ def test_malformed_ctm_is_named(tmp_path, name, content, named):
         score_files(write(tmp_path, "ref.stm", STM), write(tmp_path, name, content))
 
 
-@pytest.mark.parametrize("content", ["r A s 0.1\n", "r A s 0 1 { a\n", "", ";; only a comment\n"])
+@pytest.mark.parametrize(
+    "content", ["r A s 0.1\n", "r A s 2.0 1.0 a\n", "r A s 0 1 { a\n", "", ";; only a comment\n"]
+)
 def test_malformed_stm_is_named(tmp_path, content):
     with pytest.raises(ScoringError, match=r"ref\.stm"):
         score_files(write(tmp_path, "ref.stm", content), write(tmp_path, "h.ctm", CTM))
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [(b"\x1f\x8b\x08", "gzip"), ("one\n".encode("utf-16"), "UTF-16"), (b"{\\rtf1 one}", "RTF"),
+     (b"PK\x03\x04", "office"), (b"RIFF", "audio")],
+)  # fmt: skip
+def test_what_is_no_text_is_refused_by_its_name(tmp_path, content, named):
+    reference = write(tmp_path, "ref", "one\n")
+    (tmp_path / "hyp").write_bytes(content)
+    with pytest.raises(ScoringError, match=f"hyp: .*{named}"):
+        score_files(reference, tmp_path / "hyp")
+
+
+def test_lines_may_end_in_carriage_returns_alone(tmp_path):
+    files = write(tmp_path, "ref", "one\rtwo\r"), write(tmp_path, "hyp", "one\ntwo\n")
+    assert len(score_files(*files).utterances) == 2
 
 
 def test_unsorted_time_marks_are_sorted(tmp_path):

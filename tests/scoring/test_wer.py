@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechgru.errors import ScoringError
-from speechgru.scoring import Counts, alignment_lines, score, worst
+from speechgru.scoring import Counts, alignment_lines, score, superficial, worst
 
 # reference, hypothesis, words: reference S D I, characters: reference S D I
 TABLE = [
@@ -207,3 +207,20 @@ def test_alignment_of_silence_long_lines_and_control_characters():
 def test_lists_that_do_not_match_are_refused(arguments, named):
     with pytest.raises(ScoringError, match=named):
         score(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "found"),
+    [
+        ("Hello world", "hello word", [("Hello", "hello")]),
+        ("don't stop", "don\u2019t stop.", [("don't", "don\u2019t"), ("stop", "stop.")]),
+        ("a", "a\u200b", [("a", "a\u200b")]),
+        ("one two", "two one", []),
+        ("-", "?", []),
+    ],
+)
+def test_words_that_only_look_different_are_found(reference, hypothesis, found):
+    result = score([reference], [hypothesis])
+    assert superficial(result) == found
+    if "\u200b" in hypothesis:
+        assert "\u200b" not in alignment_lines(result.utterances[0])

@@ -105,7 +105,7 @@ def listed_with(folder: Path, few: Path, **changes: object) -> Path:
         ({"text": ""}, "without text"),
         ({"text": " !?… "}, "without text"),
         ({"text": "am " * 200}, TOO_SHORT),
-        ({"duration": 31.0}, "longer than data.max_seconds (30 s)"),
+        ({"duration": 31.0}, UNREADABLE),  # the claim is wrong, whatever data.max_seconds is
     ],
 )
 def test_excluded_utterances_are_counted_and_named(few, tmp_path, caplog, changes, reason):
@@ -119,6 +119,14 @@ def test_excluded_utterances_are_counted_and_named(few, tmp_path, caplog, change
     assert len(data.train) == 10
     assert reason in caplog.text
     assert all(id_ in caplog.text for id_ in ids)
+
+
+def test_long_utterances_are_excluded(few):
+    durations = sorted(u.duration for u in read_manifest(few / "train.jsonl"))
+    data = read_training_data(quick(few, data={"max_seconds": durations[8]}))
+    ((reason, ids),) = data.excluded.items()
+    assert reason == f"longer than data.max_seconds ({durations[8]:g} s)"
+    assert len(ids) == sum(seconds > durations[8] for seconds in durations) > 0
 
 
 def spoil(utterance: Utterance, how: str, folder: Path) -> Utterance:
@@ -250,8 +258,24 @@ def test_no_utterance_left_is_an_error_with_the_reasons(few, tmp_path):
     utterances = [replace(u, text="") for u in read_manifest(few / "train.jsonl")]
     write_manifest(tmp_path / "train.jsonl", utterances)
     recipe = quick(few, data={"train": [str(tmp_path / "train.jsonl")]})
-    with pytest.raises(TrainingError, match=r"none of the 12 .*12 without text"):
+    with pytest.raises(TrainingError, match=r"none of the 12 .*12 without text, such as train-"):
         read_training_data(recipe)
+
+
+@pytest.mark.parametrize("text", ["", "?!", " "])
+def test_a_dev_set_without_words_is_refused(few, tmp_path, text):
+    utterances = [replace(u, text=text) for u in read_manifest(few / "dev.jsonl")]
+    write_manifest(tmp_path / "dev.jsonl", utterances)
+    with pytest.raises(TrainingError, match=r"dev\.jsonl: none of the 4 texts has a word"):
+        read_training_data(quick(few, data={"dev": str(tmp_path / "dev.jsonl")}))
+
+
+def test_a_manifest_named_twice_is_reported(few, caplog):
+    train = str(few / "train.jsonl")
+    with caplog.at_level(logging.WARNING, "speechgru"):
+        data = read_training_data(quick(few, data={"train": [train, train]}))
+    assert len(data.train) == 24
+    assert "twice" in caplog.text
 
 
 def test_characters_that_only_dev_has_are_reported_and_kept(few, tmp_path, caplog):
