@@ -60,12 +60,13 @@ def _buckets(
     """Indices in order of jittered duration, and where in this order each batch starts."""
     lengths = np.asarray(durations)
     order = np.argsort(lengths * rng.uniform(0.9, 1.1, len(lengths)), kind="stable")
-    starts, longest = [0], 0.0
-    for place, seconds in enumerate(lengths[order].tolist()):
-        longest = max(longest, seconds)
-        if place > starts[-1] and longest * (place - starts[-1] + 1) > batch_seconds:
-            starts.append(place)
+    starts, start, longest = [0], 0, 0.0
+    for place, seconds in enumerate(lengths[order].tolist()):  # in each epoch: millions of times
+        if seconds > longest:
             longest = seconds
+        if longest * (place - start + 1) > batch_seconds and place > start:
+            start, longest = place, seconds
+            starts.append(place)
     return order, starts
 
 
