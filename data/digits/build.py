@@ -2,15 +2,16 @@
 
 Design:
 - A phrase of digits is spoken without pauses wherever the engine reports where each word begins
-  (espeak-ng, flite, festival), so words run into each other as in real speech. Pico does not:
-  its words are spoken one by one.
+  (espeak-ng, flite, festival, Kokoro), so words run into each other as in real speech. Pico does
+  not: its words are spoken one by one.
 - Phrases are trimmed and joined by short pauses; then comes a room, a microphone's tilt, noise and
   a level. None of these moves a word: the direct signal keeps its times.
 - Every draw is keyed by (SEED, utterance), so the same engine versions give the same corpus.
 - `tract` shortens (> 1) or lengthens (< 1) a voice's vocal tract by resampling; tempo is set right
   again by the engine.
 
-    python data/digits/build.py            # about three minutes; packages: see README.md
+    python data/digits/build.py            # some 20 minutes; packages: see README.md
+    python data/digits/build.py pico flite      # the voices of these engines only, others are kept
 """
 
 import csv
@@ -21,12 +22,14 @@ import math
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import zlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import kokoro
 import numpy as np
 import soundfile
 import soxr
@@ -35,8 +38,9 @@ HERE = Path(__file__).parent
 SEED = 8
 RATE = 16_000  # Hz
 BITRATE = 16  # kbit/s
-UTTERANCES = {"train": 37, "dev": 25, "test": 24}  # per voice
+DRAWN = {"train": 37, "dev": 25, "test": 24}  # texts per voice; the first ones are spoken
 LENGTHS = {1: 0.12, 2: 0.11, 3: 0.14, 4: 0.19, 5: 0.16, 6: 0.14, 7: 0.14}  # digits: share
+SHORTER = {1: 0.4, 2: 0.15, 3: 0.15, 4: 0.1, 5: 0.08, 6: 0.06, 7: 0.06}  # for Kokoro in train
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 PHONES = dict(zip(DIGITS, (4, 3, 2, 3, 3, 3, 4, 5, 2, 3), strict=True))  # in flite's lexicon
 FABLE = (
@@ -56,6 +60,7 @@ class Voice:
     gender: str
     pitch: float  # the engine's own unit: espeak 0-99, flite and festival Hz, pico %; 0: as it is
     tract: float
+    utterances: int
 
 
 @dataclass(frozen=True)
@@ -231,7 +236,28 @@ def pico_say(voice: Voice, phrase: Phrase, word: str) -> Chunk:
     return Chunk(audio, rate, [(0.0, len(audio) / rate)])  # silence around it is cut off later
 
 
-ENGINES = {"espeak": espeak, "flite": flite, "festival": festival, "pico": pico}
+def neural(voice: Voice, phrases: list[Phrase]) -> list[list[Chunk]]:
+    """Kokoro: phrases of about ten digits in one go, at the tempo of the first."""
+    chunks, waiting = [], []
+    for i, phrase in enumerate(phrases, 1):
+        waiting.append(phrase)
+        if i == len(phrases) or sum(len(phrase.words) for phrase in waiting) >= 8:
+            rng = np.random.default_rng(zlib.crc32(repr((voice.id, waiting)).encode()))
+            digits = [[DIGITS.index(word) for word in phrase.words] for phrase in waiting]
+            pause = str(rng.choice([".", ",", ";", "!"]))
+            said = kokoro.say(voice.voice, digits, voice.accent, pause, waiting[0].tempo)
+            chunks += [[Chunk(audio, kokoro.RATE, times)] for audio, times in said]
+            waiting = []
+    return chunks
+
+
+ENGINES = {
+    "espeak": espeak,
+    "flite": flite,
+    "festival": festival,
+    "pico": pico,
+    "kokoro": neural,
+}
 
 # ── joining ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -342,11 +368,11 @@ def record(speech: Chunk, rng) -> np.ndarray:
 # ── corpus ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def texts(count: int, rng) -> list[list[str]]:
+def texts(count: int, lengths: dict[int, float], rng) -> list[list[str]]:
     """Utterances of 1-7 digits. Dealt from shuffled decks, so that each digit is as frequent."""
     deck: list[str] = []
     dealt = []
-    for size in rng.choice(list(LENGTHS), size=count, p=list(LENGTHS.values())):
+    for size in rng.choice(list(lengths), size=count, p=list(lengths.values())):
         while len(deck) < size:
             deck += rng.permutation(DIGITS * 2).tolist()
         dealt.append(deck[:size])
@@ -373,9 +399,12 @@ def encode(audio: np.ndarray, path: Path, serial: int) -> None:
 def speak(voice: Voice) -> list[dict]:
     """All utterances of a voice: files written, manifest lines returned."""
     folder = HERE / "audio" / voice.id
+    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     seed = zlib.crc32(voice.id.encode())
-    lines = texts(UTTERANCES[voice.split], np.random.default_rng([SEED, seed]))
+    lengths = SHORTER if (voice.engine, voice.split) == ("kokoro", "train") else LENGTHS
+    drawn = texts(DRAWN[voice.split], lengths, np.random.default_rng([SEED, seed]))
+    lines = drawn[: voice.utterances]
     rngs = [np.random.default_rng([SEED, seed, i]) for i in range(len(lines))]
     plans = [breathe(words, voice, rng) for words, rng in zip(lines, rngs, strict=True)]
     said = iter(ENGINES[voice.engine](voice, [phrase for plan in plans for phrase in plan]))
@@ -415,21 +444,34 @@ def record_pauses(rows: list[dict]) -> None:
     print("pauses.opus:", " / ".join(row["text"] for row in rows))
 
 
+def kept(voice: Voice) -> list[dict]:
+    """The manifest lines of a voice built earlier, as many as it has now; other files go."""
+    with open(HERE / f"{voice.split}.jsonl") as file:
+        rows = [row for row in map(json.loads, file) if row["speaker"] == voice.id]
+    for row in rows[voice.utterances :]:
+        (HERE / row["audio_filepath"]).unlink(missing_ok=True)
+    return rows[: voice.utterances]
+
+
 def main() -> None:
+    engines = sys.argv[1:] or list(ENGINES)
+    if unknown := set(engines) - set(ENGINES):
+        raise SystemExit(f"no such engine: {', '.join(unknown)}; there are {', '.join(ENGINES)}")
     with open(HERE / "voices.tsv", newline="") as file:
         table = list(csv.DictReader(file, delimiter="\t"))
-    voices = [Voice(**row | {k: float(row[k]) for k in ("pitch", "tract")}) for row in table]
-    shutil.rmtree(HERE / "audio", ignore_errors=True)
-    rows = {split: [] for split in UTTERANCES}
+    kinds = {"pitch": float, "tract": float, "utterances": int}
+    voices = [Voice(**row | {k: kind(row[k]) for k, kind in kinds.items()}) for row in table]
+    rows: dict[str, list[dict]] = {split: [] for split in DRAWN}
     for voice in voices:
-        rows[voice.split] += speak(voice)
+        rows[voice.split] += speak(voice) if voice.engine in engines else kept(voice)
         print(voice.split, voice.id, flush=True)
     for split, lines in rows.items():
         text = "".join(json.dumps(line) + "\n" for line in lines)
         (HERE / f"{split}.jsonl").write_text(text)
         hours = sum(line["duration"] for line in lines) / 3600
         print(f"{split}: {len(lines)} utterances, {hours:.3f} h")
-    record_pauses(rows["test"])
+    if "espeak" in engines:
+        record_pauses(rows["test"])
 
 
 if __name__ == "__main__":
