@@ -27,7 +27,8 @@ from speechgru.recipe import FeatureRecipe, ModelRecipe, Section, TextRecipe
 from speechgru.text import Vocabulary
 
 MODEL_FILE = "model.safetensors"
-FORMAT = "speechgru-3"
+FORMAT = "speechgru-4"
+FORMAT_3 = "speechgru-3"
 FORMAT_2 = "speechgru-2"
 FORMAT_1 = "speechgru-1"
 Arrays = dict[str, npt.NDArray[Any]]
@@ -60,12 +61,14 @@ def read_model_file(path: str | Path) -> ModelFile:
     """
     path = Path(path)
     file = path / MODEL_FILE if os.path.isdir(path) else path
-    found, arrays, details = read_arrays(file, FORMAT, FORMAT_2, FORMAT_1)
+    found, arrays, details = read_arrays(file, FORMAT, FORMAT_3, FORMAT_2, FORMAT_1)
     try:
         if found == FORMAT_1:
             details = _from_format_1(details)
-        if found != FORMAT:
+        if found in (FORMAT_1, FORMAT_2):
             details = _from_format_2(details)
+        if found != FORMAT:
+            details = _from_format_3(details)
         config = _complete_config(details["config"])
         vocabulary = Vocabulary.from_json(details["vocabulary"])
         metadata = dict(details["metadata"])
@@ -120,6 +123,12 @@ def _from_format_2(details: Json) -> Json:
     """Format 2 had no look-ahead."""
     config = details["config"]
     return details | {"config": config | {"model": config["model"] | {"lookahead": 0}}}
+
+
+def _from_format_3(details: Json) -> Json:
+    """Format 3 spelled no numbers; its last files state so."""
+    config = details["config"]
+    return details | {"config": config | {"text": {"spell_numbers": None} | config["text"]}}
 
 
 # Arrays in a file --------------------------------------------------------------------------------

@@ -208,6 +208,16 @@ def test_a_model_of_format_2_has_no_look_ahead(tmp_path, saved):
     assert load_model(tmp_path).config.model.lookahead == 0
 
 
+@pytest.mark.parametrize("stated", [False, True])
+def test_a_model_of_format_3_spells_no_numbers(tmp_path, saved, stated):
+    """Nor do its first files say so."""
+    _, tensors, details = read_tensors(saved, FORMAT)
+    if not stated:
+        assert details["config"]["text"].pop("spell_numbers") is None
+    write_tensors(tmp_path / MODEL_FILE, tensors, "speechgru-3", details)
+    assert load_model(tmp_path).config.text.spell_numbers is None
+
+
 @pytest.mark.parametrize(
     "changes", [{"projection": 4}, {"residual": True}, {"secret": 1}, {"width": None}]
 )

@@ -48,7 +48,9 @@ def read_arpa(path: str | Path) -> NGram:
 
 def parse_arpa(data: bytes) -> NGram:
     """The model in the text of an ARPA file. Raises LanguageModelError as `read_arpa` does."""
-    begin = re.search(rb"^\s*\\data\\\s*$", data, re.MULTILINE)
+    begin = re.search(rb"^(?:\xef\xbb\xbf)?\s*\\data\\\s*$", data, re.MULTILINE)
+    if begin is None and data.startswith(b"mmap lm http://kheafield.com"):
+        raise LanguageModelError("KenLM's binary format; give the ARPA file that it was made from")
     if begin is None:
         raise LanguageModelError(r"not an ARPA language model: it has no line \data\ ")
     counts, position = _counts(data, begin.end())
