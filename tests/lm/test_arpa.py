@@ -83,6 +83,14 @@ def test_shuffled_n_grams_and_windows_line_ends() -> None:
     )
 
 
+def test_a_byte_order_mark_is_skipped_and_a_binary_is_named() -> None:
+    assert parse_arpa(SMALL.encode("utf-8-sig")).scores(["a"]) == pytest.approx(
+        parse_arpa(SMALL.encode()).scores(["a"])
+    )
+    with pytest.raises(LanguageModelError, match="KenLM"):
+        parse_arpa(b"mmap lm http://kheafield.com/code format version 5\n\0")
+
+
 def test_missing_prefixes_and_suffixes_change_nothing(tmp_path: Path) -> None:
     """Some tools prune n-grams whose extensions they keep."""
     text = SMALL.replace("ngram 2=3", "ngram 2=1").replace("-0.4\t<s> a\t-0.25\n", "")
