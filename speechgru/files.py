@@ -1,13 +1,10 @@
-"""Atomic writes, JSON files, folder locks, searching folders and finding misspelt paths."""
+"""Atomic writes, JSON files, folder locks, searching folders."""
 
 import contextlib
 import errno
-import functools
 import json
 import os
-import re
 import secrets
-import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -94,15 +91,12 @@ def write_json(
 
 _BEGINNINGS = {  # of files that are given as text by mistake
     b"\x1f\x8b": "compressed with gzip; decompress it",
-    b"BZh": "compressed with bzip2; decompress it",
-    b"\xfd7zXZ": "compressed with xz; decompress it",
-    b"\x28\xb5\x2f\xfd": "compressed with Zstandard; decompress it",
+    **dict.fromkeys((b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"), "compressed; decompress it"),
     b"PK\x03\x04": "a zip archive or office document; export it as plain text",
     b"\xd0\xcf\x11\xe0": "an office document; export it as plain text",
     b"%PDF": "a PDF document; export it as plain text",
     b"{\\rtf": "rich text (RTF); save it as plain text",
-    b"\xff\xfe": "UTF-16, not UTF-8; save it as UTF-8",
-    b"\xfe\xff": "UTF-16, not UTF-8; save it as UTF-8",
+    **dict.fromkeys((b"\xff\xfe", b"\xfe\xff"), "UTF-16, not UTF-8; save it as UTF-8"),
     **dict.fromkeys((b"RIFF", b"OggS", b"fLaC", b"ID3", b"\x1aE\xdf\xa3"), "audio, not text"),
 }
 
@@ -193,61 +187,6 @@ def files_below(folder: Path, on_error: Callable[[OSError], object]) -> Iterator
         folders[:] = [name for name, path in real.items() if path not in seen]
         seen.update(real.values())
         yield from (Path(root, name) for name in sorted(names) if name[0] != ".")
-
-
-def similar_path(path: str | Path) -> tuple[str | None, str]:
-    """What a path that does not exist may mean: the same path in the other Unicode form (é as one
-    character or two) or without Windows' separators, if that exists; else a hint, empty or such as
-    "; there is A.wav, in another letter case"."""
-    text = str(path)
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/{1,2}[^/]", text):
-        return None, "; it is a URL: download it and give the path of the file"
-    wanted = text if os.sep == "\\" else text.replace("\\", "/")
-    parts = Path(wanted).parts
-    found = "" if not os.path.isabs(wanted) else parts[0]
-    for part in parts[1:] if found else parts:
-        exact = os.path.join(found, part)
-        found = exact if os.path.exists(exact) else _entry_like(found, part)
-        if not found:
-            windows = wanted != text and re.search(r"(?:^|[\\/])[A-Za-z]:\\", text)
-            return None, "; it is a path of Windows" if windows else ""
-    if not found:
-        return None, ""
-    if _composed(found) == _composed(str(Path(wanted))):
-        return found, ""
-    return None, f"; there is {found}, in another letter case"
-
-
-def _entry_like(folder: str, name: str) -> str:
-    """The only entry of a folder that differs from a name in Unicode form or letter case alone, one
-    in the same letter case first; empty if there is none."""
-    listed = folder or "."
-    try:
-        spellings = _spellings(listed, os.stat(listed).st_mtime_ns)
-    except (OSError, ValueError):  # ValueError: a null character
-        return ""
-    alike = spellings.get(_folded(name), [])
-    same_case = [entry for entry in alike if _composed(entry) == _composed(name)]
-    found = same_case or alike
-    return os.path.join(folder, found[0]) if len(found) == 1 else ""
-
-
-@functools.lru_cache(4)
-def _spellings(folder: str, changed: int) -> dict[str, list[str]]:
-    """The entries of a folder, last `changed` at that time, by what they are without letter case:
-    listed once, as thousands of its files may be missing."""
-    entries: dict[str, list[str]] = {}
-    for entry in os.listdir(folder):
-        entries.setdefault(_folded(entry), []).append(entry)
-    return entries
-
-
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
-
-
-def _folded(text: str) -> str:
-    return _composed(_composed(text).casefold())
 
 
 def _reason(error: Exception) -> str:

@@ -25,7 +25,7 @@ from typing import Annotated, NoReturn
 import msgspec
 
 from speechgru.errors import ManifestError, printable
-from speechgru.files import atomic_write, no_text, similar_path
+from speechgru.files import atomic_write, no_text
 
 MAX_LINE_BYTES = 1_000_000
 
@@ -94,6 +94,8 @@ def find_manifest(path: str | Path) -> Path:
         raise ManifestError(f"{file}: cannot be read as a manifest: a null character in its name")
     if os.path.exists(file):
         return Path(file)
+    from speechgru.misspelt import similar_path  # rarely needed
+
     found, hint = similar_path(file)
     if found is None:
         raise ManifestError(

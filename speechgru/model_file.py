@@ -22,7 +22,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from speechgru.errors import CheckpointError, SpeechgruError
-from speechgru.files import Json, atomic_write, similar_path
+from speechgru.files import Json, atomic_write
+from speechgru.misspelt import similar_path
 from speechgru.recipe import FeatureRecipe, ModelRecipe, Section, TextRecipe
 from speechgru.text import Vocabulary
 

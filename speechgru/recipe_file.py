@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from speechgru.errors import RecipeError
-from speechgru.files import similar_path
+from speechgru.misspelt import similar_path
 from speechgru.recipe import Recipe, make_recipe
 
 MAX_RECIPE_BYTES = 1_000_000

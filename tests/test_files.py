@@ -20,9 +20,9 @@ from speechgru.files import (
     exclusive_lock,
     files_below,
     read_json,
-    similar_path,
     write_json,
 )
+from speechgru.misspelt import similar_path
 
 # Writing -----------------------------------------------------------------------------------------
 

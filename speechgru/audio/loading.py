@@ -36,7 +36,6 @@ from speechgru.audio.readers import (
     open_reader,
 )
 from speechgru.errors import AudioError, SpeechgruError
-from speechgru.files import similar_path
 from speechgru.manifest import Utterance
 
 log = logging.getLogger(__name__)
@@ -257,6 +256,8 @@ def _open_file(path: str | Path, search: bool = True) -> FileIO:
             raise AudioError(f"{path}: {kind}; expected an audio file")
         file = open(path, "rb", buffering=0)  # noqa: SIM115 (the caller closes it)
     except FileNotFoundError:
+        from speechgru.misspelt import similar_path  # rarely needed
+
         found, hint = similar_path(path) if search else (None, "")
         if found is not None:
             return _open_file(found, search=False)

@@ -20,7 +20,8 @@ from speechgru.errors import LanguageModelError, printable
 from speechgru.files import atomic_write
 from speechgru.lm.ngram import NGram
 from speechgru.lm.store import file_digest, load_ngram
-from speechgru.recipe import Section, expected_values
+from speechgru.recipe import Section
+from speechgru.recipe_errors import expected_values
 from speechgru.text import Vocabulary
 
 log = logging.getLogger(__name__)
