@@ -97,8 +97,8 @@ _BEGINNINGS = {  # of files that are given as text by mistake
     b"%PDF": "a PDF document; export it as plain text",
     b"{\\rtf": "rich text (RTF); save it as plain text",
     **dict.fromkeys((b"\xff\xfe", b"\xfe\xff"), "UTF-16, not UTF-8; save it as UTF-8"),
-    **dict.fromkeys((b"RIFF", b"OggS", b"fLaC", b"ID3", b"\x1aE\xdf\xa3"), "audio, not text"),
 }
+_AUDIO = (b"RIFF", b"OggS", b"fLaC", b"ID3", b"\x1aE\xdf\xa3")  # null bytes follow: RIFF is a word
 
 
 def no_text(data: bytes) -> str | None:
@@ -108,6 +108,8 @@ def no_text(data: bytes) -> str | None:
         if data.startswith(beginning):
             return reason
     if b"\0" in data[:1000]:
+        if data.startswith(_AUDIO):
+            return "audio, not text"
         return "a binary file or UTF-16, not UTF-8 text; save it as UTF-8"
     return None
 

@@ -47,7 +47,10 @@ _FOREIGN = (
     (re.compile(r"^(SPEAKER|LEXEME|SPKR-INFO) \S+ \S+ \S+ "), "rttm"),
     (re.compile(r'^File type = "ooTextFile"'), "a Praat TextGrid"),
     (
-        re.compile(r'^"?(audio\w*|file(_?name)?|path|utt\w*|client_id|id|wav\w*)"?[,;|\t]"?\w'),
+        re.compile(
+            r'^"?((audio|wav)(_?file)?(_?(path|name))?|file(_?name)?|path|'
+            r'((utt(erance)?|client)_?)?id)"?[,;|\t]"?\w'
+        ),
         "a table",
     ),
 )

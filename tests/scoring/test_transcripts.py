@@ -172,7 +172,7 @@ def test_malformed_stm_is_named(tmp_path, content):
 @pytest.mark.parametrize(
     ("content", "named"),
     [(b"\x1f\x8b\x08", "gzip"), ("one\n".encode("utf-16"), "UTF-16"), (b"{\\rtf1 one}", "RTF"),
-     (b"PK\x03\x04", "office"), (b"RIFF", "audio")],
+     (b"PK\x03\x04", "office"), (b"RIFF\x24\0\0\0WAVE", "audio")],
 )  # fmt: skip
 def test_what_is_no_text_is_refused_by_its_name(tmp_path, content, named):
     reference = write(tmp_path, "ref", "one\n")
@@ -192,3 +192,9 @@ def test_unsorted_time_marks_are_sorted(tmp_path):
     mixed = write(tmp_path, "r2.stm", "".join(reversed(STM.splitlines(True))))
     other = write(tmp_path, "h2.ctm", "".join(reversed(words.splitlines(True))))
     assert score_files(mixed, other).words == score_files(*files).words
+
+
+@pytest.mark.parametrize("text", ["utt1\thello world\naudio2\tgood day\n", "RIFF RAFF\nID3 TWO\n"])
+def test_ids_and_words_like_the_beginnings_of_other_files_are_text(tmp_path, text):
+    (tmp_path / "ref").write_text(text)
+    assert read_matched(tmp_path / "ref", tmp_path / "ref")
