@@ -44,9 +44,9 @@ class Section(BaseModel):
     def _true_is_no_number(cls, value: object, info: ValidationInfo) -> object:
         """pydantic takes true for 1, and 0 for false."""
         kind = cls.model_fields[str(info.field_name)].annotation
-        if isinstance(value, bool) == (kind is bool) or isinstance(value, str):
-            return value
-        if isinstance(value, bool) or kind is bool:
+        parts = value if isinstance(value, list | tuple) else [value]
+        has_bool = any(isinstance(part, bool) for part in parts)
+        if has_bool != (kind is bool) and not isinstance(value, str):
             raise PydanticCustomError("wrong_type", "wrong type")
         return value
 

@@ -156,5 +156,7 @@ def _parse(text: str) -> Any:
         place = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
         tab = "; indent with spaces, not tabs" if "'\\t'" in str(error.problem) else ""
         raise ValueError(f"{str(error.problem).removeprefix('but ')}{place}{tab}") from None
+    except (AttributeError, KeyError):  # PyYAML's, such as of !!bool maybe
+        raise ValueError("a value that is not of its tag, such as !!bool maybe") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: too long a number
         raise ValueError(" ".join(str(error).split())) from None

@@ -197,6 +197,7 @@ def test_values_are_what_they_look_like(tmp_path, text, key, value):
     ("text", "key"),
     [("training: {epochs: 1:30}", "'1:30'"), ("training: {patience: off}", "'off'"),
      ("text: {case: no}", "'no'"), ("training: {patience: true}", "True"),
+     ("augment: {speed: [true]}", "[True]"), ("augment: {gain_db: [false, 1]}", "[False, 1]"),
      ("model: {bidirectional: 1}", "found 1"), ("augment: {join_pause: [-1, 2]}", "-1.0")],
 )  # fmt: skip
 def test_no_value_is_taken_for_another(tmp_path, text, key):
@@ -357,6 +358,8 @@ def test_an_override_of_another_form_is_explained(tmp_path, text):
         ("model.hidden_size=", "model.hidden_size"),
         ("model.hidden_size=!!python/name:os.getcwd", "YAML"),
         ("model.hidden_size=[", "YAML"),
+        ("model.hidden_size=!!bool maybe", "YAML"),
+        ("model.hidden_size=!!timestamp abc", "YAML"),
         ("model.hidden_size=2024-99-99", "'2024-99-99'"),
         ("model.hidden_size=" + "[" * 5000, "YAML"),
         ("model.hidden_size.more=3", "model.hidden_size.more"),
