@@ -53,10 +53,11 @@ def tune(
     from speechgru.tuning import tune as run_tuning
 
     file = file or (model if os.path.isdir(model) else model.parent) / FILE
+    check_outputs(file)
     picture = file.with_name(f"{file.stem}.svg")
     if picture == file:
         raise SpeechgruError(f"--out {file}: would be replaced by the picture; name a .yaml file")
-    check_outputs(file, picture)
+    check_outputs(picture)
     utterances = read_manifest(manifest)
     recognizer = Recognizer.load(model, device, "float32", batch_seconds, "greedy")
     with counting_progress() as show:

@@ -138,6 +138,7 @@ OUTPUTS = [  # commands with an output that cannot be written, and which of thei
     (("lm", "train", "TEXT", "--out", "TEXT/a.arpa"), "TEXT/a.arpa"),
     (("lm", "train", "TEXT", "--out", "EMPTY"), "EMPTY"),
     (("tune", "DEV", "--model", "RUN", "--lm", "TEXT", "--out", "TEXT/d"), "TEXT/d"),
+    (("tune", "DEV", "--model", "RUN", "--lm", "TEXT", "--out", "."), "."),
     (("audit", "DEV", "--out", "TEXT"), "TEXT/audit.json"),
     (("audit", "DEV", "--out", "EMPTY", "--fix", "TEXT"), "TEXT/changes.jsonl"),
     (("prepare", "digits", "--source", "EMPTY", "--out", "TEXT"), "TEXT/train.jsonl"),
