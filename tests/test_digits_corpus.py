@@ -68,7 +68,7 @@ def test_word_times_match_the_text_and_run_forward(lines):
         assert words[0]["start"] > 0
         assert words[-1]["end"] < line["duration"]
         for word in words:
-            assert 0.08 < word["end"] - word["start"] < 0.9, line["audio_filepath"]
+            assert 0.08 < word["end"] - word["start"] < 1.1, line["audio_filepath"]
         for one, two in pairwise(words):
             assert one["end"] <= two["start"], line["audio_filepath"]
 
@@ -78,7 +78,7 @@ def test_rate_of_speech_is_natural(lines):
         words = line["words"]
         if len(words) >= 3:
             rate = len(words) / (words[-1]["end"] - words[0]["start"])
-            assert 1.3 < rate < 4.5, line["audio_filepath"]
+            assert 1.3 < rate < 5.5, line["audio_filepath"]
 
 
 def test_voices_are_many_and_unseen_in_dev_and_test(corpus):
@@ -87,13 +87,13 @@ def test_voices_are_many_and_unseen_in_dev_and_test(corpus):
     assert len(voices["dev"] | voices["test"]) >= 10
     assert len(set.union(*voices.values())) == sum(map(len, voices.values()))  # no voice twice
     engines = {split: {voice.split("-")[0] for voice in voices[split]} for split in SPLITS}
-    assert engines["train"] == {"espeak", "flite", "festival", "pico"}
-    assert engines["dev"] == {"espeak", "festival"}
-    assert engines["test"] == {"espeak", "flite", "pico"}
+    assert engines["train"] == {"espeak", "flite", "festival", "kokoro", "pico"}
+    assert engines["dev"] == {"espeak", "festival", "kokoro"}
+    assert engines["test"] == {"espeak", "flite", "kokoro", "pico"}
 
 
 def test_sizes(corpus, lines):
-    assert 1 <= sum(line["duration"] for line in lines) / 3600 <= 1.5
+    assert 0.8 <= sum(line["duration"] for line in lines) / 3600 <= 1.5
     assert 150 <= len(corpus["dev"]) <= 200
     assert 200 <= len(corpus["test"]) <= 250
     assert sum(len(line["words"]) for line in corpus["test"]) >= 700

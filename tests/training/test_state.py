@@ -290,7 +290,7 @@ def test_a_run_that_another_process_trains_is_not_touched(
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("file/run", "Not a directory"), ("n" * 300, "File name too long")]
+    ("name", "reason"), [("file/run", "expected a folder"), ("n" * 300, "File name too long")]
 )
 def test_a_folder_that_cannot_be_created_is_named_in_one_line(few, tmp_path, name, reason):
     (tmp_path / "file").touch()
