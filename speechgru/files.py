@@ -108,9 +108,8 @@ def no_text(data: bytes) -> str | None:
         if data.startswith(beginning):
             return reason
     if b"\0" in data[:1000]:
-        if data.startswith(_AUDIO):
-            return "audio, not text"
-        return "a binary file or UTF-16, not UTF-8 text; save it as UTF-8"
+        binary = "a binary file or UTF-16, not UTF-8 text; save it as UTF-8"
+        return "audio, not text" if data.startswith(_AUDIO) else binary
     return None
 
 
