@@ -1,4 +1,4 @@
-"""The shipped recipes: all have the same three files, which load, run and state a measured result."""
+"""The shipped recipes: all have the same three files, load, run and state a measured result."""
 
 import re
 import subprocess

@@ -12,7 +12,7 @@ NUMBER = re.compile(r"([\"'„“”‚‘’«»(\[¿¡]*)(0|[1-9]\d{0,11})([\"
 def spell_number(word: str, language: str) -> str:
     """`word` with its number in words; unchanged unless it is a whole number.
 
-    Raises SpeechgruError: num2words is missing, or does not know the language.
+    Raises SpeechgruError: num2words is missing, or does not know the language or the number.
     """
     match = NUMBER.fullmatch(word)
     if match is None:
@@ -30,5 +30,9 @@ def spell_number(word: str, language: str) -> str:
         raise SpeechgruError(
             f"text.spell_numbers {language!r:.40}: not a language of num2words; expected a code "
             "such as en, de or pt_BR"
+        ) from None
+    except (ArithmeticError, LookupError, TypeError, ValueError):  # the limits of some languages
+        raise SpeechgruError(
+            f"text.spell_numbers {language}: num2words cannot spell {match[2]}; write it as words"
         ) from None
     return f"{match[1]}{spelled}{match[3]}"

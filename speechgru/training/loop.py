@@ -9,6 +9,7 @@ Design choices:
 
 import logging
 import math
+import random
 import signal
 import statistics
 import threading
@@ -43,7 +44,7 @@ from speechgru.training.step import (
 )
 
 log = logging.getLogger(__name__)
-STATISTICS = 2_500  # utterances, evenly spread, for the mean and variance of the features
+STATISTICS = 2_500  # utterances, of more at random, for the mean and variance of the features
 COMMAND = "speechgru train"
 
 
@@ -177,8 +178,9 @@ class Trainer:
             self.selection.keep_if_good(score, math.nan)
             log.info("%s, before training: dev WER %.2f %%", initial.path, 100 * score.wer)
         if self.checkpoint.extract.needs_statistics:
-            spread = self.data.train[:: -(-len(self.data.train) // STATISTICS)]
-            samples = (self.loader.read(utterance) for utterance in spread)
+            train = self.data.train
+            chosen = random.Random(0).sample(range(len(train)), min(len(train), STATISTICS))
+            samples = (self.loader.read(train[place]) for place in sorted(chosen))
             self.checkpoint.extract.fit(each for each in samples if each is not None)
         self.save_state()
 

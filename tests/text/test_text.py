@@ -215,6 +215,8 @@ def test_without_a_language_of_numbers_or_num2words_the_error_names_the_setting(
     pytest.importorskip("num2words")
     with pytest.raises(SpeechgruError, match="'klingon'"):
         normalise("7", TextRecipe(spell_numbers="klingon"))
+    with pytest.raises(SpeechgruError, match="999999999999"):
+        normalise("999999999999", TextRecipe(spell_numbers="te"))
     monkeypatch.setitem(sys.modules, "num2words", None)
     with pytest.raises(SpeechgruError, match=r"speechgru\[numbers\]"):
         normalise("7", TextRecipe(spell_numbers="fr"))
