@@ -105,18 +105,18 @@ def recognise_words(
     utterances: Sequence[Utterance],
     on_progress: Callable[[int, int, str], None] = lambda done, total, name: None,
 ) -> Words:
-    """The words that the recogniser finds. Utterances that cannot be read are not used; raises the
-    last of their errors when there is no other utterance."""
+    """The words that the recogniser finds. Utterances that cannot be read are not used; raises
+    SpeechgruError with the first of their errors when there is no other utterance."""
     log_probs: list[float] = []
     right: list[bool] = []
     leads: list[float] = []
-    error: SpeechgruError | None = None
+    errors: list[SpeechgruError] = []
     for number, (utterance, emission) in enumerate(
         zip(utterances, recognizer.emissions(utterances), strict=True), 1
     ):
         on_progress(number, len(utterances), utterance.id)
         if isinstance(emission, SpeechgruError):
-            error = error or emission
+            errors.append(emission)
             continue
         found = [part for each in emission.sections() for part in _words(recognizer, each, leads)]
         texts = [text for text, _ in found]
@@ -127,8 +127,8 @@ def recognise_words(
         if len(marks) == len(texts):
             log_probs += [value for _, value in found]
             right += marks
-    if error is not None and not right:
-        raise none_readable(len(utterances), error)
+    if errors and len(errors) == len(utterances):
+        raise none_readable(len(utterances), errors[0])
     return Words(np.array(log_probs), np.array(right, bool), np.array(leads))
 
 

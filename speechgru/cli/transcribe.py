@@ -86,7 +86,8 @@ def transcribe(
     raw = {"--rate": rate is not None, "--encoding": encoding != "s16"}
     _check_effect(raw, Path("-") in sources, "- (standard input)")
     _check_effect({"--force": force, "--skip-existing": skip_existing}, folder is not None, "--out")
-    _check_effect({"--nbest": nbest > 1}, "json" in formats, "--format json")
+    listed = "json" in formats and Path("-") not in sources
+    _check_effect({"--nbest": nbest > 1}, listed, "--format json, of files")
     use_threads(threads)
     if Path("-") in sources:
         if len(sources) > 1 or folder is not None:

@@ -20,7 +20,7 @@ BLOCK = 65_536  # bytes from the middle of a file, compared before all of it
 
 Sets = Mapping[str, Sequence[Utterance]]
 Kind = Literal["speaker", "sentence", "audio"]
-NOUNS = {"speaker": "speakers", "sentence": "sentences", "audio": "recordings"}
+NOUNS = {"speaker": "speaker", "sentence": "sentence", "audio": "recording"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,9 @@ class Leak:
     share: float
 
     def __str__(self) -> str:
+        noun = NOUNS[self.kind] + "s" * (len(self.shared) != 1)
         return (
-            f"{self.second} shares {len(self.shared):,} {NOUNS[self.kind]} with {self.first} "
+            f"{self.second} shares {len(self.shared):,} {noun} with {self.first} "
             f"({self.utterances:,} utterances, {self.share:.0%} of {self.second}): "
             f"{examples([repr(name[:60]) for name in self.shared])}"
         )

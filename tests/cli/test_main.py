@@ -204,6 +204,7 @@ WRONG = [
     (("transcribe", "DEV", "--model", "RUN", "--force"), ["--force", "--out"]),
     (("transcribe", "DEV", "--model", "RUN", "--nbest", "5"), ["--nbest", "--format json"]),
     (("transcribe", "DEV", "--model", "RUN", "--nbest", "5", "-f", "json"), ["--nbest", "--lm"]),
+    (("transcribe", "-", "--model", "RUN", "--nbest", "5", "-f", "json"), ["--nbest", "files"]),
     (("transcribe", "DEV", "--model", "RUN", "--threads", "99999"), ["--threads 99999", "CPUs"]),
     (("compare", "--out", "o"), ["recipes/NAME", "--report-only"]),
     (("info", "nowhere"), ["nowhere", "run folder", "an4, digits, fsdd"]),
