@@ -10,7 +10,6 @@ from speechgru.cli.console import counting_progress, warn
 from speechgru.cli.options import BatchSeconds, Device, Model, Threads, use_threads
 from speechgru.cli.transcribe import Tally, show_outcome
 from speechgru.errors import SpeechgruError
-from speechgru.files import no_text
 from speechgru.formats import FORMATS, find_formats
 
 if TYPE_CHECKING:
@@ -64,14 +63,12 @@ def align(
             _warn_of_interpolated(outcome)
             tally.add(outcome)
             show(tally.done, tally.total, f"{outcome.source}  {tally.speed()}")
-    if tally.total > 1 or tally.failed:
-        tally.show()
-    if tally.failed:
-        raise typer.Exit(1)
+    tally.finish()
 
 
 def _read(source: Path, text: Path | None) -> "list[Utterance]":
     from speechgru.manifest import Utterance, read_manifest
+    from speechgru.scoring.lines import read_lines
 
     if text is None:
         if source.suffix.lower() not in (".jsonl", ".json"):
@@ -79,15 +76,7 @@ def _read(source: Path, text: Path | None) -> "list[Utterance]":
                 f"{source}: expected a manifest (.jsonl), or a TEXT after the audio"
             )
         return read_manifest(source)
-    try:
-        data = text.read_bytes()
-        if reason := no_text(data):
-            raise SpeechgruError(f"{text}: {reason}")
-        content = data.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8; save it as UTF-8"
-        raise SpeechgruError(f"{text}: cannot be read as a text: {reason}") from None
-    return [Utterance(str(source), 0.0, content, source.stem)]
+    return [Utterance(str(source), 0.0, "\n".join(read_lines(text)), source.stem)]
 
 
 def _outcomes(

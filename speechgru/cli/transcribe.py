@@ -119,10 +119,7 @@ def transcribe(
             show_outcome(outcome, next(iter(formats.values())))
             tally.add(outcome)
             show(tally.done, tally.total, f"{outcome.source}  {tally.speed()}")
-    if tally.total > 1 or tally.failed:
-        tally.show()
-    if tally.failed:
-        raise typer.Exit(1)
+    tally.finish()
 
 
 def _check_effect(options: dict[str, bool], met: bool, needed: str) -> None:
@@ -166,7 +163,14 @@ class Tally:
         seconds = self.seconds + more
         return f"RTF {(perf_counter() - self.begin) / seconds:.4f}" if seconds else ""
 
-    def show(self) -> None:
+    def finish(self) -> None:
+        """Show the counts, of several files; raises typer.Exit with status 1 if one has failed."""
+        if self.total > 1 or self.failed:
+            self._show()
+        if self.failed:
+            raise typer.Exit(1)
+
+    def _show(self) -> None:
         files = f"{self.total} file{'s' * (self.total != 1)}"
         parts = [f"{self.failed} of {files} failed" if self.failed else files]
         if self.seconds:
