@@ -32,7 +32,7 @@ def align_text(
     frames = align(emission.log_probs, tuple(tokens))
     if not frames:
         raise AudioError(
-            f"a text of {len(tokens)} characters in {len(emission.log_probs)} model frames "
+            f"a text of {len(tokens)} tokens in {len(emission.log_probs)} model frames "
             f"({emission.duration:.2f} s): too long for the recording; check that they belong "
             "together"
         )
@@ -53,10 +53,9 @@ def align_text(
 
 
 def spell_text(checkpoint: Checkpoint, text: str) -> tuple[list[int], list[Spelled], set[int]]:
-    """(tokens with spaces between words, the words, the numbers of those that cannot be spelled).
+    """(tokens, the words, the numbers of those that cannot be spelled).
     What normalisation removes, such as a dash between spaces, is no word."""
     vocabulary = checkpoint.vocabulary
-    space = vocabulary.encode(" ") if not vocabulary.unknown(" ") else []
     tokens: list[int] = []
     words: list[Spelled] = []
     unknown: set[int] = set()
@@ -65,7 +64,7 @@ def spell_text(checkpoint: Checkpoint, text: str) -> tuple[list[int], list[Spell
         if not spelling:
             continue
         if words:
-            tokens += space
+            tokens += vocabulary.between
         first = len(tokens)
         if vocabulary.unknown(spelling):
             unknown.add(len(words))

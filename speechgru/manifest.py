@@ -13,19 +13,18 @@ Design choices:
   bytes that are not UTF-8.
 """
 
-import json
 import os
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import msgspec
 
 from speechgru.errors import ManifestError, printable
-from speechgru.files import atomic_write, no_text
+from speechgru.files import no_text
 
 MAX_LINE_BYTES = 1_000_000
 
@@ -114,21 +113,6 @@ def distinct_files(utterances: Iterable[Utterance], limit: int) -> list[str] | N
         if len(files) > limit:
             return None
     return list(files)
-
-
-def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> None:
-    """Write a manifest atomically, with audio paths relative to the manifest's folder.
-
-    Raises ManifestError: no utterances, or a file that cannot be written.
-    """
-    folder = Path(os.path.realpath(path)).parent
-    text = "".join(_to_line(utterance, folder) for utterance in utterances)
-    if not text:
-        raise ManifestError(f"{path}: nothing to write; a manifest needs at least one utterance")
-    atomic_write(path, text, ManifestError)
-
-
-# Reading -----------------------------------------------------------------------------------------
 
 
 def _numbered_lines(file: Path) -> Iterator[tuple[int, bytes]]:
@@ -230,41 +214,3 @@ def _refuse_same_ids(file: Path, utterances: list[Utterance], numbers: Sequence[
         f"{file}:{number}: the id {utterance.id!r} is also that of line {first[utterance.id]}; "
         'remove one of the two lines, or add an "id" to each'
     )
-
-
-# Writing -----------------------------------------------------------------------------------------
-
-
-def relative_path(audio: str, folder: Path) -> str:
-    """How a manifest in the real path `folder` refers to an audio file."""
-    try:
-        return PurePath(os.path.relpath(audio, folder)).as_posix()
-    except ValueError:  # on another drive
-        return PurePath(audio).as_posix()
-
-
-def _to_line(utterance: Utterance, folder: Path) -> str:
-    values: dict[str, object] = {
-        "audio_filepath": relative_path(utterance.audio, folder),
-        "duration": utterance.duration,
-        "text": utterance.text,
-    }
-    if utterance.id:
-        values["id"] = utterance.id
-    if utterance.offset:
-        values["offset"] = utterance.offset
-    if utterance.speaker is not None:
-        values["speaker"] = utterance.speaker
-    if utterance.lang is not None:
-        values["lang"] = utterance.lang
-    return to_json_line(values)
-
-
-def to_json_line(values: dict[str, object]) -> str:
-    """A manifest line, with its newline."""
-    line = json.dumps(values, ensure_ascii=False, allow_nan=False)
-    try:
-        line.encode("utf-8")
-    except UnicodeEncodeError:  # a file name whose bytes are not UTF-8
-        line = json.dumps(values, allow_nan=False)
-    return line + "\n"

@@ -26,9 +26,11 @@ from speechgru.files import Json, atomic_write
 from speechgru.misspelt import similar_path
 from speechgru.recipe import FeatureRecipe, ModelRecipe, Section, TextRecipe
 from speechgru.text import Vocabulary
+from speechgru.text.units import vocabulary_from_json
 
 MODEL_FILE = "model.safetensors"
-FORMAT = "speechgru-4"
+FORMAT = "speechgru-5"
+FORMAT_4 = "speechgru-4"
 FORMAT_3 = "speechgru-3"
 FORMAT_2 = "speechgru-2"
 FORMAT_1 = "speechgru-1"
@@ -62,16 +64,18 @@ def read_model_file(path: str | Path) -> ModelFile:
     """
     path = Path(path)
     file = path / MODEL_FILE if os.path.isdir(path) else path
-    found, arrays, details = read_arrays(file, FORMAT, FORMAT_3, FORMAT_2, FORMAT_1)
+    found, arrays, details = read_arrays(file, FORMAT, FORMAT_4, FORMAT_3, FORMAT_2, FORMAT_1)
     try:
         if found == FORMAT_1:
             details = _from_format_1(details)
         if found in (FORMAT_1, FORMAT_2):
             details = _from_format_2(details)
-        if found != FORMAT:
+        if found in (FORMAT_1, FORMAT_2, FORMAT_3):
             details = _from_format_3(details)
+        if found != FORMAT:
+            details = _from_format_4(details)
         config = _complete_config(details["config"])
-        vocabulary = Vocabulary.from_json(details["vocabulary"])
+        vocabulary = vocabulary_from_json(details["vocabulary"])
         metadata = dict(details["metadata"])
     except (KeyError, TypeError, ValueError, SpeechgruError) as error:
         reason = " ".join(str(error).split())
@@ -130,6 +134,13 @@ def _from_format_3(details: Json) -> Json:
     """Format 3 spelled no numbers; its last files state so."""
     config = details["config"]
     return details | {"config": config | {"text": {"spell_numbers": None} | config["text"]}}
+
+
+def _from_format_4(details: Json) -> Json:
+    """Format 4 had vocabularies of characters only."""
+    config = details["config"]
+    characters = {"unit": "character", "pieces": TextRecipe().pieces}
+    return details | {"config": config | {"text": characters | config["text"]}}
 
 
 # Arrays in a file --------------------------------------------------------------------------------

@@ -91,6 +91,16 @@ class TextRecipe(Section):
         "num2words: `pip install speechgru[numbers]`); null: they stay digits",
     )
 
+    unit: Literal["character", "bpe", "word"] = Field(
+        "character",
+        description="what the model outputs: characters; pieces of words (bpe: byte pair encoding, "
+        "needs sentencepiece: `pip install speechgru[bpe]`); or whole words, only those of the "
+        "training texts",
+    )
+    pieces: int = Field(
+        500, ge=2, lt=100_000, description="unit: bpe only; their number, characters included"
+    )
+
 
 class FeatureRecipe(Section):
     """From waveform to frames: power spectrogram → mel filterbank → log (→ DCT)."""

@@ -3,9 +3,9 @@
 Design choices:
 - Audio is processed in blocks of BLOCK_SECONDS, whatever the pieces in which it arrives. So the
   results do not depend on the pieces, bit for bit.
-- An utterance ends in the middle of a pause, where no token is, or, without a pause, at its last
-  space. The model's state continues: its outputs are those for the whole recording, and no word is
-  cut.
+- An utterance ends in the middle of a pause, where no token is, or, without a pause, where its
+  last word begins. The model's state continues: its outputs are those for the whole recording, and
+  no word is cut.
 - `finish` ends the recording as `Recognizer.transcribe` does: what is in the look-ahead is
   recognised.
 """
@@ -146,7 +146,7 @@ class Stream:
         self._seconds_per_frame, self._first_frame = frame_timing(checkpoint)
         self._frame_samples = round(self._seconds_per_frame * self.rate)
         self._block_frames = max(1, round(BLOCK_SECONDS / self._seconds_per_frame))
-        self._space = checkpoint.vocabulary.encode(" ")
+        self._space, self._starts = checkpoint.vocabulary.between, checkpoint.vocabulary.starts
         self._waiting: Samples = np.empty(0, np.float32)  # not read by the model yet
         self._position = 0  # samples of the stream that the model has read
         self._finished = False
@@ -237,9 +237,10 @@ class Stream:
             return self._cut(self._frames - round(rules.silence / 2 / self._seconds_per_frame))
         if self._frames * self._seconds_per_frame >= rules.longest:
             best = np.concatenate(self._log_probs).argmax(axis=1)
-            spaces = np.flatnonzero(np.isin(best, self._space))
-            spaces = spaces[spaces > self._frames // 2]
-            return self._cut(int(spaces[-1]) if len(spaces) else self._frames)
+            first = np.diff(best, prepend=-1) != 0  # of the frames of one token
+            starts = np.flatnonzero(np.isin(best, self._starts) & first)
+            starts = starts[starts > self._frames // 2]
+            return self._cut(int(starts[-1]) if len(starts) else self._frames)
         return []
 
     def _cut(self, frames: int) -> list[Final]:

@@ -13,7 +13,8 @@ from tones import NO_ACOUSTICS
 from speechgru import acoustics
 from speechgru.augment import Augment, change_speed, generator, spec_augment
 from speechgru.features import FeatureExtractor
-from speechgru.manifest import Utterance, read_manifest, write_manifest
+from speechgru.manifest import Utterance, read_manifest
+from speechgru.manifest_writer import write_manifest
 from speechgru.recipe import AugmentRecipe, FeatureRecipe
 
 RATE = 8000

@@ -218,6 +218,15 @@ def test_a_model_of_format_3_spells_no_numbers(tmp_path, saved, stated):
     assert load_model(tmp_path).config.text.spell_numbers is None
 
 
+def test_a_model_of_format_4_writes_characters(tmp_path, saved):
+    _, tensors, details = read_tensors(saved, FORMAT)
+    for key in ("unit", "pieces"):
+        details["config"]["text"].pop(key)
+    write_tensors(tmp_path / MODEL_FILE, tensors, "speechgru-4", details)
+    assert load_model(tmp_path).config.text.unit == "character"
+    assert load_model(tmp_path).vocabulary.kind == "characters"
+
+
 @pytest.mark.parametrize(
     "changes", [{"projection": 4}, {"residual": True}, {"secret": 1}, {"width": None}]
 )

@@ -13,7 +13,8 @@ import soundfile
 from speechgru.corpora import CORPORA, LAYOUTS, Prepared, prepare, summary_rows, write_splits
 from speechgru.corpora.an4 import spaced
 from speechgru.errors import CorpusError, ManifestError
-from speechgru.manifest import Utterance, read_manifest, write_manifest
+from speechgru.manifest import Utterance, read_manifest
+from speechgru.manifest_writer import write_manifest
 
 
 def write_audio(path: Path, seconds: float = 0.1, rate: int = 8000) -> None:

@@ -12,7 +12,8 @@ from speechgru.decoding import Greedy, Transcript
 from speechgru.errors import AudioError, ManifestError, SpeechgruError
 from speechgru.evaluation import evaluate, evaluate_utterances, results_folder, write_results
 from speechgru.files import write_json
-from speechgru.manifest import Utterance, read_manifest, write_manifest
+from speechgru.manifest import Utterance, read_manifest
+from speechgru.manifest_writer import write_manifest
 from speechgru.recipe import TextRecipe
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import score_files

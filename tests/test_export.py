@@ -112,7 +112,7 @@ def test_names_that_file_systems_do_not_tell_apart(
 
 
 def test_the_command(sets: dict[str, list[Utterance]], tmp_path: Path, speechgru) -> None:
-    from speechgru.manifest import write_manifest
+    from speechgru.manifest_writer import write_manifest
 
     for name, listed in sets.items():
         write_manifest(tmp_path / f"{name}.jsonl", listed)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from speechgru import manifest
 from speechgru.errors import ManifestError
-from speechgru.manifest import Utterance, read_manifest, scan_manifest, write_manifest
+from speechgru.manifest import Utterance, read_manifest, scan_manifest
+from speechgru.manifest_writer import write_manifest
 
 GOOD = {"audio_filepath": "a.wav", "duration": 1.5, "text": "yes"}
 

@@ -409,6 +409,7 @@ def values_of(key: str, default: object) -> st.SearchStrategy[object]:
     """Valid values of a key."""
     choices = {
         "kind": ["logmel", "mfcc"], "case": ["lower", "upper", "keep"],
+        "unit": ["character", "bpe", "word"],
         "punctuation": ["remove", "keep"], "normalise": ["speech", "running", "none"],
         "subsampling": ["stack", "conv"], "schedule": ["one-cycle", "cosine", "constant"],
         "precision": ["auto", "float32", "bfloat16"], "deltas": [0, 1, 2], "factor": [1, 2, 3, 4],

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from speechgru.manifest import Utterance, write_manifest
+from speechgru.manifest import Utterance
+from speechgru.manifest_writer import write_manifest
 from speechgru.recipe import Recipe, make_recipe
 
 RATE = 8000

@@ -17,6 +17,8 @@ from speechgru.audit.kinds import KINDS, Kind, Problem
 from speechgru.audit.text_problems import text_problems
 from speechgru.cpus import cpu_count
 from speechgru.recipe import Recipe
+from speechgru.text import Vocabulary
+from speechgru.text.units import make_vocabulary
 
 __all__ = ["KINDS", "AuditReport", "Facts", "Kind", "ManifestFacts", "Problem", "audit"]
 
@@ -80,20 +82,26 @@ def audit(
     leaks, leak_problems = overlap.leaks(entries)
     problems += overlap.duplicate_ids(entries)
     problems += audio_problems(entries, recipe.data.max_seconds)
-    problems += text_problems(entries, recipe.features, recipe.model.factor)
+    if recognizer is not None:
+        vocabulary = recognizer.checkpoint.vocabulary
+    else:
+        vocabulary = make_vocabulary((entry.text for entry in entries), recipe.text)
+    problems += text_problems(entries, recipe.features, recipe.model.factor, vocabulary)
     problems += overlap.duplicate_audio(entries)
     problems += overlap.shared_audio(entries)
     problems += leak_problems
-    each = tuple(_facts_of(str(path), entries, recipe) for path in manifests)
+    each = tuple(_facts_of(str(path), entries, recipe, vocabulary) for path in manifests)
     ordered = _in_order(problems, manifests)
     if recognizer is not None:
         ordered += contradictions(entries, recognizer, on_progress)
     return AuditReport(Facts(each, tuple(leaks)), tuple(ordered))
 
 
-def _facts_of(manifest: str, entries: Sequence[Entry], recipe: Recipe) -> ManifestFacts:
+def _facts_of(
+    manifest: str, entries: Sequence[Entry], recipe: Recipe, vocabulary: Vocabulary
+) -> ManifestFacts:
     own = [entry for entry in entries if entry.manifest == manifest]
-    return manifest_facts(manifest, own, recipe.features)
+    return manifest_facts(manifest, own, recipe.features, vocabulary)
 
 
 def _in_order(problems: Sequence[Problem], manifests: Sequence[Path]) -> list[Problem]:

@@ -16,7 +16,8 @@ from pathlib import Path
 from speechgru.audit.kinds import KINDS, Problem
 from speechgru.errors import SpeechgruError
 from speechgru.files import atomic_write
-from speechgru.manifest import Utterance, relative_path, scan_manifest, to_json_line
+from speechgru.manifest import Utterance, scan_manifest
+from speechgru.manifest_writer import relative_path, to_json_line
 
 CHANGES = "changes.jsonl"
 KEYS = {"duration": "duration", "id": "id", "text": "text"}  # of a manifest line, by fix

@@ -13,6 +13,7 @@ from speechgru.audit.overlap import is_closed
 from speechgru.audit.text_problems import FACTORS, frames_missing
 from speechgru.corpora.leaks import Leak
 from speechgru.recipe import FeatureRecipe
+from speechgru.text import Vocabulary
 
 TOP_WORDS = 20
 BINS = 24  # of histograms
@@ -89,7 +90,7 @@ class Facts:
 
 
 def manifest_facts(
-    manifest: str, entries: Sequence[Entry], features: FeatureRecipe
+    manifest: str, entries: Sequence[Entry], features: FeatureRecipe, vocabulary: Vocabulary
 ) -> ManifestFacts:
     """The facts of one manifest's measured entries."""
     files = {entry.utterance.audio: entry.file for entry in entries}
@@ -100,7 +101,7 @@ def manifest_facts(
     missing = Counter(
         factor
         for entry, audio in audible
-        for factor in frames_missing(entry.text, audio.seconds, features)
+        for factor in frames_missing(vocabulary.split(entry.text), audio.seconds, features)
     )
     return ManifestFacts(
         manifest=manifest,

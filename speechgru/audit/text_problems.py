@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from speechgru.audit.entries import Entry
 from speechgru.audit.kinds import Problem
 from speechgru.recipe import FeatureRecipe, model_frames
-from speechgru.text import frames_needed
+from speechgru.text import Vocabulary, frames_needed
 
 FACTORS = (1, 2, 3, 4)  # of subsampling
 MARKUP = re.compile(
@@ -28,7 +28,7 @@ IMPOSSIBLE = 32.0  # characters per second, more than anybody speaks
 
 
 def text_problems(
-    entries: Sequence[Entry], features: FeatureRecipe, factor: int
+    entries: Sequence[Entry], features: FeatureRecipe, factor: int, vocabulary: Vocabulary
 ) -> Iterator[Problem]:
     """The problems of entries whose audio is measured. `factor`: the model's subsampling."""
     found: list[Problem] = []
@@ -38,9 +38,15 @@ def text_problems(
             continue
         found += _own_problems(entry)
         if entry.audio is not None:
-            missing = frames_missing(entry.text, entry.audio.seconds, features)
+            tokens = vocabulary.split(entry.text)
+            missing = frames_missing(tokens, entry.audio.seconds, features)
             if factor in missing:
-                found.append(entry.problem("text-too-long", _frames(entry, missing, features)))
+                detail = (
+                    f"{frames_needed(tokens)} frames for {len(tokens)} {vocabulary.kind} in "
+                    f"{entry.audio.seconds:.2f} s; too few at model.factor "
+                    f"{', '.join(map(str, missing))}"
+                )
+                found.append(entry.problem("text-too-long", detail))
     with_text = [entry for entry in entries if entry.text]
     yield from found
     yield from _rare_characters(with_text)
@@ -48,20 +54,13 @@ def text_problems(
     yield from _speaking_rates(with_text)
 
 
-def frames_missing(text: str, seconds: float, features: FeatureRecipe) -> dict[int, int]:
-    """Subsampling factor → how many frames too few there are for the text; only where some are."""
+def frames_missing(
+    tokens: Sequence[str], seconds: float, features: FeatureRecipe
+) -> dict[int, int]:
+    """Subsampling factor → how many frames too few there are for a text; only where some are."""
     frames = features.frames(int(seconds * features.sample_rate))
-    missing = {factor: frames_needed(text) - model_frames(frames, factor) for factor in FACTORS}
+    missing = {factor: frames_needed(tokens) - model_frames(frames, factor) for factor in FACTORS}
     return {factor: count for factor, count in missing.items() if count > 0}
-
-
-def _frames(entry: Entry, missing: dict[int, int], features: FeatureRecipe) -> str:
-    assert entry.audio is not None
-    factors = ", ".join(map(str, missing))
-    return (
-        f"{frames_needed(entry.text)} frames for {len(entry.text)} characters in "
-        f"{entry.audio.seconds:.2f} s; too few at model.factor {factors}"
-    )
 
 
 def _own_problems(entry: Entry) -> Iterator[Problem]:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from speechgru.compare.spec import file_name
 from speechgru.errors import ManifestError
-from speechgru.manifest import Utterance, write_manifest
+from speechgru.manifest import Utterance
+from speechgru.manifest_writer import write_manifest
 
 MANY = 10  # from this many other speakers on, dev consists of whole speakers
 SHARE = 10  # dev is 1/SHARE of the other speakers or of their utterances

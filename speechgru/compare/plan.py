@@ -25,7 +25,8 @@ from speechgru.errors import SpeechgruError
 from speechgru.files import Json, read_dataclass, write_json
 from speechgru.manifest import read_manifest
 from speechgru.recipe import Recipe
-from speechgru.text import Vocabulary, normalise
+from speechgru.text import normalise
+from speechgru.text.units import make_vocabulary
 
 FORMAT = "speechgru-plan-2"
 
@@ -118,7 +119,8 @@ def make_plan(spec: ComparisonSpec, folder: Path, device: torch.device) -> Plan:
 
     def candidate(recipe: Recipe) -> Candidate:
         texts = (u.text for path in recipe.data.train for u in manifests[path])
-        vocabulary = Vocabulary.from_texts(normalise(text, recipe.text) for text in texts)
+        normalised = (normalise(text, recipe.text) for text in texts)
+        vocabulary = make_vocabulary(normalised, recipe.text)
         return Candidate(recipe, len(vocabulary))
 
     reference = candidate(spec.recipe)

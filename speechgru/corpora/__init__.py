@@ -29,7 +29,8 @@ from speechgru.corpora import (
 from speechgru.corpora.common import UNSPLIT, Prepared
 from speechgru.corpora.folder import Folder
 from speechgru.errors import CorpusError
-from speechgru.manifest import Utterance, write_manifest
+from speechgru.manifest import Utterance
+from speechgru.manifest_writer import write_manifest
 
 __all__ = [
     "CORPORA",

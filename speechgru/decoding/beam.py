@@ -126,9 +126,8 @@ class Search:
         start["lm"], start["hot"] = graph.start, graph.start_hot
         self.prefixes, self.table = empty_prefixes(FIRST_CAPACITY * (size + 10))
         self.prefixes["place"][0], self.nodes = 0, 1
-        most = (
-            len(decoder.vocabulary) + graph.homophones + 1
-        )  # longer hypotheses of one, and itself
+        # longer hypotheses of one, and itself
+        most = len(decoder.vocabulary) + int(graph.starts.sum()) * graph.homophones + 1
         self.candidates = np.empty(size * most, HYPOTHESIS)
 
     def feed(self, log_probs: npt.NDArray[np.float32]) -> None:
@@ -160,7 +159,7 @@ class Search:
         tokens, words = (array.tolist() for array in path(self.prefixes, int(ending["prefix"])))
         last, written = int(ending["word"]), None
         if self.decoder.lexicon:
-            if words and words[-1] != NO_WORD:  # a space after the last word
+            if tokens and tokens[-1] == self.graph.space:  # after the last word
                 tokens, words, last = tokens[:-1], words[:-1], words[-1]
             written = self._written(tokens, [*words, last])
         total, acoustic, lm = (float(ending[name]) for name in ("total", "acoustic", "lm"))
@@ -171,13 +170,14 @@ class Search:
         assert self.decoder.lexicon is not None
         written, begin = [], 0
         for place, word in enumerate(words):
-            if word == UNKNOWN_WORD:
-                text = self.decoder.vocabulary.decode(tokens[begin:place])
+            if word == NO_WORD:
+                continue
+            text = self.decoder.vocabulary.decode(tokens[begin:place]).strip()
+            if word != UNKNOWN_WORD:
+                text = self.decoder.lexicon.words[word]
+            if text:
                 written.append(Spelled(text, begin, place - 1))
-            elif word != NO_WORD:
-                written.append(Spelled(self.decoder.lexicon.words[word], begin, place - 1))
-            if word != NO_WORD:
-                begin = place + 1
+            begin = place + (tokens[place : place + 1] == [self.graph.space])
         return tuple(written)
 
     def _make_room(self) -> None:

@@ -56,12 +56,13 @@ def _end(
         value, lm, other = end_word(graph, lm, word)
         extra += other
         for j in range(size):  # the same with a space at the end
-            if prefixes[beam[j].prefix].parent == beam[i].prefix and beam[j].word == word:
+            longer = prefixes[beam[j].prefix].parent == beam[i].prefix
+            if longer and beam[j].word == word and beam[j].token == graph.space:
                 acoustic = log_add(acoustic, log_add(beam[j].blank, beam[j].label))
     if graph.model != NO_MODEL and graph.end >= 0:
         value += step(graph.tables, lm, graph.end)[0]
-    if graph.space >= 0:
-        extra += graph.hot[follow(graph.hot, beam[i].hot, graph.space)].done
+    if graph.boundary >= 0:
+        extra += graph.hot[follow(graph.hot, beam[i].hot, graph.boundary)].done
     ending.prefix, ending.word = beam[i].prefix, word
     ending.acoustic, ending.lm = acoustic, beam[i].lm_score + value
     ending.total = acoustic + extra + graph.weights.lm * value

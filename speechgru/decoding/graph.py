@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import chain, islice, product
 
 import numpy as np
 
@@ -51,13 +51,20 @@ def build_graph(
     hotwords: Mapping[str, float],
 ) -> Graph:
     """Raises LanguageModelError when the model cannot write a hot word."""
-    tokens = {token: number for number, token in enumerate(vocabulary.tokens)}
-    space = tokens.get(" ", -1)
-    phrases = {
-        tuple(vocabulary.encode(spelling)): boost
-        for phrase, boost in hotwords.items()
-        for spelling in _spellings(phrase, lexicon, vocabulary)
-    }
+    starts = np.zeros(len(vocabulary), np.bool_)
+    starts[vocabulary.starts] = True
+    space = vocabulary.between[0] if vocabulary.between else -1
+    by_word = space < 0 and bool(starts.any())  # words begin with tokens that begin with a space
+    boundary = len(vocabulary) if by_word else space
+    phrases: dict[tuple[int, ...], float] = {}
+    for phrase, boost in hotwords.items():
+        for spelling in _spellings(phrase, lexicon, vocabulary):
+            tokens = vocabulary.encode(spelling)
+            if by_word:
+                parts = [(boundary, token) if starts[token] else (token,) for token in tokens]
+                tokens = list(chain(*parts))[1:]
+            phrases[tuple(tokens)] = boost
+    lengths = [*map(len, vocabulary.tokens), 0] if by_word else ()
     kind = NO_MODEL if lm is None else WORDS if lm.unit == "word" else CHARACTERS
     mode = FREE if lexicon is None else CLOSED if options.unknown_cost is None else OPEN
     return Graph(
@@ -71,9 +78,11 @@ def build_graph(
         start=0 if lm is None else lm.start,
         end=-1 if lm is None else lm.end,
         unknown=float(lm.tables.log_prob[1]) if lm is not None and kind == WORDS else 0.0,
-        hot=build_automaton(phrases, space),
+        hot=build_automaton(phrases, boundary, lengths),
         start_hot=1 if phrases and space >= 0 else 0,
         space=space,
+        starts=starts,
+        boundary=boundary,
     )
 
 

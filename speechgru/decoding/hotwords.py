@@ -12,7 +12,7 @@ Design choices
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -79,23 +79,29 @@ def read_hotwords(source: str | Path, normalise: Callable[[str], str]) -> dict[s
     return phrases
 
 
-def build_automaton(phrases: Mapping[tuple[int, ...], float], boundary: int) -> Records:
-    """An automaton of token sequences and their boosts per token, (states + 1,) of STATE.
+def build_automaton(
+    phrases: Mapping[tuple[int, ...], float], boundary: int, lengths: Sequence[int] = ()
+) -> Records:
+    """An automaton of token sequences and their boosts per character, (states + 1,) of STATE.
 
     Args:
         boundary: the token that must come before and after a phrase; -1 for none.
+        lengths: where words begin with tokens that begin with a space, the characters of each
+            token; 0 for `boundary`, which comes before each of those tokens. Otherwise, tokens are
+            single characters.
     """
     edge = () if boundary < 0 else (boundary,)
     token, first, parent, end = build_trie([(*edge, *phrase, *edge) for phrase in phrases])
     boosts = np.array(list(phrases.values()), np.float64)
-    letters = np.array([len(phrase) for phrase in phrases], np.float64)
+    length = np.array(lengths or [1] * (1 + token.max(initial=0)), np.float64)
+    letters = np.array([length[list(phrase)].sum() for phrase in phrases]) - bool(lengths)
     hot = np.zeros(len(token) + 1, STATE)
     hot["token"][:-1], hot["first"] = token, first
     hot["done"][end] = boosts * letters
     rate = np.zeros(len(token))
     np.maximum.at(rate, parent[end], boosts)
     if phrases:
-        _connect(hot, parent, rate, len(edge))
+        _connect(hot, parent, rate, length[token], len(edge), boundary if lengths else -1)
     return hot
 
 
@@ -110,24 +116,33 @@ def follow(hot: Records, state: int, token: int) -> int:
 
 
 @compiled
-def _connect(hot: Records, parent: Ints, rate: Doubles, edge: int) -> None:
+def _connect(
+    hot: Records, parent: Ints, rate: Doubles, length: Doubles, edge: int, boundary: int
+) -> None:
     """Find the suffixes and credits of all states.
 
     Args:
         rate: (states,) the boost of the phrases that end one token later, 0 for none.
-        edge: tokens before a phrase that earn no credit.
+        length: (states,) characters of the last token.
+        edge: characters before a phrase that earn no credit.
+        boundary: the token that may come before any other in one step of a search, or -1.
     """
-    depth = np.zeros(len(parent), np.int64)
+    depth = np.zeros(len(parent))
+    depth[0] = -edge
     for state in range(len(parent) - 1, 0, -1):  # children come after their parents
         rate[parent[state]] = max(rate[parent[state]], rate[state])
     for state in range(1, len(parent)):
-        depth[state] = depth[parent[state]] + 1
-        if depth[state] > 1:
+        depth[state] = depth[parent[state]] + length[state]
+        if parent[state] > 0:
             hot[state].fail = follow(hot, hot[parent[state]].fail, hot[state].token)
         suffix = hot[state].fail
         hot[state].done += hot[suffix].done
-        hot[state].pending = max(rate[state] * (depth[state] - edge), hot[suffix].pending)
+        hot[state].pending = max(rate[state] * depth[state], hot[suffix].pending)
     for state in range(len(parent)):
         hot[state].gain = hot[hot[state].fail].gain if state else 0.0
         for longer in range(hot[state].first, hot[state + 1].first):
             hot[state].gain = max(hot[state].gain, hot[longer].done + hot[longer].pending)
+    if boundary >= 0:
+        for state in range(len(parent) - 1, -1, -1):
+            word = follow(hot, state, boundary)
+            hot[state].gain = max(hot[state].gain, hot[word].done + hot[word].gain)

@@ -1,7 +1,8 @@
 """The words that a decoder may write, as a tree of their spellings.
 
 A spelling is what the model writes; it may differ from the word ("7" is spelled "seven"), have
-several words (homophones), and contain spaces. A word may have several spellings.
+several words (homophones), and contain spaces. A word may have several spellings. Where the model
+writes pieces of words, only the pieces into which the vocabulary splits a spelling are that word's.
 """
 
 import re
@@ -29,7 +30,7 @@ NODE = np.dtype(
         ("token", np.int32),  # as in build_trie, and so is
         ("first", np.int32),
         ("word", np.int32),  # the words that end at node i are word[i] to word[i + 1]
-        ("spaced", np.int32),  # whether there is a space on the way to it: 0 or 1
+        ("spaced", np.int32),  # whether there is a space between words on the way to it: 0 or 1
         ("best", np.float32),  # unigram log probability of the best word at or below
     ],
     align=True,
@@ -43,7 +44,7 @@ class Lexicon:
     words: tuple[str, ...]
     numbers: Ints = field(repr=False)  # (words,) in the language model; 0 is its unknown word
     tree: Records = field(repr=False)  # (nodes + 1,) of NODE
-    unwritable: tuple[str, ...] = ()  # excluded: the model lacks one of their characters
+    unwritable: tuple[str, ...] = ()  # excluded: the model lacks some of their tokens
     other_spellings: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
 
@@ -61,14 +62,13 @@ def build_lexicon(
     Raises LanguageModelError when the model can write none of them.
     """
     numbers = numbers or {}
-    code = {token: number for number, token in enumerate(vocabulary.tokens) if number}
     entries: dict[tuple[tuple[int, ...], str, int], None] = {}
     unwritable: dict[str, None] = {}
     for word, spelling in pairs:
-        if not spelling or not code.keys() >= set(spelling):
+        if not spelling or not vocabulary.covers(spelling):
             unwritable[word] = None
             continue
-        tokens = tuple(map(code.__getitem__, spelling))
+        tokens = tuple(vocabulary.encode(spelling))
         for number in numbers.get(word, [0]):
             entries[tokens, word, number] = None
     if not entries:
@@ -83,7 +83,7 @@ def build_lexicon(
     tree = np.zeros(len(token) + 1, NODE)
     tree["token"][:-1], tree["first"] = token, first
     tree["word"][1:] = np.cumsum(np.bincount(end, minlength=len(token)))
-    tree["spaced"][:-1] = token == code.get(" ", -1)
+    tree["spaced"][:-1] = np.isin(token, vocabulary.starts) & (parent > 0)
     if lm is not None and lm.unit == "word":
         tree["best"] = -np.inf
         np.maximum.at(tree["best"], end[ranks], lm.tables.log_prob[1 + chosen])

@@ -118,11 +118,14 @@ def _extend(
 ) -> int:  # fmt: skip
     """Add the candidates that are one token longer than hypothesis i; returns their number."""
     state = beam[i].spelling
-    first, last, goes_on = 0, 0, 0  # words `first` to `last` end with the token, or one continues
+    first, last, goes_on = 0, 0, 0  # words `first` to `last` end before the token, or one continues
+    begins = 0  # the state of a word that begins with the token, or after it
     if graph.lexicon != FREE:
-        ends = token == graph.space
+        ends = graph.starts[token]
         if ends and state == 0:
-            return made  # a space after a space
+            if token == graph.space:
+                return made  # a space after a space
+            ends = False  # the first word begins
         goes_on, spelled = NOWHERE, True
         if state != SPELLED:
             spelled = graph.tree[state].spaced == 0  # unknown words have no spaces
@@ -134,17 +137,28 @@ def _extend(
                 first, last = UNKNOWN_WORD, UNKNOWN_WORD + 1
             elif not ends and goes_on == NOWHERE:
                 goes_on = SPELLED
+        if ends and token != graph.space:
+            begins = find_child(graph.tree, 0, token)
+            if begins == NOWHERE and graph.lexicon == OPEN:
+                begins = SPELLED
+            elif begins == NOWHERE:
+                first = last
     if first == last and goes_on == NOWHERE:
         return made
-    hot = follow(graph.hot, beam[i].hot, token)
+    hot, done = beam[i].hot, 0.0
+    if graph.starts[token] and token != graph.space:
+        hot = follow(graph.hot, hot, graph.boundary)
+        done = graph.hot[hot].done
+    hot = follow(graph.hot, hot, token)
+    done += graph.hot[hot].done
     for choice in range(first, last + 1):
-        word, spelling = (choice, 0) if choice < last else (NO_WORD, goes_on)
+        word, spelling = (choice, begins) if choice < last else (NO_WORD, goes_on)
         if spelling == NOWHERE or _is_in_beam(beam, i, token, word):
             continue
         new = candidates[made]
         new.prefix, new.token, new.word, new.spelling = beam[i].prefix, token, word, spelling
         new.blank, new.label, new.hot, new.lm = -np.inf, acoustic, hot, beam[i].lm
-        new.extra = beam[i].extra + graph.hot[hot].done
+        new.extra = beam[i].extra + done
         value = 0.0
         if graph.model == CHARACTERS:
             value, new.lm = step(graph.tables, new.lm, graph.token_numbers[token])

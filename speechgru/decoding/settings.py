@@ -153,6 +153,11 @@ def load_decoder(
     if decoding.lm is not None:
         _check_digest(decoding.lm, decoding.lm_sha256)
         lm = load_ngram(decoding.lm)
+        if lm.unit == "character" and vocabulary.kind != "characters":
+            raise LanguageModelError(
+                f"{decoding.lm}: a language model of characters, expected one of words: the "
+                f"recogniser writes {vocabulary}"
+            )
         if lm.unit == "character" and not knows_characters(lm, vocabulary):
             raise LanguageModelError(
                 f"{decoding.lm}: has none of the characters that the model writes; it has "
@@ -189,8 +194,8 @@ def _lexicon(
     if lexicon.unwritable:
         some = ", ".join(lexicon.unwritable[:5])
         log.warning(
-            "%s: %d of %d words are excluded, the model lacks a character of theirs: %s%s",
-            source, len(lexicon.unwritable), len(dict(pairs)), printable(some),
+            "%s: %d of %d words are excluded, the model lacks a %s of theirs: %s%s",
+            source, len(lexicon.unwritable), len(dict(pairs)), vocabulary.unit, printable(some),
             ", …" if len(lexicon.unwritable) > 5 else "",
         )  # fmt: skip
     return lexicon

@@ -3,9 +3,12 @@
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from speechgru.decoding.trie import Records
 from speechgru.lm.ngram import Ints, Tables
+
+Flags = npt.NDArray[np.bool_]
 
 FREE, CLOSED, OPEN = 0, 1, 2  # no lexicon; its words only; other words are spelled, at a cost
 NO_MODEL, WORDS, CHARACTERS = 0, 1, 2  # what the language model predicts
@@ -41,7 +44,10 @@ class Graph(NamedTuple):
     unknown: float  # unigram log probability of an unknown word
     hot: Records  # (states + 1,) of hotwords.STATE
     start_hot: int  # its state at the start
-    space: int  # token between words and at the edges of hot phrases, or -1
+    space: int  # the token between words, or -1 where words begin with other tokens
+    starts: Flags  # (tokens,) whether a token begins with a space
+    boundary: int  # what the automaton of hot words has at the edges of words, or -1: the space, or
+    # where there is none, one more than the tokens
 
     @property
     def homophones(self) -> int:

@@ -40,17 +40,16 @@ LEAST = -20.0  # natural logarithm of the smallest probability
 
 
 def spell(hypothesis: Hypothesis, vocabulary: Vocabulary) -> tuple[Spelled, ...]:
-    """The words of a hypothesis: its own, or the tokens between spaces."""
+    """The words of a hypothesis: its own, or those that its tokens spell."""
     if hypothesis.words is not None:
         return hypothesis.words
     words: list[Spelled] = []
-    begin = 0
+    between, begin = vocabulary.between, 0
     for place, token in enumerate((*hypothesis.tokens, None)):
-        if token is None or vocabulary.tokens[token].isspace():
-            if place > begin:
-                text = vocabulary.decode(hypothesis.tokens[begin:place])
+        if token is None or vocabulary.tokens[token][0].isspace():
+            if text := vocabulary.decode(hypothesis.tokens[begin:place]).strip():
                 words.append(Spelled(text, begin, place - 1))
-            begin = place + 1
+            begin = place + (token in between)
     return tuple(words)
 
 

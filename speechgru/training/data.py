@@ -35,7 +35,7 @@ SAMPLED_HEADERS = 20_000  # about as many, evenly spread
 LISTED = 5  # ids of excluded utterances in a log line
 LISTED_WORDS = 10  # that only dev has
 UNREADABLE = "audio cannot be read"
-TOO_SHORT = "too short for its text; CTC needs a model frame per character, see model.factor"
+TOO_SHORT = "too short for its text; CTC needs a model frame per token, see model.factor"
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,14 @@ def _digest(values: Iterable[str | float]) -> str:
     return digest.hexdigest()[:16]
 
 
-def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> TrainingData:
-    """Read the manifests of a recipe; the vocabulary is made from the training texts unless given.
+def read_training_data(
+    recipe: Recipe, vocabulary: Vocabulary | None = None, initial: Vocabulary | None = None
+) -> TrainingData:
+    """Read the manifests of a recipe. Unless `vocabulary` is given, it is made from the training
+    texts, with what `initial` has.
 
     Excluded from training, with a warning: utterances longer than `data.max_seconds`, without
-    text, with characters that a given vocabulary lacks, too short for CTC to align, or whose
+    text, with what a given vocabulary lacks, too short for CTC to align, or whose
     header shows that their audio cannot be read.
     Raises ManifestError, and TrainingError when no utterance is left, or when dev or noise audio
     cannot be read: all evaluations of a run must be of the same utterances.
@@ -102,7 +105,7 @@ def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> 
         gc.enable()
     dev = _read("data.dev", recipe.data.dev)
     _normalise(dev, recipe)
-    known = vocabulary or Vocabulary.from_texts(u.text for u in listed)
+    known = vocabulary or _make_vocabulary(listed, recipe, initial)
     kept, excluded = _select(listed, recipe, known)
     _refuse_unreadable(recipe.data.dev, dev)
     noises: list[Utterance] = []
@@ -120,7 +123,7 @@ def read_training_data(recipe: Recipe, vocabulary: Vocabulary | None = None) -> 
             f"{recipe.data.dev}: none of the {len(dev)} texts has a word; expected a dev set with "
             "texts, by which to choose the best epoch"
         )
-    vocabulary = vocabulary or Vocabulary.from_texts(u.text for u in kept)
+    vocabulary = vocabulary or _make_vocabulary(kept, recipe, initial)
     _report(excluded, kept, dev, vocabulary)
     return TrainingData(kept, dev, noises, vocabulary, excluded)
 
@@ -144,6 +147,17 @@ def _normalise(utterances: list[Utterance], recipe: Recipe) -> None:
             utterances[index] = replace(utterance, text=text)
 
 
+def _make_vocabulary(
+    utterances: Iterable[Utterance], recipe: Recipe, initial: Vocabulary | None
+) -> Vocabulary:
+    texts = (utterance.text for utterance in utterances)
+    if recipe.text.unit == "character" and initial is None:
+        return Vocabulary.from_texts(texts)
+    from speechgru.text.units import make_vocabulary
+
+    return make_vocabulary(texts, recipe.text, initial)
+
+
 def _make_ids_unique(utterances: list[Utterance]) -> None:
     """Ids are unique within a manifest only: the second `a` of several manifests becomes `a#2`."""
     counts: Counter[str] = Counter()
@@ -164,7 +178,7 @@ def _select(
         if not utterance.text:
             reason = "without text"
         elif not vocabulary.covers(utterance.text):
-            reason = "with characters that are not in the vocabulary"
+            reason = f"with {vocabulary.unit}s that are not in the vocabulary"
         else:
             usable.append(utterance)
             continue
@@ -242,10 +256,10 @@ def _report(
         )  # fmt: skip
     unknown: Counter[str] = sum((vocabulary.unknown(u.text) for u in dev), Counter())
     if unknown:
-        characters = ", ".join(f"{char!r} ×{count}" for char, count in unknown.most_common(10))
         log.warning(
-            "dev has characters that the training set lacks; they count as errors: %s", characters
-        )
+            "dev has %ss that the training set lacks; they count as errors: %s", vocabulary.unit,
+            ", ".join(f"{unit!r} ×{count}" for unit, count in unknown.most_common(LISTED_WORDS)),
+        )  # fmt: skip
     words = {word for utterance in kept for word in utterance.text.split()}
     said = Counter(word for utterance in dev for word in utterance.text.split())
     if new := [word for word, _ in said.most_common() if word not in words]:
@@ -280,10 +294,9 @@ class BatchLoader:
     ) -> None:
         self.utterances, self.vocabulary = data.train, data.vocabulary
         self.options, self.factor, self.cache = recipe.training, recipe.model.factor, cache
-        space = data.vocabulary.encode(" ")
         self.augment = Augment(
-            recipe.augment, extract, recipe.training.seed, self._example, len(data.train), space,
-            data.noises,
+            recipe.augment, extract, recipe.training.seed, self._example, len(data.train),
+            data.vocabulary.between, data.noises,
         )  # fmt: skip
         self.durations = np.array([utterance.duration for utterance in data.train])
         self.skipped: set[str] = set()  # ids found to be unusable while loading

@@ -3,8 +3,9 @@
 Design choices:
 - The training itself is the same; only its settings, vocabulary and first weights differ.
 - Features and architecture are the initial model's. A recipe may state them, but not otherwise.
-- The vocabulary is the initial model's, with the characters of the new texts: no character that the
-  model can write is forgotten. Rows of the output layer are copied by character.
+- The vocabulary is the initial model's, with the characters (or words) of the new texts: nothing
+  that the model can write is forgotten. Rows of the output layer are copied by token. A recipe may
+  state another `text.unit`; then the vocabulary is a new one.
 """
 
 import hashlib
@@ -15,7 +16,6 @@ from pathlib import Path
 from speechgru.checkpoint import MODEL_FILE, Checkpoint, ModelConfig, load_model
 from speechgru.errors import TrainingError
 from speechgru.recipe import Recipe
-from speechgru.text import BLANK, Vocabulary
 
 LEARNING_RATE = 1e-3  # where the recipe states none; docs/fine-tuning.md has the figures
 # Settings that the weights do not depend on: the recipe's apply.
@@ -68,15 +68,9 @@ def adapted(recipe: Recipe, initial: InitialModel) -> Recipe:
     return recipe.replace(**taken)
 
 
-def joined(vocabulary: Vocabulary, initial: Vocabulary) -> Vocabulary:
-    """The characters of both, in code point order, after the blank."""
-    characters = {*vocabulary.tokens, *initial.tokens} - {BLANK}
-    return Vocabulary((BLANK, *sorted(characters)))
-
-
 def initialise(checkpoint: Checkpoint, initial: Checkpoint) -> None:
     """Copy weights and feature statistics from `initial` into a new model of the same settings.
-    Output rows of characters that `initial` lacks keep their first random values."""
+    Output rows of tokens that `initial` lacks keep their first random values."""
     weights = dict(initial.model.state_dict())
     own = checkpoint.model.state_dict()
     numbers = {token: number for number, token in enumerate(initial.vocabulary.tokens)}

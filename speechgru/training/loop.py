@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -30,9 +30,9 @@ from speechgru.files import check_folder, exclusive_lock
 from speechgru.model import check_cell
 from speechgru.recipe import Recipe
 from speechgru.recognizer import choose_device
-from speechgru.text import Vocabulary
+from speechgru.text.units import vocabulary_from_json
 from speechgru.training.data import BatchLoader, TrainingData, read_training_data, warn_of_leaks
-from speechgru.training.fine_tuning import InitialModel, adapted, initialise, joined, read_initial
+from speechgru.training.fine_tuning import InitialModel, adapted, initialise, read_initial
 from speechgru.training.selection import ModelSelection
 from speechgru.training.state import EpochMetrics, RunFolder, TrainingState, resume_key
 from speechgru.training.step import (
@@ -110,18 +110,18 @@ def train(
             if initial is not None:
                 folder.check_same_initial(state, initial.fingerprint)
             folder.check_same_recipe(state, recipe)
-            vocabulary = Vocabulary.from_json(state.vocabulary)
+            vocabulary = vocabulary_from_json(state.vocabulary)
         else:
             folder.check_unused()
             check_folder(folder.path)
-        data = read_training_data(recipe, vocabulary)
+        known = None if initial is None else initial.checkpoint.vocabulary
+        data = read_training_data(recipe, vocabulary, known)
         if resume:
             folder.check_same_data(state, data.fingerprint())
         else:
             warn_of_leaks(data)
             if initial is not None:
-                vocabulary = joined(data.vocabulary, initial.checkpoint.vocabulary)
-                data, state.initial = replace(data, vocabulary=vocabulary), initial.fingerprint
+                state.initial = initial.fingerprint
             state.recipe, state.data = resume_key(recipe), data.fingerprint()
             state.vocabulary = data.vocabulary.to_json()
         trainer = Trainer(recipe, data, folder, chosen, state, on_progress)

@@ -18,7 +18,8 @@ from speechgru.checkpoint import load_model, save_model
 from speechgru.cli import app
 from speechgru.corpora import LAYOUTS
 from speechgru.files import write_json
-from speechgru.manifest import read_manifest, write_manifest
+from speechgru.manifest import read_manifest
+from speechgru.manifest_writer import write_manifest
 from speechgru.recipe import TextRecipe
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from speechgru.compare.folds import fold_manifest, pool, write_folds
 from speechgru.errors import ManifestError
-from speechgru.manifest import Utterance, read_manifest, write_manifest
+from speechgru.manifest import Utterance, read_manifest
+from speechgru.manifest_writer import write_manifest
 
 Manifests = dict[str, list[Utterance]]
 

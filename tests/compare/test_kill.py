@@ -16,7 +16,8 @@ import torch
 from safetensors.torch import load_file
 
 from speechgru.files import write_json
-from speechgru.manifest import read_manifest, write_manifest
+from speechgru.manifest import read_manifest
+from speechgru.manifest_writer import write_manifest
 
 SPEECHGRU = Path(sys.executable).with_name("speechgru")
 DIGITS = Path(__file__).parents[2] / "data" / "digits"

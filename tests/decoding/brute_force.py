@@ -94,3 +94,56 @@ def other_scores(spelling: str, reading: Reading, case: Case) -> float:
         times = sum(text.startswith(wanted, begin) for begin in range(len(text)))
         total += times * boost * len(phrase)
     return total
+
+
+# Where words begin with tokens that begin with a space: a text is its tokens -------------------
+
+
+def best_token_sequences(
+    log_probs: np.ndarray, case: Case
+) -> list[tuple[tuple[int, ...], str, float]]:
+    """(tokens, text, score) of every token sequence and reading, best first."""
+    found = []
+    for labels, log_prob in label_probabilities(log_probs).items():
+        for reading in [()] if case.pairs is None else token_readings(labels, case):
+            text = " ".join(word for word, _, _ in reading if word)
+            score = log_prob + scores_by_token(labels, reading, case)
+            found.append((labels, text, float(score)))
+    return sorted(found, key=lambda item: -item[2])
+
+
+def token_readings(labels: tuple[int, ...], case: Case) -> Iterator[Reading]:
+    assert case.pairs is not None
+    if not labels:
+        yield ()
+        return
+    starts = [place for place, token in enumerate(labels) if token in case.vocabulary.starts]
+    for end in [*(place for place in starts if place > 0), len(labels)]:
+        head, tail = labels[:end], labels[end:]
+        choices = [
+            (word, number, True)
+            for word, other, number in case.pairs
+            if case.vocabulary.covers(other) and tuple(case.vocabulary.encode(other)) == head
+        ]
+        spaced = any(0 < place < end for place in starts)
+        if not choices and case.unknown_cost is not None and not spaced:
+            choices = [(case.vocabulary.decode(head).strip(), 0, False)]
+        for choice in choices:
+            for rest in token_readings(tail, case):
+                yield (choice, *rest)
+
+
+def scores_by_token(labels: tuple[int, ...], reading: Reading, case: Case) -> float:
+    total = case.word_score * (len(labels) if case.pairs is None else len(reading))
+    total -= sum(case.unknown_cost or 0.0 for _, _, known in reading if not known)
+    if case.lm is not None:
+        units = [case.lm.words[number] for _, number, _ in reading]
+        total += case.lm_weight * float(case.lm.scores(units).sum())
+    for phrase, boost in case.hotwords:
+        wanted = tuple(case.vocabulary.encode(phrase))
+        for begin in range(len(labels)):
+            after = labels[begin + len(wanted) : begin + len(wanted) + 1]
+            whole = not after or after[0] in case.vocabulary.starts
+            matches = labels[begin : begin + len(wanted)] == wanted
+            total += boost * len(phrase) * (matches and whole)
+    return total

@@ -15,7 +15,8 @@ from speechgru.errors import SpeechgruError
 from speechgru.lm.ngram import NGram
 from speechgru.lm.smoothing import train
 from speechgru.text import Vocabulary
-from tests.decoding.brute_force import Case, best_texts
+from speechgru.text.units import Pieces, Words
+from tests.decoding.brute_force import Case, best_texts, best_token_sequences
 from tests.lm.texts import corpus
 
 LETTERS = Vocabulary.from_texts(["ab "])
@@ -102,6 +103,51 @@ def test_no_limits_give_every_text_its_score(name: str) -> None:
 
 
 LIMITED = {"beam": 20, "token_threshold": -8.0, "beam_threshold": 12.0}
+PIECES = Pieces(("<blank>", " a", " ", "b", "a"))
+WORDS = Words(("<blank>", " a", " ab", " b", " ba"))
+TOKEN_CASES = {
+    "pieces, free": Case(PIECES, word_score=0.8),
+    "pieces, free, hot": Case(PIECES, hotwords=HOT),
+    "pieces, closed": Case(PIECES, pairs=pairs(None)),
+    "pieces, closed, words, hot": Case(PIECES, words(), pairs(words()), hotwords=HOT),
+    "pieces, closed, homophones": Case(PIECES, words(), pairs(words(), *AMBIGUOUS)),
+    "pieces, open": Case(PIECES, pairs=pairs(None), unknown_cost=1.2),
+    "pieces, open, words, hot": Case(PIECES, words(), pairs(words()), 1.5, 0.8, 0.3, HOT),
+    "pieces, open, homophones": Case(PIECES, words(), pairs(words(), *AMBIGUOUS), 1.0),
+    "words, free, hot": Case(WORDS, hotwords=HOT),
+    "words, closed, words, hot": Case(WORDS, words(), pairs(words()), hotwords=HOT),
+    "words, open, homophones": Case(WORDS, words(), pairs(words(), *AMBIGUOUS), 1.0),
+}
+
+
+@pytest.mark.parametrize("name", TOKEN_CASES)
+def test_no_limits_give_every_sequence_of_pieces_or_words_its_score(name: str) -> None:
+    case = TOKEN_CASES[name]
+    decode = decoder(case, **NO_LIMITS | {"beam": 20_000})
+    for seed in range(2):
+        spoken = emission(5, case.vocabulary, seed)
+        expected = best_token_sequences(spoken.log_probs, case)
+        found = decode.nbest(spoken, len(expected) + 1)
+        ours = sorted((h.tokens, h.text or "", h.score) for h in found)
+        theirs = sorted(expected)
+        assert [item[:2] for item in ours] == [item[:2] for item in theirs]
+        assert [item[2] for item in ours] == pytest.approx([item[2] for item in theirs], abs=1e-4)
+        for one in found[:50]:
+            spelled = [
+                case.vocabulary.decode(one.tokens[w.first : w.last + 1]) for w in one.words or ()
+            ]
+            assert all(spelled)
+
+
+@pytest.mark.parametrize("name", ["pieces, free, hot", "pieces, open, words, hot"])
+def test_limits_keep_the_best_of_pieces(name: str) -> None:
+    case = TOKEN_CASES[name]
+    for seed in range(5):
+        spoken = emission(12, PIECES, seed)
+        best = decoder(case, **NO_LIMITS)(spoken)
+        found = decoder(case, **LIMITED | {"beam": 200})(spoken)
+        assert found.tokens == best.tokens
+        assert found.score == pytest.approx(best.score, abs=0.1)  # some paths are lost
 
 
 def same(ours: list, theirs: list) -> bool:  # type: ignore[type-arg]

@@ -7,7 +7,8 @@ import pytest
 from shell import Result, run
 from tones import NO_ACOUSTICS
 
-from speechgru.manifest import Utterance, read_manifest, write_manifest
+from speechgru.manifest import Utterance, read_manifest
+from speechgru.manifest_writer import write_manifest
 
 VOICES = ("espeak-us-plain", "espeak-us-m6", "espeak-us-alex", "espeak-us-m7")
 

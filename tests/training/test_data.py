@@ -21,7 +21,8 @@ from speechgru.audio import audio_info
 from speechgru.batches import AudioCache
 from speechgru.errors import TrainingError
 from speechgru.features import FeatureExtractor
-from speechgru.manifest import Utterance, read_manifest, write_manifest
+from speechgru.manifest import Utterance, read_manifest
+from speechgru.manifest_writer import write_manifest
 from speechgru.text import Vocabulary, frames_needed
 from speechgru.training.data import (
     TOO_SHORT,

@@ -6,7 +6,8 @@ import pytest
 from tones import tone_recipe
 
 from speechgru.errors import TrainingError
-from speechgru.manifest import read_manifest, write_manifest
+from speechgru.manifest import read_manifest
+from speechgru.manifest_writer import write_manifest
 from speechgru.training.estimate import estimate_training
 
 

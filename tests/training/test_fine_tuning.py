@@ -11,10 +11,10 @@ from trainings import Stopper, check_same_run, long_recipe, tensors_of, train_fr
 
 from speechgru.checkpoint import load_model, new_checkpoint
 from speechgru.errors import RecipeError, TrainingError
-from speechgru.recipe import Recipe, make_recipe
+from speechgru.recipe import Recipe, TextRecipe, make_recipe
 from speechgru.recipe_file import override
-from speechgru.text import Vocabulary
-from speechgru.training.fine_tuning import LEARNING_RATE, adapted, initialise, joined, read_initial
+from speechgru.text.units import make_vocabulary
+from speechgru.training.fine_tuning import LEARNING_RATE, adapted, initialise, read_initial
 from speechgru.training.state import STATE_FORMAT, RunFolder
 
 
@@ -91,7 +91,7 @@ def test_it_starts_where_the_initial_model_is(few: Path, whole: Path, tmp_path: 
 
 def test_output_rows_are_copied_by_character(whole: Path) -> None:
     initial = load_model(whole)
-    vocabulary = joined(Vocabulary.from_texts(["bao"]), initial.vocabulary)
+    vocabulary = make_vocabulary(["bao"], TextRecipe(), initial.vocabulary)
     assert vocabulary.tokens == ("<blank>", " ", "a", "b", "m", "o")
     checkpoint = new_checkpoint(initial.config, vocabulary, {})
     first = checkpoint.model.head.weight.detach().clone()

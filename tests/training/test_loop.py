@@ -30,7 +30,8 @@ from speechgru.checkpoint import average_weights, load_model
 from speechgru.errors import RecipeError, TrainingError
 from speechgru.evaluation import evaluate, evaluate_utterances
 from speechgru.features import FeatureExtractor
-from speechgru.manifest import Utterance, read_manifest, write_manifest
+from speechgru.manifest import Utterance, read_manifest
+from speechgru.manifest_writer import write_manifest
 from speechgru.model_file import read_model_file
 from speechgru.recipe import Recipe
 from speechgru.recognizer import Recognizer

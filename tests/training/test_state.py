@@ -25,7 +25,8 @@ from trainings import (
 
 from speechgru.checkpoint import load_model, write_tensors
 from speechgru.errors import CheckpointError, ManifestError, SpeechgruError, TrainingError
-from speechgru.manifest import read_manifest, write_manifest
+from speechgru.manifest import read_manifest
+from speechgru.manifest_writer import write_manifest
 from speechgru.recipe import Recipe
 from speechgru.recipe_file import load_recipe
 from speechgru.training.loop import TrainingProgress, TrainingResult, stop_request, train

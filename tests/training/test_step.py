@@ -14,7 +14,8 @@ from trainings import make_trainer, metrics, quick
 
 from speechgru.batches import Batch, collate
 from speechgru.errors import Diverged, RecipeError
-from speechgru.manifest import Utterance, write_manifest
+from speechgru.manifest import Utterance
+from speechgru.manifest_writer import write_manifest
 from speechgru.recipe import TrainingRecipe
 from speechgru.training.loop import train
 from speechgru.training.step import (
