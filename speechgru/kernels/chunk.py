@@ -3,8 +3,10 @@
 At 16 frames, making buffers and arguments takes longer than the arithmetic.
 """
 
+import ctypes
 import threading
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -62,6 +64,10 @@ class Chunk:
         self.last = [
             states[frames % 2, :, :, s, : layout.hidden] for s in range(layout.shape.states)
         ]
+        self._multiply, self._recur = (
+            partial(call.function.call, ctypes.addressof(call.numbers))
+            for call in (self.product, self.loop)
+        )
         self._used = tape, scratch, rows, packed  # by address
 
     def __call__(self, x: Tensor, state: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -72,7 +78,7 @@ class Chunk:
             buffer.copy_(value)
         self.product.numbers[INPUT] = x.data_ptr()
         self.product.counter.value = 0
-        self.product.run()
+        self._multiply()
         self.loop.numbers[OUTPUT] = y.data_ptr()
-        self.loop.run()
+        self._recur()
         return y, tuple(buffer.clone() for buffer in self.last)

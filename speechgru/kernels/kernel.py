@@ -79,24 +79,24 @@ class Kernel:
         state: tuple[Tensor, ...],
     ) -> Chunk | None:
         """For the next small chunk of one recording, with the frozen weights of the last call."""
-        cache = self._cache
-        if cache is None or cache.bf16 or len(weights) != 1:
+        cache, frozen = self._cache, self._frozen
+        if cache is None or frozen is None or cache.bf16 or len(weights) != 1 or x.dim() != 3:
             return None
-        if self._frozen is None or _frozen(weights) != self._frozen or x.dim() != 3:
-            return None
-        shape = (1, 1, cache.layout.hidden)
+        first, (batch, frames, width), states = weights[0][0], x.shape, len(state)
+        shape, tensors = (1, 1, cache.layout.hidden), (x, *state)
         if (
-            x.shape[0] == 1
-            and 0 < x.shape[1] <= LONGEST
-            and lengths.tolist() == [x.shape[1]]
-            and x.shape[2] == weights[0][0].shape[1]
-            and len(state) == cache.layout.shape.states
-            and all(
-                t.dtype == weights[0][0].dtype and t.is_cpu and not t.requires_grad
-                for t in (x, *state)
+            batch == 1
+            and 0 < frames <= LONGEST
+            and lengths.tolist() == [frames]
+            and width == first.shape[1]
+            and states == cache.layout.shape.states
+            and [(t.dtype, t.is_cpu) for t in tensors] == [(first.dtype, True)] * (states + 1)
+            and [part.shape for part in state] == [shape] * states
+            and not (torch.is_grad_enabled() and any(t.requires_grad for t in tensors))
+            and _unchanged(weights[0], frozen)
+            and (
+                threads.limit() == 1 or thread_plan(threads.limit(), 1, 1, cache.layout).parts == 1
             )
-            and all(part.shape == shape for part in state)
-            and thread_plan(threads.limit(), 1, 1, cache.layout).parts == 1
         ):
             return self._chunks.get(cache, x)
         return None
@@ -129,6 +129,14 @@ def _frozen(weights: list[Weights]) -> Identity | None:
     ):
         return None
     return tuple((id(weight), weight.data_ptr(), weight._version) for weight in flat)
+
+
+def _unchanged(weights: Weights, frozen: Identity) -> bool:
+    """Whether `frozen` is still their identity."""
+    for weight, (number, address, version) in zip(weights, frozen, strict=True):
+        if id(weight) != number or weight.data_ptr() != address or weight._version != version:
+            return False
+    return not (torch.is_grad_enabled() and any(weight.requires_grad for weight in weights))
 
 
 class _Recurrence(torch.autograd.Function):

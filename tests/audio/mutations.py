@@ -7,8 +7,9 @@ memory.
 With --recognise, what is read passes through segmentation, an untrained model and a stream, and the
 bytes of the file arrive from a pipe.
 
-A process that crashes, hangs for more than LIMIT seconds or takes more than MAX_BYTES is reported
-with the number of the mutation, from which `mutated` makes the same bytes again.
+A process that crashes, takes more than LIMIT seconds of processor time or more than MAX_BYTES, or
+has not answered after PATIENCE seconds, is reported with the number of the mutation, from which
+`mutated` makes the same bytes again.
 """
 
 import argparse
@@ -38,7 +39,8 @@ from speechgru.recipe import FeatureRecipe, ModelRecipe, TextRecipe
 from speechgru.recognizer import Recognizer
 from speechgru.text import Vocabulary
 
-LIMIT = 10.0  # seconds per file
+LIMIT = 10.0  # seconds of processor time per file
+PATIENCE = 300.0  # seconds, on a machine that may be busy
 MAX_BYTES = 1_000_000_000
 SECONDS = 2
 
@@ -238,13 +240,17 @@ def _work(
     sys.stderr.flush()
     with TemporaryDirectory() as folder:
         for number, path in mutations(Path(folder), numbers):
-            connection.send((number, path.name, None))
+            connection.send((number, path.name, None, 0.0))
+            began = time.process_time()
             try:
                 result = check(path)
             except Exception as error:
                 result = f"{type(error).__name__}: {error}"
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-            connection.send((number, path.name, result if peak < MAX_BYTES else f"{peak:,} bytes"))
+            used = time.process_time() - began
+            if peak >= MAX_BYTES or used >= LIMIT:
+                result = f"{peak:,} bytes, {used:.1f} s"
+            connection.send((number, path.name, result, used))
 
 
 def main() -> None:
@@ -262,16 +268,15 @@ def main() -> None:
         process = multiprocessing.Process(target=_work, args=(range(number, end), theirs, check))
         process.start()
         theirs.close()
-        current, name, started, problem = number, "", time.process_time(), "crash"
+        current, name, problem = number, "", "crash"
         try:
             while number < end:
-                started = time.monotonic()
-                if not ours.poll(LIMIT if name else 120):
-                    problem = f"hangs for {LIMIT:g} s"
+                if not ours.poll(PATIENCE):
+                    problem = f"no answer for {PATIENCE:g} s"
                     break
-                current, name, result = ours.recv()
+                current, name, result, used = ours.recv()
                 if result is not None:
-                    longest = max(longest, time.monotonic() - started)
+                    longest = max(longest, used)
                     counts[result if result in ("read", "refused") else "problem"] += 1
                     number = current + 1
                     if result not in ("read", "refused"):
