@@ -4,9 +4,16 @@
 
 Both are from the same emissions and by the same rule from tokens to the times of words.
 Our own alignment of the true text is compared with torchaudio's, too, token by token.
+
+Where the manifest has the true boundaries (`words`: word, start and end in seconds, as those of the
+embedded digits), the times of the utterances that were recognised without error are compared with
+these as well.
 """
 
 import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
 
 import jiwer
 import numpy as np
@@ -29,7 +36,9 @@ def main() -> None:
     options = parser.parse_args()
     recognizer = Recognizer.load(options.model, "cpu", decoder="greedy")
     utterances = read_manifest(options.manifest)
-    differences, frames, words = [], [], 0
+    lines = Path(options.manifest).read_text(encoding="utf-8").splitlines()
+    known = {line.get("id"): line.get("words") for line in map(json.loads, filter(None, lines))}
+    differences, errors, frames, words, right = [], [], [], 0, 0
     for utterance, emission in zip(utterances, recognizer.emissions(utterances), strict=True):
         if not isinstance(emission, Emission):
             raise emission
@@ -42,6 +51,13 @@ def main() -> None:
         words += len(spelled)
         if not found.words:
             continue
+        true = known.get(utterance.id) or ()
+        if [word.text for word in found.words] == [word["word"] for word in true]:
+            right += 1
+            errors += [
+                (abs(word.start - each["start"]), abs(word.end - each["end"]))
+                for word, each in zip(found.words, true, strict=True)
+            ]
         texts = " ".join(utterance.text.lower().split()), found.text
         for chunk in jiwer.process_words(*texts).alignments[0]:
             if chunk.type == "equal":
@@ -53,6 +69,14 @@ def main() -> None:
                 ]
     print(f"{np.mean(np.array(frames) > 0):.1%} of {len(frames)} tokens in another frame")
     print(f"{len(differences)} of {words} words recognised; ms from the reference:")
+    _show(differences)
+    if errors:
+        print(f"{len(errors)} words of {right} utterances; ms from the true boundaries:")
+        _show(errors)
+
+
+def _show(differences: Sequence[tuple[float, float]]) -> None:
+    """Of starts and ends, in seconds."""
     for name, values in zip(("starts", "ends"), 1000 * np.array(differences).T, strict=True):
         median, most = np.quantile(values, [0.5, 0.95])
         late = np.mean(values > 30)

@@ -8,7 +8,8 @@
 `equal` decodes each utterance whole and in ten random sequences of pieces, with a beam search if
 --beam is given. `latency` times the processor per block of audio. `memory` streams the utterances
 again and again with pauses of 0.3 to 2 s, and prints the resident memory. `words` streams each
-speaker's utterances with pauses of about 1.5 s, and prints the WER and how late words are output.
+speaker's utterances with pauses of about 1.5 s, and prints the WER, of each speaker too, and how
+late words are output.
 """
 
 import argparse
@@ -20,14 +21,16 @@ import jiwer
 import numpy as np
 import torch
 
+from speechgru.acoustics import level
 from speechgru.audio import read_utterance
 from speechgru.checkpoint import frame_timing
 from speechgru.info import look_ahead
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.recognizer import Recognizer
-from speechgru.streaming import BLOCK_SECONDS, DEFAULT_RULES, Samples
+from speechgru.streaming import BLOCK_SECONDS, DEFAULT_RULES, Endpointing, Samples
 
 CHUNKINGS = 10
+NAMES = ("text", "alone", "alone in the noise", "stream", "without endpoints")  # of `words`
 
 
 def main() -> None:
@@ -118,11 +121,9 @@ def _with_pauses(waves: list[Samples], rate: int) -> Iterator[Samples]:
 
 
 def measure_words(recognizer: Recognizer, utterances: list[Utterance], noise: float | None) -> None:
-    """WER alone, as a stream and as a stream without endpoints; how long after the end of an
-    utterance its last token is output, in seconds."""
+    """WER of NAMES; how long after the end of an utterance its last token is output, in seconds."""
     rng, rate = np.random.default_rng(1), recognizer.sample_rate
-    alone = [getattr(each, "text", "") for each in recognizer.transcribe_all(utterances)]
-    references, streamed, whole = [], [], []
+    texts: dict[str, list[str]] = {name: [] for name in NAMES}
     delays: list[float] = []
     for speaker in dict.fromkeys(each.speaker for each in utterances):
         mine = [each for each in utterances if each.speaker == speaker]
@@ -133,24 +134,41 @@ def measure_words(recognizer: Recognizer, utterances: list[Utterance], noise: fl
         if noise is not None:
             added = 10 ** (noise / 20) * rng.standard_normal(len(samples))
             samples += added.astype(np.float32)
-        references.append(" ".join(each.text for each in mine))
-        for rules, texts in ((DEFAULT_RULES, streamed), (None, whole)):
-            stream = recognizer.stream(rules)
-            texts.append(" ".join(final.text for final in stream.accept(samples) + stream.finish()))
+        ends = np.cumsum([len(w) + p for w, p in zip(waves, pauses, strict=True)])
+        begins = [int(e) - len(w) - p for e, w, p in zip(ends, waves, pauses, strict=True)]
+        noisy = [samples[b : b + len(w)] for b, w in zip(begins, waves, strict=True)]
+        found = [
+            " ".join(each.text for each in mine),
+            _joined(recognizer, waves),
+            _joined(recognizer, noisy),
+            *(_streamed(recognizer, rules, samples) for rules in (DEFAULT_RULES, None)),
+        ]
+        for name, text in zip(NAMES, found, strict=True):
+            texts[name].append(text)
+        loudness = np.median([level(wave, rate) for wave in waves])
+        rates = ", ".join(
+            f"{name} {100 * jiwer.wer(found[0], text):.1f} %"
+            for name, text in zip(NAMES[1:], found[1:], strict=True)
+        )
+        print(f"{speaker}, {loudness:.0f} dBFS: {rates}", flush=True)
         spikes = _token_times(recognizer, samples)
-        begin = 0
-        for wave, pause in zip(waves, pauses, strict=True):
-            after = spikes[(spikes > begin / rate) & (spikes < (begin + len(wave) + pause) / rate)]
+        for begin, wave, end in zip(begins, waves, ends, strict=True):
+            after = spikes[(spikes > begin / rate) & (spikes < end / rate)]
             delays += [float(t) - (begin + len(wave)) / rate for t in after[-1:]]
-            begin += len(wave) + pause
-    texts = [each.text for each in utterances]
-    for name, found, expected in (
-        ("alone", alone, texts), ("stream", streamed, references),
-        ("without endpoints", whole, references),
-    ):  # fmt: skip
-        print(f"{name}: WER {100 * jiwer.wer(expected, found):.1f} %")
+    for name in NAMES[1:]:
+        print(f"{name}: WER {100 * jiwer.wer(texts[NAMES[0]], texts[name]):.1f} %")
     median, most = np.median(delays), np.quantile(delays, 0.9)
     print(f"last token after the end of its word: median {median:.2f} s, 90 % {most:.2f} s")
+
+
+def _joined(recognizer: Recognizer, waves: list[Samples]) -> str:
+    found = [getattr(each, "text", "") for each in recognizer.transcribe_all(waves)]
+    return " ".join(text for text in found if text)
+
+
+def _streamed(recognizer: Recognizer, rules: Endpointing | None, samples: Samples) -> str:
+    stream = recognizer.stream(rules)
+    return " ".join(final.text for final in stream.accept(samples) + stream.finish())
 
 
 def _token_times(recognizer: Recognizer, samples: Samples) -> np.ndarray:
