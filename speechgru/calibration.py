@@ -53,11 +53,12 @@ class Quality:
     auc: float
 
     def to_json(self) -> Json:
-        return asdict(self)
+        return {name: None if value != value else value for name, value in asdict(self).items()}
 
 
 def calibrate(words: Words) -> Calibration:
-    """Platt's fit, with his targets that keep it finite without errors; and the lead."""
+    """Platt's fit, with his targets that keep it finite without errors, and never upside down: a
+    word that the model is surer of is not less probable; and the lead."""
     count, wrong = len(words.right), int((~words.right).sum())
     if not count:
         raise SpeechgruError("no words were recognised: there is nothing to calibrate")
@@ -68,7 +69,8 @@ def calibrate(words: Words) -> Calibration:
         z = line[0] + line[1] * x
         return float((np.logaddexp(0, z) - targets * z).sum())
 
-    offset, slope = minimize(loss, np.array([0.0, 1.0]), method="Nelder-Mead").x
+    line = minimize(loss, np.array([0.0, 1.0]), method="Nelder-Mead", bounds=[(-50, 50), (0, 50)])
+    offset, slope = line.x
     lead = LEAD
     if len(words.leads) >= FEWEST_LEADS:
         lead = float(np.clip(np.median(words.leads), 0.0, LONGEST_LEAD))

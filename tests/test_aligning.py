@@ -1,6 +1,7 @@
 """Aligning known texts: times, words that cannot be spelled, manifests, errors."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +78,14 @@ def test_an_audio_file_and_its_text(tone_run, tmp_path, speechgru):
     np.testing.assert_allclose(starts[::2], starts[0] + period * np.arange(60), atol=0.1)
     for arguments in ([tmp_path / "a.wav"], [tmp_path / "a.wav", tmp_path / "none.txt"]):
         assert speechgru("align", *arguments, "-m", tone_run).status == 2
+
+
+def test_alignment_needs_no_language_model(tone_run, tones, tmp_path, speechgru):
+    shutil.copy(tone_run / "model.safetensors", tmp_path)
+    (tmp_path / "decoding.yaml").write_text("lm: gone.arpa\nlm_sha256: abc\n")
+    (tmp_path / "calibration.json").write_text(
+        '{"format": "speechgru-calibration-1", "decoders": {"beam": {"slope": 0, "offset": 0}}}'
+    )
+    done = speechgru("align", tones / "test.jsonl", "-m", tmp_path, "-f", "ctm")
+    assert done.status == 0, done.err
+    assert {line.split()[5] for line in done.out.splitlines()} == {"0.500"}

@@ -1,5 +1,6 @@
 """Confidences: measured as their definitions say, and calibrated."""
 
+import json
 import shutil
 
 import numpy as np
@@ -61,3 +62,22 @@ def test_the_command_writes_what_transcribe_uses(tone_run, tones, tmp_path, spee
     (tmp_path / "calibration.json").write_text('{"format": "other"}')
     with pytest.raises(SpeechgruError, match=r"calibration\.json: .*'other'"):
         Recognizer.load(tmp_path, "cpu")
+
+
+def test_confidence_is_never_turned_upside_down():
+    logits = np.linspace(-2, 2, 40)
+    found = calibrate(Words(-np.log1p(np.exp(-logits)), logits < 0, np.array([])))
+    assert found.slope == pytest.approx(0, abs=1e-3)
+
+
+def test_too_few_words_are_warned_of_and_the_file_is_json(tone_run, tones, tmp_path, speechgru):
+    shutil.copy(tone_run / "model.safetensors", tmp_path)
+    line = (tones / "dev.jsonl").read_text().splitlines()[0]
+    line = json.dumps(
+        json.loads(line) | {"audio_filepath": str(tones / json.loads(line)["audio_filepath"])}
+    )
+    (tmp_path / "dev.jsonl").write_text(line + "\n")
+    done = speechgru("calibrate", tmp_path / "dev.jsonl", "-m", tmp_path, "--threads", 1)
+    assert done.status == 0, done.err
+    assert "0 wrong words" in done.err
+    json.loads((tmp_path / "calibration.json").read_text(), parse_constant=pytest.fail)

@@ -50,12 +50,15 @@ def align(
     formats = find_formats(output_format)
     use_threads(threads)
     from speechgru.aligning import as_files
-    from speechgru.recognizer import Recognizer
+    from speechgru.decoding.confidence import read_calibrations
+    from speechgru.recognizer import Recognizer, calibration_file
     from speechgru.transcription import Outputs
 
     utterances = _read(source, text)
     outputs = Outputs(as_files(utterances), formats, folder, force)
-    recognizer = Recognizer.load(model, device, "float32", batch_seconds)
+    recognizer = Recognizer.load(model, device, "float32", batch_seconds, "greedy")
+    known = read_calibrations(file) if (file := calibration_file(model)).exists() else {}
+    recognizer.calibration = known.get("greedy", known.get("beam", recognizer.calibration))
     tally = Tally(len(utterances))
     with counting_progress() as show:
         for outcome in _outcomes(recognizer, utterances, outputs, text is None):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from speechgru.cli.console import counting_progress, print_rows, show_written
+from speechgru.cli.console import counting_progress, print_rows, show_written, warn
 from speechgru.cli.options import (
     BatchSeconds,
     Device,
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from speechgru.calibration import Quality
 
 app = typer.Typer()
+FEW = 10  # words of a kind
 
 
 @app.command(epilog="Example: `speechgru calibrate dev.jsonl --model runs/an4 --test test.jsonl`")
@@ -70,7 +71,17 @@ def calibrate(
 def show_calibration(qualities: "dict[str, Quality]", lead: float) -> None:
     rows = {
         name: f"{each.words} words, {each.wrong} wrong; expected calibration error {each.ece:.3f}, "
-        f"normalised cross entropy {each.nce:.3f}, area under ROC {each.auc:.3f}"
+        f"normalised cross entropy {_number(each.nce)}, area under ROC {_number(each.auc)}"
         for name, each in qualities.items()
     }
     print_rows(rows | {"lead": f"{lead:.3f} s before the first output of a word"})
+    dev = qualities["dev, before"]
+    if min(dev.wrong, dev.words - dev.wrong) < FEW:
+        warn(
+            f"dev has {dev.words - dev.wrong} right and {dev.wrong} wrong words: too few for a "
+            "calibration that can be relied upon; use more, or delete the file"
+        )
+
+
+def _number(value: float) -> str:
+    return "–" if value != value else f"{value:.3f}"  # NaN: not defined where no word is wrong

@@ -105,7 +105,7 @@ def evaluate(
     from speechgru.recognizer import Recognizer
 
     folder = folder or results_folder(model if os.path.isdir(model) else model.parent, manifest)
-    check_outputs(folder / "score.json", json)
+    check_outputs(folder / "score.json", json, inputs=[manifest])
     decoder = choose_decoder(model, greedy, decoding, lm, vocabulary, hotwords)
     recognizer = Recognizer.load(model, device, precision, batch_seconds, decoder, hotwords)
     with counting_progress() as show:
@@ -142,7 +142,7 @@ def score(
     from speechgru import scoring
     from speechgru.files import write_json
 
-    check_outputs(json)
+    check_outputs(json, inputs=(reference, hypothesis))
     texts = scoring.read_matched(
         reference, hypothesis, format=check_format(file_format), ignore_case=ignore_case
     )
@@ -180,7 +180,7 @@ def significance(
     from speechgru.files import write_json
     from speechgru.scoring.mapsswe import compare_files
 
-    check_outputs(json)
+    check_outputs(json, inputs=[reference, *(Path(file) for file in f"{a},{b}".split(","))])
     margin = None if margin is None else margin / 100
     report = compare_files(reference, a, b, margin, check_format(file_format), ignore_case)
     show_significance(report)

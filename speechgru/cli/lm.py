@@ -65,7 +65,7 @@ def train(
     from speechgru.lm.smoothing import train as run_training
     from speechgru.lm.text import read_lines
 
-    check_outputs(file)
+    check_outputs(file, inputs=(*texts, vocabulary))
     if unit not in ("word", "character"):
         raise LanguageModelError(f"--unit {unit!r}: expected word or character")
     rule = _text_rule(_read_model(model))

@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,13 +87,20 @@ def choose_decoder(
     return "greedy"
 
 
-def check_outputs(*files: Path | None) -> None:
-    """Raise SpeechgruError if one of these files could not be written; before long work."""
+def check_outputs(*files: Path | None, inputs: Iterable[Path | None] = ()) -> None:
+    """Raise SpeechgruError if one of these files could not be written, or would replace one of the
+    inputs; before long work."""
+    from speechgru.errors import SpeechgruError
     from speechgru.files import check_writable
 
+    given = {os.path.realpath(file) for file in inputs if file is not None}
     for file in files:
+        if str(file) == "-" or os.path.abspath(file or "").startswith(("/dev/", "/proc/")):
+            raise SpeechgruError(f"{file}: cannot be standard output; give the path of a file")
         if file is not None:
             check_writable(file)
+            if os.path.realpath(file) in given:
+                raise SpeechgruError(f"{file}: an input of this command; write to another file")
 
 
 def use_threads(threads: int) -> None:

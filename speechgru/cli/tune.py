@@ -53,7 +53,7 @@ def tune(
     from speechgru.tuning import tune as run_tuning
 
     file = file or (model if os.path.isdir(model) else model.parent) / FILE
-    check_outputs(file)
+    check_outputs(file, inputs=(manifest, lm, vocabulary))
     picture = file.with_name(f"{file.stem}.svg")
     if picture == file:
         raise SpeechgruError(f"--out {file}: would be replaced by the picture; name a .yaml file")
@@ -90,10 +90,16 @@ def show_tuning(tuning: "Tuning") -> None:
         "dev CER": f"{100 * tuning.best.cer:.2f} %  (greedy {100 * tuning.greedy.cer:.2f} %)",
     }
     print_rows(rows)
+    if tuning.greedy.wer >= 1:
+        warn("greedy decoding has no word right: check that these are the recordings' texts")
+    if len({point.wer for point in tuning.grid}) == 1:
+        warn(
+            "all settings have the same WER: this dev set is too small, or does not fit, to choose"
+        )
+    elif best.lm is not None and best.lm_weight == 0:
+        warn("the language model does not help on this dev set: its best weight is 0")
     for border in tuning.borders:
         warn(f"{border} is the last value that was tried: a better one may lie beyond it")
-    if best.lm is not None and best.lm_weight == 0:
-        warn("the language model does not help on this dev set: its best weight is 0")
     if tuning.best.wer > tuning.greedy.wer:
         warn("no setting is better than greedy decoding on this dev set; use --greedy")
     for id_, reason in tuning.failed.items():

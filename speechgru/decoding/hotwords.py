@@ -46,8 +46,9 @@ _PATH = re.compile(  # rather a file than a phrase
 
 
 def read_hotwords(source: str | Path, normalise: Callable[[str], str]) -> dict[str, float]:
-    """Phrases and their boosts per character, from a file (a phrase per line) or from text (phrases
-    separated by commas). A phrase may end in `:BOOST`; DEFAULT_BOOST otherwise.
+    """Phrases and their boosts per character, from a file (a phrase per line; lines that begin with
+    # are skipped) or from text (phrases separated by commas). A phrase may end in `:BOOST`;
+    DEFAULT_BOOST otherwise.
 
     Raises LanguageModelError: no phrase, a phrase without letters, a boost that is not above 0.
     """
@@ -58,8 +59,9 @@ def read_hotwords(source: str | Path, normalise: Callable[[str], str]) -> dict[s
             "separated by commas"
         )
     lines = list(read_lines([source])) if is_file else str(source).split(",")
+    lines = [line.strip() for line in lines if not (is_file and line.lstrip().startswith("#"))]
     phrases: dict[str, float] = {}
-    for line in filter(None, map(str.strip, lines)):
+    for line in filter(None, lines):
         text, colon, number = line.rpartition(":")
         try:
             boost = float(number) if colon else DEFAULT_BOOST

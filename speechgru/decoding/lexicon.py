@@ -5,6 +5,7 @@ several words (homophones), and contain spaces. A word may have several spelling
 writes pieces of words, only the pieces into which the vocabulary splits a spelling are that word's.
 """
 
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,10 +16,11 @@ import numpy as np
 from speechgru.decoding.trie import Records, build_trie
 from speechgru.errors import LanguageModelError
 from speechgru.jit import compiled
-from speechgru.lm.ngram import END, START, UNKNOWN, Ints, NGram
-from speechgru.lm.text import read_lines
+from speechgru.lm.ngram import END, SPACE, START, UNKNOWN, Ints, NGram
+from speechgru.lm.text import is_manifest, read_bytes, read_lines
 from speechgru.text import Vocabulary
 
+log = logging.getLogger(__name__)
 Normalise = Callable[[str], str]
 Pairs = list[tuple[str, str]]  # (word, spelling)
 _PHONES = re.compile(r"\S+\s+[A-Z]{1,3}[0-2]?(\s+[A-Z]{1,3}[0-2]?)+")
@@ -72,9 +74,10 @@ def build_lexicon(
         for number in numbers.get(word, [0]):
             entries[tokens, word, number] = None
     if not entries:
+        shown = ", ".join(w if w == s else f"{w} spelled {s}" for w, s in pairs[:3])
         raise LanguageModelError(
             f"none of its {len(unwritable)} words can be written by the model, which has "
-            f"{vocabulary}; found {', '.join(list(unwritable)[:3])!r:.60}"
+            f"{vocabulary}; found {shown!r:.60}"
         )
     token, first, parent, end = build_trie([tokens for tokens, _, _ in entries])
     ranks = np.argsort(end, kind="stable")
@@ -116,7 +119,7 @@ def word_numbers(
     alphabet = {token for token in vocabulary.tokens[1:] if token.isascii() and token.isalnum()}
     found: dict[str, list[int]] = {}
     for number, word in enumerate(model.words):
-        if word not in (START, END, UNKNOWN):
+        if word not in (START, END, UNKNOWN, SPACE):
             plain = alphabet.issuperset(word)  # normal already: the model has learned such text
             found.setdefault(word if plain else normalise(word), []).append(number)
     found.pop("", None)
@@ -129,15 +132,22 @@ _JOINED = re.compile(r"\w\s*[,;]\s*[^\W\d]")  # one,two or one; two, but not 1,0
 def read_vocabulary(path: str | Path, normalise: Normalise) -> Pairs:
     """The pairs in a file. A line is a word, or a word, white space and its spelling; a tab
     separates a word with spaces from its spelling. Blank lines and those that begin with # are
-    skipped.
+    skipped. Of a manifest, the words of its transcripts.
 
     Spellings are normalised, and so are words that are their own spelling. Raises
     LanguageModelError: unreadable, no words, a word without letters, a dictionary of phones.
     """
+    if is_manifest(read_bytes(path)):
+        found = dict.fromkeys(
+            word for text in read_lines([path]) for word in normalise(text).split()
+        )
+        return [(word, word) for word in found]
     lines = [line.strip() for line in read_lines([path])]
     lines = [line for line in lines if line and not line.startswith("#")]
     if not lines:
         raise LanguageModelError(f"{path}: no words in it; expected one word per line")
+    if "\\data\\" in lines:
+        raise LanguageModelError(f"{path}: an ARPA language model; expected one word per line")
     if sum(_PHONES.fullmatch(line) is not None for line in lines) > len(lines) / 2:
         raise LanguageModelError(
             f"{path}: a dictionary of phones ({lines[0]!r:.40}); expected words, each alone or "
@@ -154,4 +164,23 @@ def read_vocabulary(path: str | Path, normalise: Normalise) -> Pairs:
         if not spelling:
             raise LanguageModelError(f"{path}: {line!r:.40} has no letters or digits")
         pairs.append((word if rest else spelling, spelling))
+    _warn_of_phrases(path, lines, pairs, normalise)
     return pairs
+
+
+def _warn_of_phrases(
+    path: str | Path, lines: list[str], pairs: Pairs, normalise: Normalise
+) -> None:
+    """Of lines that may be meant as a phrase or as the letters of one word: what they mean here."""
+    doubtful = [
+        (word, spelling)
+        for line, (word, spelling) in zip(lines, pairs, strict=True)
+        if ("\t" not in line and word != spelling and normalise(word).isalpha())
+        or (" " in spelling and spelling.replace(" ", "") == normalise(word))
+    ]
+    if doubtful:
+        log.warning(
+            "%s: %r is written where %r is spoken (%d such lines); expected a word alone, or WORD, "
+            "tab, SPELLING, or for a phrase PHRASE, tab, PHRASE",
+            path, *doubtful[0], len(doubtful),
+        )  # fmt: skip

@@ -18,7 +18,7 @@ from speechgru.decoding.hotwords import read_hotwords
 from speechgru.decoding.lexicon import Lexicon, Pairs, build_lexicon, read_vocabulary, word_numbers
 from speechgru.errors import LanguageModelError, printable
 from speechgru.files import atomic_write
-from speechgru.lm.ngram import NGram
+from speechgru.lm.ngram import END, SPACE, START, UNKNOWN, NGram
 from speechgru.lm.store import file_digest, load_ngram
 from speechgru.recipe import Section
 from speechgru.recipe_errors import expected_values
@@ -87,7 +87,13 @@ def choose_decoding(
     if file is None and os.path.exists(beside):
         file = beside
     if file is not None:
-        return read_decoding(file).changed(lm, vocabulary)
+        found = read_decoding(file)
+        if lm is not None and found.lm_weight == 0:
+            log.warning(
+                "%s: lm_weight is 0: %s has no influence but by its words; run `speechgru tune` "
+                "with it", file, lm,
+            )  # fmt: skip
+        return found.changed(lm, vocabulary)
     if lm is None and vocabulary is None and hotwords is None:
         return None
     untuned = Decoding() if lm is None else Decoding(word_score=UNTUNED_WORD_SCORE)
@@ -163,9 +169,37 @@ def load_decoder(
                 f"{decoding.lm}: has none of the characters that the model writes; it has "
                 f"{vocabulary}"
             )
+        words = [word for word in lm.words if word not in (START, END, UNKNOWN)]
+        if lm.unit == "word" and " " in vocabulary.tokens and max(map(len, words), default=2) < 2:
+            log.warning(
+                "%s: all its words are single characters; in a model of characters, %s stands for "
+                "the space", decoding.lm, SPACE,
+            )  # fmt: skip
     phrases = {} if hotwords is None else read_hotwords(hotwords, normalise)
     lexicon = _lexicon(decoding, vocabulary, normalise, lm, phrases)
-    return BeamSearch(vocabulary, decoding.options(), lm, lexicon, phrases)
+    return BeamSearch(
+        vocabulary, decoding.options(), lm, lexicon, _writable(phrases, lexicon, vocabulary)
+    )
+
+
+def _writable(
+    phrases: dict[str, float], lexicon: Lexicon | None, vocabulary: Vocabulary
+) -> dict[str, float]:
+    """The hot words that the model can write; the others are named, and an error if there are no
+    more."""
+    spelled = lexicon.other_spellings if lexicon else {}
+    others = [
+        phrase
+        for phrase in phrases
+        if any(vocabulary.unknown(s) for w in phrase.split() for s in spelled.get(w, [w]))
+    ]
+    if others and len(others) < len(phrases):
+        log.warning(
+            "%d of %d hot words are excluded, the model lacks a character of theirs: %s",
+            len(others), len(phrases), printable(", ".join(others[:5])),
+        )  # fmt: skip
+        return {phrase: phrases[phrase] for phrase in phrases if phrase not in others}
+    return phrases
 
 
 def _lexicon(
@@ -181,11 +215,19 @@ def _lexicon(
     if decoding.vocabulary is not None:
         _check_digest(decoding.vocabulary, decoding.vocabulary_sha256)
         pairs = read_vocabulary(decoding.vocabulary, normalise)
+        written = {word: normalise(word) for word, _ in pairs if word not in numbers}
+        numbers |= {word: numbers[form] for word, form in written.items() if form in numbers}
+        known = sum(word in numbers for word, _ in pairs)
+        if lm is not None and lm.unit == "word" and 2 * known < len(pairs):
+            log.warning(
+                "%s: has %d of the %d words of %s; the others are unknown words in it",
+                decoding.lm, known, len(pairs), decoding.vocabulary,
+            )  # fmt: skip
     elif numbers:
         pairs = [(word, word) for word in numbers]
     else:
         return None
-    pairs = _with_hotwords(pairs, phrases, decoding)
+    pairs = _with_hotwords(pairs, phrases, decoding, vocabulary)
     source = decoding.vocabulary or decoding.lm
     try:
         lexicon = build_lexicon(pairs, vocabulary, lm, numbers)
@@ -201,11 +243,14 @@ def _lexicon(
     return lexicon
 
 
-def _with_hotwords(pairs: Pairs, phrases: dict[str, float], decoding: Decoding) -> Pairs:
-    """Hot words are words. Only where the words are given and no others allowed, they must be among
-    them."""
-    known = {word for word, _ in pairs}
-    new = dict.fromkeys(word for phrase in phrases for word in phrase.split() if word not in known)
+def _with_hotwords(
+    pairs: Pairs, phrases: dict[str, float], decoding: Decoding, vocabulary: Vocabulary
+) -> Pairs:
+    """Hot words are words, if the model can write them. Only where the words are given and no
+    others allowed, they must be among them."""
+    known = {text for pair in pairs for text in pair}
+    words = [word for phrase in phrases if phrase not in known for word in phrase.split()]
+    new = dict.fromkeys(w for w in words if w not in known and not vocabulary.unknown(w))
     if new and decoding.vocabulary is not None and decoding.unknown_cost is None:
         raise LanguageModelError(
             f"{decoding.vocabulary}: does not have the hot words {', '.join(new)!r:.60}; add them"

@@ -13,11 +13,14 @@ from typing import NoReturn
 import numpy as np
 
 from speechgru.errors import LanguageModelError
+from speechgru.files import no_text
 from speechgru.lm.arpa_parser import PROBLEMS, Names, parse_ngrams, parse_unigrams
 from speechgru.lm.ngram import (
+    END,
     IMPOSSIBLE,
     MAX_ORDER,
     SPACE,
+    START,
     UNKNOWN,
     Floats,
     Ints,
@@ -52,7 +55,8 @@ def parse_arpa(data: bytes) -> NGram:
     if begin is None and data.startswith(b"mmap lm http://kheafield.com"):
         raise LanguageModelError("KenLM's binary format; give the ARPA file that it was made from")
     if begin is None:
-        raise LanguageModelError(r"not an ARPA language model: it has no line \data\ ")
+        reason = no_text(data) or r"it has no line \data\ "
+        raise LanguageModelError(f"not an ARPA language model: {reason}")
     counts, position = _counts(data, begin.end())
     text = np.frombuffer(data, np.uint8)
     names = Names.empty(counts[0])
@@ -72,7 +76,7 @@ def parse_arpa(data: bytes) -> NGram:
         orders.append((ngrams, log_prob * LN10, back_off * LN10))
     if not re.compile(rb"\s*\\end\\").match(data, position):
         _fail(data, position, r"expected \end\; the file may be cut short")
-    words, orders = _unknown_first(_decoded(data, names), orders)
+    words, orders = _unknown_first(_plain_specials(_decoded(data, names)), orders)
     return from_ngrams(words, "character" if SPACE in words else "word", orders)
 
 
@@ -156,11 +160,18 @@ def _decoded(data: bytes, names: Names) -> list[str]:
         raise LanguageModelError(f"the word {error.object!r:.60} is not UTF-8") from None
 
 
+def _plain_specials(words: list[str]) -> list[str]:
+    """With the special words in lower case, as models of texts in capitals may not have them."""
+    known = set(words)
+    capitals = {word.upper(): word for word in (START, END, UNKNOWN) if word not in known}
+    return [capitals.get(word, word) for word in words]
+
+
 def _unknown_first(
     words: list[str], orders: list[tuple[Ints, Floats, Floats]]
 ) -> tuple[list[str], list[tuple[Ints, Floats, Floats]]]:
     """The same model with the unknown word as number 0, added where there is none."""
-    place = next((words.index(name) for name in (UNKNOWN, "<UNK>") if name in words), None)
+    place = words.index(UNKNOWN) if UNKNOWN in words else None
     if place is None:
         ngrams, log_prob, back_off = orders[0]
         rarest = min(log_prob[log_prob > 0.9 * IMPOSSIBLE], default=np.float32(IMPOSSIBLE))

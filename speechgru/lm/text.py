@@ -29,7 +29,7 @@ def read_lines(paths: Sequence[str | Path]) -> Iterator[str]:
         data = read_bytes(path)
         if reason := no_text(data):
             raise LanguageModelError(f"{path}: {reason}")
-        if data[:200].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{":
+        if is_manifest(data):
             yield from (utterance.text for utterance in read_manifest(path))
             continue
         try:
@@ -37,6 +37,10 @@ def read_lines(paths: Sequence[str | Path]) -> Iterator[str]:
         except UnicodeDecodeError as error:
             line = data.count(b"\n", 0, error.start) + 1
             raise LanguageModelError(f"{path}:{line}: not UTF-8; save it as UTF-8") from None
+
+
+def is_manifest(data: bytes) -> bool:
+    return data[:200].removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -88,8 +92,11 @@ def measure(
     sentences = units = 0
     log_prob = unknown_log_prob = 0.0
     unknown: Counter[str] = Counter()
+    # a model of text in capitals, say, has its words in another form than the normal one
+    own = {normalise(word): word for word in model.words}
     for line in lines:
         names = tokens(normalise(line), model.unit)
+        names = [name if model.number(name) else own.get(name, name) for name in names]
         if not names:
             continue
         unknown_here = np.array([model.number(name) == 0 for name in names])

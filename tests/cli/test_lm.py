@@ -97,3 +97,47 @@ def test_mistakes_are_one_line(
     assert done.status == 2
     assert done.err.count("\n") == 1
     assert done.out == ""
+
+
+def test_an_output_never_replaces_an_input(
+    speechgru: Callable[..., Any], text: Path, tones: Path, tone_run: Path, tmp_path: Path
+) -> None:
+    before = text.read_bytes()
+    link = tmp_path / "link"
+    link.symlink_to(text)
+    for out in (text, link, "-", "/dev/stdout"):
+        assert speechgru("lm", "train", text, "--out", out).status == 2
+    dev = tmp_path / "dev.jsonl"
+    dev.write_bytes((tones / "dev.jsonl").read_bytes())
+    for command in (
+        ("tune", dev, "-m", tone_run, "--vocabulary", text, "--out", text),
+        ("tune", dev, "-m", tone_run, "--vocabulary", text, "--out", dev),
+        ("evaluate", dev, "-m", tone_run, "--json", dev),
+        ("score", text, link, "--json", text),
+        ("significance", text, link, f"{dev},{link}", "--json", dev),
+    ):
+        done = speechgru(*command)
+        assert (done.status, "input" in done.err) == (2, True), command
+    assert (text.read_bytes(), dev.read_bytes()) == (before, (tones / "dev.jsonl").read_bytes())
+
+
+def test_a_model_of_text_in_capitals_knows_the_normal_words(
+    speechgru: Callable[..., Any], text: Path, tmp_path: Path
+) -> None:
+    lm = tmp_path / "lm.arpa"
+    assert speechgru("lm", "train", text, "--out", lm).status == 0
+    plain = speechgru("lm", "perplexity", lm, text).out
+    lm.write_text(lm.read_text().upper().replace("NGRAM", "ngram").replace("GRAMS", "grams")
+                  .replace("DATA", "data").replace("END", "end"))  # fmt: skip
+    assert "<S>" in lm.read_text()
+    assert speechgru("lm", "perplexity", lm, text).out == plain
+
+
+def test_the_space_of_a_character_model_can_be_written(
+    speechgru: Callable[..., Any], tone_run: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "text").write_text("am mo\n")
+    lm = tmp_path / "lm.arpa"
+    arguments = ("--unit", "character", "--out", lm)
+    assert speechgru("lm", "train", tmp_path / "text", *arguments).status == 0
+    assert "0 of 3" in speechgru("lm", "info", lm, "--model", tone_run).out

@@ -140,3 +140,8 @@ def test_a_file_that_does_not_exist_is_no_phrase(source: str) -> None:
         "24/7",
         "and/or",
     ]
+
+
+def test_comments_of_a_file_are_skipped(tmp_path: Path) -> None:
+    (tmp_path / "hot").write_text("# names\nann\n  #bob\n")
+    assert list(read_hotwords(tmp_path / "hot", str.lower)) == ["ann"]

@@ -94,3 +94,36 @@ def test_words_that_the_language_model_lacks_are_its_unknown_word() -> None:
     lexicon = build_lexicon([("one", "one"), ("three", "three")], LETTERS, lm, numbers)
     known = dict(zip(lexicon.words, lexicon.numbers.tolist(), strict=True))
     assert known == {"one": lm.number("one"), "three": 0}
+
+
+def test_phrases_and_letters_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "words"
+    for doubtful in ("turn on\nno\n", "one\to n e |\n", "one o n e\n"):
+        caplog.clear()
+        path.write_text(doubtful)
+        read_vocabulary(path, lambda text: text.replace("|", "").strip())
+        assert [record.levelname for record in caplog.records] == ["WARNING"], doubtful
+    caplog.clear()
+    path.write_text("7 seven\n7up seven up\nturn on\tturn on\nturn\n")
+    read_vocabulary(path, str.strip)
+    assert not caplog.records
+
+
+def test_the_words_of_a_manifest_and_a_language_model(tmp_path: Path) -> None:
+    path = tmp_path / "words"
+    path.write_text(
+        '{"audio_filepath": "a.wav", "duration": 1, "text": "One two one"}\n'
+        '{"audio_filepath": "b.wav", "duration": 1, "text": "three"}\n'
+    )
+    found = read_vocabulary(path, str.lower)
+    assert found == [("one", "one"), ("two", "two"), ("three", "three")]
+    path.write_text("\\data\\\nngram 1=1\n\n\\1-grams:\n-1 one\n\n\\end\\\n")
+    with pytest.raises(LanguageModelError, match="ARPA"):
+        read_vocabulary(path, str.lower)
+
+
+def test_a_spelling_that_cannot_be_written_is_shown() -> None:
+    with pytest.raises(LanguageModelError, match="one spelled 123"):
+        build_lexicon([("one", "123"), ("two", "45")], LETTERS)

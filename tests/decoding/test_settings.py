@@ -156,3 +156,48 @@ def test_hot_words_become_words(run: Path) -> None:
     assert load_decoder(decoding, LETTERS, str, "bob:2")(spoken("bob")).text == "bob"
     with pytest.raises(LanguageModelError, match="bob"):
         load_decoder(decoding.changed(vocabulary=run / "words"), LETTERS, str, "bob")
+
+
+def test_hot_words_that_cannot_be_written_are_excluded(
+    run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for vocabulary in (None, run / "words"):
+        caplog.clear()
+        decoding = Decoding().changed(vocabulary=vocabulary)
+        decoder = load_decoder(decoding, LETTERS, str, "zürich, no one")
+        assert list(decoder.hotwords) == ["no one"]
+        (record,) = caplog.records
+        assert "zürich" in record.getMessage()
+        with pytest.raises(LanguageModelError, match="zürich"):
+            load_decoder(decoding, LETTERS, str, "zürich")
+
+
+def test_hot_words_are_known_by_word_phrase_and_spelling(run: Path) -> None:
+    (run / "words").write_text("no one\tno one\n1\tone\nBee\tbee\n")
+    decoding = Decoding().changed(vocabulary=run / "words")
+    for hotwords in ("no one", "1", "one", "bee"):
+        load_decoder(decoding, LETTERS, str.lower, hotwords)
+    with pytest.raises(LanguageModelError, match="no"):
+        load_decoder(decoding, LETTERS, str.lower, "no")
+
+
+def test_words_that_are_written_in_capitals_are_those_of_the_language_model(run: Path) -> None:
+    (run / "words").write_text("No\tno\nOne\tone\n")
+    decoder = load_decoder(Decoding().changed(run / "lm.arpa", run / "words"), LETTERS, str.lower)
+    assert decoder.lexicon is not None
+    assert all(decoder.lexicon.numbers > 0)
+
+
+def test_a_language_model_without_influence(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (run / FILE).write_text("lm_weight: 0\nvocabulary: words\n")
+    assert choose_decoding(run) is not None
+    assert not caplog.records
+    choose_decoding(run, lm=run / "lm.arpa")
+    assert "lm_weight" in caplog.records[-1].getMessage()
+    (run / "words").write_text("ben\nbea\none\n")
+    load_decoder(Decoding().changed(run / "lm.arpa", run / "words"), LETTERS, str)
+    assert "1 of the 3 words" in caplog.records[-1].getMessage()
+    lm = train(corpus(["o n e", "n o"]), 2, "word").model
+    (run / "lm.arpa").write_bytes(arpa_bytes(lm, compress=False))
+    load_decoder(Decoding().changed(run / "lm.arpa"), LETTERS, str)
+    assert "single characters" in caplog.records[-1].getMessage()

@@ -1,7 +1,9 @@
 """ARPA files: written, read back, read by others, and broken in every way."""
 
+import bz2
 import contextlib
 import gzip
+import lzma
 import math
 from pathlib import Path
 
@@ -188,3 +190,20 @@ def test_no_damage_crashes_the_reader(position: int, change: bytes) -> None:
     data = data[:position] + change + data[position + len(change) :]
     with contextlib.suppress(LanguageModelError):
         assert parse_arpa(data).order == 3
+
+
+def test_special_words_in_capitals() -> None:
+    capitals = SMALL.replace("<s>", "<S>").replace("</s>", "</S>").replace("<unk>", "<UNK>")
+    model = parse_arpa(capitals.encode())
+    assert model.scores(["a", "c"]) == pytest.approx(parse_arpa(SMALL.encode()).scores(["a", "c"]))
+    assert model.size == 2
+
+
+def test_what_a_file_is_that_is_no_text(tmp_path: Path) -> None:
+    for data, reason in (
+        (bz2.compress(SMALL.encode()), "decompress"),
+        (lzma.compress(SMALL.encode()), "decompress"),
+        (SMALL.encode("utf-16"), "UTF-16"),
+    ):
+        with pytest.raises(LanguageModelError, match=reason):
+            parse_arpa(data)
