@@ -205,6 +205,25 @@ def test_a_binary_file_is_not_a_text(tmp_path: Path) -> None:
 # Other layouts -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("top", ["# exported 2024\n", "My list\n\n", "sep=;\n"])
+def test_lines_above_the_header_are_skipped(top: str, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_audio(tmp_path / f"{name}.wav")
+    write(tmp_path / "list.csv", f"{top}file;text\na.wav;the cat\nb.wav;the dog\n")
+    found = detected(tmp_path, "table")
+    assert texts(found) == {"a": "the cat", "b": "the dog"}
+    assert not found.problems
+
+
+def test_a_third_column_that_is_no_normalised_text(tmp_path: Path) -> None:
+    lines = []
+    for number in range(4):
+        write_audio(tmp_path / "wavs" / f"{number}.wav")
+        lines.append(f"{number}|The cat sat on {number}.|anna\n")
+    write(tmp_path / "metadata.csv", "".join(lines))
+    assert texts(detected(tmp_path, "table"))["wavs/1"] == "The cat sat on 1."
+
+
 def test_ljspeech_takes_the_normalised_text(tmp_path: Path) -> None:
     write_audio(tmp_path / "wavs/LJ-1.wav")
     write_audio(tmp_path / "wavs/LJ-2.wav")
@@ -396,6 +415,66 @@ def test_other_folders_are_not_speakers(names: tuple[str, str], tmp_path: Path) 
         write_audio(tmp_path / name / "a.wav")
         write(tmp_path / name / "a.txt", f"text of {name}")
     assert {u.speaker for u in detected(tmp_path, "sidecar").splits[UNSPLIT]} == {None}
+
+
+def test_texts_in_a_folder_of_their_own(tmp_path: Path) -> None:
+    """wav48/SPEAKER/ID.wav and txt/SPEAKER/ID.txt, as in VCTK; wav/ID.wav and txt/ID.txt."""
+    for speaker in ("p225", "p226", "p227"):
+        for name in ("1", "2", "3"):
+            write_audio(tmp_path / "many" / "wav48" / speaker / f"{name}.wav")
+            write(tmp_path / "many" / "txt" / speaker / f"{name}.txt", f"{speaker} says {name}")
+    found = detected(tmp_path / "many", "sidecar")
+    assert texts(found)["wav48/p226/2"] == "p226 says 2"
+    assert one(found, "wav48/p226/2").speaker == "p226"
+    for name in ("a", "b", "c"):
+        write_audio(tmp_path / "one" / "wav" / f"{name}.wav")
+    write(tmp_path / "one" / "txt" / "a.txt", "hello")
+    write(tmp_path / "one" / "other" / "deep" / "b.txt", "of something else")
+    found = detected(tmp_path / "one", "sidecar")
+    assert texts(found) == {"wav/a": "hello"}
+    assert len(found.problems) == 2
+    assert any("b.txt" in note for note in found.notes)
+
+
+def test_a_text_is_never_that_of_another_recording(tmp_path: Path) -> None:
+    """Where both are beside each other, and one is missing."""
+    for name in ("1", "2"):
+        write_audio(tmp_path / "anna" / f"{name}.wav")
+    write_audio(tmp_path / "bert" / "3.wav")
+    for name in ("anna/1", "bert/2", "bert/3", "notes/2"):
+        write(tmp_path / f"{name}.txt", name)
+    assert texts(detected(tmp_path, "sidecar")) == {"anna/1": "anna/1", "bert/3": "bert/3"}
+
+
+def test_a_text_named_after_the_whole_audio_file(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav")
+    write(tmp_path / "a.wav.txt", "hello")
+    assert texts(detected(tmp_path, "sidecar")) == {"a": "hello"}
+
+
+def test_prompts_of_speakers(tmp_path: Path) -> None:
+    """VoxForge: SPEAKER/wav/ID.wav and SPEAKER/etc/PROMPTS."""
+    for speaker in ("anna", "bert"):
+        for number in range(3):
+            write_audio(tmp_path / speaker / "wav" / f"{speaker}{number}.wav")
+        lines = [f"{speaker}/mfc/{speaker}{n} THE CAT {n}\n" for n in range(3)]
+        write(tmp_path / speaker / "etc" / "PROMPTS", "".join(lines))
+    found = detected(tmp_path, "table")
+    assert texts(found)["bert/wav/bert1"] == "THE CAT 1"
+    assert one(found, "bert/wav/bert1").speaker == "bert"
+
+
+def test_folders_of_one_name_are_no_words(tmp_path: Path) -> None:
+    for speaker in ("anna", "bert"):
+        for number in range(3):
+            write_audio(tmp_path / speaker / "wav" / f"{number}.wav")
+    with pytest.raises(CorpusError, match="no texts"):
+        read_folder(tmp_path)
+    for number in range(6):
+        write(tmp_path / "bert" / "more" / f"{number}x.txt", "a text")
+        write_audio(tmp_path / "bert" / "other" / f"{number}.wav")
+    with pytest.raises(CorpusError, match="no texts"):
+        read_folder(tmp_path)
 
 
 def test_folders_of_splits(tmp_path: Path) -> None:

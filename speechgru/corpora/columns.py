@@ -108,6 +108,9 @@ def _rows(text: str, delimiter: str | None) -> tuple[list[list[str]], list[int]]
                 numbers.append(reader.line_num)
     except csv.Error:  # such as a field of 1 MB after an unclosed quote
         return [], []
+    wide = [sum(bool(cell.strip()) for cell in row) > 1 for row in rows]
+    first = wide.index(True) if sum(wide) > len(rows) / 2 else 0
+    rows, numbers = rows[first:], numbers[first:]  # without a title or comment at the top
     return rows, numbers
 
 

@@ -92,7 +92,7 @@ class AudioFinder:
         stem, suffix = os.path.splitext(base)
         known = suffix.lower() in AUDIO_SUFFIXES
         candidates = self.folder.by_key.get(_key(stem if known else base), [])
-        if not candidates and suffix and not known:
+        if not candidates and suffix[1:].isalnum() and not known:
             candidates = self.folder.by_key.get(_key(stem), [])
         if not candidates:
             return None, ""

@@ -24,9 +24,16 @@ def find(folder: Folder) -> bool:
     return (
         bool(lines)
         and all(line.count("|") in (1, 2) for line in lines)
+        and (lines[0].count("|") == 1 or _are_alike(lines))
         and any(finder.find(name, file.parent) for name in ids)
         and finder.find(ids[0], file.parent) is not None  # else a header
     )
+
+
+def _are_alike(lines: list[str]) -> bool:
+    """Whether the last columns of most lines have words in common: a text and its normal form."""
+    texts = [[set(text.lower().split()) for text in line.split("|")[-2:]] for line in lines]
+    return 2 * sum(not a or not b or bool(a & b) for a, b in texts) > len(texts)
 
 
 def read(folder: Folder) -> Prepared:

@@ -1,6 +1,7 @@
-"""A text file beside each recording, of the same name: .txt, .lab, TextGrid or subtitles.
+"""A text file for each recording, of the same name: .txt, .lab, TextGrid or subtitles.
 
-Where a recording has several, the one with times is taken.
+It is beside the recording, or one folder on the way to it has another name: wav/anna/1.wav and
+txt/anna/1.txt. Where a recording has several, the one with times is taken.
 """
 
 from collections import Counter
@@ -37,25 +38,51 @@ SIDECARS: dict[str, Callable[[Path], list[Segment]]] = {  # in order of preferen
 
 
 def find(folder: Folder) -> bool:
-    """Whether at least a tenth of the recordings have a text beside them."""
-    texts = {file.with_suffix("") for file in folder.ending(*SIDECARS)}
-    matches = sum(audio.with_suffix("") in texts for audio in folder.audio)
+    """Whether at least a tenth of the recordings have a text."""
+    matches = len(_texts(folder))
     return matches > 0 and 10 * matches >= len(folder.audio)
+
+
+def _texts(folder: Folder) -> dict[Path, Path]:
+    """Recording → the file with its text."""
+    order = list(SIDECARS)
+    files = sorted(folder.ending(*SIDECARS), key=lambda file: order.index(file.suffix.lower()))
+    beside: dict[Path, Path] = {}  # a.txt or a.wav.txt beside a.wav
+    for file in files:
+        beside.setdefault(file.with_suffix(""), file)
+    found = {}
+    for audio in folder.audio:
+        near = beside.get(audio.with_suffix("")) or beside.get(audio)
+        if near is not None:
+            found[audio] = near
+    with_audio = {audio.parent for audio in folder.audio}
+    with_texts = {text.parent for text in found.values()}
+    apart: dict[tuple[str, ...], Path] = {}
+    for file in files:
+        if file.parent not in with_audio:
+            for key in _with_one_folder_open(folder, file):
+                apart.setdefault(key, file)
+    for audio in folder.audio:
+        keys = [key for key in _with_one_folder_open(folder, audio) if key in apart]
+        if audio.parent not in with_texts and keys:
+            found[audio] = apart[keys[0]]
+    return found
+
+
+def _with_one_folder_open(folder: Folder, file: Path) -> list[tuple[str, ...]]:
+    """The file's path without suffix, once with each of its folders replaced by "*"."""
+    parts = Path(folder.id_of(file)).parts
+    return [(*parts[:i], "*", *parts[i + 1 :]) for i in range(len(parts) - 1)]
 
 
 def read(folder: Folder) -> Prepared:
     """Recordings without a text, and texts that cannot be read, are problems."""
-    order = list(SIDECARS)
-    beside: dict[Path, Path] = {}
-    for file in folder.ending(*SIDECARS):
-        stem, kind = file.with_suffix(""), file.suffix.lower()
-        if stem not in beside or order.index(kind) < order.index(beside[stem].suffix.lower()):
-            beside[stem] = file
+    texts = _texts(folder)
     by_split: dict[str, list[Recording]] = {}
     kinds: Counter[str] = Counter()
     problems, guesses = [], []
     for audio in folder.audio:
-        text = beside.get(audio.with_suffix(""))
+        text = texts.get(audio)
         if text is None:
             problems.append(f"{folder.relative(audio)}: no text file of the same name beside it")
             continue
@@ -75,17 +102,23 @@ def read(folder: Folder) -> Prepared:
         raise CorpusError(f"{folder.root}: no recording with a text file beside it{first}")
     found = ", ".join(f"{count:,} {suffix}" for suffix, count in kinds.items())
     notes = [f"texts: a file beside each recording ({found})"]
+    if far := [audio for audio, file in texts.items() if audio.parent != file.parent]:
+        first = f"{folder.relative(far[0])} and {folder.relative(texts[far[0]])}"
+        notes[0] = f"texts: a file for each recording ({found}), in another folder: {first}"
     if guesses:
         notes.append(f"{guesses[0]} ({len(guesses):,} files are not UTF-8)")
-    if unused := [file.name for stem, file in beside.items() if stem not in _stems(folder)]:
-        notes.append(f"texts: {len(unused):,} have no recording beside them: {examples(unused)}")
+    stems = {audio.with_suffix("") for audio in folder.audio} | set(texts.values())
+    unused = {
+        file.stem: file.name
+        for file in folder.ending(*SIDECARS)
+        if not stems & {file, file.with_suffix("")}
+    }
+    if unused:
+        names = list(unused.values())
+        notes.append(f"texts: {len(names):,} have no recording of their name: {examples(names)}")
     by_split = with_folder_speakers(folder, by_split, notes)
     result = prepared(folder.root, by_split, notes)
     return Prepared(result.splits, problems + result.problems, notes=result.notes)
-
-
-def _stems(folder: Folder) -> set[Path]:
-    return {audio.with_suffix("") for audio in folder.audio}
 
 
 def _recordings(folder: Folder, audio: Path, segments: list[Segment]) -> list[Recording]:

@@ -33,7 +33,7 @@ def with_folder_speakers(
     texts: dict[Path, list[str]] = defaultdict(list)
     for recording in everything:
         if recording.audio is not None:
-            texts[recording.audio.parent].append(recording.text)
+            texts[_named_folder(folder, recording.audio)].append(recording.text)
     siblings: dict[Path, list[Path]] = defaultdict(list)
     for leaf in texts:
         siblings[leaf.parent].append(leaf)
@@ -59,10 +59,19 @@ def with_folder_speakers(
     notes.append(f"speakers: the names of {len(names)} folders: {examples(names)}")
     return {
         split: [
-            replace(r, speaker=speakers.get(r.audio.parent, "")) if r.audio else r for r in listed
+            replace(r, speaker=speakers.get(_named_folder(folder, r.audio), "")) if r.audio else r
+            for r in listed
         ]
         for split, listed in by_split.items()
     }
+
+
+def _named_folder(folder: Folder, audio: Path) -> Path:
+    """The folder of a recording, or the next one above that is not called wav, session 2, …."""
+    place = audio.parent
+    while place != folder.root and GENERIC.fullmatch(place.name):
+        place = place.parent
+    return place
 
 
 def with_file_speakers(

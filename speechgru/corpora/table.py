@@ -25,7 +25,7 @@ from speechgru.corpora.speakers import with_folder_speakers
 from speechgru.corpora.spellings import find_spellings
 from speechgru.errors import CorpusError
 
-LISTS = (".csv", ".tsv", ".psv", ".txt", ".lst", ".list", ".tab")
+LISTS = (".csv", ".tsv", ".psv", ".txt", ".lst", ".list", ".tab", "prompts", "transcripts")
 HEAD = 64_000  # characters that decide whether a file is a list
 
 

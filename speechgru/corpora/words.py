@@ -27,9 +27,15 @@ MIN_TRAIN = 0.5  # share of the recordings that training needs
 
 
 def find(folder: Folder) -> bool:
-    """Folders with several recordings each, and no text anywhere."""
+    """Folders of several names with several recordings each, and hardly a text anywhere."""
     leaves = {audio.parent for audio in _spoken(folder)}
-    return folder.root not in leaves and 2 <= len(leaves) <= len(folder.audio) / 2
+    texts = folder.ending(".txt", ".lab", ".textgrid", ".srt", ".vtt")
+    return (
+        folder.root not in leaves
+        and len(leaves) <= len(folder.audio) / 2
+        and len({leaf.name for leaf in leaves}) > 1
+        and len(texts) <= max(5, len(folder.audio) / 10)
+    )
 
 
 def read(folder: Folder) -> Prepared:
