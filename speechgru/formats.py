@@ -97,7 +97,7 @@ def _textgrid(result: Result) -> str:
     """Praat's format, with a tier of words and one of their confidences."""
     from praatio import textgrid
 
-    words, end = result.transcript.words, result.transcript.duration
+    words, end = result.transcript.words, max(result.transcript.duration, 0.001)  # Praat needs some
     if words:
         end = max(end, words[-1].end)
     grid = textgrid.Textgrid(0, end)

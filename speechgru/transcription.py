@@ -202,8 +202,8 @@ def _check_printable(formats: dict[str, Format], count: int) -> None:
 
 def _exists(target: Path) -> SpeechgruError:
     return SpeechgruError(
-        f"{target}: file exists; use --force to overwrite it, --skip-existing to keep it, or "
-        "another --out"
+        f"{target}: file exists; use --force to overwrite it, or another --out; transcribe "
+        "--skip-existing continues an earlier run"
     )
 
 

@@ -68,6 +68,9 @@ def test_a_textgrid_is_read_by_praatio(tmp_path):
     (tmp_path / "e.TextGrid").write_text(render("textgrid", EMPTY) + "\n")
     empty = textgrid.openTextgrid(str(tmp_path / "e.TextGrid"), includeEmptyIntervals=True)
     assert [(i.label, i.start, i.end) for i in empty.getTier("words").entries] == [("", 0, 2)]
+    (tmp_path / "e.TextGrid").write_text(render("textgrid", Transcript("", 0.0)) + "\n")
+    grid = textgrid.openTextgrid(str(tmp_path / "e.TextGrid"), includeEmptyIntervals=True)
+    assert grid.maxTimestamp > grid.minTimestamp  # Praat refuses others
 
 
 @pytest.mark.skipif(shutil.which("praat") is None, reason="needs Praat")

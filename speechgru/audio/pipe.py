@@ -59,15 +59,18 @@ def read_raw_pipe(
     file: BinaryIO, encoding: str, channels: int = 1, limit: int | None = None
 ) -> Iterator[Samples]:
     """Pieces (n,) of samples in one of ENCODINGS, little-endian, channels interleaved, up to the
-    end or `limit` bytes. An incomplete last sample is dropped."""
+    end or `limit` bytes. An incomplete last sample is dropped. Raises AudioError for a header."""
     kind = ENCODINGS[encoding]
     frame = kind.itemsize * channels
     scale = 1.0 if kind.kind == "f" else 2.0 ** (8 * kind.itemsize - 1)
-    rest = b""
+    rest, is_first = b"", True
     while limit is None or limit > 0:
         data = _read_some(file, READ if limit is None else min(READ, limit))
         if not data:
             return
+        if is_first and data[:4] + data[8:12] == b"RIFFWAVE":
+            raise AudioError("WAV, where samples without a header were expected; remove --rate")
+        is_first = False
         limit = None if limit is None else limit - len(data)
         data = rest + data
         whole = len(data) // frame * frame

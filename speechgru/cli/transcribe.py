@@ -96,7 +96,7 @@ def transcribe(
 
         decoder = choose_decoder(model, greedy, decoding, lm, vocabulary, hotwords)
         recognizer = Recognizer.load(model, device, precision, batch_seconds, decoder, hotwords)
-        transcribe_standard_input(recognizer, rate, encoding, output_format)
+        transcribe_standard_input(recognizer, rate, encoding, ",".join(formats))
         return
     from speechgru.recognizer import Recognizer
     from speechgru.transcription import Outputs, find_audio, transcribe_files
@@ -136,8 +136,8 @@ def show_outcome(outcome: "Outcome", output: Format) -> None:
         warn(f"{source}: skipped, its outputs exist")
     elif outcome.written:
         print(f"{source} → " + ", ".join(printable(file) for file in outcome.written))
-    elif output.names_source or output.suffix != "txt":
-        print(outcome.output)
+    elif output.suffix != "txt":
+        print(outcome.output, end="\n" if outcome.output else "")
     else:
         print(f"{source}: {outcome.output}")
     if outcome.transcript is not None and outcome.transcript.reason is not None:

@@ -135,6 +135,13 @@ def test_json_is_printed_as_it_is(capsys):
     assert capsys.readouterr().out == f"{line}\n"
 
 
+def test_no_line_for_a_recording_without_words_in_a_list_of_words(capsys):
+    transcribe.show_outcome(Outcome(Path("a.wav"), output=""), FORMATS["ctm"])
+    assert capsys.readouterr().out == ""
+    transcribe.show_outcome(Outcome(Path("a.wav"), output=""), TXT)
+    assert capsys.readouterr().out == "a.wav: \n"
+
+
 def test_a_text_that_looks_like_json_is_a_text(capsys):
     transcribe.show_outcome(Outcome(Path("a.wav"), output="{one}"), TXT)
     assert capsys.readouterr().out == "a.wav: {one}\n"

@@ -39,7 +39,7 @@ def test_a_pipe_gets_a_line_per_utterance(speechgru, stream_run, pipe):
 
 def test_raw_samples_as_json(speechgru, stream_run, pipe):
     pipe((WAVE * 32767).astype("<i2").tobytes())
-    result = speechgru("transcribe", "-", "-m", stream_run, "--rate", str(RATE), "-f", "json")
+    result = speechgru("transcribe", "-", "-m", stream_run, "--rate", str(RATE), "-f", "JSON")
     first, second = map(json.loads, result.out.splitlines())
     assert (first["text"], second["text"]) == ("am mo", "oa")
     assert first["start"] == 0
@@ -65,6 +65,7 @@ def test_a_terminal_gets_partial_texts_too(speechgru, stream_run, pipe, monkeypa
         (["-", "-f", "srt"], wav(), False, "srt"),
         (["-", "--encoding", "s8", "--rate", "8000"], wav(), False, "s8"),
         (["-", "--rate", "3"], wav(), False, "3 Hz"),
+        (["-", "--rate", "8000"], wav(), False, "--rate"),
         (["-"], b"no audio at all", False, "WAV"),
         (["-"], b"", True, "terminal"),
     ],
