@@ -215,6 +215,91 @@ def test_lines_above_the_header_are_skipped(top: str, tmp_path: Path) -> None:
     assert not found.problems
 
 
+def test_delimiters_in_a_text_without_quotes(tmp_path: Path) -> None:
+    for number in range(3):
+        write_audio(tmp_path / f"{number}.wav")
+    write(tmp_path / "list.csv", "file,text\n0.wav,well, yes, no,,\n1.wav,plain\n2.wav,a, b\n")
+    found = detected(tmp_path, "table")
+    assert texts(found) == {"0": "well, yes, no", "1": "plain", "2": "a, b"}
+    write(tmp_path / "list.csv", '0.wav,well, yes\n1.wav,plain words\n2.wav,"a, b"\n')
+    assert texts(detected(tmp_path, "table")) == {"0": "well, yes", "1": "plain words", "2": "a, b"}
+    write(tmp_path / "list.csv", "file,text,speaker\n0.wav,a,anna\n1.wav,well, yes,anna\n")
+    with pytest.raises(CorpusError, match=r"list\.csv:3"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("header", "first", "second"),
+    [
+        ("start_ms,end_ms", "0,250", "250,500"),
+        ("start [ms],duration [ms]", "0,250", "250,250"),
+        ("start_s,end_s", "0,0.25", "0.25,0.5"),
+        ("start,end", "00:00:00.000,00:00:00.250", "0:00.25,0:00.5"),
+    ],
+)
+def test_times_in_other_units(header: str, first: str, second: str, tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav")
+    write(
+        tmp_path / "list.csv",
+        f"file,{header},items,text\na.wav,{first},1,one\na.wav,{second},2,two\n",
+    )
+    found = detected(tmp_path, "table")
+    times = [(u.text, u.offset, u.duration) for u in found.splits[UNSPLIT]]
+    assert times == [("one", 0, 0.25), ("two", 0.25, 0.25)]
+
+
+def test_rows_that_repeat_others_and_texts_without_times(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_audio(tmp_path / f"{name}.wav")
+    write(tmp_path / "list.csv", "file,text\na.wav,one\nb.wav,two\n")
+    write(tmp_path / "list (copy).csv", "file,text\na.wav,one\nb.wav,three\n")
+    found = detected(tmp_path, "table")
+    assert sorted(u.text for u in found.splits[UNSPLIT]) == ["one", "three", "two"]
+    assert any("1 repeat" in note for note in found.notes)
+    assert any("b.wav" in note and "--column" in note for note in found.notes)
+
+
+def test_a_remark_on_all_rows_is_not_the_text(tmp_path: Path) -> None:
+    for number in range(3):
+        write_audio(tmp_path / f"{number}.wav")
+    rows = [
+        f"{number}.wav,word {number * 'a'},recorded in the green room today\n"
+        for number in range(3)
+    ]
+    write(tmp_path / "list.csv", "".join(rows))
+    assert texts(detected(tmp_path, "table"))["2"] == "word aa"
+
+
+def test_a_recording_in_two_formats_is_used_once(tmp_path: Path) -> None:
+    for name in ("a.wav", "a.flac", "b.ogg"):
+        write_audio(tmp_path / name)
+    write(tmp_path / "a.txt", "one")
+    write(tmp_path / "b.txt", "two")
+    found = detected(tmp_path, "sidecar")
+    assert texts(found) == {"a": "one", "b": "two"}
+    assert one(found, "a").audio.endswith(".flac")
+    assert any("a.wav" in note for note in found.notes)
+
+
+def test_an_impossible_segment_is_a_problem(tmp_path: Path) -> None:
+    write_audio(tmp_path / "data" / "a.wav", 1.0)
+    write(tmp_path / "data" / "wav.scp", "r a.wav\n")
+    write(tmp_path / "data" / "text", "s1 one\ns2 two\n")
+    write(tmp_path / "data" / "segments", "s1 r 0 0.5\ns2 r 0.9 0.5\n")
+    found = detected(tmp_path, "kaldi")
+    assert texts(found) == {"s1": "one"}
+    assert "s2" in found.problems[0]
+    write(tmp_path / "data" / "segments", "s2 r 0.9 0.5\n")
+    with pytest.raises(CorpusError, match=r"0\.9 0\.5"):
+        read_folder(tmp_path)
+
+
+def test_a_duration_with_a_decimal_comma(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav", 1.0)
+    write(tmp_path / "metadata.csv", 'file_name,text,duration\na.wav,one,"0,5"\n')
+    assert one(detected(tmp_path, "audiofolder"), "a").duration == 0.5
+
+
 def test_a_third_column_that_is_no_normalised_text(tmp_path: Path) -> None:
     lines = []
     for number in range(4):

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from speechgru.corpora.columns import ROLES, is_seconds
+from speechgru.corpora.columns import ROLES, to_seconds
 from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared, split_named
 from speechgru.corpora.encoding import read_text
 from speechgru.corpora.folder import AudioFinder, Folder
@@ -90,5 +90,5 @@ def _recording(
         text=value("text") or "",
         speaker=value("speaker") or "",
         lang=value("lang"),
-        duration=float(duration) if duration and is_seconds(duration) else None,
+        duration=to_seconds(duration) if duration else None,
     )

@@ -6,6 +6,7 @@ are recognised by their header, in several languages; the text, failing that, by
 
 import csv
 import io
+import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,18 +41,22 @@ HEADERS = {  # role → header words, the more specific first
     "split": "split set subset partition part teilmenge",
 }
 ROLES = {role: words.split() for role, words in HEADERS.items()}
+UNIT = re.compile(r"_(ms|msec|milliseconds|s|sec|secs|seconds)$")
+CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:[.,]\d+)?)")  # 1:02:03.5 or 02:03,5
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """Rows without the header, their line numbers, and role → column number. `names`: of the
-    columns as the header has them, None without a header."""
+    columns as the header has them, None without a header. `uneven`: the line of the first row with
+    cells beyond the last column that cannot be parts of the text; None without such rows."""
 
     rows: list[list[str]]
     numbers: list[int]
     columns: dict[str, int]
     names: list[str] | None
     delimiter: str | None
+    uneven: int | None = None
 
     def value(self, row: Sequence[str], role: str) -> str | None:
         """A row's value, stripped; None where it has none."""
@@ -81,9 +86,40 @@ def parse_table(
     _, delimiter, rows, numbers = best
     header = None if any(is_audio(cell) for cell in rows[0]) else rows[0]
     body = rows[1:] if header else rows
+    numbers = numbers[len(rows) - len(body) :]
     width = max(map(len, rows[:SAMPLE_ROWS]))
+    uneven = None
+    if body and delimiter is not None:
+        width = _width(header, body, is_audio)
+        longer = [n for row, n in zip(body, numbers, strict=True) if any(row[width:])]
+        body = [_folded(row, width, delimiter) for row in body]
+        uneven = longer[0] if longer else None
     columns = _columns(header, body[:SAMPLE_ROWS], width, is_audio, chosen or {})
-    return Table(body, numbers[len(rows) - len(body) :], columns, header, delimiter)
+    uneven = None if columns["text"] == width - 1 else uneven
+    return Table(body, numbers, columns, header, delimiter, uneven)
+
+
+def _width(
+    header: list[str] | None, body: Sequence[Sequence[str]], is_audio: Callable[[str], bool]
+) -> int:
+    """The number of columns: the header's where it names the column with the audio files, else the
+    least that all rows have."""
+    least = max(min(map(len, body)), 2)
+    if header is None:
+        return least
+    for column, name in enumerate(map(_plain, header)):
+        if name in ROLES["audio"] and any(
+            is_audio(row[column]) for row in body[:9] if row[column:]
+        ):
+            return len(header)
+    return max(least, len(header))
+
+
+def _folded(row: list[str], width: int, delimiter: str) -> list[str]:
+    """A row whose last column has what is beyond it: a text with delimiters, without quotes."""
+    while len(row) > width and not row[-1].strip():
+        row = row[:-1]
+    return row if len(row) <= width else [*row[: width - 1], delimiter.join(row[width - 1 :])]
 
 
 def _rows(text: str, delimiter: str | None) -> tuple[list[list[str]], list[int]]:
@@ -142,8 +178,9 @@ def _columns(
         best = max(counts, default=0)
         close = [c for c, count in enumerate(counts) if count >= 0.9 * best]
         columns["audio"] = min(close, key=lambda c: not _is_named(names, c, "audio"))
+    plain = [UNIT.sub("", name) for name in names]
     for role, words in ROLES.items():
-        free = [name if i not in columns.values() else "" for i, name in enumerate(names)]
+        free = [name if i not in columns.values() else "" for i, name in enumerate(plain)]
         found = next((free.index(word) for word in words if word in free), None)
         if role not in columns and found is not None and _fits(role, body, found):
             columns[role] = found
@@ -185,17 +222,22 @@ def _fits(role: str, body: Sequence[Sequence[str]], column: int) -> bool:
     """Times must be numbers; a text has letters."""
     cells = [row[column] for row in body if column < len(row) and row[column].strip()]
     if role in ("duration", "offset", "end"):
-        return all(is_seconds(cell) for cell in cells) and bool(cells)
+        return all(to_seconds(cell) is not None for cell in cells) and bool(cells)
     if role == "text":
         return any(char.isalpha() for cell in cells for char in cell) or bool(cells)
     return bool(cells)
 
 
-def is_seconds(cell: str) -> bool:
+def to_seconds(cell: str) -> float | None:
+    """A time in a cell, as a number or as 0:01:02.5; None for another text or a negative number."""
+    clock = CLOCK.fullmatch(cell.strip())
     try:
-        return 0 <= float(cell.replace(",", ".")) < 1e9
+        parts = [cell] if clock is None else [clock[1] or "0", clock[2], clock[3]]
+        numbers = [float(part.replace(",", ".")) for part in parts]
     except ValueError:
-        return False
+        return None
+    seconds = sum(n * 60**power for power, n in enumerate(reversed(numbers)))
+    return seconds if 0 <= seconds < 1e9 else None
 
 
 def _likeness_to_text(body: Sequence[Sequence[str]], column: int) -> float:
@@ -208,4 +250,5 @@ def _likeness_to_text(body: Sequence[Sequence[str]], column: int) -> float:
     if not cells or digits > letters or files * 2 > len(cells):
         return 0.0
     words = sum(len(cell.split()) for cell in cells) / len(cells)
-    return words * letters / len(cells)
+    same = 0.001 if len(set(cells)) == 1 < len(cells) else 1.0  # a remark on all
+    return same * words * letters / len(cells)

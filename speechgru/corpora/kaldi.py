@@ -51,6 +51,8 @@ def read(folder: Folder) -> Prepared:
     if named and len(named) < len(directories):
         others = [d.name for d in directories if d not in named]
         notes.append(f"splits: {', '.join(others)} are not named as splits; not used")
+    if problems and not any(by_split.values()):
+        raise CorpusError(f"{folder.root}: no usable utterance; the first problem: {problems[0]}")
     result = prepared(folder.root, by_split, [*notes, *finder.notes()])
     return replace(result, problems=problems + result.problems)
 
@@ -71,7 +73,7 @@ def _recordings(directory: Path, finder: AudioFinder, problems: list[str]) -> It
         except ValueError as reason:
             refused.add(name)
             problems.append(f"{name}: {directory / 'wav.scp'}: {reason}")
-    segments = _segments(directory, scripts)
+    segments = _segments(directory, scripts, problems)
     for utterance, (recording, offset, duration) in segments.items():
         if recording in refused:
             continue
@@ -101,7 +103,7 @@ def _table(file: Path) -> dict[str, str]:
 
 
 def _segments(
-    directory: Path, scripts: dict[str, str]
+    directory: Path, scripts: dict[str, str], problems: list[str]
 ) -> dict[str, tuple[str, float, float | None]]:
     """Utterance → recording, offset and duration (None: to the end)."""
     file = directory / "segments"
@@ -115,9 +117,10 @@ def _segments(
             if not (0 <= offset < 1e9 and (until == -1 or offset < until < 1e9)):
                 raise ValueError
         except ValueError:
-            raise CorpusError(
-                f"{file}: {name}: expected RECORDING BEGIN END in seconds, found {rest:.60}"
-            ) from None
+            problems.append(
+                f"{name}: {file}: expected RECORDING BEGIN END in seconds, found {rest:.60}"
+            )
+            continue
         found[name] = recording, offset, None if until == -1 else round(until - offset, 6)
     return found
 

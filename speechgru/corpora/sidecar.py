@@ -8,7 +8,15 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from speechgru.corpora.common import UNSPLIT, Prepared, Recording, examples, prepared, split_named
+from speechgru.corpora.common import (
+    UNSPLIT,
+    Prepared,
+    Recording,
+    examples,
+    preference,
+    prepared,
+    split_named,
+)
 from speechgru.corpora.encoding import read_text
 from speechgru.corpora.folder import Folder
 from speechgru.corpora.speakers import with_folder_speakers
@@ -81,8 +89,12 @@ def read(folder: Folder) -> Prepared:
     by_split: dict[str, list[Recording]] = {}
     kinds: Counter[str] = Counter()
     problems, guesses = [], []
+    better = {audio.with_suffix(""): audio for audio in sorted(folder.audio, key=preference)[::-1]}
+    copies = {audio for audio in folder.audio if better[audio.with_suffix("")] != audio}
     for audio in folder.audio:
         text = texts.get(audio)
+        if text is not None and audio in copies:
+            continue
         if text is None:
             problems.append(f"{folder.relative(audio)}: no text file of the same name beside it")
             continue
@@ -105,6 +117,9 @@ def read(folder: Folder) -> Prepared:
     if far := [audio for audio, file in texts.items() if audio.parent != file.parent]:
         first = f"{folder.relative(far[0])} and {folder.relative(texts[far[0]])}"
         notes[0] = f"texts: a file for each recording ({found}), in another folder: {first}"
+    if copies:
+        names = [folder.relative(audio) for audio in sorted(copies)]
+        notes.append(f"audio: {len(copies):,} are there in a better format, too: {examples(names)}")
     if guesses:
         notes.append(f"{guesses[0]} ({len(guesses):,} files are not UTF-8)")
     stems = {audio.with_suffix("") for audio in folder.audio} | set(texts.values())

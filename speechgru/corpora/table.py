@@ -5,12 +5,14 @@ audio is found beside the list, below the folder, or by its name, whatever its s
 counts only beside an offset: that of a whole file is measured.
 """
 
+import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from speechgru.audio import AUDIO_SUFFIXES
-from speechgru.corpora.columns import Table, is_seconds, parse_table
+from speechgru.corpora.columns import Table, parse_table, to_seconds
 from speechgru.corpora.common import (
     UNSPLIT,
     Prepared,
@@ -26,6 +28,7 @@ from speechgru.corpora.spellings import find_spellings
 from speechgru.errors import CorpusError
 
 LISTS = (".csv", ".tsv", ".psv", ".txt", ".lst", ".list", ".tab", "prompts", "transcripts")
+MILLISECONDS = re.compile(r"(^|[^a-z])(ms|msec|milliseconds)\b")
 HEAD = 64_000  # characters that decide whether a file is a list
 
 
@@ -60,7 +63,7 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
             by_split.setdefault(split, []).append(recording)
     if not read_files:
         raise CorpusError(f"{folder.root}: no list (CSV, TSV, …) with names of audio files in it")
-    by_split = _without_whole(by_split, notes)
+    by_split = _once(_without_whole(by_split, notes), notes)
     by_split = _respelled(folder, by_split, read_files, spelling, notes)
     by_split = with_folder_speakers(folder, by_split, notes)
     unlisted = len(set(folder.audio) - {r.audio for rs in by_split.values() for r in rs})
@@ -120,11 +123,11 @@ def _recordings(
 ) -> list[tuple[str, Recording]]:
     found = []
     file_split = split_named(file.stem) or UNSPLIT
-    milliseconds = table.names is not None and any(
-        "ms" in table.names[column].lower()
-        for role, column in table.columns.items()
-        if role == "duration"
-    )
+    if table.uneven is not None:
+        raise CorpusError(
+            f"{file}:{table.uneven}: more than {len(table.rows[0])} columns separated by "
+            f"{table.delimiter!r}; put a text with {table.delimiter!r} in quotes"
+        )
     for row, number in zip(table.rows, table.numbers, strict=True):
         name = table.value(row, "audio") or ""
         audio = finder.find(name, file.parent)
@@ -133,7 +136,7 @@ def _recordings(
         if end is not None and end > offset:
             duration = end - offset
         elif "offset" in table.columns and (length := _seconds(table, row, "duration")):
-            duration = length / 1000 if milliseconds else length
+            duration = length
         default = folder.id_of(audio) if audio else f"{file.name}:{number} {name}".strip()
         if offset or end is not None:
             default += f"@{offset:.3f}".rstrip("0").rstrip(".")
@@ -156,7 +159,9 @@ def _recordings(
 
 def _seconds(table: Table, row: list[str], role: str) -> float | None:
     value = table.value(row, role)
-    return float(value.replace(",", ".")) if value and is_seconds(value) else None
+    seconds = to_seconds(value) if value else None
+    name = table.names[table.columns[role]].lower() if table.names and seconds else ""
+    return seconds / 1000 if seconds and MILLISECONDS.search(name) else seconds
 
 
 def _without_whole(
@@ -173,6 +178,26 @@ def _without_whole(
             f"splits: {len(left):,} rows are in no split, and are not used: {examples(left)}"
         )
     return by_split
+
+
+def _once(by_split: dict[str, list[Recording]], notes: list[str]) -> dict[str, list[Recording]]:
+    """Without rows that repeat another one; a note of files with several texts for all of them."""
+    found = {
+        split: list(
+            {(r.audio, r.offset, r.duration, r.text, r.audio or r.id): r for r in listed}.values()
+        )
+        for split, listed in by_split.items()
+    }
+    if repeated := sum(map(len, by_split.values())) - sum(map(len, found.values())):
+        notes.append(f"rows: {repeated:,} repeat another one, and are not used")
+    whole = [r for listed in found.values() for r in listed if r.audio and r.duration is None]
+    counts = Counter(r.audio for r in whole)
+    if several := [audio.name for audio, count in counts.items() if audio and count > 1]:
+        notes.append(
+            f"audio: {len(several):,} files have several texts and no times: {examples(several)}; "
+            "state the columns of the times: --column offset=NAME --column end=NAME"
+        )
+    return found
 
 
 def _respelled(
