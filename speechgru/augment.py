@@ -37,6 +37,7 @@ class Augment:
     `read(index)` returns the samples and tokens of a training utterance, None if it cannot be
     decoded; there are `count`. `space`: the tokens between joined utterances. `noises`: recordings
     to mix in; one that cannot be decoded is reported once and the utterance stays as it is.
+    `views` differ in their masks alone.
     """
 
     def __init__(
@@ -48,16 +49,17 @@ class Augment:
         count: int,
         space: Sequence[int] = (),
         noises: Sequence[Utterance] = (),
+        views: int = 1,
     ) -> None:
-        self.recipe, self.extract, self.seed = recipe, extract, seed
+        self.recipe, self.extract, self.seed, self.views = recipe, extract, seed, views
         self.read, self.count, self.space, self.noises = read, count, list(space), noises
         self.rate = extract.recipe.sample_rate
         self._reported: set[str] = set()
 
     def __call__(
         self, index: int, utterance_id: str, epoch: int
-    ) -> tuple[Tensor, list[int]] | None:
-        """Features (frames, size) and tokens; None when the utterance cannot be decoded."""
+    ) -> tuple[list[Tensor], list[int]] | None:
+        """Features (frames, size) of each view, and tokens; None: it cannot be decoded."""
         recipe, rng = self.recipe, generator(self.seed, epoch, utterance_id)
         example = self.read(index)
         if example is None:
@@ -75,7 +77,8 @@ class Augment:
         samples = self._acoustics(samples, rng)
         warp = 1.0 + recipe.frequency_warp * rng.uniform(-1, 1)
         features = self.extract(samples, warp if recipe.frequency_warp else 1.0, not has_tail)
-        return spec_augment(features, recipe, self.extract.recipe, rng), tokens
+        kind = self.extract.recipe
+        return [spec_augment(features, recipe, kind, rng) for _ in range(self.views)], tokens
 
     def _joined(
         self, samples: Samples, tokens: list[int], rng: np.random.Generator

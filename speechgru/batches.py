@@ -28,7 +28,8 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Padded features (batch, frames, size) float32, lengths (batch,) int64 in frames, the
-    targets of all rows concatenated (sum of target_lengths,) int64, and the rows' ids."""
+    targets of all rows concatenated (sum of target_lengths,) int64, and the utterances' ids. With
+    two views, the rows are those of the first view, then those of the second."""
 
     features: Tensor
     lengths: Tensor

@@ -360,6 +360,12 @@ class TrainingRecipe(Section):
         ge=1,
         description="stop after this many steps in a row with a NaN or Inf loss or gradient",
     )
+    consistency: float = Field(
+        0.0,
+        ge=0,
+        description="CR-CTC: weight of the divergence between the outputs for two views of each "
+        "utterance, masked differently; a step takes twice as long; 0: one view",
+    )
     seed: int = Field(
         1, ge=0, lt=2**32, description="seed of the initial weights, data order and augmentation"
     )

@@ -74,22 +74,22 @@ def augment(recipe: AugmentRecipe, seed: int = 1, seconds: float = 1.0, **more: 
 def test_a_draw_depends_on_seed_epoch_and_utterance_only(noises):
     recipe = AugmentRecipe(**ALL, noise_manifest=noises)
     for epoch in range(12):
-        features, tokens = augment(recipe)(0, "a", epoch)
+        [features], tokens = augment(recipe)(0, "a", epoch)
         busy = augment(recipe)
         np.random.seed(5)  # another generator must not matter
         torch.manual_seed(5)
         busy(1, "b", epoch)
-        again, same = busy(0, "a", epoch)
+        [again], same = busy(0, "a", epoch)
         assert torch.equal(again, features)
         assert same == tokens
 
 
 def test_other_seeds_epochs_and_utterances_draw_otherwise(noises):
     recipe = AugmentRecipe(**ALL, noise_manifest=noises)
-    first = augment(recipe)(0, "a", 3)[0]
+    first = augment(recipe)(0, "a", 3)[0][0]
     others = [
-        augment(recipe)(0, "a", 4)[0], augment(recipe)(0, "b", 3)[0],
-        augment(recipe, seed=2)(0, "a", 3)[0],
+        augment(recipe)(0, "a", 4)[0][0], augment(recipe)(0, "b", 3)[0][0],
+        augment(recipe, seed=2)(0, "a", 3)[0][0],
     ]  # fmt: skip
     for other in others:
         assert other.shape != first.shape or not torch.equal(other, first)
@@ -104,8 +104,8 @@ def test_the_key_keeps_its_parts_apart():
 def test_noise_continues_into_the_tail_for_some():
     extract = FeatureExtractor(FEATURES, tail=RATE // 2)
     noisy = augment(plain(noise_probability=1.0, noise_snr_db=[0, 0]), extract=extract)
-    lowest = [float(noisy(0, "a", epoch)[0][-20:].mean()) for epoch in range(12)]
-    assert len(noisy(0, "a", 0)[0]) == len(extract(waveform(0)))
+    lowest = [float(noisy(0, "a", epoch)[0][0][-20:].mean()) for epoch in range(12)]
+    assert len(noisy(0, "a", 0)[0][0]) == len(extract(waveform(0)))
     assert 2 < sum(value > -3 for value in lowest) < 10
 
 
@@ -113,7 +113,7 @@ def test_off_means_plain_features():
     extract = FeatureExtractor(FEATURES)
     off = augment(plain(), extract=extract)
     for epoch in range(3):
-        features, tokens = off(0, "a", epoch)
+        [features], tokens = off(0, "a", epoch)
         assert torch.equal(features, extract(waveform(0)))
         assert tokens == [10]
 
@@ -134,7 +134,7 @@ def test_an_utterance_that_cannot_be_read_is_none():
 
 def test_each_speed_is_drawn_about_equally_often():
     change = augment(plain(speed=[0.8, 1.0, 1.25]))
-    frames = [len(change(0, "a", epoch)[0]) for epoch in range(90)]
+    frames = [len(change(0, "a", epoch)[0][0]) for epoch in range(90)]
     counts = sorted(frames.count(length) for length in set(frames))
     assert len(counts) == 3
     assert counts[0] >= 18  # of 90: the binomial's lower 0.1 %
@@ -146,7 +146,7 @@ def test_features_are_warped_by_factors_of_the_range():
     warps = np.linspace(0.9, 1.1, 81)
     found = set()
     for epoch in range(8):
-        features = change(0, "a", epoch)[0]
+        features = change(0, "a", epoch)[0][0]
         errors = [float((extract(waveform(0), warp) - features).abs().mean()) for warp in warps]
         assert min(errors) < 0.05
         found.add(round(float(warps[int(np.argmin(errors))]), 2))
@@ -160,7 +160,7 @@ def test_features_are_masked(masks, axis):
     change = augment(plain(**{masks: 2}))
     found = 0
     for epoch in range(5):
-        features = change(0, "a", epoch)[0]
+        features = change(0, "a", epoch)[0][0]
         blank = (features == 0).all(axis)
         found += int(blank.sum())
         kept = ~blank[None, :] if axis == 0 else ~blank[:, None]
@@ -175,7 +175,7 @@ def test_joined_utterances_bring_their_tokens_after_a_space():
     change = augment(plain(join_probability=0.5, join_pause=[0.5, 0.5]))
     lengths = {}
     for epoch in range(60):
-        features, tokens = change(0, "a", epoch)
+        [features], tokens = change(0, "a", epoch)
         parts = [token for token in tokens if token >= 10]
         assert tokens == [token for part in parts for token in (part, 1)][:-1]
         assert parts[0] == 10

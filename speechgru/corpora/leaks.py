@@ -4,6 +4,7 @@ A WER measured on speakers, sentences or recordings of the training set is too l
 """
 
 import hashlib
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from itertools import chain, combinations
 from typing import Literal
 
 from speechgru.corpora.common import examples
-from speechgru.corpora.splits import FEW_TEXTS, sentence_key
+from speechgru.corpora.splits import FEW_TEXTS, MIN_WORDS, sentence_key
 from speechgru.manifest import Utterance, distinct_files
 
 MAX_FILES = 20_000  # whose content is compared
@@ -20,6 +21,7 @@ BLOCK = 65_536  # bytes from the middle of a file, compared before all of it
 
 Sets = Mapping[str, Sequence[Utterance]]
 Kind = Literal["speaker", "sentence", "audio"]
+log = logging.getLogger(__name__)
 NOUNS = {"speaker": "speaker", "sentence": "sentence", "audio": "recording"}
 
 
@@ -44,6 +46,16 @@ class Leak:
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
+
+
+def warn_of_leaks(train: Sequence[Utterance], dev: Sequence[Utterance]) -> None:
+    """What dev shares with the training set makes its WER too low. Texts are normalised by now."""
+
+    def sentence(text: str) -> str | None:
+        return text if text.count(" ") >= MIN_WORDS - 1 else None
+
+    for leak in find_leaks({"the training set": train, "dev": dev}, sentence):
+        log.warning("%s: dev WER will be too low", leak)
 
 
 def find_leaks(

@@ -270,18 +270,6 @@ def _report(
         )  # fmt: skip
 
 
-def warn_of_leaks(data: TrainingData) -> None:
-    """What dev shares with the training set makes its WER too low. Texts are normalised by now."""
-    from speechgru.corpora.leaks import find_leaks
-    from speechgru.corpora.splits import MIN_WORDS
-
-    def sentence(text: str) -> str | None:
-        return text if text.count(" ") >= MIN_WORDS - 1 else None
-
-    for leak in find_leaks({"the training set": data.train, "dev": data.dev}, sentence):
-        log.warning("%s: dev WER will be too low", leak)
-
-
 class BatchLoader:
     """The training batches of each epoch: planned, read, augmented and padded.
 
@@ -296,7 +284,7 @@ class BatchLoader:
         self.options, self.factor, self.cache = recipe.training, recipe.model.factor, cache
         self.augment = Augment(
             recipe.augment, extract, recipe.training.seed, self._example, len(data.train),
-            data.vocabulary.between, data.noises,
+            data.vocabulary.between, data.noises, 2 if recipe.training.consistency else 1,
         )  # fmt: skip
         self.durations = np.array([utterance.duration for utterance in data.train])
         self.skipped: set[str] = set()  # ids found to be unusable while loading
@@ -318,21 +306,22 @@ class BatchLoader:
     def load(self, indices: Sequence[int], epoch: int) -> Batch | None:
         """One batch, without utterances that turn out to be unusable; None if all are."""
         members: list[Utterance] = []
-        rows: list[torch.Tensor] = []
+        rows: list[list[torch.Tensor]] = []  # views of each utterance
         tokens: list[list[int]] = []
         for index in indices:
             utterance = self.utterances[index]
             augmented = self.augment(index, utterance.id, epoch)
             if augmented is None:
                 continue
-            row, encoded = augmented
-            if model_frames(len(row), self.factor) < frames_needed(encoded):
+            views, encoded = augmented
+            if model_frames(len(views[0]), self.factor) < frames_needed(encoded):
                 self._skip(utterance, "too short for its text at this speed")
                 continue
             members.append(utterance)
-            rows.append(row)
+            rows.append(views)
             tokens.append(encoded)
-        return collate(members, rows, tokens) if members else None
+        ordered = [row for view in zip(*rows, strict=True) for row in view]
+        return collate(members, ordered, tokens * self.augment.views) if members else None
 
     def _example(self, index: int) -> tuple[npt.NDArray[np.float32], list[int]] | None:
         """An utterance's samples and tokens; None if it cannot be decoded."""

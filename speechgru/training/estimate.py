@@ -94,7 +94,7 @@ def _step(
     precision: torch.dtype,
     batch: Batch,
 ) -> None:
-    train_step(model, optimiser, [batch], options.clip_norm, precision)
+    train_step(model, optimiser, [batch], options.clip_norm, precision, options.consistency)
 
 
 def _measured(

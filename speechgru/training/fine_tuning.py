@@ -13,8 +13,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
+
 from speechgru.checkpoint import MODEL_FILE, Checkpoint, ModelConfig, load_model
-from speechgru.errors import TrainingError
+from speechgru.errors import RecipeError, TrainingError
+from speechgru.model import RecurrentCTC
 from speechgru.recipe import Recipe
 
 LEARNING_RATE = 1e-3  # where the recipe states none; docs/fine-tuning.md has the figures
@@ -66,6 +69,20 @@ def adapted(recipe: Recipe, initial: InitialModel) -> Recipe:
     if "learning_rate" not in recipe.training.model_fields_set:
         taken["training"] = {"learning_rate": LEARNING_RATE}
     return recipe.replace(**taken)
+
+
+def freeze(model: RecurrentCTC, layers: int) -> list[nn.Module]:
+    """Exclude the lowest recurrent `layers`, and the subsampling, from training. Returns these
+    parts, which must stay in evaluation mode. Raises RecipeError for more layers than there are."""
+    if layers > len(model.blocks):
+        raise RecipeError(
+            f"training.freeze: {layers} layers, but the model has {len(model.blocks)}; "
+            f"expected 0 to {len(model.blocks)}"
+        )
+    parts = [model.subsampling, *model.blocks[:layers]] if layers else []
+    for part in parts:
+        part.requires_grad_(False)
+    return parts
 
 
 def initialise(checkpoint: Checkpoint, initial: Checkpoint) -> None:

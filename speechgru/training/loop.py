@@ -25,19 +25,19 @@ from torch.utils.tensorboard import SummaryWriter
 
 from speechgru.batches import AudioCache, Batch
 from speechgru.checkpoint import ModelConfig, new_checkpoint
+from speechgru.corpora.leaks import warn_of_leaks
 from speechgru.errors import Diverged, TrainingError
 from speechgru.files import check_folder, exclusive_lock
 from speechgru.model import check_cell
 from speechgru.recipe import Recipe
 from speechgru.recognizer import choose_device
 from speechgru.text.units import vocabulary_from_json
-from speechgru.training.data import BatchLoader, TrainingData, read_training_data, warn_of_leaks
-from speechgru.training.fine_tuning import InitialModel, adapted, initialise, read_initial
+from speechgru.training.data import BatchLoader, TrainingData, read_training_data
+from speechgru.training.fine_tuning import InitialModel, adapted, freeze, initialise, read_initial
 from speechgru.training.selection import ModelSelection
 from speechgru.training.state import EpochMetrics, RunFolder, TrainingState, resume_key
 from speechgru.training.step import (
     choose_precision,
-    freeze,
     learning_rate,
     make_optimiser,
     train_step,
@@ -119,7 +119,7 @@ def train(
         if resume:
             folder.check_same_data(state, data.fingerprint())
         else:
-            warn_of_leaks(data)
+            warn_of_leaks(data.train, data.dev)
             if initial is not None:
                 state.initial = initial.fingerprint
             state.recipe, state.data = resume_key(recipe), data.fingerprint()
@@ -257,7 +257,10 @@ class Trainer:
         torch.manual_seed(options.seed * 1_000_003 + state.step)  # dropout
         for parameters in self.optimiser.param_groups:
             parameters["lr"] = learning_rate(options, state.step, self.total_steps)
-        done = train_step(self.model, self.optimiser, batches, options.clip_norm, self.precision)
+        done = train_step(
+            self.model, self.optimiser, batches, options.clip_norm, self.precision,
+            options.consistency,
+        )  # fmt: skip
         if done.applied:
             state.bad_steps_in_a_row = 0
             state.loss_sum += done.loss * done.tokens

@@ -40,6 +40,7 @@ def train_step(
     batches: Sequence[Batch],
     clip_norm: float,
     precision: torch.dtype = torch.float32,
+    consistency: float = 0.0,
 ) -> StepResult:
     """One optimiser step over one or more batches, at the optimiser's current learning rate.
 
@@ -48,14 +49,12 @@ def train_step(
     """
     optimiser.zero_grad(set_to_none=True)
     statistics = [buffer.clone() for buffer in model.buffers()]
-    tokens = max(
-        1, sum(int(batch.target_lengths.sum()) for batch in batches)
-    )  # a step of non-speech alone has none
+    tokens = sum(int(batch.target_lengths.sum()) for batch in batches) or 1  # non-speech has none
     losses: list[Tensor] = []  # read after the last batch, since reading waits for the GPU
     for batch in batches:
-        rows = ctc_loss(model, batch, precision)
+        rows = ctc_loss(model, batch, precision, consistency)
         (rows.sum() / tokens).backward()  # type: ignore[no-untyped-call]
-        losses.append(rows.detach())
+        losses.append(rows.detach().view(-1, len(batch.ids)).sum(0))  # of both views, if two
     norm = float(nn.utils.clip_grad_norm_(model.parameters(), clip_norm))
     loss = sum(float(rows.sum() / tokens) for rows in losses)
     if math.isfinite(loss) and math.isfinite(norm):
@@ -69,12 +68,18 @@ def train_step(
     return StepResult(loss, tokens, norm, applied=False, suspects=tuple(suspects))
 
 
-def ctc_loss(model: RecurrentCTC, batch: Batch, precision: torch.dtype = torch.float32) -> Tensor:
-    """CTC loss (negative log-likelihood) of each row, (batch,) float32, on the model's device."""
+def ctc_loss(
+    model: RecurrentCTC,
+    batch: Batch,
+    precision: torch.dtype = torch.float32,
+    consistency: float = 0.0,
+) -> Tensor:
+    """CTC loss (negative log-likelihood) of each row, (batch,) float32, on the model's device, and
+    `consistency` times its divergence from the other view's output."""
     device = next(model.parameters()).device
     with torch.autocast(device.type, precision, enabled=precision != torch.float32):
         log_probs, lengths = model(batch.features.to(device), batch.lengths.to(device))
-    return nn.functional.ctc_loss(
+    rows = nn.functional.ctc_loss(
         log_probs.transpose(0, 1),
         batch.targets.to(device),
         lengths,
@@ -82,6 +87,11 @@ def ctc_loss(model: RecurrentCTC, batch: Batch, precision: torch.dtype = torch.f
         blank=Vocabulary.blank,
         reduction="none",
     )
+    if not consistency:
+        return rows
+    from speechgru.training.consistency import divergence  # rarely needed
+
+    return rows + consistency * divergence(log_probs, lengths)
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
@@ -101,20 +111,6 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
             f"{device}: use auto or float32"
         )
     return torch.bfloat16 if supported and name != "float32" else torch.float32
-
-
-def freeze(model: RecurrentCTC, layers: int) -> list[nn.Module]:
-    """Exclude the lowest recurrent `layers`, and the subsampling, from training. Returns these
-    parts, which must stay in evaluation mode. Raises RecipeError for more layers than there are."""
-    if layers > len(model.blocks):
-        raise RecipeError(
-            f"training.freeze: {layers} layers, but the model has {len(model.blocks)}; "
-            f"expected 0 to {len(model.blocks)}"
-        )
-    parts = [model.subsampling, *model.blocks[:layers]] if layers else []
-    for part in parts:
-        part.requires_grad_(False)
-    return parts
 
 
 def make_optimiser(model: nn.Module, options: TrainingRecipe) -> torch.optim.Optimizer:

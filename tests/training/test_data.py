@@ -19,6 +19,7 @@ from trainings import make_trainer, metrics, quick
 
 from speechgru.audio import audio_info
 from speechgru.batches import AudioCache
+from speechgru.corpora.leaks import warn_of_leaks
 from speechgru.errors import TrainingError
 from speechgru.features import FeatureExtractor
 from speechgru.manifest import Utterance, read_manifest
@@ -30,7 +31,6 @@ from speechgru.training.data import (
     BatchLoader,
     TrainingData,
     read_training_data,
-    warn_of_leaks,
 )
 from speechgru.training.loop import train
 from speechgru.training.step import ctc_loss
@@ -248,7 +248,7 @@ def test_dev_audio_in_the_training_set_is_reported_once(few, tmp_path, caplog, s
     write_manifest(tmp_path / "dev.jsonl", [*utterances[:shared], *parts[shared:]])
     data = read_training_data(quick(few, data={"dev": str(tmp_path / "dev.jsonl")}))
     with caplog.at_level(logging.WARNING, "speechgru"):
-        warn_of_leaks(data)
+        warn_of_leaks(data.train, data.dev)
     (speakers, *audio) = caplog.messages
     assert "speakers" in speakers
     assert len(audio) == (shared > 0)
