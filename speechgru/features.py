@@ -35,8 +35,8 @@ LEVEL_FRAMES = 5  # the speech level is the power of the fifth loudest frame: cl
 CLICK = 1e-4  # the level is at least this share of the loudest frame's power
 RELATIVE_FLOOR = 1e-7  # added to mel power divided by the level
 SPEECH_RANGE_DB = 26.0  # frames further below the level are not speech,
-FLOOR_MARGIN_DB = 8.0  # nor are frames within this of the noise floor (the 10th percentile),
-LOUD_DB = 10.0  # unless they are no further than this below the level
+FLOOR_MARGIN_DB = 8.0  # nor are frames within this of the noise floor (the 10th percentile)
+RUNNING_FLOOR_DB = -18.0  # `running`: no noise floor counts as higher than this, by the level
 SOFTNESS_DB = 2.0  # of the threshold between speech and the rest
 SPEECH_STD_FLOOR = 0.3  # in nepers of power
 LOWEST = -4.0  # normalised values are clipped here
@@ -123,7 +123,8 @@ class FeatureExtractor:
                 torch.from_numpy, (running or self.start()).levels(relative.numpy())
             )
             level = self._full_scale * 10 ** (levels / 10)
-            return level[:, None], speech_weights(energy, level, floors - levels)
+            floors = (floors - levels).clamp(max=RUNNING_FLOOR_DB)
+            return level[:, None], speech_weights(energy, level, floors)
         loudest = energy.topk(min(LEVEL_FRAMES, len(energy))).values
         level = torch.maximum(loudest[-1:], CLICK * loudest[:1]).clamp(min=1e-30)
         return level, speech_weights(energy, level)
@@ -228,13 +229,14 @@ def speech_weights(energy: Tensor, level: Tensor, floor: Tensor | None = None) -
     """How much each frame counts as speech, (frames,) in [0, 1], from frame powers (frames,).
 
     The threshold is SPEECH_RANGE_DB below the level, or FLOOR_MARGIN_DB above the noise floor where
-    that is higher, but at most LOUD_DB below the level. `floor`: of each frame, in dB relative to
-    its level; the 10th percentile if None.
+    that is higher, even if it is above the level: in noise as loud as the speech, the training
+    set's statistics are used. `floor`: of each frame, in dB relative to its level; the 10th
+    percentile if None.
     """
     decibels = 10 * torch.log10(energy / level + 1e-12)
     if floor is None:
         floor = torch.quantile(decibels, 0.1)
-    threshold = (floor + FLOOR_MARGIN_DB).clamp(min=-SPEECH_RANGE_DB, max=-LOUD_DB)
+    threshold = (floor + FLOOR_MARGIN_DB).clamp(min=-SPEECH_RANGE_DB)
     return torch.sigmoid((decibels - threshold) / SOFTNESS_DB)
 
 

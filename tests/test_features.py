@@ -264,6 +264,16 @@ def test_statistics_over_speech_mind_faint_noise_far_less_than_those_over_all_fr
     assert changes[0] < share * changes[1]
 
 
+def test_noise_as_loud_as_the_speech_hardly_counts(speech):
+    """Six seconds of it on either side: its frames are twelve times as many as the speech's."""
+    extract, wave = speech
+    noise = np.random.default_rng(0).standard_normal(16000 * 13).astype(np.float32)
+    noise *= wave[:3200].std()
+    noise[96000:112000] = wave
+    _, weights = extract.raw(noise)
+    assert float(weights.mean()) < 0.1
+
+
 @pytest.mark.parametrize("gain", [0.01, 0.1, 2.0])
 def test_a_level_does_not_change_features_normalised_over_speech(speech, gain):
     extract, wave = speech
