@@ -6,6 +6,7 @@ Design choices:
   and threads share the audio cache. A result never depends on the number of threads.
 """
 
+from array import array
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -41,13 +42,13 @@ class Batch:
 
 def plan_batches(
     durations: npt.ArrayLike, batch_seconds: float, seed: int, epoch: int
-) -> list[list[int]]:
+) -> list[Sequence[int]]:
     """Indices grouped by similar duration so that rows × longest ≤ `batch_seconds`, groups in
     random order. Durations are jittered by ± 10 % before sorting, so that neighbours change."""
     rng = np.random.default_rng([seed, epoch])
     order, starts = _buckets(durations, batch_seconds, rng)
     batches = np.split(order, starts[1:])
-    return [batches[i].tolist() for i in rng.permutation(len(batches))]
+    return [array("q", batches[i].tobytes()) for i in rng.permutation(len(batches))]
 
 
 def count_batches(durations: npt.ArrayLike, batch_seconds: float, seed: int, epoch: int) -> int:
@@ -62,7 +63,7 @@ def _buckets(
     lengths = np.asarray(durations)
     order = np.argsort(lengths * rng.uniform(0.9, 1.1, len(lengths)), kind="stable")
     starts, start, longest = [0], 0, 0.0
-    for place, seconds in enumerate(lengths[order].tolist()):  # in each epoch: millions of times
+    for place, seconds in enumerate(lengths[order].data):  # in each epoch: millions of times
         if seconds > longest:
             longest = seconds
         if longest * (place - start + 1) > batch_seconds and place > start:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from msgspec import structs
 
 from speechgru.audio import read_headers, warn_of_early_ends
 from speechgru.batches import AudioCache
@@ -59,7 +60,7 @@ class Evaluation:
 
     score: Score
     decoder: str
-    unknown: dict[str, int]  # characters of the references that the vocabulary lacks, with counts
+    unknown: dict[str, int]  # characters or words of the references that the vocabulary lacks
     failed: dict[str, str]  # utterances that are not in the score: id → reason
     normalisation: str  # of both sides, in words
     manifest: str | None = None  # absolute path
@@ -117,7 +118,7 @@ def evaluate_utterances(
         if isinstance(result, SpeechgruError):
             failed[utterance.id] = str(result)
             continue
-        read.append(replace(utterance, text=normalise(utterance.text, text_recipe)))
+        read.append(structs.replace(utterance, text=normalise(utterance.text, text_recipe)))
         texts.append(normalise(recognizer.decode(result).text, text_recipe))
         if greedy is not None:
             greedy_texts.append(normalise(recognizer.decode(result, greedy).text, text_recipe))

@@ -3,12 +3,12 @@
 import re
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from msgspec.structs import replace
 
 from speechgru.corpora import CORPORA, LAYOUTS, Prepared, prepare, summary_rows, write_splits
 from speechgru.corpora.an4 import spaced

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from msgspec import structs
 
 from speechgru.decoding import Greedy, Transcript
 from speechgru.errors import AudioError, ManifestError, SpeechgruError
@@ -187,7 +188,7 @@ def test_results_of_an_unknown_manifest_are_kept(tmp_path, text):
 
 def test_durations_that_are_too_short_are_reported_with_examples(tone_run, tones, tmp_path, caplog):
     utterances = sorted(read_manifest(tones / "test.jsonl"), key=lambda u: -u.duration)
-    short = [replace(u, duration=u.duration / 2) for u in utterances]
+    short = [structs.replace(u, duration=u.duration / 2) for u in utterances]
     write_manifest(tmp_path / "short.jsonl", [*short[:3], *utterances[3:]])
     recognizer = Recognizer.load(tone_run, "cpu")
     with caplog.at_level("WARNING", "speechgru"):

@@ -1,11 +1,11 @@
 """Manifests in the formats of other tools: read back by our readers, and by those tools."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from msgspec.structs import replace
 
 from speechgru.audio import read_audio
 from speechgru.corpora import read_folder

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from msgspec import structs
 
 from speechgru.manifest import Utterance
 from speechgru.proposal import (
@@ -127,7 +128,7 @@ def test_facts_of_a_training_set(tmp_path: Path) -> None:
     assert facts.needed > 70  # 40 equal letters: 79 frames in the one second of d
     assert facts.too_short == {3: 0.25, 2: 0.25, 1: 0.0}
     assert facts.cased
-    assert not data_facts([replace(u, text="نعم") for u in listed]).cased
+    assert not data_facts([structs.replace(u, text="نعم") for u in listed]).cased
 
 
 @pytest.mark.parametrize("facts", [READ_SPEECH, COMMANDS], ids=["read speech", "commands"])

@@ -45,6 +45,7 @@ MAX_HOURS = 10.0  # in memory at once: 2.3 GB at 16 kHz
 MAX_FILE_HOURS = 100.0  # a header that claims more is damaged
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz
 HEADER_THREADS = 8  # reading headers is I/O-bound
+HEADERS_PER_TASK = 16
 SLACK = 0.15  # seconds a segment may extend past the end: rounding, a codec's padding
 
 
@@ -78,14 +79,19 @@ def _info(reader: AudioReader) -> AudioInfo:
 def read_headers(paths: Iterable[str | Path]) -> list[AudioInfo | AudioError]:
     """The `audio_info` of each file, or the error, in order."""
     with ThreadPoolExecutor(HEADER_THREADS) as pool:
-        return list(pool.map(_info_or_error, paths))
+        files = list(paths)
+        parts = [files[i : i + HEADERS_PER_TASK] for i in range(0, len(files), HEADERS_PER_TASK)]
+        return [info for part in pool.map(_infos, parts) for info in part]
 
 
-def _info_or_error(path: str | Path) -> AudioInfo | AudioError:
-    try:
-        return audio_info(path)
-    except AudioError as error:
-        return error
+def _infos(paths: Sequence[str | Path]) -> list[AudioInfo | AudioError]:
+    found: list[AudioInfo | AudioError] = []
+    for path in paths:
+        try:
+            found.append(audio_info(path))
+        except AudioError as error:
+            found.append(error)
+    return found
 
 
 def segment_duration(
@@ -117,8 +123,9 @@ def warn_of_early_ends(
     early: list[tuple[Utterance, float]] = []
     for utterance in utterances:
         header = headers.get(utterance.audio)
-        whole = uses[utterance.audio] == 1 and not utterance.offset
-        if whole and isinstance(header, AudioInfo):
+        if not isinstance(header, AudioInfo) or utterance.offset:
+            continue
+        if uses[utterance.audio] == 1:
             missing = header.duration - utterance.duration
             if missing > SLACK:
                 early.append((utterance, missing))

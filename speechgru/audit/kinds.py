@@ -63,7 +63,7 @@ _ALL = (
     Kind("shared-speaker", "speaker who is also in another set", "split by speaker"),
     Kind("shared-sentence", "sentence that is also in another set", "split by sentence"),
     # a model
-    Kind("outside-vocabulary", "characters that the model lacks", "correct the text, or retrain"),
+    Kind("outside-vocabulary", "text that the model cannot write", "correct the text, or retrain"),
     Kind("contradicted", "text that the model contradicts", "listen, and correct the text"),
 )  # fmt: skip
 KINDS = {kind.name: kind for kind in _ALL}

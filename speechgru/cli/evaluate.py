@@ -203,7 +203,7 @@ def show_evaluation(evaluation: "Evaluation", worst: int) -> None:
         show_beside(evaluation.beside)
     if evaluation.unknown:
         listed = ", ".join(f"{char!r} ×{count}" for char, count in evaluation.unknown.items())
-        warn(f"characters that are not in the model's vocabulary, counted as errors: {listed}")
+        warn(f"not in the model's vocabulary, counted as errors: {listed}")
     for id_, reason in evaluation.failed.items():
         warn(f"not scored: {id_}: {reason}")
 

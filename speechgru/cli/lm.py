@@ -168,7 +168,7 @@ def _unwritable_rows(lm: Path, model: "ModelFile") -> dict[str, str]:
     rows = {"cannot be written": f"{count:,} of {len(words):,}"}
     if missing:
         listed = ", ".join(f"{char!r} in {n:,}" for char, n in missing.most_common(10))
-        rows["characters"] = f"{listed} are not in the recogniser's vocabulary"
+        rows[f"{model.vocabulary.unit}s"] = f"{listed} are not in the recogniser's vocabulary"
     return rows
 
 

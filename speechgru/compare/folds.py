@@ -8,8 +8,9 @@ of the utterances, chosen by a hash of their ids so that it is always the same.
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from speechgru.compare.spec import file_name
 from speechgru.errors import ManifestError

@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
+
+from msgspec.structs import replace
 
 from speechgru.audio import AUDIO_SUFFIXES, AudioInfo, read_headers, segment_duration
 from speechgru.errors import AudioError, CorpusError

@@ -37,9 +37,11 @@ def normalise(text: str, recipe: TextRecipe) -> str:
     words, the characters of JOINERS becomes a space; runs of white space become one space. With
     `spell_numbers`, whole numbers become words first.
     """
+    case, punctuation, language = recipe.case, recipe.punctuation, recipe.spell_numbers
     words = text.replace(BREAK, " ").split()
-    rule = recipe.case, recipe.punctuation, recipe.spell_numbers
-    return " ".join(filter(None, (_normalised(word, *rule) for word in words)))
+    return " ".join(
+        filter(None, [_normalised(word, case, punctuation, language) for word in words])
+    )
 
 
 @lru_cache(maxsize=100_000)  # words recur: a manifest of millions of lines is read in seconds

@@ -1,5 +1,6 @@
 """Whole numbers as words, by num2words, which is an extra."""
 
+import math
 import re
 
 from speechgru.errors import SpeechgruError
@@ -7,6 +8,9 @@ from speechgru.errors import SpeechgruError
 # A number of up to twelve digits, and what may surround a word of a sentence. Others stay as they
 # are, since they can be read in several ways: 3.5, 1,000, 10:30, 2nd, 007, telephone numbers.
 NUMBER = re.compile(r"([\"'„“”‚‘’«»(\[¿¡]*)(0|[1-9]\d{0,11})([\"'“”‘’«»)\].,;:!?…]*)", re.ASCII)
+
+# Numbers from which on num2words (0.5.14) may not return, by language
+ENDLESS = {"am": 1_000_000}
 
 
 def spell_number(word: str, language: str) -> str:
@@ -25,6 +29,8 @@ def spell_number(word: str, language: str) -> str:
             "`pip install speechgru[numbers]`"
         ) from None
     try:
+        if int(match[2]) >= ENDLESS.get(language[:2], math.inf):
+            raise ValueError
         spelled: str = num2words(int(match[2]), lang=language)
     except NotImplementedError:
         raise SpeechgruError(

@@ -13,12 +13,13 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from msgspec.structs import replace
 
 from speechgru.audio import read_headers, segment_duration, warn_of_early_ends
 from speechgru.augment import Augment
@@ -293,12 +294,12 @@ class BatchLoader:
         """The number of batches of an epoch; epochs count from 0."""
         return count_batches(self.durations, self.options.batch_seconds, self.options.seed, epoch)
 
-    def plan(self, epoch: int) -> list[list[int]]:
+    def plan(self, epoch: int) -> list[Sequence[int]]:
         """The utterances of each batch of an epoch; they depend on nothing but seed and epoch."""
         return plan_batches(self.durations, self.options.batch_seconds, self.options.seed, epoch)
 
     def load_all(
-        self, plan: Sequence[list[int]], epoch: int
+        self, plan: Sequence[Sequence[int]], epoch: int
     ) -> Generator[Batch | None, None, None]:
         """The batches of a plan in order, prepared in `training.workers` threads."""
         return load_ahead(plan, lambda indices: self.load(indices, epoch), self.options.workers)

@@ -100,7 +100,7 @@ def _step(
 def _measured(
     step: Callable[[Batch], None],
     loader: BatchLoader,
-    plan: Sequence[list[int]],
+    plan: Sequence[Sequence[int]],
     device: torch.device,
 ) -> tuple[float, float, float, int | None]:
     """Seconds of loading and of training, seconds of the audio trained on, and the most bytes that

@@ -5,11 +5,11 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import click
 import pytest
+from msgspec.structs import replace
 from tones import recipe_values
 from typer.main import get_command
 

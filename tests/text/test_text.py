@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import signal
 import sys
 import unicodedata
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from speechgru.errors import CheckpointError, SpeechgruError
 from speechgru.recipe import TextRecipe
 from speechgru.text import BLANK, Vocabulary, describe, normalise
+from speechgru.text.numbers import spell_number
 from speechgru.text.units import vocabulary_from_json
 
 DEFAULT = TextRecipe()
@@ -213,6 +215,31 @@ def test_whole_numbers_are_spelled_and_others_are_not(
     rule = TextRecipe(spell_numbers=language)
     assert normalise(text, rule) == expected
     assert language in describe(rule)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs an alarm")
+def test_every_language_spells_a_number_or_refuses_it_at_once() -> None:
+    num2words = pytest.importorskip("num2words")
+
+    def too_late(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, too_late)
+    refused: dict[tuple[str, int], str] = {}
+    try:
+        for language in num2words.CONVERTER_CLASSES:
+            for number in (0, 7, 99, 345, 2026, 99_999, 1_234_567, 123_456_789, 999_999_999_999):
+                signal.setitimer(signal.ITIMER_REAL, 5)
+                try:
+                    assert spell_number(f"{number}.", language)[-1] == "."
+                except SpeechgruError as error:
+                    refused[language, number] = str(error)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert ("am", 1_234_567) in refused
+    assert len(refused) < 20
+    assert all(str(number) in message for (_, number), message in refused.items())
 
 
 def test_without_a_language_of_numbers_or_num2words_the_error_names_the_setting(

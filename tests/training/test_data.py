@@ -5,7 +5,6 @@ import logging
 import math
 import shutil
 import tracemalloc
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import soundfile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tones import RATE
 from trainings import make_trainer, metrics, quick
 

@@ -1,8 +1,7 @@
 """Time and memory of a training, from a few steps."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 from tones import tone_recipe
 
 from speechgru.errors import TrainingError

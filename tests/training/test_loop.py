@@ -4,13 +4,13 @@ import json
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from msgspec.structs import replace
 from tones import RATE, tone_recipe
 from trainings import (
     Stopper,
