@@ -2,6 +2,7 @@
 their source."""
 
 import io
+import os
 import tracemalloc
 import weakref
 from dataclasses import replace
@@ -41,6 +42,17 @@ def utterances(tones: Path) -> list[Utterance]:
 
 def texts(results: object) -> list[str]:
     return [result.text for result in results]  # type: ignore[attr-defined]
+
+
+def test_few_compiled_convolutions_are_kept_unless_the_user_wants_more(tone_run, monkeypatch):
+    """oneDNN reads the variable at its first convolution; without, memory grows with the hour."""
+    name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+    monkeypatch.setenv(name, "7")
+    Recognizer.load(tone_run, "cpu")
+    assert os.environ[name] == "7"
+    monkeypatch.delenv(name)
+    Recognizer.load(tone_run, "cpu")
+    assert int(os.environ[name]) < 100
 
 
 # Sources ------------------------------------------------------------------------------------------

@@ -132,11 +132,16 @@ def _frozen(weights: list[Weights]) -> Identity | None:
 
 
 def _unchanged(weights: Weights, frozen: Identity) -> bool:
-    """Whether `frozen` is still their identity."""
+    """Whether `frozen` is still the identity of these weights."""
     for weight, (number, address, version) in zip(weights, frozen, strict=True):
-        if id(weight) != number or weight.data_ptr() != address or weight._version != version:
+        if (
+            id(weight) != number
+            or weight.data_ptr() != address
+            or weight._version != version
+            or weight.requires_grad
+        ):
             return False
-    return not (torch.is_grad_enabled() and any(weight.requires_grad for weight in weights))
+    return True
 
 
 class _Recurrence(torch.autograd.Function):

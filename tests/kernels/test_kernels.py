@@ -313,6 +313,23 @@ def test_prepared_chunks_equal_other_calls_bit_for_bit(cell, dtype):
     assert frozen._kernel._chunks.by_length.keys() == {2, 5, 64}
 
 
+def test_prepared_chunks_are_not_used_after_a_change():
+    torch.manual_seed(1)
+    layer = RecurrentLayer(CELLS["gru"], 7, 21, bidirectional=False).requires_grad_(False)
+    x, lengths, state = torch.randn(1, 5, 7), torch.tensor([5]), layer.initial_state(1)
+    before = [layer(x, lengths, state)[0] for _ in range(3)][-1]
+    layer.directions[0].weight_hh.mul_(0.5)
+    changed = layer(x, lengths, state)[0]
+    assert not torch.equal(changed, before)
+    layer.requires_grad_()
+    assert layer(x, lengths, state)[0].requires_grad
+    layer.directions[0].weight_hh.data.mul_(2)
+    with torch.no_grad():
+        assert torch.equal(layer(x, lengths, state)[0], before)
+    layer.requires_grad_(False)
+    assert layer(x.clone().requires_grad_(), lengths, state)[0].requires_grad
+
+
 @pytest.mark.parametrize("fused", [False, True])
 def test_weights_changed_by_an_optimiser_are_never_stale(fused):
     weights, x, lengths = weights_and_input()
