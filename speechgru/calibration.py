@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
+from speechgru.audio.segmentation import LONGEST, SHORTEST
 from speechgru.decoding import Emission
 from speechgru.decoding.confidence import FORMAT, Calibration, logit, read_calibrations
 from speechgru.decoding.words import LEAD, first_leads, least_probable, spell
@@ -56,9 +57,10 @@ class Quality:
         return {name: None if value != value else value for name, value in asdict(self).items()}
 
 
-def calibrate(words: Words) -> Calibration:
+def calibrate(words: Words, durations: Sequence[float] = ()) -> Calibration:
     """Platt's fit, with his targets that keep it finite without errors, and never upside down: a
-    word that the model is surer of is not less probable; and the lead."""
+    word that the model is surer of is not less probable; the lead; and, from the durations of
+    utterances like those of the training set, how long a part of a long recording is at least."""
     count, wrong = len(words.right), int((~words.right).sum())
     if not count:
         raise SpeechgruError("no words were recognised: there is nothing to calibrate")
@@ -74,7 +76,12 @@ def calibrate(words: Words) -> Calibration:
     lead = LEAD
     if len(words.leads) >= FEWEST_LEADS:
         lead = float(np.clip(np.median(words.leads), 0.0, LONGEST_LEAD))
-    return Calibration(round(float(slope), 4), round(float(offset), 4), round(lead, 3))
+    shortest = SHORTEST
+    if len(durations):
+        shortest = float(np.clip(np.median(durations) / 3, SHORTEST, LONGEST / 2))
+    return Calibration(
+        round(float(slope), 4), round(float(offset), 4), round(lead, 3), round(shortest, 1)
+    )
 
 
 def quality(confidences: Doubles, right: npt.NDArray[np.bool_]) -> Quality:

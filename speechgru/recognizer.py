@@ -225,7 +225,7 @@ class Recognizer:
         return Assembler(timing, hop, len(self.checkpoint.vocabulary))
 
     def _pieces(self, sources: Iterable[Source], cache: AudioCache | None) -> Iterator[Item]:
-        cutter = Cutter(self.checkpoint)
+        cutter = Cutter(self.checkpoint, self.calibration.shortest)
 
         def load(source: Source) -> Iterator[Piece | SpeechgruError]:
             return cutter.pieces(read_blocks(source, self.sample_rate, cache))

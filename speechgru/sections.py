@@ -44,10 +44,11 @@ class Piece:
 
 
 class Cutter:
-    """Cuts the samples of sources into pieces for a model."""
+    """Cuts the samples of sources into pieces for a model, in seconds: of at least `shortest` where
+    a recording is long."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self.extract = checkpoint.extract
+    def __init__(self, checkpoint: Checkpoint, shortest: float) -> None:
+        self.extract, self.shortest = checkpoint.extract, shortest
         features, factor = checkpoint.config.features, checkpoint.config.model.factor
         frame = features.hop * factor
         reach = frame + checkpoint.extract.n_fft
@@ -72,7 +73,7 @@ class Cutter:
 
     def _long(self, blocks: Iterable[Samples]) -> "Iterator[Piece | SpeechgruError]":
         try:
-            for segment in cut(blocks, self.grid):
+            for segment in cut(blocks, self.grid, self.shortest):
                 yield self._piece(segment)
         except SpeechgruError as error:
             yield error

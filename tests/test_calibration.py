@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from speechgru.audio.segmentation import SHORTEST
 from speechgru.calibration import Words, calibrate, quality
 from speechgru.decoding.confidence import read_calibrations
 from speechgru.decoding.words import LEAD
@@ -40,10 +41,18 @@ def test_overconfidence_is_calibrated():
     assert quality(calibration(claimed), right).ece < 0.02 < quality(np.exp(claimed), right).ece
 
 
+@pytest.mark.parametrize(
+    ("durations", "shortest"), [([2.5, 2.0, 9.0], 1.0), ([12, 15, 13], 4.3), ([60], 10.0)]
+)
+def test_segments_of_long_recordings_are_a_third_of_an_utterance(durations, shortest):
+    words = Words(np.log([0.9, 0.99]), np.array([True, False]), np.array([]))
+    assert calibrate(words, durations).shortest == shortest
+
+
 def test_few_words_without_errors_give_a_finite_calibration():
     found = calibrate(Words(np.log([0.9, 0.99]), np.array([True, True]), np.array([0.3])))
     assert np.isfinite([found.slope, found.offset]).all()
-    assert found.lead == LEAD
+    assert (found.lead, found.shortest) == (LEAD, SHORTEST)
     with pytest.raises(SpeechgruError):
         calibrate(Words(np.array([]), np.array([], bool), np.array([])))
 

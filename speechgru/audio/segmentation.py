@@ -4,8 +4,8 @@ Design choices:
 - A pause is a stretch of PAUSE seconds or more that is quiet for the audio around it (`quiet`). It
   is cut in its middle.
 - Every pause of SURE_PAUSE seconds ends a segment, as the utterances of a training set end, once
-  the segment has SHORTEST seconds. Where none comes within LONGEST seconds, the longest pause in
-  the later part is taken.
+  the segment has SHORTEST seconds, or more for a model of longer utterances (`shortest`). Where
+  none comes within LONGEST seconds, the longest pause in the later part is taken.
 - Without a pause, two segments overlap by 2 × OVERLAP seconds around the quietest place, and their
   outputs are joined in there (`speechgru.decoding.stitching`).
 - Segments begin at whole model frames, so that all frames of a recording are on one grid.
@@ -65,8 +65,9 @@ class Segment:
     seconds: float  # of audio
 
 
-def cut(blocks: Iterable[Samples], grid: Grid) -> Iterator[Segment]:
-    """The segments of a recording, from its samples in blocks of any size."""
+def cut(blocks: Iterable[Samples], grid: Grid, shortest: float = SHORTEST) -> Iterator[Segment]:
+    """The segments of a recording, from its samples in blocks of any size. No pause in the first
+    `shortest` seconds of a segment ends it."""
     longest, overlap = grid.frames(LONGEST), grid.frames(OVERLAP)
     enough = (longest + overlap) * grid.frame + grid.reach
     buffer, first, overlaps = _Buffer(blocks), 0, False
@@ -74,7 +75,7 @@ def cut(blocks: Iterable[Samples], grid: Grid) -> Iterator[Segment]:
         samples = buffer.peek(enough)
         is_last = len(samples) < enough
         levels = frame_levels(samples[: longest * grid.frame], grid.hop)
-        place, at_pause = _find_cut(levels, grid, is_last)
+        place, at_pause = _find_cut(levels, grid, is_last, shortest)
         extra = 0 if at_pause else overlap
         end = None if place is None else place + extra
         stop = len(samples) if end is None else end * grid.frame
@@ -110,12 +111,14 @@ def runs(mask: Mask) -> npt.NDArray[np.int64]:
     return np.flatnonzero(edges).reshape(-1, 2)
 
 
-def _find_cut(levels: Levels, grid: Grid, is_last: bool) -> tuple[int | None, bool]:
+def _find_cut(
+    levels: Levels, grid: Grid, is_last: bool, shortest: float
+) -> tuple[int | None, bool]:
     """The model frame to cut at, and whether it is in a pause. None: the last segment, whole."""
     step = grid.hop / grid.rate
     pauses = runs(quiet(levels))
     ends = pauses[:, 1] < len(levels) + (not is_last)  # silence at the end is not cut off
-    pauses = pauses[(pauses[:, 0] * step >= SHORTEST) & ends]
+    pauses = pauses[(pauses[:, 0] * step >= shortest) & ends]
     lengths, middles = (pauses[:, 1] - pauses[:, 0]) * step, pauses.mean(axis=1)
     to_frame = grid.hop / grid.frame
     sure = np.flatnonzero(lengths >= SURE_PAUSE)

@@ -19,6 +19,7 @@ from speechgru.cli.options import (
 
 if TYPE_CHECKING:
     from speechgru.calibration import Quality
+    from speechgru.decoding.confidence import Calibration
 
 app = typer.Typer()
 FEW = 10  # words of a kind
@@ -39,7 +40,8 @@ def calibrate(
     threads: Threads = 0,
 ) -> None:  # fmt: skip
     """Make the confidence of words a probability, on a dev set, and measure how far before its
-    first output a word begins. `transcribe` and `align` use calibration.json beside the model."""
+    first output a word begins, and how long utterances are. `transcribe` and `align` use
+    calibration.json beside the model."""
     use_threads(threads)
     from speechgru.calibration import calibrate as fit
     from speechgru.calibration import quality, recognise_words, write_calibration
@@ -56,7 +58,7 @@ def calibrate(
     recognizer = Recognizer.load(model, device, "float32", batch_seconds, decoder)
     with counting_progress() as show:
         words = {name: recognise_words(recognizer, each, show) for name, each in manifests.items()}
-    calibration = fit(words["dev"])
+    calibration = fit(words["dev"], [each.duration for each in manifests["dev"]])
     qualities = {
         f"{name}, {state}": quality(used(each.log_probs), each.right)
         for name, each in words.items()
@@ -64,17 +66,19 @@ def calibrate(
     }
     measured = {name: each.to_json() for name, each in qualities.items()}
     write_calibration(file, decoder_kind(recognizer.decoder), calibration, measured)
-    show_calibration(qualities, calibration.lead)
+    show_calibration(qualities, calibration)
     show_written([file])
 
 
-def show_calibration(qualities: "dict[str, Quality]", lead: float) -> None:
+def show_calibration(qualities: "dict[str, Quality]", calibration: "Calibration") -> None:
     rows = {
         name: f"{each.words} words, {each.wrong} wrong; expected calibration error {each.ece:.3f}, "
         f"normalised cross entropy {_number(each.nce)}, area under ROC {_number(each.auc)}"
         for name, each in qualities.items()
     }
-    print_rows(rows | {"lead": f"{lead:.3f} s before the first output of a word"})
+    rows["lead"] = f"{calibration.lead:.3f} s before the first output of a word"
+    rows["segments"] = f"of long recordings: at least {calibration.shortest:g} s"
+    print_rows(rows)
     dev = qualities["dev, before"]
     if min(dev.wrong, dev.words - dev.wrong) < FEW:
         warn(

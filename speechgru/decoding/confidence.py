@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from speechgru.audio.segmentation import SHORTEST
 from speechgru.decoding.words import LEAD
 from speechgru.errors import SpeechgruError
 from speechgru.files import Json, read_json
@@ -24,12 +25,14 @@ LEAST, MOST = 1e-4, 1 - 1e-4  # raw confidences beyond these are all the same
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """From raw confidence to probability, for one decoder, and the model's lead in seconds (see
-    `words`). The default changes nothing."""
+    """From raw confidence to probability, for one decoder; the model's lead in seconds (see
+    `words`); and how many seconds a part of a long recording has before a pause ends it (see
+    `speechgru.audio.segmentation`). The default changes nothing."""
 
     slope: float = 1.0
     offset: float = 0.0
     lead: float = LEAD
+    shortest: float = SHORTEST
 
     def __call__(self, log_probs: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
         """Probabilities that words are right, from the natural logarithms of raw confidences."""

@@ -19,8 +19,9 @@ def noise(seconds: float, level: float, seed: int = 0) -> np.ndarray:
     return (level * values).astype(np.float32)
 
 
-def cut_all(samples: np.ndarray, size: int = 512) -> list[Segment]:
-    return list(cut((samples[i : i + size] for i in range(0, len(samples), size)), GRID))
+def cut_all(samples: np.ndarray, size: int = 512, **options: float) -> list[Segment]:
+    blocks = (samples[i : i + size] for i in range(0, len(samples), size))
+    return list(cut(blocks, GRID, **options))
 
 
 def test_levels_in_dbfs():
@@ -45,6 +46,8 @@ def test_segments_end_in_the_middle_of_pauses():
     bounds = [segment.first * 0.03 for segment in segments[1:]]
     np.testing.assert_allclose(bounds, [3.25 + 3.5 * k for k in range(9)], atol=0.05)
     assert not any(segment.overlaps for segment in segments)
+    longer = [segment.first * 0.03 for segment in cut_all(samples, shortest=6.0)[1:]]
+    np.testing.assert_allclose(longer, bounds[1::2], atol=0.05)
 
 
 @settings(max_examples=20)
