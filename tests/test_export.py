@@ -11,7 +11,7 @@ from speechgru.audio import read_audio
 from speechgru.corpora import read_folder
 from speechgru.corpora.export import EXPORTS, export, kaldi_source
 from speechgru.corpora.kaldi import file_of
-from speechgru.errors import CorpusError
+from speechgru.errors import AudioError, CorpusError
 from speechgru.manifest import Utterance
 
 RATE = 8000
@@ -95,6 +95,9 @@ def test_what_cannot_be_written(sets: dict[str, list[Utterance]], tmp_path: Path
     (tmp_path / "full/a").touch()
     with pytest.raises(CorpusError, match="full"):
         export("nemo", tmp_path / "full", sets)
+    gone = [replace(sets["train"][0], audio=str(tmp_path / "gone.wav"))]
+    with pytest.raises(AudioError, match=r"gone\.wav: cannot be read"):
+        export("audiofolder", tmp_path / "gone", {"train": gone})
     twice = [replace(u, id="a b" if n else "a_b") for n, u in enumerate(sets["train"][:2])]
     with pytest.raises(CorpusError, match="a_b"):
         export("kaldi", tmp_path / "twice", {"train": twice})

@@ -300,6 +300,26 @@ def test_a_duration_with_a_decimal_comma(tmp_path: Path) -> None:
     assert one(detected(tmp_path, "audiofolder"), "a").duration == 0.5
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"audio": "a.wav", "text": "one, two"}, {"audio": "b.wav", "text": "3 \\"", "n": [1]}]',
+        '{"audio": "a.wav", "text": "one, two"}\n{"audio": "b.wav", "text": "3 \\""}\n',
+        '{"name": "x", "data": [{"f": "a.wav", "t": "one, two"}, {"f": "b.wav", "t": "3 \\""}]}',
+        '{"a.wav": "one, two", "b.wav": "3 \\""}',
+    ],
+)
+def test_json(text: str, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_audio(tmp_path / f"{name}.wav")
+    for other in ("[1, 2]", "{", '[{"a": 1}]'):
+        write(tmp_path / "data.json", other)
+        with pytest.raises(CorpusError):
+            read_folder(tmp_path)
+    write(tmp_path / "data.json", text)
+    assert texts(detected(tmp_path, "table")) == {"a": "one, two", "b": '3 "'}
+
+
 def test_a_third_column_that_is_no_normalised_text(tmp_path: Path) -> None:
     lines = []
     for number in range(4):

@@ -1,5 +1,6 @@
 """`speechgru audit`."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ from rich.table import Table
 
 from speechgru.cli.console import counting_progress, out, print_wide, show_written, warn
 from speechgru.cli.options import Threads, check_outputs
-from speechgru.errors import printable
+from speechgru.errors import SpeechgruError, printable
 
 if TYPE_CHECKING:
     from speechgru.audit import AuditReport, ManifestFacts, Problem
@@ -59,6 +60,9 @@ def audit(
 
     folder = folder or manifests[0].parent
     check_outputs(folder / "audit.json", fix and fix / CHANGES)
+    check_outputs(*(fix / manifest.name for manifest in manifests if fix), inputs=manifests)
+    if len({os.path.realpath(manifest) for manifest in manifests}) < len(manifests):
+        raise SpeechgruError("a manifest is given twice; give each once")
     loaded = None if recipe is None else load_recipe(recipe)
     with counting_progress() as show:
         report = run_audit(manifests, loaded, model, threads, show)

@@ -6,6 +6,7 @@ are recognised by their header, in several languages; the text, failing that, by
 
 import csv
 import io
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -64,6 +65,29 @@ class Table:
         if column is None or column >= len(row):
             return None
         return row[column].strip() or None
+
+
+def json_as_csv(text: str) -> str:
+    """A JSON list of objects, one under a key of its own, JSON lines, or an object FILE: TEXT, as
+    CSV with a header. Raises ValueError for other JSON, or none."""
+    try:
+        values = json.loads(text)
+    except ValueError:
+        values = [json.loads(line) for line in text.split("\n") if line.strip()]
+    if isinstance(values, dict):
+        lists = [value for value in values.values() if isinstance(value, list)]
+        pairs = [{"file": name, "text": value} for name, value in values.items()]
+        values = lists[0] if len(lists) == 1 else pairs
+    rows = [row for row in values if isinstance(row, dict)] if isinstance(values, list) else []
+    if not rows:
+        raise ValueError("no objects")
+    scalars = (str, int, float)
+    names = dict.fromkeys(k for row in rows for k, v in row.items() if isinstance(v, scalars))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(names), extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
 
 
 def parse_table(

@@ -190,6 +190,8 @@ def _copied(
                 samples = read_audio(utterance.audio, None, utterance.offset, utterance.duration)
                 soundfile.write(target, samples, rate)
         except OSError as error:
+            if error.filename == utterance.audio:
+                raise AudioError(f"{utterance.audio}: cannot be read: {error.strerror}") from None
             raise CorpusError(f"{target}: cannot be written: {error.strerror}") from None
         yield utterance, target
 

@@ -1,4 +1,4 @@
-"""Lists of files and texts: CSV, TSV and the like, with any delimiter, encoding and header.
+"""Lists of files and texts: CSV, TSV and the like, with any delimiter, encoding and header; JSON.
 
 Lists named train, dev and test are the splits, and so are the values of a column named split. The
 audio is found beside the list, below the folder, or by its name, whatever its suffix. A duration
@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from speechgru.audio import AUDIO_SUFFIXES
-from speechgru.corpora.columns import Table, parse_table, to_seconds
+from speechgru.corpora.columns import Table, json_as_csv, parse_table, to_seconds
 from speechgru.corpora.common import (
     UNSPLIT,
     Prepared,
@@ -21,13 +21,15 @@ from speechgru.corpora.common import (
     prepared,
     split_named,
 )
-from speechgru.corpora.encoding import read_text
+from speechgru.corpora.encoding import TextFile, read_text
 from speechgru.corpora.folder import AudioFinder, Folder
 from speechgru.corpora.speakers import with_folder_speakers
 from speechgru.corpora.spellings import find_spellings
 from speechgru.errors import CorpusError
 
-LISTS = (".csv", ".tsv", ".psv", ".txt", ".lst", ".list", ".tab", "prompts", "transcripts")
+JSON = (".json", ".jsonl")
+LISTS = (".csv", ".tsv", ".psv", ".txt", ".lst", ".list", ".tab", "prompts", "transcripts",
+         *JSON)  # fmt: skip
 MILLISECONDS = re.compile(r"(^|[^a-z])(ms|msec|milliseconds)\b")
 HEAD = 64_000  # characters that decide whether a file is a list
 
@@ -51,7 +53,7 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
     for file in _candidates(folder):
         if not _is_list(folder, file):
             continue
-        source = read_text(file)
+        source = _source(file)
         table = _table(folder, file, source.text, columns)
         if table is None:
             continue
@@ -80,9 +82,20 @@ def _candidates(folder: Folder) -> list[Path]:
 
 def _is_list(folder: Folder, file: Path) -> bool:
     try:
-        return _table(folder, file, read_text(file).text[:HEAD], {}, any_text=True) is not None
+        return _table(folder, file, _source(file).text[:HEAD], {}, any_text=True) is not None
     except CorpusError:
         return False
+
+
+def _source(file: Path) -> TextFile:
+    """The text of a list; JSON as CSV. Raises CorpusError."""
+    source = read_text(file)
+    if file.suffix.lower() not in JSON:
+        return source
+    try:
+        return replace(source, text=json_as_csv(source.text))
+    except (ValueError, RecursionError) as error:
+        raise CorpusError(f"{file}: not a list of objects in JSON: {error!s:.80}") from None
 
 
 def _table(

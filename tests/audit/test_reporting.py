@@ -121,6 +121,18 @@ def test_the_command(speechgru, tones: Path, tmp_path: Path) -> None:
     assert "48" in ended.out
 
 
+def test_wrong_manifests_and_folders_are_refused_before_the_work(
+    speechgru, tones: Path, tmp_path: Path
+) -> None:
+    dev = tmp_path / "dev.jsonl"
+    dev.write_bytes((tones / "dev.jsonl").read_bytes())
+    for words in ((dev, "--fix", tmp_path), (dev, dev)):
+        done = speechgru("audit", *words, "--out", tmp_path / "report")
+        assert done.status == 2
+        assert len(done.err.splitlines()) == 1
+    assert not (tmp_path / "report").exists()
+
+
 def test_problems_are_fatal_only_when_asked(speechgru, tmp_path: Path) -> None:
     corpus = Corpus(tmp_path)
     corpus.add("empty-text", text="")
