@@ -618,9 +618,10 @@ def test_subtitles_beside_a_long_recording(tmp_path: Path) -> None:
         ("talk@1.750", "Thank you. Yes.", 1.75, 1.25),
     ]
     (tmp_path / "talk.srt").unlink()
-    write(tmp_path / "talk.vtt", "WEBVTT\n\n00:00.500 --> 00:01.000\nHello\n")
+    cue = "<c>Hello</c> <00:00:00.700><c> you</c> &amp; me"
+    write(tmp_path / "talk.vtt", f"WEBVTT\n\n00:00.500 --> 00:01.000\n{cue}\n")
     assert [(u.text, u.offset) for u in read_folder(tmp_path)[1].splits[UNSPLIT]] == [
-        ("Hello", 0.5)
+        ("Hello you & me", 0.5)
     ]
 
 

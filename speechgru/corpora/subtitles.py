@@ -1,5 +1,6 @@
 """Subtitles (srt, vtt, ass, …) beside long audio: each is an utterance with its times."""
 
+import html
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from speechgru.corpora.textgrid import Segment
 from speechgru.errors import CorpusError
 
 NOTE = re.compile(r"[\[(（【♪].*?[\])）】♪]|♪")  # what is not spoken: [applause], ♪ music ♪
+TIME = re.compile(r"<[\d:.]+>")  # of the next word, in WebVTT
 TURN = re.compile(r"^\s*[-–—]\s*")  # before what each of two people says
 
 
@@ -24,6 +26,7 @@ def read_subtitles(file: Path) -> list[Segment]:
     segments: list[Segment] = []
     for event in sorted(subtitles, key=lambda event: event.start):
         text = " ".join(TURN.sub("", line) for line in event.plaintext.split("\n"))
+        text = html.unescape(TIME.sub("", text))
         text = " ".join(NOTE.sub(" ", text).split())
         if not text or event.is_comment or event.end <= event.start:
             continue
