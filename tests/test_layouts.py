@@ -145,7 +145,7 @@ def test_columns_can_be_stated(tmp_path: Path) -> None:
     write(tmp_path / "l.csv", "datei,romaji,kana\na.wav,hashi desu,はし です\n")
     assert texts(read_folder(tmp_path, columns={"text": "kana"})[1]) == {"a": "はし です"}
     assert texts(read_folder(tmp_path, columns={"text": "2"})[1]) == {"a": "hashi desu"}
-    for wrong in ({"text": "kanji"}, {"txt": "kana"}):
+    for wrong in ({"text": "kanji"}, {"txt": "kana"}, {"text": "datei"}):
         with pytest.raises(CorpusError, match="|".join(wrong.values())):
             read_folder(tmp_path, columns=wrong)
 
@@ -305,19 +305,21 @@ def test_a_duration_with_a_decimal_comma(tmp_path: Path) -> None:
     [
         '[{"audio": "a.wav", "text": "one, two"}, {"audio": "b.wav", "text": "3 \\"", "n": [1]}]',
         '{"audio": "a.wav", "text": "one, two"}\n{"audio": "b.wav", "text": "3 \\""}\n',
-        '{"name": "x", "data": [{"f": "a.wav", "t": "one, two"}, {"f": "b.wav", "t": "3 \\""}]}',
+        '{"n": "x", "data": [{"f": "a.wav", "text": "one, two"}, {"f": "b.wav", "text": "3 \\""}]}',
         '{"a.wav": "one, two", "b.wav": "3 \\""}',
     ],
 )
 def test_json(text: str, tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_audio(tmp_path / f"{name}.wav")
-    for other in ("[1, 2]", "{", '[{"a": 1}]'):
+    for other in ("[1, 2]", "{", '[{"a": 1}]', '[{"audio": "a.wav", "detail": "clipped"}]'):
         write(tmp_path / "data.json", other)
         with pytest.raises(CorpusError):
             read_folder(tmp_path)
     write(tmp_path / "data.json", text)
     assert texts(detected(tmp_path, "table")) == {"a": "one, two", "b": '3 "'}
+    write(tmp_path / "list.csv", "file,text\na.wav,five\n")
+    assert texts(detected(tmp_path, "table")) == {"a": "five"}
 
 
 def test_a_third_column_that_is_no_normalised_text(tmp_path: Path) -> None:

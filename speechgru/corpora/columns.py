@@ -202,6 +202,8 @@ def _columns(
         best = max(counts, default=0)
         close = [c for c, count in enumerate(counts) if count >= 0.9 * best]
         columns["audio"] = min(close, key=lambda c: not _is_named(names, c, "audio"))
+    if columns.get("text") == columns["audio"]:
+        raise CorpusError(f"--column text={chosen['text']}: the column of the audio files")
     plain = [UNIT.sub("", name) for name in names]
     for role, words in ROLES.items():
         free = [name if i not in columns.values() else "" for i, name in enumerate(plain)]

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from speechgru.audio import AUDIO_SUFFIXES
-from speechgru.corpora.columns import Table, json_as_csv, parse_table, to_seconds
+from speechgru.corpora.columns import ROLES, Table, json_as_csv, parse_table, to_seconds
 from speechgru.corpora.common import (
     UNSPLIT,
     Prepared,
@@ -50,9 +50,8 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
     finder = AudioFinder(folder)
     by_split: dict[str, list[Recording]] = {}
     read_files = []
-    for file in _candidates(folder):
-        if not _is_list(folder, file):
-            continue
+    files = [file for file in _candidates(folder) if _is_list(folder, file, "text" in columns)]
+    for file in [file for file in files if file.suffix.lower() not in JSON] or files:
         source = _source(file)
         table = _table(folder, file, source.text, columns)
         if table is None:
@@ -80,9 +79,14 @@ def _candidates(folder: Folder) -> list[Path]:
     return [file for file in folder.ending(*LISTS) if file.with_suffix("") not in stems]
 
 
-def _is_list(folder: Folder, file: Path) -> bool:
+def _is_list(folder: Folder, file: Path, text_is_stated: bool = False) -> bool:
     try:
-        return _table(folder, file, _source(file).text[:HEAD], {}, any_text=True) is not None
+        table = _table(folder, file, _source(file).text[:HEAD], {}, any_text=True)
+        if table is None or text_is_stated or file.suffix.lower() not in JSON:
+            return table is not None
+        # JSON is used for much else than lists, such as our own reports
+        names = table.names or []
+        return any(name.lower() in ROLES["text"] for name in names[table.columns["text"] :][:1])
     except CorpusError:
         return False
 
