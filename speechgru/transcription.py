@@ -136,13 +136,24 @@ class Outputs:
 
     def finish(self) -> Iterator[Outcome]:
         """Write the files that are one for all recordings."""
-        for name, rendered in self._rendered.items():
+        while self._rendered:
+            name = next(iter(self._rendered))
+            rendered = self._rendered.pop(name)
             target = self._common(name)
             try:
                 atomic_write(target, join_outputs(rendered))
                 yield Outcome(target, written=(target,))
             except SpeechgruError as error:
                 yield Outcome(target, error=error)
+
+    def __enter__(self) -> "Outputs":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Work that ends early, as by Ctrl-C, leaves what there is of the files for all."""
+        self._rendered = {name: some for name, some in self._rendered.items() if some and kind}
+        for outcome in self.finish():
+            log.warning("%s: only what was transcribed until now", printable(outcome.source))
 
     def _targets(self, source: Path) -> dict[str, Path]:
         if self.folder is None:

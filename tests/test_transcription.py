@@ -184,6 +184,21 @@ def test_one_output_for_all_files_sorted_by_id(tmp_path, name):
     assert len(transcribed(FILES, name, tmp_path, force=True)) == 4
 
 
+def test_an_interrupted_run_leaves_what_there_is_of_one_file_for_all(tmp_path, caplog):
+    files = find_audio(touch(tmp_path, "a.wav", "b.wav"))
+
+    def interrupted_after(count: int) -> None:
+        with Outputs(files, find_formats("trn"), tmp_path) as outputs:
+            for number, _ in enumerate(transcribe_files(Echo(), files, outputs)):
+                if number == count:
+                    raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_after(0)
+    assert (tmp_path / "transcripts.trn").read_text() == "this is a (a)\n"
+    assert "transcripts.trn" in caplog.text
+
+
 def test_several_formats_in_one_run(tmp_path):
     outcomes = transcribed(FILES[:1], "srt,json,CTM", tmp_path)
     assert sorted(os.listdir(tmp_path)) == ["b.json", "b.srt", "transcripts.ctm"]

@@ -60,7 +60,7 @@ def align(
     known = read_calibrations(file) if (file := calibration_file(model)).exists() else {}
     recognizer.calibration = known.get("greedy", known.get("beam", recognizer.calibration))
     tally = Tally(len(utterances))
-    with counting_progress() as show:
+    with outputs, counting_progress() as show:
         for outcome in _outcomes(recognizer, utterances, outputs, text is None):
             show_outcome(outcome, next(iter(formats.values())))
             _warn_of_interpolated(outcome)

@@ -109,7 +109,7 @@ def transcribe(
     _check_effect({"--nbest": nbest > 1}, decoder != "greedy", f"a beam search ({beam})")
     recognizer.alternatives = nbest - 1
     tally = Tally(len(files))
-    with counting_progress() as show:
+    with outputs, counting_progress() as show:
 
         def show_progress(seconds: float) -> None:
             speed = tally.speed(seconds)
