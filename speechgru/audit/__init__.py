@@ -5,6 +5,7 @@
 A kind of problem is a line in `kinds.KINDS` and the lines that find it.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,12 @@ from speechgru.audit.facts import Facts, ManifestFacts, manifest_facts
 from speechgru.audit.kinds import KINDS, Kind, Problem
 from speechgru.audit.text_problems import text_problems
 from speechgru.cpus import cpu_count
+from speechgru.errors import RecipeError
 from speechgru.recipe import Recipe
 from speechgru.text import Vocabulary
 from speechgru.text.units import make_vocabulary
+
+log = logging.getLogger(__name__)
 
 __all__ = ["KINDS", "AuditReport", "Facts", "Kind", "ManifestFacts", "Problem", "audit"]
 
@@ -85,7 +89,7 @@ def audit(
     if recognizer is not None:
         vocabulary = recognizer.checkpoint.vocabulary
     else:
-        vocabulary = make_vocabulary((entry.text for entry in entries), recipe.text)
+        vocabulary = _vocabulary(entries, recipe)
     problems += text_problems(entries, recipe.features, recipe.model.factor, vocabulary)
     problems += overlap.duplicate_audio(entries)
     problems += overlap.shared_audio(entries)
@@ -95,6 +99,16 @@ def audit(
     if recognizer is not None:
         ordered += contradictions(entries, recognizer, on_progress)
     return AuditReport(Facts(each, tuple(leaks)), tuple(ordered))
+
+
+def _vocabulary(entries: Sequence[Entry], recipe: Recipe) -> Vocabulary:
+    """What a model of these texts would have; characters where they are too few for its pieces."""
+    texts = [entry.text for entry in entries]
+    try:
+        return make_vocabulary(texts, recipe.text)
+    except RecipeError as error:
+        log.warning("%s; their frames are counted in characters here", error)
+        return Vocabulary.from_texts(texts)
 
 
 def _facts_of(

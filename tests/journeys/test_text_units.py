@@ -153,11 +153,13 @@ def test_an_audit_counts_the_frames_of_the_units(run: Path, tones: Path, tmp_pat
         for name, one, model in (
             ("characters", recipe.replace(text={"unit": "character"}), None),
             ("words", recipe.replace(text={"unit": "word"}), None),
+            ("too few", recipe.replace(text={"unit": "bpe", "pieces": 500}), None),
             ("model", None, run),
         )
     }
     assert "text-too-long" in kinds["characters"]
     assert "text-too-long" not in kinds["words"]
+    assert "text-too-long" in kinds["too few"]
     assert ("outside-vocabulary" in kinds["model"]) == (recipe.text.unit == "word")
 
 
