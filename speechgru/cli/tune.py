@@ -91,7 +91,7 @@ def show_tuning(tuning: "Tuning") -> None:
     }
     print_rows(rows)
     if tuning.greedy.wer >= 1:
-        warn("greedy decoding has no word right: check that these are the recordings' texts")
+        warn("as many errors as words: check that these are the texts of the recordings")
     if len({point.wer for point in tuning.grid}) == 1:
         warn(
             "all settings have the same WER: this dev set is too small, or does not fit, to choose"
