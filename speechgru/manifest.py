@@ -25,6 +25,7 @@ from speechgru.errors import ManifestError, printable
 from speechgru.files import no_text
 
 MAX_LINE_BYTES = 1_000_000
+MAX_DURATIONS = 100_000
 SHORT_TEXT = 24  # characters: such texts recur, and are kept in memory once
 
 
@@ -76,9 +77,12 @@ def scan_manifest(
     file = find_manifest(path)
     folders = [os.path.realpath(file.parent)]  # of the link, if the file is one; and of its target
     folders += {os.path.dirname(os.path.realpath(file))} - set(folders)
+    durations: dict[float, float] = {}  # recur: each is kept in memory once
     for number, raw in _numbered_lines(file):
+        if len(durations) > MAX_DURATIONS:
+            durations.clear()
         try:
-            yield number, _utterance(raw, folders, text_required)
+            yield number, _utterance(raw, folders, text_required, durations)
         except ValueError as error:
             yield number, ManifestError(f"{file}:{number}: {error}")
 
@@ -149,7 +153,9 @@ class _Line(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Line).decode
 
 
-def _utterance(raw: bytes, folders: Sequence[str], text_required: bool) -> Utterance:
+def _utterance(
+    raw: bytes, folders: Sequence[str], text_required: bool, durations: dict[float, float]
+) -> Utterance:
     """One line as an Utterance. Raises ValueError with the reason."""
     if len(raw) > MAX_LINE_BYTES:
         raise ValueError(f"longer than {MAX_LINE_BYTES:,} bytes; expected one JSON object per line")
@@ -170,7 +176,7 @@ def _utterance(raw: bytes, folders: Sequence[str], text_required: bool) -> Utter
         _read_again(raw, text_required)
     speaker, lang, text = _name(line.speaker), _name(line.lang), line.text or ""
     return Utterance(
-        _audio_path(name, folders), line.duration,
+        _audio_path(name, folders), durations.setdefault(line.duration, line.duration),
         sys.intern(text) if len(text) <= SHORT_TEXT else text, id_, offset,
         speaker and sys.intern(speaker), lang and sys.intern(lang),
     )  # fmt: skip
