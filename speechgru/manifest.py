@@ -17,7 +17,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import msgspec
 
@@ -209,7 +209,7 @@ def _audio_path(name: str, folders: Sequence[str]) -> str:
     return next(filter(os.path.exists, paths), paths[0])
 
 
-def _refuse_same_ids(file: Path, text_required: bool) -> None:
+def _refuse_same_ids(file: Path, text_required: bool) -> NoReturn:
     first: dict[str, int] = {}
     for number, utterance in scan_manifest(file, text_required):
         if isinstance(utterance, Utterance) and utterance.id in first:
@@ -219,3 +219,4 @@ def _refuse_same_ids(file: Path, text_required: bool) -> None:
             )
         if isinstance(utterance, Utterance):
             first[utterance.id] = number
+    raise ManifestError(f'{file}: two lines have the same id; remove one, or add an "id" to each')

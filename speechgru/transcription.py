@@ -109,7 +109,9 @@ class Outputs:
             raise SpeechgruError(f"--skip-existing is not possible with {other}")
         for name in self._rendered:
             if not force and os.path.exists(target := self._common(name)):
-                raise _exists(target)
+                raise SpeechgruError(
+                    f"{target}: file exists; use --force to overwrite it, or another --out"
+                )
 
     def find_existing(self, source: Path) -> Outcome | None:
         """The outcome of a file with outputs that must not be lost: skipped, or an error."""
@@ -118,7 +120,13 @@ class Outputs:
         if self.skip_existing and targets and len(existing) == len(targets):
             return Outcome(source, skipped=True)
         if existing and not self.force and not self.skip_existing:
-            return Outcome(source, error=_exists(existing[0]))
+            return Outcome(
+                source,
+                error=SpeechgruError(
+                    f"{existing[0]}: file exists; use --force to overwrite it, or another --out; "
+                    "transcribe --skip-existing continues an earlier run"
+                ),
+            )
         return None
 
     def write(self, source: Path, transcript: Transcript) -> Outcome:
@@ -134,12 +142,12 @@ class Outputs:
             atomic_write(target, outputs[name] + "\n")
         return Outcome(source, transcript, written=tuple(targets.values()))
 
-    def finish(self) -> Iterator[Outcome]:
+    def finish(self, name_of_all: str = "transcripts") -> Iterator[Outcome]:
         """Write the files that are one for all recordings."""
         while self._rendered:
             name = next(iter(self._rendered))
             rendered = self._rendered.pop(name)
-            target = self._common(name)
+            target = self._common(name, name_of_all)
             try:
                 atomic_write(target, join_outputs(rendered))
                 yield Outcome(target, written=(target,))
@@ -150,10 +158,14 @@ class Outputs:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Work that ends early, as by Ctrl-C, leaves what there is of the files for all."""
+        """Work that ends early, as by Ctrl-C, leaves what there is of the files for all, under
+        another name: the same command can be repeated."""
         self._rendered = {name: some for name, some in self._rendered.items() if some and kind}
-        for outcome in self.finish():
-            log.warning("%s: only what was transcribed until now", printable(outcome.source))
+        for outcome in self.finish("transcripts.partial"):
+            log.warning(
+                "%s",
+                outcome.error or f"{printable(outcome.source)}: what was transcribed until now",
+            )
 
     def _targets(self, source: Path) -> dict[str, Path]:
         if self.folder is None:
@@ -164,9 +176,9 @@ class Outputs:
             if not each.one_file
         }
 
-    def _common(self, name: str) -> Path:
+    def _common(self, name: str, stem: str = "transcripts") -> Path:
         assert self.folder is not None
-        return self.folder / f"transcripts.{self.formats[name].suffix}"
+        return self.folder / f"{stem}.{self.formats[name].suffix}"
 
 
 def transcribe_files(
@@ -209,13 +221,6 @@ def _check_printable(formats: dict[str, Format], count: int) -> None:
     ((name, one),) = formats.items()
     if count > 1 and not one.names_source and name != "txt":
         raise SpeechgruError(f"{name} of {count} recordings cannot be printed together: give --out")
-
-
-def _exists(target: Path) -> SpeechgruError:
-    return SpeechgruError(
-        f"{target}: file exists; use --force to overwrite it, or another --out; transcribe "
-        "--skip-existing continues an earlier run"
-    )
 
 
 def _names(files: Sequence[AudioFile]) -> dict[Path, str]:

@@ -195,8 +195,9 @@ def test_an_interrupted_run_leaves_what_there_is_of_one_file_for_all(tmp_path, c
 
     with pytest.raises(KeyboardInterrupt):
         interrupted_after(0)
-    assert (tmp_path / "transcripts.trn").read_text() == "this is a (a)\n"
-    assert "transcripts.trn" in caplog.text
+    assert not (tmp_path / "transcripts.trn").exists()
+    assert (tmp_path / "transcripts.partial.trn").read_text() == "this is a (a)\n"
+    assert "transcripts.partial.trn" in caplog.text
 
 
 def test_several_formats_in_one_run(tmp_path):

@@ -87,6 +87,9 @@ def choose_decoder(
     return "greedy"
 
 
+STREAMS = ("/dev/std", "/dev/fd/", "/dev/pts/", "/dev/tty", "/proc/")  # not files, or replaced ones
+
+
 def check_outputs(*files: Path | None, inputs: Iterable[Path | None] = ()) -> None:
     """Raise SpeechgruError if one of these files could not be written, or would replace one of the
     inputs; before long work."""
@@ -95,12 +98,13 @@ def check_outputs(*files: Path | None, inputs: Iterable[Path | None] = ()) -> No
 
     given = {os.path.realpath(file) for file in inputs if file is not None}
     for file in files:
-        if str(file) == "-" or os.path.abspath(file or "").startswith(("/dev/", "/proc/")):
+        if file is None:
+            continue
+        if str(file) == "-" or os.path.abspath(file).startswith(STREAMS):
             raise SpeechgruError(f"{file}: cannot be standard output; give the path of a file")
-        if file is not None:
-            check_writable(file)
-            if os.path.realpath(file) in given:
-                raise SpeechgruError(f"{file}: an input of this command; write to another file")
+        check_writable(file)
+        if os.path.realpath(file) in given:
+            raise SpeechgruError(f"{file}: an input of this command; write to another file")
 
 
 def use_threads(threads: int) -> None:

@@ -27,8 +27,8 @@ from speechgru.errors import CheckpointError, TrainingError
 from speechgru.files import atomic_write, write_json
 from speechgru.recipe import Recipe
 
-STATE_FORMAT = "speechgru-state-3"
-OLD_STATE_FORMATS = ("speechgru-state-1", "speechgru-state-2")
+STATE_FORMAT = "speechgru-state-4"  # from 4 on, loud noise is excluded from normalisation
+OLD_STATE_FORMATS = ("speechgru-state-1", "speechgru-state-2", "speechgru-state-3")
 WEIGHTS_FORMAT = "speechgru-weights-1"
 # Recipe keys that change nothing in the result. Which data a run uses is compared by content, with
 # TrainingData.fingerprint().

@@ -37,6 +37,12 @@ def test_unreadable_texts_are_named(tmp_path: Path) -> None:
         list(read_lines([tmp_path / "latin"]))
 
 
+def test_a_letter_is_no_sentence_end() -> None:
+    model = train(corpus(["a b"]), 2, "word").model
+    found = measure(model, ["a b s"], lambda line: line.replace("</s>", "s"))
+    assert found.unknown == 1
+
+
 def test_perplexity_by_hand() -> None:
     model = train(corpus(["a", "a", "b"]), 1, "word").model
     found = measure(model, ["a", "x a", "", "x"], str)
