@@ -224,8 +224,57 @@ def test_delimiters_in_a_text_without_quotes(tmp_path: Path) -> None:
     write(tmp_path / "list.csv", '0.wav,well, yes\n1.wav,plain words\n2.wav,"a, b"\n')
     assert texts(detected(tmp_path, "table")) == {"0": "well, yes", "1": "plain words", "2": "a, b"}
     write(tmp_path / "list.csv", "file,text,speaker\n0.wav,a,anna\n1.wav,well, yes,anna\n")
-    with pytest.raises(CorpusError, match=r"list\.csv:3"):
-        read_folder(tmp_path)
+    found = detected(tmp_path, "table")
+    assert texts(found) == {"0": "a"}
+    (problem,) = found.problems
+    assert "list.csv:3" in problem
+
+
+@pytest.mark.parametrize("last", ["9.wav", "total: 4 files", "9.wav,bye", "9.wav,bye,anna,1,2"])
+def test_one_row_of_another_width(last: str, tmp_path: Path) -> None:
+    for number in range(10):
+        write_audio(tmp_path / f"{number}.wav")
+    rows = [f"{number}.wav,hello number {'x' * number},anna,3.5" for number in range(4)]
+    write(tmp_path / "list.csv", "\n".join([*rows, last]))
+    found = texts(detected(tmp_path, "table"))
+    assert {key: found[key] for key in "0123"} == {
+        str(number): f"hello number {'x' * number}".strip() for number in range(4)
+    }
+    assert found.keys() <= {*"0123", *("9" if "bye" in last else "")}
+
+
+@pytest.mark.parametrize("beyond", [",0.93", ",-1e-3", ",anna", ","])
+def test_a_column_without_a_name_is_no_text(beyond: str, tmp_path: Path) -> None:
+    for number in range(3):
+        write_audio(tmp_path / f"{number}.wav")
+    rows = [f"{number}.wav,hello there{beyond}\n" for number in range(3)]
+    write(tmp_path / "list.csv", "path,text\n" + "".join(rows))
+    assert set(texts(detected(tmp_path, "table")).values()) == {"hello there"}
+
+
+def test_a_number_after_a_text_is_a_problem_of_its_row(tmp_path: Path) -> None:
+    for number in range(3):
+        write_audio(tmp_path / f"{number}.wav")
+    write(tmp_path / "list.csv", "path,text\n0.wav,one\n1.wav,two\n2.wav,call me,0.5\n")
+    found = detected(tmp_path, "table")
+    assert texts(found) == {"0": "one", "1": "two"}
+    assert "list.csv:4" in found.problems[0]
+
+
+def test_first_rows_without_a_text_are_problems(tmp_path: Path) -> None:
+    for number in range(5):
+        write_audio(tmp_path / f"{number}.wav")
+    write(tmp_path / "list.csv", "0.wav,\n1.wav,\n2.wav,two\n3.wav,three\n4.wav,four\n")
+    found = detected(tmp_path, "table")
+    assert texts(found) == {"2": "two", "3": "three", "4": "four"}
+    assert [problem.partition(":")[0] for problem in found.problems] == ["0", "1"]
+
+
+def test_rows_of_two_speakers_are_no_repetition(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav")
+    write(tmp_path / "list.csv", "file,text,speaker\na.wav,one,anna\na.wav,one,bert\n")
+    found = detected(tmp_path, "table")
+    assert [u.speaker for u in found.splits[UNSPLIT]] == ["anna", "bert"]
 
 
 @pytest.mark.parametrize(
@@ -278,7 +327,7 @@ def test_a_recording_in_two_formats_is_used_once(tmp_path: Path) -> None:
     found = detected(tmp_path, "sidecar")
     assert texts(found) == {"a": "one", "b": "two"}
     assert one(found, "a").audio.endswith(".flac")
-    assert any("a.wav" in note for note in found.notes)
+    assert any("a.wav" in note and "better format" in note for note in found.notes)
 
 
 def test_an_impossible_segment_is_a_problem(tmp_path: Path) -> None:
@@ -320,6 +369,35 @@ def test_json(text: str, tmp_path: Path) -> None:
     assert texts(detected(tmp_path, "table")) == {"a": "one, two", "b": '3 "'}
     write(tmp_path / "list.csv", "file,text\na.wav,five\n")
     assert texts(detected(tmp_path, "table")) == {"a": "five"}
+
+
+TRANSCRIPT = {"format": "x", "file": "0.wav", "text": "guess", "duration": 1, "words": []}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("hyp.jsonl", json.dumps(TRANSCRIPT)),
+        ("hyp.jsonl", f"{json.dumps(TRANSCRIPT)}\n{json.dumps(TRANSCRIPT)}"),
+        ("hyp.json", '{"0.wav": "a guess", "1.wav": "a guess"}'),
+        ("my_prompts", "0 a guess\n1 a guess\n2 a guess\n3 a guess\n"),
+    ],
+)
+def test_lists_of_transcripts_are_not_preferred(name: str, text: str, tmp_path: Path) -> None:
+    for number in range(4):
+        write_audio(tmp_path / f"{number}.wav")
+    write(tmp_path / name, text)
+    if name != "hyp.json":
+        with pytest.raises(CorpusError):
+            read_folder(tmp_path)
+    for number in range(4):
+        write(tmp_path / f"{number}.txt", f"text {'x' * number}")
+    assert texts(detected(tmp_path, "sidecar"))["1"] == "text x"
+    for word in ("go", "stop"):
+        for number in range(2):
+            write_audio(tmp_path / "words" / word / f"{number}.wav")
+    write(tmp_path / "words" / name, text.replace("0.wav", "go/0.wav"))
+    assert texts(detected(tmp_path / "words", "words"))["go/1"] == "go"
 
 
 def test_a_third_column_that_is_no_normalised_text(tmp_path: Path) -> None:
@@ -543,6 +621,34 @@ def test_texts_in_a_folder_of_their_own(tmp_path: Path) -> None:
     assert any("b.txt" in note for note in found.notes)
 
 
+def test_only_folders_of_texts_have_the_texts(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        write_audio(tmp_path / "kinds" / "wav" / f"{name}.wav")
+        for kind in ("phones", "txt"):
+            write(tmp_path / "kinds" / kind / f"{name}.txt", f"{kind} of {name}")
+    assert texts(detected(tmp_path / "kinds", "sidecar"))["wav/1"] == "txt of 1"
+    for name in ("anna", "bob"):
+        write_audio(tmp_path / "people" / name / "1.wav")
+    write(tmp_path / "people" / "carl" / "1.txt", "carl says 1")
+    with pytest.raises(CorpusError):
+        read_folder(tmp_path / "people")
+
+
+@pytest.mark.parametrize(("audio", "text"), [("wav48", "txt"), ("wav", "transcripts")])
+def test_several_texts_or_recordings_are_refused(audio: str, text: str, tmp_path: Path) -> None:
+    write_audio(tmp_path / "wav" / "1.wav")
+    write_audio(tmp_path / audio / "1.wav")
+    write_audio(tmp_path / audio / "2.wav")
+    write(tmp_path / "txt" / "1.txt", "one")
+    write(tmp_path / text / "1.txt", "one")
+    write(tmp_path / "txt" / "2.txt", "two")
+    found = detected(tmp_path, "sidecar")
+    assert texts(found) == {f"{audio}/2": "two"}
+    several = f"{audio}/1.wav" if audio != "wav" else f"{text}/1.txt"
+    assert found.problems
+    assert all(several in problem for problem in found.problems)
+
+
 def test_a_text_is_never_that_of_another_recording(tmp_path: Path) -> None:
     """Where both are beside each other, and one is missing."""
     for name in ("1", "2"):
@@ -578,7 +684,7 @@ def test_folders_of_one_name_are_no_words(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="no texts"):
         read_folder(tmp_path)
     for number in range(6):
-        write(tmp_path / "bert" / "more" / f"{number}x.txt", "a text")
+        write(tmp_path / "bert" / "more" / f"{number}.txt", "a text")
         write_audio(tmp_path / "bert" / "other" / f"{number}.wav")
     with pytest.raises(CorpusError, match="no texts"):
         read_folder(tmp_path)
@@ -694,6 +800,8 @@ def test_a_folder_per_word(tmp_path: Path) -> None:
         for number in range(3):
             write_audio(tmp_path / word / f"{number}.wav")
     write_audio(tmp_path / "_background_noise_/hum.wav")
+    for number in range(9):
+        write(tmp_path / "docs" / f"LICENSE{number}.txt", "terms")
     result = detected(tmp_path, "words")
     assert texts(result)["turn_left/2"] == "turn left"
     assert len(result.splits[UNSPLIT]) == 6

@@ -9,6 +9,7 @@ import io
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -42,22 +43,24 @@ HEADERS = {  # role → header words, the more specific first
     "split": "split set subset partition part teilmenge",
 }
 ROLES = {role: words.split() for role, words in HEADERS.items()}
+TRANSCRIPT = {"format", "file", "text", "words"}  # keys of our own transcripts
 UNIT = re.compile(r"_(ms|msec|milliseconds|s|sec|secs|seconds)$")
+NUMBER = re.compile(r"[-+]?\d[\d.,:]*(e[-+]?\d+)?%?|", re.IGNORECASE)  # or an empty cell
 CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:[.,]\d+)?)")  # 1:02:03.5 or 02:03,5
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """Rows without the header, their line numbers, and role → column number. `names`: of the
-    columns as the header has them, None without a header. `uneven`: the line of the first row with
-    cells beyond the last column that cannot be parts of the text; None without such rows."""
+    columns as the header has them, None without a header. `uneven`: the lines of rows that are not
+    among `rows`: they have cells beyond the last column that cannot be parts of the text."""
 
     rows: list[list[str]]
     numbers: list[int]
     columns: dict[str, int]
     names: list[str] | None
     delimiter: str | None
-    uneven: int | None = None
+    uneven: tuple[int, ...] = ()
 
     def value(self, row: Sequence[str], role: str) -> str | None:
         """A row's value, stripped; None where it has none."""
@@ -69,16 +72,19 @@ class Table:
 
 def json_as_csv(text: str) -> str:
     """A JSON list of objects, one under a key of its own, JSON lines, or an object FILE: TEXT, as
-    CSV with a header. Raises ValueError for other JSON, or none."""
+    CSV with a header. Raises ValueError for other JSON, or none, or our own transcripts."""
     try:
         values = json.loads(text)
     except ValueError:
         values = [json.loads(line) for line in text.split("\n") if line.strip()]
+    if isinstance(values, dict) and values.keys() >= TRANSCRIPT:
+        values = [values]
     if isinstance(values, dict):
         lists = [value for value in values.values() if isinstance(value, list)]
         pairs = [{"file": name, "text": value} for name, value in values.items()]
         values = lists[0] if len(lists) == 1 else pairs
     rows = [row for row in values if isinstance(row, dict)] if isinstance(values, list) else []
+    rows = [row for row in rows if not row.keys() >= TRANSCRIPT]
     if not rows:
         raise ValueError("no objects")
     scalars = (str, int, float)
@@ -100,7 +106,7 @@ def parse_table(
     """
     best: tuple[float, str | None, list[list[str]], list[int]] | None = None
     for delimiter in (*DELIMITERS, None):
-        rows, numbers = _rows(text, delimiter)
+        rows, numbers = _rows(text, delimiter, is_audio)
         share, width = _audio_share(rows[:SAMPLE_ROWS], is_audio)
         enough = share >= (MIN_SHARE_OF_WORDS if delimiter is None else MIN_SHARE)
         if enough and (best is None or (share, width > 1) > (best[0], len(best[2][0]) > 1)):
@@ -112,41 +118,54 @@ def parse_table(
     body = rows[1:] if header else rows
     numbers = numbers[len(rows) - len(body) :]
     width = max(map(len, rows[:SAMPLE_ROWS]))
-    uneven = None
     if body and delimiter is not None:
         width = _width(header, body, is_audio)
-        longer = [n for row, n in zip(body, numbers, strict=True) if any(row[width:])]
-        body = [_folded(row, width, delimiter) for row in body]
-        uneven = longer[0] if longer else None
     columns = _columns(header, body[:SAMPLE_ROWS], width, is_audio, chosen or {})
-    uneven = None if columns["text"] == width - 1 else uneven
-    return Table(body, numbers, columns, header, delimiter, uneven)
+    if delimiter is None:
+        return Table(body, numbers, columns, header, delimiter)
+    folded = [_folded(row, width, delimiter, columns["text"]) for row in body]
+    kept = [(row, n) for row, n in zip(folded, numbers, strict=True) if row is not None]
+    uneven = tuple(n for row, n in zip(folded, numbers, strict=True) if row is None)
+    return Table([r for r, _ in kept], [n for _, n in kept], columns, header, delimiter, uneven)
 
 
 def _width(
     header: list[str] | None, body: Sequence[Sequence[str]], is_audio: Callable[[str], bool]
 ) -> int:
-    """The number of columns: the header's where it names the column with the audio files, else the
-    least that all rows have."""
-    least = max(min(map(len, body)), 2)
-    if header is None:
-        return least
-    for column, name in enumerate(map(_plain, header)):
-        if name in ROLES["audio"] and any(
-            is_audio(row[column]) for row in body[:9] if row[column:]
-        ):
-            return len(header)
-    return max(least, len(header))
+    """The number of columns: that of most rows, or of the header where it names the column with the
+    audio files, unless most rows have further columns, without names."""
+    counts = Counter(len(row) for row in body if len(row) > 1)
+    usual = min(counts, key=lambda width: (-counts[width], width), default=2)
+    if header is None or usual <= len(header):
+        return max(usual, len(header or ()))
+    names_audio = any(
+        name in ROLES["audio"] and any(is_audio(row[column]) for row in body[:9] if row[column:])
+        for column, name in enumerate(map(_plain, header))
+    )
+    beyond = [cell for row in body if len(row) == usual for cell in row[len(header) :]]
+    numbers = all(NUMBER.fullmatch(cell.strip()) for cell in beyond)
+    # within a text, a space follows, and not equally often in all rows
+    column = len(body) > 2 and len(counts) == 1 and not any(cell[:1] == " " for cell in beyond)
+    if numbers or column:
+        return usual
+    return len(header) if names_audio else max(min(counts), len(header))
 
 
-def _folded(row: list[str], width: int, delimiter: str) -> list[str]:
-    """A row whose last column has what is beyond it: a text with delimiters, without quotes."""
+def _folded(row: list[str], width: int, delimiter: str, text: int) -> list[str] | None:
+    """A row whose last column, the text, has what is beyond it: a text with delimiters, without
+    quotes. None where that is no text, or the last column is another one."""
     while len(row) > width and not row[-1].strip():
         row = row[:-1]
-    return row if len(row) <= width else [*row[: width - 1], delimiter.join(row[width - 1 :])]
+    if len(row) <= width:
+        return row
+    if text != width - 1 or all(NUMBER.fullmatch(cell.strip()) for cell in row[width:]):
+        return None
+    return [*row[:text], delimiter.join(row[text:])]
 
 
-def _rows(text: str, delimiter: str | None) -> tuple[list[list[str]], list[int]]:
+def _rows(
+    text: str, delimiter: str | None, is_audio: Callable[[str], bool]
+) -> tuple[list[list[str]], list[int]]:
     """The rows that are not blank, and their line numbers. Quotes count only where each line has
     an even number of them; without delimiter, a row is a name and the rest of the line."""
     text = text.replace("\0", "")
@@ -170,8 +189,9 @@ def _rows(text: str, delimiter: str | None) -> tuple[list[list[str]], list[int]]
         return [], []
     wide = [sum(bool(cell.strip()) for cell in row) > 1 for row in rows]
     first = wide.index(True) if sum(wide) > len(rows) / 2 else 0
-    rows, numbers = rows[first:], numbers[first:]  # without a title or comment at the top
-    return rows, numbers
+    while first and any(is_audio(cell) for row in rows[:first] for cell in row):
+        first -= 1
+    return rows[first:], numbers[first:]  # without a title or comment at the top
 
 
 def _audio_share(

@@ -1,11 +1,13 @@
 """A text file for each recording, of the same name: .txt, .lab, TextGrid or subtitles.
 
-It is beside the recording, or one folder on the way to it has another name: wav/anna/1.wav and
+It is beside the recording, or one folder on the way to it is named by its kind: wav/anna/1.wav and
 txt/anna/1.txt. Where a recording has several, the one with times is taken.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 from speechgru.corpora.common import (
@@ -24,6 +26,14 @@ from speechgru.corpora.subtitles import read_subtitles
 from speechgru.corpora.textgrid import Segment, read_textgrid
 from speechgru.errors import CorpusError
 
+AUDIO_FOLDER = re.compile(  # wav48, audio_16k, …
+    r"(wavs?|audios?|clips?|flacs?|mp3s?|oggs?|opus|m4a|recordings?)([-_ ]?\d.*)?",
+    re.IGNORECASE,
+)
+TEXT_FOLDER = re.compile(
+    r"(te?xts?|transcripts?|transcriptions?|labs?|labels?|textgrids?|subtitles?|srt|vtt|ass)",
+    re.IGNORECASE,
+)
 MAX_TEXT = 100_000  # characters of one transcript
 
 
@@ -47,12 +57,13 @@ SIDECARS: dict[str, Callable[[Path], list[Segment]]] = {  # in order of preferen
 
 def find(folder: Folder) -> bool:
     """Whether at least a tenth of the recordings have a text."""
-    matches = len(_texts(folder))
+    found, ambiguous = find_texts(folder)
+    matches = len(found) + len(ambiguous)
     return matches > 0 and 10 * matches >= len(folder.audio)
 
 
-def _texts(folder: Folder) -> dict[Path, Path]:
-    """Recording → the file with its text."""
+def find_texts(folder: Folder) -> tuple[dict[Path, Path], dict[Path, str]]:
+    """Recording → the file with its text; recording → why it has none although there is one."""
     order = list(SIDECARS)
     files = sorted(folder.ending(*SIDECARS), key=lambda file: order.index(file.suffix.lower()))
     beside: dict[Path, Path] = {}  # a.txt or a.wav.txt beside a.wav
@@ -65,27 +76,42 @@ def _texts(folder: Folder) -> dict[Path, Path]:
             found[audio] = near
     with_audio = {audio.parent for audio in folder.audio}
     with_texts = {text.parent for text in found.values()}
-    apart: dict[tuple[str, ...], Path] = {}
+    apart = [file for file in files if file.parent not in with_audio]
+    texts_by_key = _by_key(folder, apart, TEXT_FOLDER)
+    alone = [audio for audio in folder.audio if texts_by_key and audio.parent not in with_texts]
+    texts_of: dict[Path, list[Path]] = {}
+    recordings_of: dict[Path, list[Path]] = {}
+    for key, several in _by_key(folder, alone, AUDIO_FOLDER).items():
+        for audio, text in product(several, texts_by_key.get(key, [])):
+            texts_of.setdefault(audio, []).append(text)
+            recordings_of.setdefault(text, []).append(audio)
+    ambiguous = {}
+    for audio, several in texts_of.items():
+        for kind, files in (("texts", several), ("recordings", recordings_of[several[0]])):
+            if len({file.with_suffix("") for file in files}) > 1:
+                names = examples([folder.relative(file) for file in files])
+                ambiguous[audio] = f"several {kind} fit: {names}; keep one"
+        if audio not in ambiguous:
+            found[audio] = several[0]
+    return found, ambiguous
+
+
+def _by_key(
+    folder: Folder, files: list[Path], names: re.Pattern[str]
+) -> dict[tuple[str, ...], list[Path]]:
+    """The files by their path without suffix and with "*" for a folder of one of those names."""
+    found: dict[tuple[str, ...], list[Path]] = {}
     for file in files:
-        if file.parent not in with_audio:
-            for key in _with_one_folder_open(folder, file):
-                apart.setdefault(key, file)
-    for audio in folder.audio:
-        keys = [key for key in _with_one_folder_open(folder, audio) if key in apart]
-        if audio.parent not in with_texts and keys:
-            found[audio] = apart[keys[0]]
+        parts = Path(folder.id_of(file)).parts
+        for i, name in enumerate(parts[:-1]):
+            if names.fullmatch(name):
+                found.setdefault((*parts[:i], "*", *parts[i + 1 :]), []).append(file)
     return found
-
-
-def _with_one_folder_open(folder: Folder, file: Path) -> list[tuple[str, ...]]:
-    """The file's path without suffix, once with each of its folders replaced by "*"."""
-    parts = Path(folder.id_of(file)).parts
-    return [(*parts[:i], "*", *parts[i + 1 :]) for i in range(len(parts) - 1)]
 
 
 def read(folder: Folder) -> Prepared:
     """Recordings without a text, and texts that cannot be read, are problems."""
-    texts = _texts(folder)
+    texts, ambiguous = find_texts(folder)
     by_split: dict[str, list[Recording]] = {}
     kinds: Counter[str] = Counter()
     problems, guesses = [], []
@@ -96,7 +122,8 @@ def read(folder: Folder) -> Prepared:
         if text is not None and audio in copies:
             continue
         if text is None:
-            problems.append(f"{folder.relative(audio)}: no text file of the same name beside it")
+            reason = ambiguous.get(audio, "no text file of the same name beside it")
+            problems.append(f"{folder.relative(audio)}: {reason}")
             continue
         try:
             segments = SIDECARS[text.suffix.lower()](text)
@@ -119,7 +146,10 @@ def read(folder: Folder) -> Prepared:
         notes[0] = f"texts: a file for each recording ({found}), in another folder: {first}"
     if copies:
         names = [folder.relative(audio) for audio in sorted(copies)]
-        notes.append(f"audio: {len(copies):,} are there in a better format, too: {examples(names)}")
+        notes.append(
+            f"audio: {len(copies):,} skipped, as each is there in a better format: "
+            f"{examples(names)}"
+        )
     if guesses:
         notes.append(f"{guesses[0]} ({len(guesses):,} files are not UTF-8)")
     stems = {audio.with_suffix("") for audio in folder.audio} | set(texts.values())

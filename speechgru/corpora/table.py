@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from speechgru.audio import AUDIO_SUFFIXES
+from speechgru.corpora import sidecar, words
 from speechgru.corpora.columns import ROLES, Table, json_as_csv, parse_table, to_seconds
 from speechgru.corpora.common import (
     UNSPLIT,
@@ -28,14 +29,18 @@ from speechgru.corpora.spellings import find_spellings
 from speechgru.errors import CorpusError
 
 JSON = (".json", ".jsonl")
-LISTS = (".csv", ".tsv", ".psv", ".txt", ".lst", ".list", ".tab", "prompts", "transcripts",
-         *JSON)  # fmt: skip
+LISTS = (".csv", ".tsv", ".psv", ".txt", ".lst", ".list", ".tab")
+NAMES = ("prompts", "transcripts")  # of lists without a suffix, as in VoxForge
 MILLISECONDS = re.compile(r"(^|[^a-z])(ms|msec|milliseconds)\b")
 HEAD = 64_000  # characters that decide whether a file is a list
 
 
 def find(folder: Folder) -> bool:
-    return any(_is_list(folder, file) for file in _candidates(folder))
+    """JSON has many other uses: it counts only where the texts are nowhere else."""
+    if any(_is_list(folder, file) for file in _candidates(folder)):
+        return True
+    json = any(_is_list(folder, file) for file in _candidates(folder, JSON))
+    return json and not sidecar.find(folder) and not words.find(folder)
 
 
 def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
@@ -45,12 +50,14 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
     Raises CorpusError: no list of audio files, or a column that does not exist.
     """
     notes: list[str] = []
+    problems: list[str] = []
     columns = dict(columns or {})
     spelling = columns.pop("text") if ":" in columns.get("text", "") else None
     finder = AudioFinder(folder)
     by_split: dict[str, list[Recording]] = {}
     read_files = []
-    files = [file for file in _candidates(folder) if _is_list(folder, file, "text" in columns)]
+    candidates = [*_candidates(folder), *_candidates(folder, JSON)]
+    files = [file for file in candidates if _is_list(folder, file, "text" in columns)]
     for file in [file for file in files if file.suffix.lower() not in JSON] or files:
         source = _source(file)
         table = _table(folder, file, source.text, columns)
@@ -62,21 +69,31 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
             notes.append(note)
         for split, recording in _recordings(folder, file, table, finder):
             by_split.setdefault(split, []).append(recording)
+        problems += [
+            f"{folder.relative(file)}:{line}: more cells than columns; put a text "
+            f"with {table.delimiter!r} in quotes"
+            for line in table.uneven
+        ]
     if not read_files:
         raise CorpusError(f"{folder.root}: no list (CSV, TSV, …) with names of audio files in it")
+    if problems and not by_split:
+        raise CorpusError(f"{folder.root}: no usable row; the first problem: {problems[0]}")
     by_split = _once(_without_whole(by_split, notes), notes)
     by_split = _respelled(folder, by_split, read_files, spelling, notes)
     by_split = with_folder_speakers(folder, by_split, notes)
     unlisted = len(set(folder.audio) - {r.audio for rs in by_split.values() for r in rs})
     if unlisted:
         notes.append(f"audio: {unlisted:,} files in the folder are in no list, and are not used")
-    return prepared(folder.root, by_split, [*notes, *finder.notes()])
+    result = prepared(folder.root, by_split, [*notes, *finder.notes()])
+    return Prepared(result.splits, problems + result.problems, notes=result.notes)
 
 
-def _candidates(folder: Folder) -> list[Path]:
-    """Lists: not the text file beside a recording."""
+def _candidates(folder: Folder, suffixes: tuple[str, ...] = LISTS) -> list[Path]:
+    """Lists: not the text file of a recording."""
     stems = {path.with_suffix("") for path in folder.audio}
-    return [file for file in folder.ending(*LISTS) if file.with_suffix("") not in stems]
+    stems |= {path.with_suffix("") for path in sidecar.find_texts(folder)[0].values()}
+    named = [file for file in folder.files if suffixes == LISTS and file.name.lower() in NAMES]
+    return [f for f in folder.ending(*suffixes) + named if f.with_suffix("") not in stems]
 
 
 def _is_list(folder: Folder, file: Path, text_is_stated: bool = False) -> bool:
@@ -140,11 +157,6 @@ def _recordings(
 ) -> list[tuple[str, Recording]]:
     found = []
     file_split = split_named(file.stem) or UNSPLIT
-    if table.uneven is not None:
-        raise CorpusError(
-            f"{file}:{table.uneven}: more than {len(table.rows[0])} columns separated by "
-            f"{table.delimiter!r}; put a text with {table.delimiter!r} in quotes"
-        )
     for row, number in zip(table.rows, table.numbers, strict=True):
         name = table.value(row, "audio") or ""
         audio = finder.find(name, file.parent)
@@ -199,12 +211,7 @@ def _without_whole(
 
 def _once(by_split: dict[str, list[Recording]], notes: list[str]) -> dict[str, list[Recording]]:
     """Without rows that repeat another one; a note of files with several texts for all of them."""
-    found = {
-        split: list(
-            {(r.audio, r.offset, r.duration, r.text, r.audio or r.id): r for r in listed}.values()
-        )
-        for split, listed in by_split.items()
-    }
+    found = {split: list(dict.fromkeys(listed)) for split, listed in by_split.items()}
     if repeated := sum(map(len, by_split.values())) - sum(map(len, found.values())):
         notes.append(f"rows: {repeated:,} repeat another one, and are not used")
     whole = [r for listed in found.values() for r in listed if r.audio and r.duration is None]

@@ -27,9 +27,12 @@ MIN_TRAIN = 0.5  # share of the recordings that training needs
 
 
 def find(folder: Folder) -> bool:
-    """Folders of several names with several recordings each, and hardly a text anywhere."""
+    """Folders of several names with several recordings each, and hardly a text of one."""
     leaves = {audio.parent for audio in _spoken(folder)}
-    texts = folder.ending(".txt", ".lab", ".textgrid", ".srt", ".vtt")
+    stems = {audio.stem for audio in folder.audio}
+    stems |= {stem.rpartition("_")[0] for stem in stems}  # ID_mic1.wav and ID.txt
+    files = folder.ending(".txt", ".lab", ".textgrid", ".srt", ".vtt")
+    texts = [file for file in files if file.stem in stems]
     return (
         folder.root not in leaves
         and len(leaves) <= len(folder.audio) / 2
