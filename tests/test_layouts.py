@@ -223,6 +223,12 @@ def test_delimiters_in_a_text_without_quotes(tmp_path: Path) -> None:
     assert texts(found) == {"0": "well, yes, no", "1": "plain", "2": "a, b"}
     write(tmp_path / "list.csv", '0.wav,well, yes\n1.wav,plain words\n2.wav,"a, b"\n')
     assert texts(detected(tmp_path, "table")) == {"0": "well, yes", "1": "plain words", "2": "a, b"}
+    write(tmp_path / "list.csv", "0.wav,well, yes\n1.wav,plain words\n2.wav,so, no\n")
+    assert texts(detected(tmp_path, "table")) == {
+        "0": "well, yes",
+        "1": "plain words",
+        "2": "so, no",
+    }
     write(tmp_path / "list.csv", "file,text,speaker\n0.wav,a,anna\n1.wav,well, yes,anna\n")
     found = detected(tmp_path, "table")
     assert texts(found) == {"0": "a"}

@@ -6,7 +6,6 @@ are recognised by their header, in several languages; the text, failing that, by
 
 import csv
 import io
-import json
 import re
 import unicodedata
 from collections import Counter
@@ -43,7 +42,6 @@ HEADERS = {  # role → header words, the more specific first
     "split": "split set subset partition part teilmenge",
 }
 ROLES = {role: words.split() for role, words in HEADERS.items()}
-TRANSCRIPT = {"format", "file", "text", "words"}  # keys of our own transcripts
 UNIT = re.compile(r"_(ms|msec|milliseconds|s|sec|secs|seconds)$")
 NUMBER = re.compile(r"[-+]?\d[\d.,:]*(e[-+]?\d+)?%?|", re.IGNORECASE)  # or an empty cell
 CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:[.,]\d+)?)")  # 1:02:03.5 or 02:03,5
@@ -68,32 +66,6 @@ class Table:
         if column is None or column >= len(row):
             return None
         return row[column].strip() or None
-
-
-def json_as_csv(text: str) -> str:
-    """A JSON list of objects, one under a key of its own, JSON lines, or an object FILE: TEXT, as
-    CSV with a header. Raises ValueError for other JSON, or none, or our own transcripts."""
-    try:
-        values = json.loads(text)
-    except ValueError:
-        values = [json.loads(line) for line in text.split("\n") if line.strip()]
-    if isinstance(values, dict) and values.keys() >= TRANSCRIPT:
-        values = [values]
-    if isinstance(values, dict):
-        lists = [value for value in values.values() if isinstance(value, list)]
-        pairs = [{"file": name, "text": value} for name, value in values.items()]
-        values = lists[0] if len(lists) == 1 else pairs
-    rows = [row for row in values if isinstance(row, dict)] if isinstance(values, list) else []
-    rows = [row for row in rows if not row.keys() >= TRANSCRIPT]
-    if not rows:
-        raise ValueError("no objects")
-    scalars = (str, int, float)
-    names = dict.fromkeys(k for row in rows for k, v in row.items() if isinstance(v, scalars))
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(names), extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
 
 
 def parse_table(
@@ -136,6 +108,10 @@ def _width(
     audio files, unless most rows have further columns, without names."""
     counts = Counter(len(row) for row in body if len(row) > 1)
     usual = min(counts, key=lambda width: (-counts[width], width), default=2)
+    least = min(counts, default=2)
+    longer = [row[least - 1 : least + 1] for row in body if len(row) > least]
+    if header is None and all(b[:1] == " " and a[:1] != " " for a, b in longer):  # "well, yes"
+        return least
     if header is None or usual <= len(header):
         return max(usual, len(header or ()))
     names_audio = any(
@@ -148,7 +124,7 @@ def _width(
     column = len(body) > 2 and len(counts) == 1 and not any(cell[:1] == " " for cell in beyond)
     if numbers or column:
         return usual
-    return len(header) if names_audio else max(min(counts), len(header))
+    return len(header) if names_audio else max(least, len(header))
 
 
 def _folded(row: list[str], width: int, delimiter: str, text: int) -> list[str] | None:

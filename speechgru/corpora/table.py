@@ -5,6 +5,9 @@ audio is found beside the list, below the folder, or by its name, whatever its s
 counts only beside an offset: that of a whole file is measured.
 """
 
+import csv
+import io
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -13,7 +16,7 @@ from pathlib import Path
 
 from speechgru.audio import AUDIO_SUFFIXES
 from speechgru.corpora import sidecar, words
-from speechgru.corpora.columns import ROLES, Table, json_as_csv, parse_table, to_seconds
+from speechgru.corpora.columns import ROLES, Table, parse_table, to_seconds
 from speechgru.corpora.common import (
     UNSPLIT,
     Prepared,
@@ -31,6 +34,7 @@ from speechgru.errors import CorpusError
 JSON = (".json", ".jsonl")
 LISTS = (".csv", ".tsv", ".psv", ".txt", ".lst", ".list", ".tab")
 NAMES = ("prompts", "transcripts")  # of lists without a suffix, as in VoxForge
+TRANSCRIPT = {"format", "file", "text", "words"}  # keys of our own transcripts
 MILLISECONDS = re.compile(r"(^|[^a-z])(ms|msec|milliseconds)\b")
 HEAD = 64_000  # characters that decide whether a file is a list
 
@@ -39,8 +43,8 @@ def find(folder: Folder) -> bool:
     """JSON has many other uses: it counts only where the texts are nowhere else."""
     if any(_is_list(folder, file) for file in _candidates(folder)):
         return True
-    json = any(_is_list(folder, file) for file in _candidates(folder, JSON))
-    return json and not sidecar.find(folder) and not words.find(folder)
+    listed = any(_is_list(folder, file) for file in _candidates(folder, JSON))
+    return listed and not sidecar.find(folder) and not words.find(folder)
 
 
 def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
@@ -114,9 +118,35 @@ def _source(file: Path) -> TextFile:
     if file.suffix.lower() not in JSON:
         return source
     try:
-        return replace(source, text=json_as_csv(source.text))
+        return replace(source, text=_json_as_csv(source.text))
     except (ValueError, RecursionError) as error:
         raise CorpusError(f"{file}: not a list of objects in JSON: {error!s:.80}") from None
+
+
+def _json_as_csv(text: str) -> str:
+    """A JSON list of objects, one under a key of its own, JSON lines, or an object FILE: TEXT, as
+    CSV with a header. Raises ValueError for other JSON, or none, or our own transcripts."""
+    try:
+        values = json.loads(text)
+    except ValueError:
+        values = [json.loads(line) for line in text.split("\n") if line.strip()]
+    if isinstance(values, dict) and values.keys() >= TRANSCRIPT:
+        values = [values]
+    if isinstance(values, dict):
+        lists = [value for value in values.values() if isinstance(value, list)]
+        pairs = [{"file": name, "text": value} for name, value in values.items()]
+        values = lists[0] if len(lists) == 1 else pairs
+    rows = [row for row in values if isinstance(row, dict)] if isinstance(values, list) else []
+    rows = [row for row in rows if not row.keys() >= TRANSCRIPT]
+    if not rows:
+        raise ValueError("no objects")
+    scalars = (str, int, float)
+    names = dict.fromkeys(k for row in rows for k, v in row.items() if isinstance(v, scalars))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(names), extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
 
 
 def _table(
