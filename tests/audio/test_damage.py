@@ -105,6 +105,17 @@ def test_a_gap_in_the_timestamps_is_silent(
     assert lag(tail, found) == pytest.approx((SECONDS - 3) * RATE, abs=0.1 * RATE)
 
 
+def test_a_long_jump_of_the_timestamps_is_damage_not_silence(
+    tmp_path: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = files["a.mka"]
+    clusters = [match.start() for match in re.finditer(b"\x1f\x43\xb6\x75", content)]
+    path = tmp_path / "a.mka"
+    path.write_bytes(content[: clusters[1]] + content[clusters[2] :])
+    monkeypatch.setattr("speechgru.audio.readers.ffmpeg.MAX_GAPS", -30.0)
+    assert "jump" in refused(path)
+
+
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
 def test_missing_ogg_pages_are_noticed(
     tmp_path: Path, subtype: str, caplog: pytest.LogCaptureFixture

@@ -27,6 +27,7 @@ from speechgru.audio.readers.tracks import choose_track, protection
 
 MP3_PADDING = 1105 + 1152  # samples of LAME's delay and, at most, of what fills the last frame
 GAP = 0.1  # seconds that timestamps may jump; a longer gap between two frames is filled
+MAX_GAPS = 600.0  # seconds more than there is audio: damaged timestamps, not hours of silence
 STATES_ITS_LENGTH = {"mov", "flac", "tta", "wv", "ape", "mpc", "mpc8", "tak", "dsf", "caf", "aiff"}
 STATES_THE_LONGEST = {"matroska", "asf", "flv"}  # of all tracks together
 UNFRAMED = {"aac", "ac3", "eac3", "dts"}  # frames one after the other, without a container
@@ -142,7 +143,7 @@ class FfmpegReader:
 
     def _decoded(self) -> Iterator[tuple[Literal["audio", "lost", "gap"], Block]]:
         """All frames from the beginning; gaps, and what cannot be decoded, as silence."""
-        position = 0
+        position = silent = 0
         expected: float | None = None  # time at which the next frame should begin
         after_damage = False
         for packet, frames in self._packets(self._track):
@@ -160,7 +161,10 @@ class FfmpegReader:
                 begin = None if frame.pts is None else float(frame.pts * frame.time_base)
                 if begin is not None and expected is not None and begin - expected > GAP:
                     length = self._until_end(begin - expected, position)
-                    position += length
+                    position, silent = position + length, silent + length
+                    if 2 * silent > MAX_GAPS * self.rate + position:
+                        gap = f"its timestamps jump by {silent / self.rate:.0f} s"
+                        raise Unreadable(f"damaged: {gap}; copy or record it again", "truncated")
                     for block in self._silence(length):
                         yield "lost" if after_damage else "gap", block
                 block = to_block(frame)
