@@ -21,7 +21,7 @@ import soundfile
 from speechgru.audio import read_utterance
 from speechgru.decoding import Transcript
 from speechgru.manifest import Utterance, read_manifest
-from speechgru.measure import return_memory
+from speechgru.measure import return_memory, status_bytes
 from speechgru.recognizer import Recognizer
 from speechgru.text import normalise
 
@@ -57,7 +57,7 @@ def main() -> None:
             f"{between}: {found.duration:.0f} s, {len(order)} utterances: "
             f"alone {_wer(expected, [alone[i] for i in order])}, "
             f"joined {_wer([' '.join(expected)], [found.text])}; processor {used:.1f} s "
-            f"(RTF {used / found.duration:.4f}), peak {_peak_mb():.0f} MB",
+            f"(RTF {used / found.duration:.4f}), peak {status_bytes('VmHWM') / 2**20:.0f} MB",
             flush=True,
         )
         _check_times(found)
@@ -92,12 +92,6 @@ def _check_times(transcript: Transcript) -> None:
     times = [time for word in transcript.words for time in (word.start, word.end)]
     assert times == sorted(times)
     assert not times or times[-1] <= transcript.duration
-
-
-def _peak_mb() -> float:
-    with open("/proc/self/status") as status:
-        (line,) = [line for line in status if line.startswith("VmHWM")]
-    return int(line.split()[1]) / 1024
 
 
 if __name__ == "__main__":

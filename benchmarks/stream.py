@@ -26,6 +26,7 @@ from speechgru.audio import read_utterance
 from speechgru.checkpoint import frame_timing
 from speechgru.info import look_ahead
 from speechgru.manifest import Utterance, read_manifest
+from speechgru.measure import status_bytes
 from speechgru.recognizer import Recognizer
 from speechgru.streaming import BLOCK_SECONDS, DEFAULT_RULES, Endpointing, Samples
 
@@ -105,7 +106,8 @@ def measure_memory(recognizer: Recognizer, waves: list[Samples], hours: float) -
             used = time.process_time() - began
             speed = f"RTF {used / seconds:.4f}" if reported else ""
             print(
-                f"{seconds / 3600:.2f} h: {_resident_mb():.1f} MB, {finals} finals {speed}",
+                f"{seconds / 3600:.2f} h: {status_bytes('VmRSS') / 2**20:.1f} MB, "
+                f"{finals} finals {speed}",
                 flush=True,
             )
             reported += hours * 3600 / 16
@@ -182,12 +184,6 @@ def _token_times(recognizer: Recognizer, samples: Samples) -> np.ndarray:
     begins = (np.diff(best, prepend=0) != 0) & ~np.isin(best, silent)
     step, start = frame_timing(made)
     return start + np.flatnonzero(begins) * step
-
-
-def _resident_mb() -> float:
-    with open("/proc/self/status") as status:
-        (line,) = [line for line in status if line.startswith("VmRSS")]
-    return int(line.split()[1]) / 1024
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Augment:
     `read(index)` returns the samples and tokens of a training utterance, None if it cannot be
     decoded; there are `count`. `space`: the tokens between joined utterances. `noises`: recordings
     to mix in; one that cannot be decoded is reported once and the utterance stays as it is.
-    `views` differ in their masks alone.
+    `views`: versions of each utterance, which differ in their masks alone.
     """
 
     def __init__(

@@ -54,7 +54,7 @@ class Quality:
     auc: float
 
     def to_json(self) -> Json:
-        return {name: None if value != value else value for name, value in asdict(self).items()}
+        return {name: None if math.isnan(value) else value for name, value in asdict(self).items()}
 
 
 def calibrate(words: Words, durations: Sequence[float] = ()) -> Calibration:

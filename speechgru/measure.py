@@ -83,9 +83,9 @@ def peak_bytes(run: Callable[[], object], device: torch.device) -> int | None:
     return_memory()
     try:
         Path("/proc/self/clear_refs").write_text("5")  # resets the peak to what is in use
-        start = _status_bytes("VmRSS")
+        start = status_bytes("VmRSS")
         run()
-        return max(0, _status_bytes("VmHWM") - start)
+        return max(0, status_bytes("VmHWM") - start)
     except (OSError, AttributeError):
         return None
 
@@ -97,8 +97,9 @@ def return_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _status_bytes(key: str) -> int:
-    """A size in /proc/self/status, which counts in kB."""
+def status_bytes(key: str) -> int:
+    """A size in Linux's /proc/self/status, which counts in kB: VmRSS is resident now, VmHWM at most
+    so far."""
     words = Path("/proc/self/status").read_text().split()
     return 1024 * int(words[words.index(f"{key}:") + 1])
 

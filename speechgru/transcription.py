@@ -142,12 +142,12 @@ class Outputs:
             atomic_write(target, outputs[name] + "\n")
         return Outcome(source, transcript, written=tuple(targets.values()))
 
-    def finish(self, name_of_all: str = "transcripts") -> Iterator[Outcome]:
+    def finish(self, stem: str = "transcripts") -> Iterator[Outcome]:
         """Write the files that are one for all recordings."""
         while self._rendered:
             name = next(iter(self._rendered))
             rendered = self._rendered.pop(name)
-            target = self._common(name, name_of_all)
+            target = self._common(name, stem)
             try:
                 atomic_write(target, join_outputs(rendered))
                 yield Outcome(target, written=(target,))

@@ -1,5 +1,6 @@
 """`speechgru calibrate`."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from speechgru.decoding.confidence import Calibration
 
 app = typer.Typer()
-FEW = 10  # words of a kind
+FEW = 10  # right or wrong words on which a calibration cannot rest
 
 
 @app.command(epilog="Example: `speechgru calibrate dev.jsonl --model runs/an4 --test test.jsonl`")
@@ -83,9 +84,9 @@ def show_calibration(qualities: "dict[str, Quality]", calibration: "Calibration"
     if min(dev.wrong, dev.words - dev.wrong) < FEW:
         warn(
             f"dev has {dev.words - dev.wrong} right and {dev.wrong} wrong words: too few for a "
-            "calibration that can be relied upon; use more, or delete the file"
+            "reliable calibration; use more, or delete the file"
         )
 
 
 def _number(value: float) -> str:
-    return "–" if value != value else f"{value:.3f}"  # NaN: not defined where no word is wrong
+    return "–" if math.isnan(value) else f"{value:.3f}"  # not defined where no word is wrong

@@ -87,7 +87,7 @@ def choose_decoder(
     return "greedy"
 
 
-STREAMS = ("/dev/std", "/dev/fd/", "/dev/pts/", "/dev/tty", "/proc/")  # not files, or replaced ones
+STREAMS = ("/dev/std", "/dev/fd/", "/dev/pts/", "/dev/tty", "/proc/")  # and what they redirect to
 
 
 def check_outputs(*files: Path | None, inputs: Iterable[Path | None] = ()) -> None:

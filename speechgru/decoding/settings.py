@@ -195,7 +195,7 @@ def _writable(
     ]
     if others and len(others) < len(phrases):
         log.warning(
-            "%d of %d hot words are excluded, the model lacks a character of theirs: %s",
+            "%d of %d hot words are excluded, the model cannot write them: %s",
             len(others), len(phrases), printable(", ".join(others[:5])),
         )  # fmt: skip
         return {phrase: phrases[phrase] for phrase in phrases if phrase not in others}
@@ -236,8 +236,8 @@ def _lexicon(
     if lexicon.unwritable:
         some = ", ".join(lexicon.unwritable[:5])
         log.warning(
-            "%s: %d of %d words are excluded, the model lacks a %s of theirs: %s%s",
-            source, len(lexicon.unwritable), len(dict(pairs)), vocabulary.unit, printable(some),
+            "%s: %d of %d words are excluded, the model cannot write them: %s%s",
+            source, len(lexicon.unwritable), len(dict(pairs)), printable(some),
             ", …" if len(lexicon.unwritable) > 5 else "",
         )  # fmt: skip
     return lexicon

@@ -11,7 +11,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import ClassVar
 
 from speechgru.errors import CheckpointError, RecipeError
@@ -39,7 +39,7 @@ class Words(Vocabulary):
         return []
 
     def __str__(self) -> str:
-        return f"{len(self) - 1} words{','.join(self.tokens[1:])!r:.120}"
+        return f"{len(self) - 1} words: {','.join(self.tokens[1:]).strip():.120}"
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def make_vocabulary(
     elif kind is Words:
         found = sorted({*known, *(f" {word}" for text in texts for word in text.split())})
     else:
-        found = sorted({" ", *known}.union(*texts))
+        return Vocabulary.from_texts(chain(known, texts))
     if len(found) >= MAX_TOKENS:
         raise RecipeError(
             f"text.unit {recipe.unit}: the training texts have {len(found):,} different tokens; "

@@ -27,7 +27,7 @@ from speechgru.audio.readers.tracks import choose_track, protection
 
 MP3_PADDING = 1105 + 1152  # samples of LAME's delay and, at most, of what fills the last frame
 GAP = 0.1  # seconds that timestamps may jump; a longer gap between two frames is filled
-MAX_GAPS = 600.0  # seconds more than there is audio: damaged timestamps, not hours of silence
+MAX_GAPS = 600.0  # seconds by which gaps may exceed the audio; else the timestamps are damaged
 STATES_ITS_LENGTH = {"mov", "flac", "tta", "wv", "ape", "mpc", "mpc8", "tak", "dsf", "caf", "aiff"}
 STATES_THE_LONGEST = {"matroska", "asf", "flv"}  # of all tracks together
 UNFRAMED = {"aac", "ac3", "eac3", "dts"}  # frames one after the other, without a container
