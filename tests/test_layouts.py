@@ -140,6 +140,64 @@ def test_a_list_of_everything_beside_its_splits(tmp_path: Path) -> None:
     assert "1 rows are in no split" in "\n".join(result.notes)
 
 
+def test_the_same_names_in_several_folders(tmp_path: Path) -> None:
+    """A list finds the nearest file, or the one in the folder that its row names; never another."""
+    for speaker in ("anna", "bert"):
+        for number in ("001", "002"):
+            write_audio(tmp_path / "near" / speaker / "wavs" / f"{number}.wav")
+            write_audio(tmp_path / "row" / "all" / speaker / f"{number}.wav")
+        write(tmp_path / "near" / speaker / "metadata.csv", f"001|{speaker} 1\n002|{speaker} 2\n")
+    found = detected(tmp_path / "near", "table")
+    assert texts(found)["bert/wavs/001"] == "bert 1"
+    assert len(texts(found)) == 4
+    rows = [f"{speaker},001.wav,{speaker} one\n" for speaker in ("anna", "bert")]
+    write(tmp_path / "row" / "list.csv", "who,file,text\n" + "".join(rows) + "carl,002.wav,two\n")
+    found = detected(tmp_path / "row", "table")
+    assert texts(found) == {"all/anna/001": "anna one", "all/bert/001": "bert one"}
+    (problem,) = found.problems
+    assert "all/anna/002.wav and all/bert/002.wav" in problem
+
+
+@pytest.mark.parametrize(
+    ("file", "listed"),
+    [("007.wav", "7"), ("007.wav", "7.0"), ("007.wav", "7.wav"), ("a b.wav", "http://x/a%20b.wav"),
+     ("a.wav", "/data/upload/1/0a1b2c3d-a.wav"), ("0a1b2c3d-a.wav", "0a1b2c3d-a.wav")],
+)  # fmt: skip
+def test_names_changed_by_other_programs(file: str, listed: str, tmp_path: Path) -> None:
+    """By spreadsheets, browsers and annotation tools."""
+    write_audio(tmp_path / "clips" / file)
+    write(tmp_path / "l.csv", f"file,text\n{listed},a text\n")
+    result = detected(tmp_path, "table")
+    assert texts(result) == {f"clips/{Path(file).stem}": "a text"}
+
+
+def test_splits_by_the_folders_of_lists_or_audio(tmp_path: Path) -> None:
+    """transcripts.txt in train/, dev/ and test/, as in MLS; wav/train/, …, as in AISHELL."""
+    for split in ("train", "dev", "test"):
+        write_audio(tmp_path / "lists" / split / "audio" / f"{split}.wav")
+        write(tmp_path / "lists" / split / "transcripts.txt", f"{split}\ta {split} text\n")
+        write_audio(tmp_path / "audio" / "wav" / split / "1" / f"{split}.wav")
+        write_audio(tmp_path / "nemo" / split / "a.wav")
+        write(tmp_path / "nemo" / split / "m.json", '{"audio_filepath": "a.wav", "text": "b"}')
+    rows = [f"{split}\ta {split} text\n" for split in ("train", "dev", "test")]
+    write(tmp_path / "audio" / "texts.tsv", "".join(rows))
+    for name, layout in (("lists", "table"), ("audio", "table"), ("nemo", "nemo")):
+        result = detected(tmp_path / name, layout)
+        assert {split: len(each) for split, each in result.splits.items()} == {
+            "train": 1, "dev": 1, "test": 1,
+        }  # fmt: skip
+
+
+def test_a_list_of_everything_beside_a_test_set(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        write_audio(tmp_path / f"{name}.wav")
+    write(tmp_path / "all.csv", "file,text\na.wav,one\nb.wav,two\nc.wav,three\n")
+    write(tmp_path / "test.csv", "file,text\nb.wav,two\n")
+    result = detected(tmp_path, "table")
+    assert texts(result) == {"a": "one", "c": "three"}
+    assert texts(result, "test") == {"b": "two"}
+
+
 def test_columns_can_be_stated(tmp_path: Path) -> None:
     write_audio(tmp_path / "a.wav")
     write(tmp_path / "l.csv", "datei,romaji,kana\na.wav,hashi desu,はし です\n")

@@ -122,6 +122,17 @@ def test_too_few_utterances() -> None:
         complete_splits({UNSPLIT: [utterance(n, sentence(n), None) for n in range(2)]})
 
 
+def test_utterances_in_no_split_beside_a_test_set_are_for_training() -> None:
+    rest = [utterance(n, sentence(n), f"s{n % 10}") for n in range(100)]
+    test = [utterance(n, sentence(n), "t") for n in range(100, 110)]
+    result = complete_splits({UNSPLIT: rest, "test": test})
+    assert result.splits["test"] == test
+    assert len(result.splits["train"] + result.splits["dev"]) == 100
+    result = complete_splits({UNSPLIT: rest[:50], "train": rest[50:], "test": test})
+    assert len(result.splits["train"] + result.splits["dev"]) == 50
+    assert "50 utterances" in result.notes[0]
+
+
 def test_official_splits_are_kept_and_dev_is_taken_from_train() -> None:
     train = [utterance(n, sentence(n), f"s{n % 10}") for n in range(100)]
     test = [utterance(n, sentence(n), "t") for n in range(100, 110)]

@@ -91,4 +91,5 @@ def _recording(
         speaker=value("speaker") or "",
         lang=value("lang"),
         duration=to_seconds(duration) if duration else None,
+        problem=finder.problem(name),
     )

@@ -39,8 +39,9 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """An utterance as a corpus lists it. `audio` is None if its file was not found; without a
-    `duration`, it extends to the end of the file; times in seconds. An unknown speaker is ""."""
+    """An utterance as a corpus lists it. `audio` is None if its file was not found, for the reason
+    `problem`; without a `duration`, it extends to the end of the file; times in seconds. An unknown
+    speaker is ""."""
 
     id: str
     audio: Path | None
@@ -49,6 +50,7 @@ class Recording:
     lang: str | None = None
     offset: float = 0.0
     duration: float | None = None
+    problem: str | None = None
 
 
 def prepared(
@@ -94,7 +96,7 @@ def _utterance(
     """The utterance, and by how many seconds its stated duration was too long. Raises AudioError
     with the reason why it cannot be used."""
     if recording.audio is None:
-        raise AudioError(f"no audio of this name in {source}")
+        raise AudioError(recording.problem or f"no audio of this name in {source}")
     header = infos[recording.audio]
     if isinstance(header, AudioError):
         raise header
@@ -147,6 +149,37 @@ def split_named(name: str) -> str | None:
     words = "".join(char if char.isalpha() else " " for char in name.lower()).split()
     named = {split for split, names in SPLIT_NAMES.items() if set(names) & set(words)}
     return named.pop() if len(named) == 1 else None
+
+
+def split_of(path: str) -> str | None:
+    """The split that a relative path names: its last part, without suffix, or else the innermost of
+    its folders that names one.
+
+    >>> split_of("dev/clips/a.wav"), split_of("dev/train.csv"), split_of("anna/a.wav")
+    ('dev', 'train', None)
+    """
+    parts = os.path.splitext(path)[0].split("/")
+    return next((split for part in reversed(parts) if (split := split_named(part))), None)
+
+
+def without_whole(
+    by_split: dict[str, list[Recording]], notes: list[str]
+) -> dict[str, list[Recording]]:
+    """Without what lists of everything repeat of the lists of splits. What is in no split is not
+    used, unless no list is of the training set."""
+    if UNSPLIT not in by_split or len(by_split) == 1:
+        return by_split
+    splits = {split: listed for split, listed in by_split.items() if split != UNSPLIT}
+    known = {(r.audio, r.offset) for listed in splits.values() for r in listed}
+    left = [r for r in by_split[UNSPLIT] if (r.audio, r.offset) not in known]
+    if left and "train" not in splits:
+        return {UNSPLIT: left, **splits}
+    if left:
+        notes.append(
+            f"splits: {len(left):,} rows are in no split, and are not used: "
+            f"{examples([r.id for r in left])}"
+        )
+    return splits
 
 
 def refuse_empty(source: Path, result: Prepared) -> None:

@@ -1,15 +1,20 @@
 """A folder of data, searched once: its files, and finding the audio that a list names."""
 
 import os
+import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import unquote
 
 from speechgru.audio import AUDIO_SUFFIXES
 from speechgru.corpora.common import examples, files_of, preference
 from speechgru.errors import CorpusError
+
+UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")  # before a name that was uploaded to Label Studio
+RIVALS = 2  # files named where several fit
 
 
 class Folder:
@@ -54,6 +59,15 @@ class Folder:
             found.setdefault(_key(path.stem), []).append(path)
         return found
 
+    @cached_property
+    def by_number(self) -> dict[int, list[Path]]:
+        """The files whose names are numbers: a spreadsheet makes 7 of 007."""
+        found: dict[int, list[Path]] = {}
+        for path in self.audio:
+            if path.stem.isdecimal():
+                found.setdefault(int(path.stem), []).append(path)
+        return found
+
 
 def _key(stem: str) -> str:
     return unicodedata.normalize("NFC", stem).casefold().strip()
@@ -61,16 +75,22 @@ def _key(stem: str) -> str:
 
 @dataclass
 class AudioFinder:
-    """Finds the audio that a list names, and counts the names that were not exactly right."""
+    """Finds the audio that a list names, and counts the names that were not exactly right.
+
+    `ambiguous`: names that fit several files equally well → these files.
+    """
 
     folder: Folder
     corrected: dict[str, list[str]] = field(default_factory=dict)  # what differs → names
+    ambiguous: dict[str, list[Path]] = field(default_factory=dict)
 
-    def find(self, name: str, near: Path) -> Path | None:
-        """The file that `name` stands for in a list in the folder `near`; None if there is none.
+    def find(self, name: str, near: Path, hints: Collection[str] = ()) -> Path | None:
+        """The file that `name` stands for in a list in the folder `near`; None if there is none,
+        or if several fit.
 
         Looked for beside the list, below `root`, and as an absolute path; else a file of the same
-        name elsewhere, with another suffix, in other case or Unicode form.
+        name elsewhere, the nearest to the list, with another suffix, in other case or Unicode form.
+        Of several, one is taken if a folder on its way is among the `hints`, such as its speaker.
         """
         name = name.strip().replace("\\", "/")
         if not name or "\0" in name:
@@ -81,34 +101,70 @@ class AudioFinder:
                 return Path(exact)
         if os.path.isabs(name) and os.path.isfile(name):
             return Path(name)
-        path, difference = self._similar(name)
+        path, difference = self._similar(name, near, hints)
         if path is not None and difference:
             self.corrected.setdefault(difference, []).append(name)
         return path
 
-    def _similar(self, name: str) -> tuple[Path | None, str]:
+    def problem(self, name: str) -> str | None:
+        """Why a name that is ambiguous stands for no file; None for another one."""
+        files = self.ambiguous.get(name.strip().replace("\\", "/"))
+        if files is None:
+            return None
+        shown = " and ".join(map(self.folder.relative, files[:RIVALS]))
+        return f"{len(files)} files fit, such as {shown}; state the path of the file"
+
+    def _similar(self, name: str, near: Path, hints: Collection[str]) -> tuple[Path | None, str]:
         """A file of that name, and in what it differs from it."""
         base = name.rpartition("/")[2]
         stem, suffix = os.path.splitext(base)
         known = suffix.lower() in AUDIO_SUFFIXES
-        candidates = self.folder.by_key.get(_key(stem if known else base), [])
-        if not candidates and suffix[1:].isalnum() and not known:
-            candidates = self.folder.by_key.get(_key(stem), [])
+        candidates, difference = self._candidates(base, stem, suffix, known)
         if not candidates:
             return None, ""
 
-        def rank(path: Path) -> tuple[int, bool, tuple[int, str, Path]]:
-            wrong = path.suffix.lower() != suffix.lower()
-            return -_same_end(path.parent.parts, name.split("/")[:-1]), wrong, preference(path)
+        def rank(path: Path) -> tuple[int, int, bool, bool, tuple[int, str]]:
+            return (
+                -_same_end(path.parent.parts, name.split("/")[:-1]),
+                -len(os.path.commonpath((near, path)).split(os.sep)),
+                path.stem != stem,
+                path.suffix.lower() != suffix.lower(),
+                preference(path)[:2],
+            )
 
-        best = min(candidates, key=rank)
-        if not known:  # an id
-            return best, ""
+        equal = candidates
+        if len(candidates) > 1:
+            best_rank = min(map(rank, candidates))
+            equal = sorted(path for path in candidates if rank(path) == best_rank)
+        if len(equal) > 1:
+            wanted = set(hints)
+            hinted = [p for p in equal if wanted & {*self.folder.relative(p).split("/")[:-1]}]
+            equal = hinted or equal
+        if len(equal) > 1:
+            self.ambiguous[name] = equal
+            return None, ""
+        best = equal[0]
+        if difference or not known:  # an id
+            return best, difference
         if best.suffix.lower() != suffix.lower():
             return best, "suffix"
         if best.name != base:
             return best, "case or Unicode form"
         return best, "" if _ends_with(best, name) else "folder"
+
+    def _candidates(self, base: str, stem: str, suffix: str, known: bool) -> tuple[list[Path], str]:
+        """The files that a name without folders may stand for, and in what they differ from it."""
+        by_key, by_number = self.folder.by_key, self.folder.by_number
+        found = by_key.get(_key(stem if known else base), [])
+        if not found and suffix[1:].isalnum() and not known:
+            found = by_key.get(_key(stem), [])
+        if not found and stem.isdecimal() and (known or suffix in ("", ".0")):
+            return by_number.get(int(stem), []), "number of leading zeros"
+        if not found and (match := UPLOADED.match(base)):
+            return by_key.get(_key(stem[match.end() :]), []), "beginning"
+        if not found and "%" in base:
+            found = by_key.get(_key(unquote(stem if known else base)), [])
+        return found, ""
 
     def notes(self) -> Iterable[str]:
         for difference, names in self.corrected.items():

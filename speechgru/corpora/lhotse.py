@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared, split_named
+from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared, split_of
 from speechgru.corpora.folder import AudioFinder, Folder
 from speechgru.errors import CorpusError
 from speechgru.files import Json
@@ -33,7 +33,7 @@ def read(folder: Folder) -> Prepared:
     for file in folder.ending(*SUFFIXES):
         if not _is_cuts(file):
             continue
-        split = split_named(file.name.split(".")[0]) or UNSPLIT
+        split = split_of(folder.relative(file).removesuffix(".gz")) or UNSPLIT
         for number, line in enumerate(_lines(file), start=1):
             try:
                 cut = json.loads(line)

@@ -52,7 +52,8 @@ def read(folder: Folder) -> Prepared:
             )
         text = texts[-1].strip() or texts[0].strip()
         normalised += text != texts[0].strip()
-        recordings.append(Recording(name.strip(), finder.find(name, file.parent), text))
+        audio = finder.find(name, file.parent)
+        recordings.append(Recording(name.strip(), audio, text, problem=finder.problem(name)))
     notes = [f"list: {LIST}, {len(recordings):,} lines"]
     if normalised:
         notes.append(f"text: the third column (normalised), which differs in {normalised:,} lines")

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared, split_named
+from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared, split_of, without_whole
 from speechgru.corpora.encoding import read_text
 from speechgru.corpora.folder import AudioFinder, Folder
 from speechgru.errors import CorpusError
@@ -28,12 +28,10 @@ def read(folder: Folder) -> Prepared:
     notes = []
     for file in files:
         recordings = list(_recordings(folder, file, finder))
-        split = split_named(file.stem) or UNSPLIT
+        split = split_of(folder.relative(file)) or UNSPLIT
         by_split.setdefault(split, []).extend(recordings)
         notes.append(f"list: {folder.relative(file)}, {len(recordings):,} lines")
-    if UNSPLIT in by_split and len(by_split) > 1:
-        count = len(by_split.pop(UNSPLIT))
-        notes.append(f"splits: {count:,} lines of other manifests are in no split; not used")
+    by_split = without_whole(by_split, notes)
     result = prepared(folder.root, by_split, [*notes, *finder.notes()])
     return Prepared(result.splits, result.problems, tuple(files), result.notes)
 
@@ -71,6 +69,7 @@ def _recordings(folder: Folder, file: Path, finder: AudioFinder) -> Iterator[Rec
             lang=_name(row.get("lang")),
             offset=offset or 0.0,
             duration=duration or None,
+            problem=finder.problem(str(name)),
         )
 
 

@@ -44,7 +44,7 @@ class Splits:
 def complete_splits(given: Mapping[str, Sequence[Utterance]]) -> Splits:
     """Splits with train and dev, and test where the corpus comes without any split."""
     if UNSPLIT in given:
-        return _held_out(list(given[UNSPLIT]), ("test", "dev"), {})
+        return _with_unsplit(given)
     official = {name: list(given[name]) for name in sorted(given, key=_order) if given[name]}
     counts = ", ".join(f"{name} {len(listed):,}" for name, listed in official.items())
     if "train" not in official:
@@ -58,6 +58,21 @@ def complete_splits(given: Mapping[str, Sequence[Utterance]]) -> Splits:
     train = official.pop("train")
     made = _held_out(train, ("dev",), official)
     return replace(made, notes=(f"{note}; dev is taken from train", *made.notes))
+
+
+def _with_unsplit(given: Mapping[str, Sequence[Utterance]]) -> Splits:
+    """Utterances in no split are split, or are the training set beside others; beside an official
+    training set, they are not used."""
+    rest = list(given[UNSPLIT])
+    others = {name: listed for name, listed in given.items() if listed and name != UNSPLIT}
+    if not others:
+        return _held_out(rest, ("test", "dev"), {})
+    note = f"splits: {len(rest):,} utterances are in none of {', '.join(others)}"
+    if any(name.startswith("train") for name in others):
+        made, note = complete_splits(others), f"{note}; they are not used"
+    else:
+        made, note = complete_splits({"train": rest, **others}), f"{note}; they are for training"
+    return replace(made, notes=(note, *made.notes))
 
 
 def _order(name: str) -> tuple[int, str]:

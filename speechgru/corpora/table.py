@@ -24,6 +24,8 @@ from speechgru.corpora.common import (
     examples,
     prepared,
     split_named,
+    split_of,
+    without_whole,
 )
 from speechgru.corpora.encoding import TextFile, read_text
 from speechgru.corpora.folder import AudioFinder, Folder
@@ -82,7 +84,7 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
         raise CorpusError(f"{folder.root}: no list (CSV, TSV, …) with names of audio files in it")
     if problems and not by_split:
         raise CorpusError(f"{folder.root}: no usable row; the first problem: {problems[0]}")
-    by_split = _once(_without_whole(by_split, notes), notes)
+    by_split = _once(without_whole(by_split, notes), notes)
     by_split = _respelled(folder, by_split, read_files, spelling, notes)
     by_split = with_folder_speakers(folder, by_split, notes)
     unlisted = len(set(folder.audio) - {r.audio for rs in by_split.values() for r in rs})
@@ -162,7 +164,8 @@ def _table(
     def is_audio(cell: str) -> bool:
         if cell not in cells:
             named = cell.strip().lower().endswith(tuple(AUDIO_SUFFIXES))
-            cells[cell] = named or probe.find(cell, file.parent) is not None
+            found = named or probe.find(cell, file.parent) is not None
+            cells[cell] = found or probe.problem(cell) is not None
         return cells[cell]
 
     try:
@@ -186,10 +189,10 @@ def _recordings(
     folder: Folder, file: Path, table: Table, finder: AudioFinder
 ) -> list[tuple[str, Recording]]:
     found = []
-    file_split = split_named(file.stem) or UNSPLIT
+    file_split = split_of(folder.relative(file)) or UNSPLIT
     for row, number in zip(table.rows, table.numbers, strict=True):
         name = table.value(row, "audio") or ""
-        audio = finder.find(name, file.parent)
+        audio = finder.find(name, file.parent, {cell.strip() for cell in row})
         offset = _seconds(table, row, "offset") or 0.0
         end, duration = _seconds(table, row, "end"), None
         if end is not None and end > offset:
@@ -210,9 +213,15 @@ def _recordings(
                     lang=table.value(row, "lang"),
                     offset=offset,
                     duration=duration,
+                    problem=finder.problem(name),
                 ),
             )
         )
+    # else by the folders that the audio is in, if each names a split
+    if all(split == UNSPLIT for split, _ in found):
+        named = [r.audio and split_of(folder.id_of(r.audio).rpartition("/")[0]) for _, r in found]
+        if all(named):
+            return [(str(split), r) for split, (_, r) in zip(named, found, strict=True)]
     return found
 
 
@@ -221,22 +230,6 @@ def _seconds(table: Table, row: list[str], role: str) -> float | None:
     seconds = to_seconds(value) if value else None
     name = table.names[table.columns[role]].lower() if table.names and seconds else ""
     return seconds / 1000 if seconds and MILLISECONDS.search(name) else seconds
-
-
-def _without_whole(
-    by_split: dict[str, list[Recording]], notes: list[str]
-) -> dict[str, list[Recording]]:
-    """Without the rows of a list of everything beside the lists of its splits."""
-    if UNSPLIT not in by_split or len(by_split) == 1:
-        return by_split
-    rest = by_split.pop(UNSPLIT)
-    known = {(r.audio, r.offset) for listed in by_split.values() for r in listed}
-    left = [r.id for r in rest if (r.audio, r.offset) not in known]
-    if left:
-        notes.append(
-            f"splits: {len(left):,} rows are in no split, and are not used: {examples(left)}"
-        )
-    return by_split
 
 
 def _once(by_split: dict[str, list[Recording]], notes: list[str]) -> dict[str, list[Recording]]:
