@@ -754,6 +754,103 @@ def test_folders_of_one_name_are_no_words(tmp_path: Path) -> None:
         read_folder(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("a.txt", "0.00\t0.200\tone two\n\\\t90.0\t120.0\n0.250\t0.45\tthree\n",
+         {"a@0.000": "one two", "a@0.250": "three"}),  # Audacity
+        ("A.TXT", "0 46797 She had your suit.\n", {"a": "She had your suit."}),  # TIMIT
+        ("a.txt", "10 20 thirty", {"a": "10 20 thirty"}),
+        ("a.txt", "at 10:30\nor at 11:00", {"a": "at 10:30 or at 11:00"}),
+        ("a.en.srt", "1\n00:00:00,000 --> 00:00:00,400\nhello\n", {"a@0.000": "hello"}),
+        ("a.normalized.txt", "number two", {"a": "number two"}),  # LibriTTS
+    ],
+)  # fmt: skip
+def test_text_files_with_times_or_longer_names(
+    name: str, text: str, expected: dict[str, str], tmp_path: Path
+) -> None:
+    write_audio(tmp_path / "a.wav")
+    write(tmp_path / name.replace("A", "a", 1), text)
+    write(tmp_path / "other.original.txt", "of another recording")
+    assert texts(detected(tmp_path, "sidecar")) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0 3600000 sil\n3600000 4000000 h\n",  # HTK, in 100 ns
+        "".join(f"tier\t00:00:0{n}.000\t00:00:0{n}.500\tword\n" for n in range(4)),  # ELAN
+    ],
+)
+def test_times_in_unknown_formats_are_no_text(text: str, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_audio(tmp_path / f"{name}.wav")
+    write(tmp_path / "a.txt", text)
+    write(tmp_path / "b.txt", "a text")
+    result = detected(tmp_path, "sidecar")
+    assert texts(result) == {"b": "a text"}
+    assert "TextGrid" in result.problems[0]
+
+
+def test_texts_of_several_kinds(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_audio(tmp_path / f"{name}.wav")
+    for name in ("a.original.txt", "a.normalized.txt", "b.de.txt", "b.en.txt"):
+        write(tmp_path / name, name)
+    result = detected(tmp_path, "sidecar")
+    assert texts(result) == {"a": "a.normalized.txt"}
+    (problem,) = result.problems
+    assert "b.de.txt, b.en.txt" in problem
+
+
+def test_several_microphones(tmp_path: Path) -> None:
+    """VCTK: one text for ID_mic1.flac and ID_mic2.flac."""
+    for name in ("1_mic1", "1_mic2", "2_mic2"):
+        write_audio(tmp_path / "wav48" / "p225" / f"{name}.flac")
+    for name in ("1", "2"):
+        write(tmp_path / "txt" / "p225" / f"{name}.txt", f"text {name}")
+    result = detected(tmp_path, "sidecar")
+    assert texts(result) == {"wav48/p225/1_mic1": "text 1", "wav48/p225/2_mic2": "text 2"}
+    assert any("1_mic2.flac" in note for note in result.notes)
+
+
+ROLLING = """WEBVTT
+
+00:00:00.000 --> 00:00:01.000 align:start position:0%
+ 
+the<00:00:00.300><c> cat</c><00:00:00.700><c> sat</c>
+
+00:00:01.000 --> 00:00:01.010
+the cat sat
+ 
+
+00:00:01.010 --> 00:00:02.000
+the cat sat
+on<00:00:01.400><c> it</c>
+
+00:00:02.000 --> 00:00:02.010
+on it
+ 
+
+00:00:02.010 --> 00:00:03.000
+on it
+on it
+"""
+
+
+def test_captions_that_roll_up(tmp_path: Path) -> None:
+    """YouTube's automatic captions: each line is shown twice, with the times of its words."""
+    write_audio(tmp_path / "v.wav", 3.0)
+    write(tmp_path / "v.en.vtt", ROLLING)
+    assert texts(detected(tmp_path, "sidecar")) == {
+        "v@0.000": "the cat sat", "v@1.010": "on it", "v@2.010": "on it",
+    }  # fmt: skip
+    write(tmp_path / "v.en.vtt", "WEBVTT\n\n00:00.000 --> 00:01.000\nno\n\n"
+          "00:01.000 --> 00:02.000\nno\n\n00:02.000 --> 00:02.500\nyes\n\n"
+          "00:02.500 --> 00:03.000\nwell\n")  # fmt: skip
+    assert list(texts(detected(tmp_path, "sidecar")).values()) == ["no", "no", "yes", "well"]
+
+
 def test_folders_of_splits(tmp_path: Path) -> None:
     for name in ("train", "dev", "test"):
         write_audio(tmp_path / name / "a.wav")

@@ -1,7 +1,8 @@
 """A text file for each recording, of the same name: .txt, .lab, TextGrid or subtitles.
 
 It is beside the recording, or one folder on the way to it is named by its kind: wav/anna/1.wav and
-txt/anna/1.txt. Where a recording has several, the one with times is taken.
+txt/anna/1.txt. Where a recording has several, the one with times is taken. Its name may say more,
+such as a language: 1.en.srt; 1.normalized.txt is preferred.
 """
 
 import re
@@ -21,25 +22,33 @@ from speechgru.corpora.common import (
 )
 from speechgru.corpora.encoding import read_text
 from speechgru.corpora.folder import Folder
+from speechgru.corpora.labels import read_labels
 from speechgru.corpora.speakers import with_folder_speakers
 from speechgru.corpora.subtitles import read_subtitles
 from speechgru.corpora.textgrid import Segment, read_textgrid
 from speechgru.errors import CorpusError
 
 AUDIO_FOLDER = re.compile(  # wav48, audio_16k, …
-    r"(wavs?|audios?|clips?|flacs?|mp3s?|oggs?|opus|m4a|recordings?)([-_ ]?\d.*)?",
+    r"(wavs?|audios?|clips?|flacs?|mp3s?|oggs?|opus|m4a|recordings?|sph)([-_ ]?\d.*)?",
     re.IGNORECASE,
 )
 TEXT_FOLDER = re.compile(
     r"(te?xts?|transcripts?|transcriptions?|labs?|labels?|textgrids?|subtitles?|srt|vtt|ass)",
     re.IGNORECASE,
 )
+MICROPHONE = re.compile(r"_mic\d$")  # of recordings of one utterance, as in VCTK
+KIND = re.compile(r"\.[a-z][a-z0-9_-]*", re.IGNORECASE)  # 1.normalized.txt, 1.en-US.srt
+PREFERRED = ".normalized"  # numbers as words, as in LibriTTS
 MAX_TEXT = 100_000  # characters of one transcript
 
 
 def read_plain(file: Path) -> list[Segment]:
-    """The whole file is the text."""
-    text = " ".join(read_text(file).text.split())
+    """The whole file is the text, unless its lines have times."""
+    content = read_text(file).text
+    labels = read_labels(file, content)
+    if labels is not None:
+        return labels
+    text = " ".join(content.split())
     if len(text) > MAX_TEXT:
         raise CorpusError(f"{file}: {len(text):,} characters; expected one transcript")
     return [Segment(text)]
@@ -70,30 +79,65 @@ def find_texts(folder: Folder) -> tuple[dict[Path, Path], dict[Path, str]]:
     for file in files:
         beside.setdefault(file.with_suffix(""), file)
     found = {}
+    ambiguous = {}
+    kinds = _by_kind(folder, files)
     for audio in folder.audio:
-        near = beside.get(audio.with_suffix("")) or beside.get(audio)
+        name = _name(audio)
+        near = beside.get(audio.with_suffix("")) or beside.get(audio) or beside.get(name)
+        several = kinds.get(name, {})
+        if near is None and several:
+            near = several.get(PREFERRED) or next(iter(several.values()))
+            if len(several) > 1 and PREFERRED not in several:
+                ambiguous[audio] = _several(folder, "texts", list(several.values()))
+                continue
         if near is not None:
             found[audio] = near
     with_audio = {audio.parent for audio in folder.audio}
     with_texts = {text.parent for text in found.values()}
     apart = [file for file in files if file.parent not in with_audio]
     texts_by_key = _by_key(folder, apart, TEXT_FOLDER)
-    alone = [audio for audio in folder.audio if texts_by_key and audio.parent not in with_texts]
+    alone = [
+        audio
+        for audio in folder.audio
+        if texts_by_key and audio.parent not in with_texts and audio not in ambiguous
+    ]
     texts_of: dict[Path, list[Path]] = {}
     recordings_of: dict[Path, list[Path]] = {}
     for key, several in _by_key(folder, alone, AUDIO_FOLDER).items():
         for audio, text in product(several, texts_by_key.get(key, [])):
             texts_of.setdefault(audio, []).append(text)
             recordings_of.setdefault(text, []).append(audio)
-    ambiguous = {}
-    for audio, several in texts_of.items():
-        for kind, files in (("texts", several), ("recordings", recordings_of[several[0]])):
-            if len({file.with_suffix("") for file in files}) > 1:
-                names = examples([folder.relative(file) for file in files])
-                ambiguous[audio] = f"several {kind} fit: {names}; keep one"
+    for audio, fitting in texts_of.items():
+        for what, files in (("texts", fitting), ("recordings", recordings_of[fitting[0]])):
+            if len({_name(file) for file in files}) > 1:
+                ambiguous[audio] = _several(folder, what, files)
         if audio not in ambiguous:
-            found[audio] = several[0]
+            found[audio] = fitting[0]
     return found, ambiguous
+
+
+def _name(file: Path) -> Path:
+    """Without suffix, and the same for all microphones."""
+    name = file.with_suffix("")
+    return name.with_name(MICROPHONE.sub("", name.name) or name.name)
+
+
+def _several(folder: Folder, what: str, files: list[Path]) -> str:
+    names = examples([folder.relative(file) for file in files])
+    return f"several {what} fit: {names}; keep one"
+
+
+def _by_kind(folder: Folder, files: list[Path]) -> dict[Path, dict[str, Path]]:
+    """Name of a recording → what text files add to it → the first file that does: of 1.en.vtt and
+    1.de.srt, {".en": …, ".de": …}. Files with exactly the name of a recording are not among them.
+    """
+    exact = {audio.with_suffix("") for audio in folder.audio}
+    found: dict[Path, dict[str, Path]] = {}
+    for file in files:
+        name = file.with_suffix("")
+        if name not in exact and KIND.fullmatch(name.suffix):
+            found.setdefault(name.with_suffix(""), {}).setdefault(name.suffix.lower(), file)
+    return found
 
 
 def _by_key(
@@ -105,7 +149,8 @@ def _by_key(
         parts = Path(folder.id_of(file)).parts
         for i, name in enumerate(parts[:-1]):
             if names.fullmatch(name):
-                found.setdefault((*parts[:i], "*", *parts[i + 1 :]), []).append(file)
+                key = (*parts[:i], "*", *parts[i + 1 : -1], MICROPHONE.sub("", parts[-1]))
+                found.setdefault(key, []).append(file)
     return found
 
 
@@ -115,8 +160,8 @@ def read(folder: Folder) -> Prepared:
     by_split: dict[str, list[Recording]] = {}
     kinds: Counter[str] = Counter()
     problems, guesses = [], []
-    better = {audio.with_suffix(""): audio for audio in sorted(folder.audio, key=preference)[::-1]}
-    copies = {audio for audio in folder.audio if better[audio.with_suffix("")] != audio}
+    better = {_name(audio): audio for audio in sorted(folder.audio, key=preference)[::-1]}
+    copies = {audio for audio in folder.audio if better[_name(audio)] != audio}
     for audio in folder.audio:
         text = texts.get(audio)
         if text is not None and audio in copies:
@@ -147,16 +192,18 @@ def read(folder: Folder) -> Prepared:
     if copies:
         names = [folder.relative(audio) for audio in sorted(copies)]
         notes.append(
-            f"audio: {len(copies):,} skipped, as each is there in a better format: "
+            f"audio: {len(copies):,} skipped, as each is there in a better format or of another "
+            "microphone: "
             f"{examples(names)}"
         )
     if guesses:
         notes.append(f"{guesses[0]} ({len(guesses):,} files are not UTF-8)")
-    stems = {audio.with_suffix("") for audio in folder.audio} | set(texts.values())
+    stems = {_name(audio) for audio in folder.audio} | set(texts.values())
+    stems |= {audio.with_suffix("") for audio in folder.audio}
     unused = {
         file.stem: file.name
         for file in folder.ending(*SIDECARS)
-        if not stems & {file, file.with_suffix("")}
+        if not stems & {file, file.with_suffix(""), file.with_suffix("").with_suffix("")}
     }
     if unused:
         names = list(unused.values())
