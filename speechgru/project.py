@@ -84,20 +84,20 @@ def audit_project(
 
     Raises CorpusError when a set would be empty.
     """
-    names = [name for name in sources.splits if "+" not in name]  # without unions of sets
-    order = sorted(names, key=lambda name: ["train", "dev", "test"].index(name.split("-")[0]))
-    manifests = {str(project.file(name)): name for name in order}
+    order = sorted(
+        sources.splits, key=lambda name: ["train", "dev", "test"].index(name.split("-")[0])
+    )
     report = audit([project.file(name) for name in order], _proposed(sources, project),
                    on_progress=on_progress)  # fmt: skip
     write_report(report, project.manifests)
-    unusable = {p.id for p in report.problems if p.kind in UNUSABLE}
+    unusable = {(p.manifest, p.id) for p in report.problems if p.kind in UNUSABLE}
     if not unusable:
         return report, sources
     splits = {
-        name: [utterance for utterance in listed if utterance.id not in unusable]
+        name: [u for u in listed if (str(project.file(name)), u.id) not in unusable]
         for name, listed in sources.splits.items()
     }
-    if empty := [name for name in manifests.values() if not splits[name]]:
+    if empty := [name for name in order if not splits[name]]:
         raise CorpusError(f"{sources.folder}: no usable utterance is left in {', '.join(empty)}")
     sources = replace(sources, splits=splits)
     write_manifests(sources, project)

@@ -1,5 +1,7 @@
 """Manifests in the formats of other tools: read back by our readers, and by those tools."""
 
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -162,3 +164,23 @@ def test_lhotse_reads_our_kaldi_directories(
     assert {r.id for r in recordings} == {"1", "long"}
     found = {s.text: (s.start, s.duration, s.speaker) for s in supervisions}
     assert found == {" ".join(u.text.split()): (u.offset, u.duration, "an_na") for u in wav_only}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are not bytes there")
+@pytest.mark.parametrize("name", EXPORTS)
+def test_a_file_name_that_is_not_utf_8(name: str, tmp_path: Path) -> None:
+    audio = tmp_path / os.fsdecode(b"\xe9.wav")
+    with audio.open("wb") as file:
+        soundfile.write(file, np.full(RATE, 0.1), RATE, format="WAV")
+    files = export(name, tmp_path / "out", {"train": [Utterance(str(audio), 1.0, "one", "a")]})
+    if name == "kaldi":
+        (scp,) = [file for file in files if file.name == "wav.scp"]
+        assert os.fsencode(audio) in scp.read_bytes()
+
+
+@pytest.mark.parametrize("seconds", [1.0, 0.5])
+def test_an_id_too_long_for_a_file_name(seconds: float, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.full(RATE, 0.1), RATE)
+    listed = [Utterance(str(tmp_path / "a.wav"), seconds, "one", "x" * 300)]
+    with pytest.raises(CorpusError, match="cannot be written"):
+        export("audiofolder", tmp_path / "out", {"train": listed})

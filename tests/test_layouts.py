@@ -2,475 +2,19 @@
 
 import gzip
 import json
+import os
+import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
+from folders import RATE, detected, one, texts, write, write_audio
 
-from speechgru.corpora import LAYOUTS, UNSPLIT, Prepared, read_folder
-from speechgru.corpora.columns import parse_table
-from speechgru.corpora.encoding import read_text
+from speechgru.corpora import LAYOUTS, UNSPLIT, read_folder
 from speechgru.corpora.kaldi import file_of
 from speechgru.corpora.words import hash_split
 from speechgru.errors import CorpusError
-from speechgru.manifest import Utterance
-
-RATE = 8000
-
-
-def write_audio(path: Path, seconds: float = 0.5) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(len(str(path)))
-    kind = "WAV" if path.suffix.lower() == ".wav" else None
-    samples = 0.1 * rng.standard_normal(round(seconds * RATE))
-    soundfile.write(path, samples, RATE, format=kind)
-    return path
-
-
-def write(path: Path, text: str, encoding: str = "utf-8") -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text.encode(encoding))
-
-
-def texts(result: Prepared, split: str = UNSPLIT) -> dict[str, str]:
-    return {utterance.id: utterance.text for utterance in result.splits[split]}
-
-
-def one(result: Prepared, id_: str) -> Utterance:
-    (found,) = [u for listed in result.splits.values() for u in listed if u.id == id_]
-    return found
-
-
-def detected(folder: Path, layout: str) -> Prepared:
-    """Read without and with the layout stated."""
-    name, result = read_folder(folder)
-    assert name == layout
-    assert read_folder(folder, layout)[1] == result
-    return result
-
-
-# Lists -------------------------------------------------------------------------------------------
-
-
-def test_a_list_saved_by_a_spreadsheet(tmp_path: Path) -> None:
-    """Semicolons, cp1252, CRLF, a German header, wrong suffixes, several audio formats."""
-    names = ["eins.wav", "zwei.flac", "drei.ogg"]
-    for name in names:
-        write_audio(tmp_path / "Aufnahmen" / name)
-    rows = ["Datei;Satz;Sprecherin", "eins.wav;Grüß Gott;Anna", "zwei.wav;Übung;Jörg",
-            'drei.mp3;"ja; ""doch""";Anna', "vier.wav;fehlt;Anna"]  # fmt: skip
-    write(tmp_path / "Liste.csv", "\r\n".join(rows) + "\r\n", "cp1252")
-    result = detected(tmp_path, "table")
-    assert texts(result) == {
-        "Aufnahmen/eins": "Grüß Gott",
-        "Aufnahmen/zwei": "Übung",
-        "Aufnahmen/drei": 'ja; "doch"',
-    }
-    assert {u.speaker for u in result.splits[UNSPLIT]} == {"Anna", "Jörg"}
-    assert one(result, "Aufnahmen/zwei").audio == str(tmp_path / "Aufnahmen/zwei.flac")
-    (problem,) = result.problems
-    assert "vier.wav" in problem
-    notes = "\n".join(result.notes)
-    assert "cp1252" in notes
-    assert "zwei.wav, drei.mp3" in notes
-
-
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_delimiters_and_encodings(delimiter: str, encoding: str, tmp_path: Path) -> None:
-    for name in "ab":
-        write_audio(tmp_path / f"{name}.wav")
-    rows = [("text", "id", "wav_filename"), ("già", "x1", "a.wav"), ("zwölf", "x2", "b.wav")]
-    write(tmp_path / "l.csv", "\r".join(map(delimiter.join, rows)), encoding)
-    assert texts(detected(tmp_path, "table")) == {"x1": "già", "x2": "zwölf"}
-
-
-def test_mozillas_lists_are_the_splits(tmp_path: Path) -> None:
-    for name in ("train", "dev", "test"):
-        write_audio(tmp_path / f"clips/{name}.wav")
-        write(
-            tmp_path / f"{name}.csv",
-            f"wav_filename,wav_filesize,transcript\nclips/{name}.wav,8044,go to {name}\n",
-        )
-    result = detected(tmp_path, "table")
-    assert {split: [u.text for u in listed] for split, listed in result.splits.items()} == {
-        name: [f"go to {name}"] for name in ("train", "dev", "test")
-    }
-
-
-def test_a_list_without_header_by_id_and_by_path(tmp_path: Path) -> None:
-    for name in ("x/1001", "x/1002"):
-        write_audio(tmp_path / f"{name}.wav")
-    write(tmp_path / "list.txt", "1001 turn it on\n1002 turn it off\n")
-    assert texts(detected(tmp_path, "table")) == {"x/1001": "turn it on", "x/1002": "turn it off"}
-    write(tmp_path / "list.txt", "x\\1001.wav|turn on|anna\n\nx\\1002.wav|turn off|bob\n")
-    result = detected(tmp_path, "table")
-    assert texts(result) == {"x/1001": "turn on", "x/1002": "turn off"}
-
-
-def test_a_split_column_offsets_and_languages(tmp_path: Path) -> None:
-    write_audio(tmp_path / "long.wav", 4.0)
-    write(
-        tmp_path / "l.tsv",
-        'audio\tstart\tend\tsentence\tlang\tsplit\nlong.wav\t0\t1.5\tone "a\tde\ttrain\n'
-        "long.wav\t1,5\t3\ttwo\tde\tvalidation\nlong.wav\t3\t9\tthree\tfr\ttest\n",
-    )
-    result = detected(tmp_path, "table")
-    found = {split: (u.text, u.offset, u.duration, u.lang) for split, (u,) in result.splits.items()}
-    assert found == {
-        "train": ('one "a', 0.0, 1.5, "de"),
-        "dev": ("two", 1.5, 1.5, "de"),
-        "test": ("three", 3.0, 1.0, "fr"),
-    }
-    assert "5.00 s" in "\n".join(result.notes)
-
-
-def test_a_list_of_everything_beside_its_splits(tmp_path: Path) -> None:
-    for name in "abc":
-        write_audio(tmp_path / f"{name}.wav")
-    write(tmp_path / "all.csv", "file,text\na.wav,x\nb.wav,y\nc.wav,z\n")
-    write(tmp_path / "train.csv", "file,text\na.wav,x\n")
-    write(tmp_path / "test.csv", "file,text\nb.wav,y\n")
-    result = detected(tmp_path, "table")
-    assert {split: len(listed) for split, listed in result.splits.items()} == {
-        "train": 1,
-        "test": 1,
-    }
-    assert "1 rows are in no split" in "\n".join(result.notes)
-
-
-def test_the_same_names_in_several_folders(tmp_path: Path) -> None:
-    """A list finds the nearest file, or the one in the folder that its row names; never another."""
-    for speaker in ("anna", "bert"):
-        for number in ("001", "002"):
-            write_audio(tmp_path / "near" / speaker / "wavs" / f"{number}.wav")
-            write_audio(tmp_path / "row" / "all" / speaker / f"{number}.wav")
-        write(tmp_path / "near" / speaker / "metadata.csv", f"001|{speaker} 1\n002|{speaker} 2\n")
-    found = detected(tmp_path / "near", "table")
-    assert texts(found)["bert/wavs/001"] == "bert 1"
-    assert len(texts(found)) == 4
-    rows = [f"{speaker},001.wav,{speaker} one\n" for speaker in ("anna", "bert")]
-    write(tmp_path / "row" / "list.csv", "who,file,text\n" + "".join(rows) + "carl,002.wav,two\n")
-    found = detected(tmp_path / "row", "table")
-    assert texts(found) == {"all/anna/001": "anna one", "all/bert/001": "bert one"}
-    (problem,) = found.problems
-    assert "all/anna/002.wav and all/bert/002.wav" in problem
-
-
-@pytest.mark.parametrize(
-    ("file", "listed"),
-    [("007.wav", "7"), ("007.wav", "7.0"), ("007.wav", "7.wav"), ("a b.wav", "http://x/a%20b.wav"),
-     ("a.wav", "/data/upload/1/0a1b2c3d-a.wav"), ("0a1b2c3d-a.wav", "0a1b2c3d-a.wav")],
-)  # fmt: skip
-def test_names_changed_by_other_programs(file: str, listed: str, tmp_path: Path) -> None:
-    """By spreadsheets, browsers and annotation tools."""
-    write_audio(tmp_path / "clips" / file)
-    write(tmp_path / "l.csv", f"file,text\n{listed},a text\n")
-    result = detected(tmp_path, "table")
-    assert texts(result) == {f"clips/{Path(file).stem}": "a text"}
-
-
-def test_splits_by_the_folders_of_lists_or_audio(tmp_path: Path) -> None:
-    """transcripts.txt in train/, dev/ and test/, as in MLS; wav/train/, …, as in AISHELL."""
-    for split in ("train", "dev", "test"):
-        write_audio(tmp_path / "lists" / split / "audio" / f"{split}.wav")
-        write(tmp_path / "lists" / split / "transcripts.txt", f"{split}\ta {split} text\n")
-        write_audio(tmp_path / "audio" / "wav" / split / "1" / f"{split}.wav")
-        write_audio(tmp_path / "nemo" / split / "a.wav")
-        write(tmp_path / "nemo" / split / "m.json", '{"audio_filepath": "a.wav", "text": "b"}')
-    rows = [f"{split}\ta {split} text\n" for split in ("train", "dev", "test")]
-    write(tmp_path / "audio" / "texts.tsv", "".join(rows))
-    for name, layout in (("lists", "table"), ("audio", "table"), ("nemo", "nemo")):
-        result = detected(tmp_path / name, layout)
-        assert {split: len(each) for split, each in result.splits.items()} == {
-            "train": 1, "dev": 1, "test": 1,
-        }  # fmt: skip
-
-
-def test_a_list_of_everything_beside_a_test_set(tmp_path: Path) -> None:
-    for name in ("a", "b", "c"):
-        write_audio(tmp_path / f"{name}.wav")
-    write(tmp_path / "all.csv", "file,text\na.wav,one\nb.wav,two\nc.wav,three\n")
-    write(tmp_path / "test.csv", "file,text\nb.wav,two\n")
-    result = detected(tmp_path, "table")
-    assert texts(result) == {"a": "one", "c": "three"}
-    assert texts(result, "test") == {"b": "two"}
-
-
-def test_columns_can_be_stated(tmp_path: Path) -> None:
-    write_audio(tmp_path / "a.wav")
-    write(tmp_path / "l.csv", "datei,romaji,kana\na.wav,hashi desu,はし です\n")
-    assert texts(read_folder(tmp_path, columns={"text": "kana"})[1]) == {"a": "はし です"}
-    assert texts(read_folder(tmp_path, columns={"text": "2"})[1]) == {"a": "hashi desu"}
-    for wrong in ({"text": "kanji"}, {"txt": "kana"}, {"text": "datei"}):
-        with pytest.raises(CorpusError, match="|".join(wrong.values())):
-            read_folder(tmp_path, columns=wrong)
-
-
-def test_other_spellings_of_the_texts(tmp_path: Path) -> None:
-    for name in "ab":
-        write_audio(tmp_path / f"{name}.wav")
-    write(tmp_path / "l.csv", "file,class\na.wav,zero\nb.wav,one\n")
-    write(tmp_path / "words.tsv", "class\tarabic\tnote\nzero\tصفر\tx\none\tواحد\t\ntwo\tاثنان\t\n")
-    result = detected(tmp_path, "table")
-    assert texts(result) == {"a": "zero", "b": "one"}
-    assert any("words.tsv:arabic" in note for note in result.notes)
-    found = read_folder(tmp_path, columns={"text": "words.tsv:arabic"})[1]
-    assert texts(found) == {"a": "صفر", "b": "واحد"}
-    with pytest.raises(CorpusError, match=r"words\.tsv:arabic"):
-        read_folder(tmp_path, columns={"text": "words.tsv:persian"})
-
-
-def test_a_byte_order_mark_before_an_older_encoding(tmp_path: Path) -> None:
-    write_audio(tmp_path / "a.wav")
-    (tmp_path / "l.csv").write_bytes(
-        b"\xef\xbb\xbf" + "Datei;Satz\r\na.wav;Grüße\r\n".encode("cp1252")
-    )
-    assert texts(detected(tmp_path, "table")) == {"a": "Grüße"}
-
-
-def test_a_text_is_not_taken_for_a_list() -> None:
-    assert parse_table("go to a\nand b, or c\n", lambda cell: cell == "a") is None
-
-
-@pytest.mark.parametrize(
-    ("text", "encoding", "read"),
-    [
-        ("Ça va être", "cp1252", "Ça va être"),
-        ("привет как дела сегодня", "cp1251", "привет как дела сегодня"),
-        ("今天天气很好我们出去走走吧", "gb18030", "今天天气很好我们出去走走吧"),
-    ],
-)
-def test_older_encodings_are_guessed_and_reported(
-    text: str, encoding: str, read: str, tmp_path: Path
-) -> None:
-    file = tmp_path / "a.txt"
-    file.write_bytes(f"{text}\r\n".encode(encoding) * 5)
-    found = read_text(file)
-    assert found.text.split("\n")[0] == read
-    assert found.guessed
-    assert found.guessed in str(found.note(file))
-
-
-def test_a_binary_file_is_not_a_text(tmp_path: Path) -> None:
-    file = tmp_path / "a.csv"
-    file.write_bytes(b"PK\3\4\0\0\xff\xfe" * 10)
-    with pytest.raises(CorpusError):
-        read_text(file)
-
-
-# Other layouts -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("top", ["# exported 2024\n", "My list\n\n", "sep=;\n"])
-def test_lines_above_the_header_are_skipped(top: str, tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        write_audio(tmp_path / f"{name}.wav")
-    write(tmp_path / "list.csv", f"{top}file;text\na.wav;the cat\nb.wav;the dog\n")
-    found = detected(tmp_path, "table")
-    assert texts(found) == {"a": "the cat", "b": "the dog"}
-    assert not found.problems
-
-
-def test_delimiters_in_a_text_without_quotes(tmp_path: Path) -> None:
-    for number in range(3):
-        write_audio(tmp_path / f"{number}.wav")
-    write(tmp_path / "list.csv", "file,text\n0.wav,well, yes, no,,\n1.wav,plain\n2.wav,a, b\n")
-    found = detected(tmp_path, "table")
-    assert texts(found) == {"0": "well, yes, no", "1": "plain", "2": "a, b"}
-    write(tmp_path / "list.csv", '0.wav,well, yes\n1.wav,plain words\n2.wav,"a, b"\n')
-    assert texts(detected(tmp_path, "table")) == {"0": "well, yes", "1": "plain words", "2": "a, b"}
-    write(tmp_path / "list.csv", "0.wav,well, yes\n1.wav,plain words\n2.wav,so, no\n")
-    assert texts(detected(tmp_path, "table")) == {
-        "0": "well, yes",
-        "1": "plain words",
-        "2": "so, no",
-    }
-    write(tmp_path / "list.csv", "file,text,speaker\n0.wav,a,anna\n1.wav,well, yes,anna\n")
-    found = detected(tmp_path, "table")
-    assert texts(found) == {"0": "a"}
-    (problem,) = found.problems
-    assert "list.csv:3" in problem
-
-
-@pytest.mark.parametrize("last", ["9.wav", "total: 4 files", "9.wav,bye", "9.wav,bye,anna,1,2"])
-def test_one_row_of_another_width(last: str, tmp_path: Path) -> None:
-    for number in range(10):
-        write_audio(tmp_path / f"{number}.wav")
-    rows = [f"{number}.wav,hello number {'x' * number},anna,3.5" for number in range(4)]
-    write(tmp_path / "list.csv", "\n".join([*rows, last]))
-    found = texts(detected(tmp_path, "table"))
-    assert {key: found[key] for key in "0123"} == {
-        str(number): f"hello number {'x' * number}".strip() for number in range(4)
-    }
-    assert found.keys() <= {*"0123", *("9" if "bye" in last else "")}
-
-
-@pytest.mark.parametrize("beyond", [",0.93", ",-1e-3", ",anna", ","])
-def test_a_column_without_a_name_is_no_text(beyond: str, tmp_path: Path) -> None:
-    for number in range(3):
-        write_audio(tmp_path / f"{number}.wav")
-    rows = [f"{number}.wav,hello there{beyond}\n" for number in range(3)]
-    write(tmp_path / "list.csv", "path,text\n" + "".join(rows))
-    assert set(texts(detected(tmp_path, "table")).values()) == {"hello there"}
-
-
-def test_a_number_after_a_text_is_a_problem_of_its_row(tmp_path: Path) -> None:
-    for number in range(3):
-        write_audio(tmp_path / f"{number}.wav")
-    write(tmp_path / "list.csv", "path,text\n0.wav,one\n1.wav,two\n2.wav,call me,0.5\n")
-    found = detected(tmp_path, "table")
-    assert texts(found) == {"0": "one", "1": "two"}
-    assert "list.csv:4" in found.problems[0]
-
-
-def test_first_rows_without_a_text_are_problems(tmp_path: Path) -> None:
-    for number in range(5):
-        write_audio(tmp_path / f"{number}.wav")
-    write(tmp_path / "list.csv", "0.wav,\n1.wav,\n2.wav,two\n3.wav,three\n4.wav,four\n")
-    found = detected(tmp_path, "table")
-    assert texts(found) == {"2": "two", "3": "three", "4": "four"}
-    assert [problem.partition(":")[0] for problem in found.problems] == ["0", "1"]
-
-
-def test_rows_of_two_speakers_are_no_repetition(tmp_path: Path) -> None:
-    write_audio(tmp_path / "a.wav")
-    write(tmp_path / "list.csv", "file,text,speaker\na.wav,one,anna\na.wav,one,bert\n")
-    found = detected(tmp_path, "table")
-    assert [u.speaker for u in found.splits[UNSPLIT]] == ["anna", "bert"]
-
-
-@pytest.mark.parametrize(
-    ("header", "first", "second"),
-    [
-        ("start_ms,end_ms", "0,250", "250,500"),
-        ("start [ms],duration [ms]", "0,250", "250,250"),
-        ("start_s,end_s", "0,0.25", "0.25,0.5"),
-        ("start,end", "00:00:00.000,00:00:00.250", "0:00.25,0:00.5"),
-    ],
-)
-def test_times_in_other_units(header: str, first: str, second: str, tmp_path: Path) -> None:
-    write_audio(tmp_path / "a.wav")
-    write(
-        tmp_path / "list.csv",
-        f"file,{header},items,text\na.wav,{first},1,one\na.wav,{second},2,two\n",
-    )
-    found = detected(tmp_path, "table")
-    times = [(u.text, u.offset, u.duration) for u in found.splits[UNSPLIT]]
-    assert times == [("one", 0, 0.25), ("two", 0.25, 0.25)]
-
-
-def test_rows_that_repeat_others_and_texts_without_times(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        write_audio(tmp_path / f"{name}.wav")
-    write(tmp_path / "list.csv", "file,text\na.wav,one\nb.wav,two\n")
-    write(tmp_path / "list (copy).csv", "file,text\na.wav,one\nb.wav,three\n")
-    found = detected(tmp_path, "table")
-    assert sorted(u.text for u in found.splits[UNSPLIT]) == ["one", "three", "two"]
-    assert any("1 repeat" in note for note in found.notes)
-    assert any("b.wav" in note and "--column" in note for note in found.notes)
-
-
-def test_a_remark_on_all_rows_is_not_the_text(tmp_path: Path) -> None:
-    for number in range(3):
-        write_audio(tmp_path / f"{number}.wav")
-    rows = [
-        f"{number}.wav,word {number * 'a'},recorded in the green room today\n"
-        for number in range(3)
-    ]
-    write(tmp_path / "list.csv", "".join(rows))
-    assert texts(detected(tmp_path, "table"))["2"] == "word aa"
-
-
-def test_a_recording_in_two_formats_is_used_once(tmp_path: Path) -> None:
-    for name in ("a.wav", "a.flac", "b.ogg"):
-        write_audio(tmp_path / name)
-    write(tmp_path / "a.txt", "one")
-    write(tmp_path / "b.txt", "two")
-    found = detected(tmp_path, "sidecar")
-    assert texts(found) == {"a": "one", "b": "two"}
-    assert one(found, "a").audio.endswith(".flac")
-    assert any("a.wav" in note and "better format" in note for note in found.notes)
-
-
-def test_an_impossible_segment_is_a_problem(tmp_path: Path) -> None:
-    write_audio(tmp_path / "data" / "a.wav", 1.0)
-    write(tmp_path / "data" / "wav.scp", "r a.wav\n")
-    write(tmp_path / "data" / "text", "s1 one\ns2 two\n")
-    write(tmp_path / "data" / "segments", "s1 r 0 0.5\ns2 r 0.9 0.5\n")
-    found = detected(tmp_path, "kaldi")
-    assert texts(found) == {"s1": "one"}
-    assert "s2" in found.problems[0]
-    write(tmp_path / "data" / "segments", "s2 r 0.9 0.5\n")
-    with pytest.raises(CorpusError, match=r"0\.9 0\.5"):
-        read_folder(tmp_path)
-
-
-def test_a_duration_with_a_decimal_comma(tmp_path: Path) -> None:
-    write_audio(tmp_path / "a.wav", 1.0)
-    write(tmp_path / "metadata.csv", 'file_name,text,duration\na.wav,one,"0,5"\n')
-    assert one(detected(tmp_path, "audiofolder"), "a").duration == 0.5
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        '[{"audio": "a.wav", "text": "one, two"}, {"audio": "b.wav", "text": "3 \\"", "n": [1]}]',
-        '{"audio": "a.wav", "text": "one, two"}\n{"audio": "b.wav", "text": "3 \\""}\n',
-        '{"n": "x", "data": [{"f": "a.wav", "text": "one, two"}, {"f": "b.wav", "text": "3 \\""}]}',
-        '{"a.wav": "one, two", "b.wav": "3 \\""}',
-    ],
-)
-def test_json(text: str, tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        write_audio(tmp_path / f"{name}.wav")
-    for other in ("[1, 2]", "{", '[{"a": 1}]', '[{"audio": "a.wav", "detail": "clipped"}]'):
-        write(tmp_path / "data.json", other)
-        with pytest.raises(CorpusError):
-            read_folder(tmp_path)
-    write(tmp_path / "data.json", text)
-    assert texts(detected(tmp_path, "table")) == {"a": "one, two", "b": '3 "'}
-    write(tmp_path / "list.csv", "file,text\na.wav,five\n")
-    assert texts(detected(tmp_path, "table")) == {"a": "five"}
-
-
-TRANSCRIPT = {"format": "x", "file": "0.wav", "text": "guess", "duration": 1, "words": []}
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("hyp.jsonl", json.dumps(TRANSCRIPT)),
-        ("hyp.jsonl", f"{json.dumps(TRANSCRIPT)}\n{json.dumps(TRANSCRIPT)}"),
-        ("hyp.json", '{"0.wav": "a guess", "1.wav": "a guess"}'),
-        ("my_prompts", "0 a guess\n1 a guess\n2 a guess\n3 a guess\n"),
-    ],
-)
-def test_lists_of_transcripts_are_not_preferred(name: str, text: str, tmp_path: Path) -> None:
-    for number in range(4):
-        write_audio(tmp_path / f"{number}.wav")
-    write(tmp_path / name, text)
-    if name != "hyp.json":
-        with pytest.raises(CorpusError):
-            read_folder(tmp_path)
-    for number in range(4):
-        write(tmp_path / f"{number}.txt", f"text {'x' * number}")
-    assert texts(detected(tmp_path, "sidecar"))["1"] == "text x"
-    for word in ("go", "stop"):
-        for number in range(2):
-            write_audio(tmp_path / "words" / word / f"{number}.wav")
-    write(tmp_path / "words" / name, text.replace("0.wav", "go/0.wav"))
-    assert texts(detected(tmp_path / "words", "words"))["go/1"] == "go"
-
-
-def test_a_third_column_that_is_no_normalised_text(tmp_path: Path) -> None:
-    lines = []
-    for number in range(4):
-        write_audio(tmp_path / "wavs" / f"{number}.wav")
-        lines.append(f"{number}|The cat sat on {number}.|anna\n")
-    write(tmp_path / "metadata.csv", "".join(lines))
-    assert texts(detected(tmp_path, "table"))["wavs/1"] == "The cat sat on 1."
+from speechgru.manifest import read_manifest
+from speechgru.manifest_writer import write_manifest
 
 
 def test_ljspeech_takes_the_normalised_text(tmp_path: Path) -> None:
@@ -504,6 +48,16 @@ def test_common_voice_validated_only_and_two_languages(tmp_path: Path) -> None:
         write(tmp_path / lang / "validated.tsv", f"client_id\tpath\tsentence\tup_votes\n{row}\n")
     assert texts(detected(tmp_path / "de", "commonvoice")) == {"a.wav": "hallo"}
     with pytest.raises(CorpusError, match=r"de, .*tw"):
+        read_folder(tmp_path)
+
+
+def test_common_voice_beside_other_tables(tmp_path: Path) -> None:
+    write_audio(tmp_path / "clips/a.wav")
+    write(tmp_path / "train.tsv", "client_id\tpath\tsentence\nx\ta.wav\tone\n")
+    write(tmp_path / "other.tsv", "word\tcount\none\t1\n")
+    assert texts(detected(tmp_path, "commonvoice"), "train") == {"a.wav": "one"}
+    write(tmp_path / "dev.tsv", "word\tcount\none\t1\n")
+    with pytest.raises(CorpusError, match=r"dev\.tsv:2"):
         read_folder(tmp_path)
 
 
@@ -546,6 +100,12 @@ def test_audiofolder(tmp_path: Path) -> None:
     result = detected(flat, "audiofolder")
     assert texts(result) == {"data/b": "a, b"}
     assert "gone.wav" in result.problems[0]
+
+
+def test_a_duration_with_a_decimal_comma(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav", 1.0)
+    write(tmp_path / "metadata.csv", 'file_name,text,duration\na.wav,one,"0,5"\n')
+    assert one(detected(tmp_path, "audiofolder"), "a").duration == 0.5
 
 
 def cut(name: str, source: dict[str, object], **changes: object) -> dict[str, object]:
@@ -633,6 +193,19 @@ def test_known_commands_read_their_file(script: str, file: str) -> None:
 def test_other_commands_are_refused(script: str) -> None:
     with pytest.raises(ValueError, match="expected an audio file"):
         file_of(script)
+
+
+def test_an_impossible_segment_is_a_problem(tmp_path: Path) -> None:
+    write_audio(tmp_path / "data" / "a.wav", 1.0)
+    write(tmp_path / "data" / "wav.scp", "r a.wav\n")
+    write(tmp_path / "data" / "text", "s1 one\ns2 two\n")
+    write(tmp_path / "data" / "segments", "s1 r 0 0.5\ns2 r 0.9 0.5\n")
+    found = detected(tmp_path, "kaldi")
+    assert texts(found) == {"s1": "one"}
+    assert "s2" in found.problems[0]
+    write(tmp_path / "data" / "segments", "s2 r 0.9 0.5\n")
+    with pytest.raises(CorpusError, match=r"0\.9 0\.5"):
+        read_folder(tmp_path)
 
 
 # A text beside each recording --------------------------------------------------------------------
@@ -953,6 +526,17 @@ def test_a_textgrid_without_words_is_a_problem(tmp_path: Path) -> None:
     assert "phones" in result.problems[0]
 
 
+def test_a_recording_in_two_formats_is_used_once(tmp_path: Path) -> None:
+    for name in ("a.wav", "a.flac", "b.ogg"):
+        write_audio(tmp_path / name)
+    write(tmp_path / "a.txt", "one")
+    write(tmp_path / "b.txt", "two")
+    found = detected(tmp_path, "sidecar")
+    assert texts(found) == {"a": "one", "b": "two"}
+    assert one(found, "a").audio.endswith(".flac")
+    assert any("a.wav" in note and "better format" in note for note in found.notes)
+
+
 # A folder per word -------------------------------------------------------------------------------
 
 
@@ -1014,6 +598,15 @@ def test_speech_commands_by_lists_or_hash(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_list_of_speech_commands_that_cannot_be_read(tmp_path: Path) -> None:
+    for word in ("yes", "no"):
+        for number in range(3):
+            write_audio(tmp_path / word / f"{number}.wav")
+    write(tmp_path / "validation_list.txt", "yes/é.wav\n", "latin-1")
+    with pytest.raises(CorpusError, match=r"validation_list\.txt"):
+        read_folder(tmp_path)
+
+
 def test_a_part_of_speech_commands_is_not_all_test(tmp_path: Path) -> None:
     for number in range(3):
         for word in ("go", "stop"):
@@ -1062,6 +655,18 @@ def test_the_same_id_twice_is_renamed_and_reported(tmp_path: Path) -> None:
     result = detected(tmp_path, "table")
     assert texts(result) == {"x": "one", "x#2": "two"}
     assert any(note.startswith("ids:") for note in result.notes)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are not bytes there")
+def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
+    for name in ("s1", "t1", "s2", "t2"):
+        write_audio(tmp_path / name[0] / f"{name}.wav")
+        write(tmp_path / name[0] / f"{name}.txt", f"text {name}")
+    (tmp_path / "s").rename(tmp_path / os.fsdecode(b"s\xe9"))
+    found = detected(tmp_path, "sidecar").splits[UNSPLIT]
+    write_manifest(tmp_path / "m.jsonl", found)
+    assert read_manifest(tmp_path / "m.jsonl") == found
+    assert {u.speaker for u in found} == {r"s\udce9", "t"}
 
 
 def test_hidden_files_are_skipped(tmp_path: Path) -> None:

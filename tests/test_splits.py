@@ -195,3 +195,14 @@ def test_the_commands_of_a_closed_vocabulary_are_no_leak() -> None:
         for start, name in ((0, "train"), (100, "test"))
     }
     assert find_leaks(sets) == []
+
+
+def test_sets_that_are_split_anew_may_have_the_same_ids() -> None:
+    sets = {
+        name: [utterance(n, sentence(n + offset), None) for n in range(20)]
+        for name, offset in (("dev", 0), ("test", 20))
+    }
+    made = complete_splits(sets)
+    ids = [u.id for listed in made.splits.values() for u in listed]
+    assert len(set(ids)) == len(ids) == 40
+    assert "20 ids" in made.notes[0]

@@ -113,9 +113,9 @@ def show_problems(report: "AuditReport") -> None:
             f"  texts: {max(each.texts for each in digits):,} or more have digits, such as "
             f"{digits[0].example!r}: write the words that are spoken, or set text.spell_numbers"
         )
-    unusable = {p.id: p.kind for p in report.problems if p.kind in UNUSABLE}
-    for kind in sorted(set(unusable.values())):
-        ids = [id_ for id_, its in unusable.items() if its == kind]
+    unusable = {(p.manifest, p.id): p for p in report.problems if p.kind in UNUSABLE}
+    for kind in sorted({problem.kind for problem in unusable.values()}):
+        ids = [problem.id for problem in unusable.values() if problem.kind == kind]
         warn(f"  excluded: {len(ids):,} utterances ({kind}): {', '.join(ids[:LISTED])}")
 
 

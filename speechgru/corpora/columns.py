@@ -67,6 +67,10 @@ class Table:
             return None
         return row[column].strip() or None
 
+    def name(self, column: int) -> str:
+        """A column's name; empty where the header has none for it."""
+        return self.names[column] if self.names and column < len(self.names) else ""
+
 
 def parse_table(
     text: str, is_audio: Callable[[str], bool], chosen: Mapping[str, str] | None = None
@@ -241,13 +245,10 @@ def _is_named(names: Sequence[str], column: int, role: str) -> bool:
 
 
 def _fits(role: str, body: Sequence[Sequence[str]], column: int) -> bool:
-    """Times must be numbers; a text has letters."""
+    """Not empty; times must be numbers."""
     cells = [row[column] for row in body if column < len(row) and row[column].strip()]
-    if role in ("duration", "offset", "end"):
-        return all(to_seconds(cell) is not None for cell in cells) and bool(cells)
-    if role == "text":
-        return any(char.isalpha() for cell in cells for char in cell) or bool(cells)
-    return bool(cells)
+    times = role in ("duration", "offset", "end")
+    return bool(cells) and not (times and any(to_seconds(cell) is None for cell in cells))
 
 
 def to_seconds(cell: str) -> float | None:

@@ -1,6 +1,7 @@
 """What the readers of corpora share: their result, durations, finding files, and errors."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import NoReturn
 from msgspec.structs import replace
 
 from speechgru.audio import AUDIO_SUFFIXES, AudioInfo, read_headers, segment_duration
-from speechgru.errors import AudioError, CorpusError
+from speechgru.errors import AudioError, CorpusError, printable
 from speechgru.files import files_below
 from speechgru.manifest import Utterance
 
@@ -64,28 +65,23 @@ def prepared(
     splits: dict[str, list[Utterance]] = {}
     problems: dict[str, None] = {}  # as an ordered set: a recording may be in several splits
     shortened: dict[str, float] = {}  # id → seconds
-    repeated: dict[str, None] = {}
+    repeated: list[str] = []
     for split, listed in recordings.items():
         files = list(dict.fromkeys(r.audio for r in listed if r.audio is not None))
         infos = dict(zip(files, read_headers(files), strict=True))
         splits[split] = []
-        counts: dict[str, int] = {}
         for recording in listed:
             try:
                 utterance, excess = _utterance(source, recording, infos)
             except AudioError as error:
                 problems[f"{recording.id}: {error}"] = None
                 continue
-            count = counts[utterance.id] = counts.get(utterance.id, 0) + 1
-            if count > 1:
-                repeated[utterance.id] = None
-                utterance = replace(utterance, id=f"{utterance.id}#{count}")
             if excess:
                 shortened[utterance.id] = excess
             splits[split].append(utterance)
-    result = Prepared(
-        splits, list(problems), notes=(*notes, *_corrections(shortened, list(repeated)))
-    )
+        repeated += make_ids_unique(splits[split])
+    corrections = _corrections(shortened, list(dict.fromkeys(repeated)))
+    result = Prepared(splits, list(problems), notes=(*notes, *corrections))
     refuse_empty(source, result)
     return result
 
@@ -102,6 +98,12 @@ def _utterance(
         raise header
     if not recording.text.strip():
         raise AudioError(f"{recording.audio}: no text")
+    try:
+        recording.text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can escape
+        raise AudioError(
+            f"{recording.audio}: its text is no valid Unicode: {recording.text!r:.60}"
+        ) from None
     available, excess = header.duration - recording.offset, 0.0
     seconds = available
     if recording.duration is not None:
@@ -112,12 +114,40 @@ def _utterance(
         audio=str(recording.audio),
         duration=round(seconds, 6),
         text=recording.text,
-        id=recording.id,
+        id=printable(recording.id),
         offset=round(recording.offset, 6),
-        speaker=recording.speaker or None,
-        lang=recording.lang,
+        speaker=printable(recording.speaker) or None,
+        lang=printable(recording.lang) if recording.lang else None,
     )
     return utterance, excess if excess > 0.1 else 0.0
+
+
+def unique_ids(ids: Sequence[str]) -> list[str]:
+    """The same ids, but "#2", "#3", … after one that has occurred before; never one of the others.
+
+    >>> unique_ids(["a", "a", "a#2"])
+    ['a', 'a#3', 'a#2']
+    """
+    taken, counts = set(ids), Counter[str]()
+    names = []
+    for id_ in ids:
+        counts[id_] += 1
+        name = id_
+        while counts[id_] > 1 and (name := f"{id_}#{counts[id_]}") in taken:
+            counts[id_] += 1
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def make_ids_unique(utterances: list[Utterance]) -> list[str]:
+    """Rename ids that occurred before, by `unique_ids`, in place; returns these ids."""
+    repeated = []
+    for index, name in enumerate(unique_ids([utterance.id for utterance in utterances])):
+        if name != utterances[index].id:
+            repeated.append(utterances[index].id)
+            utterances[index] = replace(utterances[index], id=name)
+    return repeated
 
 
 def _corrections(shortened: dict[str, float], repeated: Sequence[str]) -> Iterator[str]:
@@ -129,7 +159,7 @@ def _corrections(shortened: dict[str, float], repeated: Sequence[str]) -> Iterat
         )
     if repeated:
         yield (
-            f"ids: {len(repeated)} ids occur more than once; the second of each gets '#2': "
+            f"ids: {len(repeated)} ids occur more than once; the second of each is called ID#2: "
             f"{examples(repeated)}"
         )
 

@@ -32,8 +32,13 @@ def read(folder: Folder) -> Prepared:
         )
     root = releases[0]
     finder = AudioFinder(folder)
-    names = [name for name in (*SPLITS, *OTHERS) if (root / f"{name}.tsv") in folder.files]
-    listed = {name: list(_recordings(root / f"{name}.tsv", finder)) for name in names}
+    files = {name: root / f"{name}.tsv" for name in (*SPLITS, *OTHERS)}
+    files = {name: file for name, file in files.items() if file in folder.files}
+    listed = {
+        name: list(_recordings(file, finder))
+        for name, file in files.items()
+        if name in SPLITS or _is_list(file)
+    }
     notes = ["lists: " + ", ".join(f"{name} {len(rows):,}" for name, rows in listed.items())]
     if listed.get("train"):
         used = {name: rows for name, rows in listed.items() if name in SPLITS}
@@ -65,12 +70,12 @@ def _recordings(file: Path, finder: AudioFinder) -> Iterator[Recording]:
     rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     header = next(rows)
     for number, cells in enumerate(rows, start=2):
-        if len(cells) > len(header) or len(cells) <= max(map(header.index, NEEDED)):
-            raise CorpusError(
-                f"{file}:{number}: expected {len(header)} columns separated by tabs, "
-                f"found {len(cells)}"
-            )
         row = dict(zip(header, cells, strict=False))
+        if len(cells) > len(header) or not row.keys() >= NEEDED:
+            raise CorpusError(
+                f"{file}:{number}: expected {len(header)} columns separated by tabs, among them "
+                f"{', '.join(sorted(NEEDED))}; found {len(cells)}"
+            )
         name = row["path"]
         audio = finder.find(name, file.parent / "clips")
         yield Recording(

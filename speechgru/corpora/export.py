@@ -4,7 +4,6 @@ A format is a folder with a set per manifest, named like it. Formats that refer 
 is (kaldi, nemo) copy nothing; the others copy whole files and write parts of recordings as FLAC.
 """
 
-import json
 import os
 import re
 import shlex
@@ -20,6 +19,7 @@ from speechgru.corpora.common import split_named
 from speechgru.errors import AudioError, CorpusError
 from speechgru.files import atomic_write, check_folder
 from speechgru.manifest import Utterance
+from speechgru.manifest_writer import to_json_line
 
 Sets = Mapping[str, Sequence[Utterance]]
 WHOLE = 0.15  # seconds that an utterance may end before its file and still be all of it
@@ -93,7 +93,8 @@ def _kaldi_set(folder: Path, utterances: Sequence[Utterance]) -> Iterator[Path]:
             tables.setdefault("utt2lang", {})[name] = _token(utterance.lang)
     tables["spk2utt"] = {speaker: " ".join(sorted(ids)) for speaker, ids in by_speaker.items()}
     for file, table in tables.items():
-        lines = sorted(f"{key} {value}\n".encode() for key, value in table.items())
+        rows = (f"{key} {value}\n" for key, value in table.items())
+        lines = sorted(row.encode("utf-8", "surrogateescape") for row in rows)
         atomic_write(folder / file, b"".join(lines), CorpusError)
         yield folder / file
 
@@ -143,7 +144,7 @@ def _audiofolder(folder: Path, sets: Sets) -> list[Path]:
                 "duration": utterance.duration,
             }  # fmt: skip
             row |= {column: getattr(utterance, name) or "" for column, name in columns.items()}
-            rows.append(json.dumps(row, ensure_ascii=False) + "\n")
+            rows.append(to_json_line(row))
         atomic_write(folder / part / "metadata.jsonl", "".join(rows), CorpusError)
         written.append(folder / part / "metadata.jsonl")
     return written
@@ -188,11 +189,13 @@ def _copied(
             else:
                 rate = audio_info(utterance.audio).sample_rate
                 samples = read_audio(utterance.audio, None, utterance.offset, utterance.duration)
-                soundfile.write(target, samples, rate)
-        except OSError as error:
-            if error.filename == utterance.audio:
-                raise AudioError(f"{utterance.audio}: cannot be read: {error.strerror}") from None
-            raise CorpusError(f"{target}: cannot be written: {error.strerror}") from None
+                with target.open("wb") as stream:
+                    soundfile.write(stream, samples, rate, format="FLAC")
+        except (OSError, soundfile.LibsndfileError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error.error_string
+            if getattr(error, "filename", None) == utterance.audio:
+                raise AudioError(f"{utterance.audio}: cannot be read: {reason}") from None
+            raise CorpusError(f"{target}: cannot be written: {reason}") from None
         yield utterance, target
 
 
@@ -222,7 +225,7 @@ def _nemo(folder: Path, sets: Sets) -> list[Path]:
             }  # fmt: skip
             row |= {"speaker": utterance.speaker} if utterance.speaker is not None else {}
             row |= {"lang": utterance.lang} if utterance.lang is not None else {}
-            rows.append(json.dumps(row, ensure_ascii=False) + "\n")
+            rows.append(to_json_line(row))
         atomic_write(files[-1], "".join(rows), CorpusError)
     return files
 

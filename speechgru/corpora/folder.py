@@ -26,11 +26,7 @@ class Folder:
             found = "a file" if os.path.exists(root) else "no such folder"
             raise CorpusError(f"{root}: {found}; expected a folder of recordings")
         self.root = Path(os.path.abspath(root))
-        self.files = [
-            path
-            for path in files_of(self.root)
-            if not any(part.startswith(".") for part in path.parts[len(self.root.parts) :])
-        ]
+        self.files = list(files_of(self.root))
 
     @cached_property
     def audio(self) -> list[Path]:
@@ -171,6 +167,13 @@ class AudioFinder:
             yield (
                 f"audio: {len(names):,} listed names have another {difference} than the file: "
                 f"{examples(names)}"
+            )
+        if self.ambiguous:
+            name, files = next(iter(self.ambiguous.items()))
+            yield (
+                f"audio: {len(self.ambiguous):,} listed names fit several files, and are not used: "
+                f"{name}: {examples([self.folder.relative(file) for file in files])}; list the "
+                "paths of the files"
             )
 
 

@@ -20,13 +20,11 @@ def find(folder: Folder) -> bool:
         return False
     lines = [line for line in read_text(file).text.split("\n")[:HEAD] if line.strip()]
     finder = AudioFinder(folder)
-    ids = [line.split("|")[0] for line in lines]
     return (
         bool(lines)
         and all(line.count("|") in (1, 2) for line in lines)
         and (lines[0].count("|") == 1 or _are_alike(lines))
-        and any(finder.find(name, file.parent) for name in ids)
-        and finder.find(ids[0], file.parent) is not None  # else a header
+        and finder.find(lines[0].split("|")[0], file.parent) is not None  # else a header
     )
 
 

@@ -19,7 +19,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from speechgru.corpora.common import UNSPLIT
+from speechgru.corpora.common import UNSPLIT, make_ids_unique
 from speechgru.errors import CorpusError
 from speechgru.manifest import Utterance
 
@@ -49,8 +49,11 @@ def complete_splits(given: Mapping[str, Sequence[Utterance]]) -> Splits:
     counts = ", ".join(f"{name} {len(listed):,}" for name, listed in official.items())
     if "train" not in official:
         rest = [u for listed in official.values() for u in listed]
+        repeated = make_ids_unique(rest)
         made = _held_out(rest, ("test", "dev"), {})
         note = f"splits: found {counts}, but no training set; all are split anew"
+        if repeated:
+            note += f", and {len(repeated):,} ids that several sets have are renamed, to ID#2"
         return replace(made, notes=(note, *made.notes))
     note = f"splits: official, {counts}"
     if any(name.startswith("dev") for name in official):

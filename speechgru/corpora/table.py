@@ -143,9 +143,9 @@ def _json_as_csv(text: str) -> str:
     if not rows:
         raise ValueError("no objects")
     scalars = (str, int, float)
-    names = dict.fromkeys(k for row in rows for k, v in row.items() if isinstance(v, scalars))
+    rows = [{k: v for k, v in row.items() if isinstance(v, scalars)} for row in rows]
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(names), extrasaction="ignore")
+    writer = csv.DictWriter(stream, list(dict.fromkeys(key for row in rows for key in row)))
     writer.writeheader()
     writer.writerows(rows)
     return stream.getvalue()
@@ -178,7 +178,7 @@ def _table(
 
 def _describe(folder: Folder, file: Path, table: Table) -> str:
     def name(column: int) -> str:
-        return repr(table.names[column]) if table.names else f"column {column + 1}"
+        return repr(table.name(column)) if table.name(column) else f"column {column + 1}"
 
     roles = ", ".join(f"{role}: {name(column)}" for role, column in table.columns.items())
     kind = {None: "space", "\t": "tab"}.get(table.delimiter, repr(table.delimiter))
@@ -228,8 +228,9 @@ def _recordings(
 def _seconds(table: Table, row: list[str], role: str) -> float | None:
     value = table.value(row, role)
     seconds = to_seconds(value) if value else None
-    name = table.names[table.columns[role]].lower() if table.names and seconds else ""
-    return seconds / 1000 if seconds and MILLISECONDS.search(name) else seconds
+    if seconds and MILLISECONDS.search(table.name(table.columns[role]).lower()):
+        return seconds / 1000
+    return seconds
 
 
 def _once(by_split: dict[str, list[Recording]], notes: list[str]) -> dict[str, list[Recording]]:

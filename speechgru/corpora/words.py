@@ -12,7 +12,15 @@ import statistics
 from pathlib import Path
 
 from speechgru.audio import AudioInfo, read_headers
-from speechgru.corpora.common import UNSPLIT, Prepared, Recording, examples, prepared, split_named
+from speechgru.corpora.common import (
+    UNSPLIT,
+    Prepared,
+    Recording,
+    examples,
+    prepared,
+    read_lines,
+    split_named,
+)
 from speechgru.corpora.folder import Folder
 from speechgru.corpora.speakers import with_file_speakers
 from speechgru.errors import CorpusError
@@ -85,7 +93,7 @@ def _official(
         line.strip().rpartition(".")[0]: split
         for split, name in LISTS.items()
         if (folder.root / name) in folder.files
-        for line in (folder.root / name).read_text(encoding="utf-8").split("\n")
+        for line in read_lines(folder.root / name)
     }
     if listed:
         for recording in recordings:

@@ -100,8 +100,10 @@ def read_training_data(
         if len(set(map(os.path.realpath, recipe.data.train))) < len(recipe.data.train):
             log.warning("data.train names a manifest twice: its utterances count twice")
         _normalise(listed, recipe)
-        if len(recipe.data.train) > 1:
-            _make_ids_unique(listed)
+        if len(recipe.data.train) > 1:  # ids are unique within a manifest only
+            from speechgru.corpora.common import make_ids_unique
+
+            make_ids_unique(listed)
     finally:
         gc.enable()
     dev = _read("data.dev", recipe.data.dev)
@@ -124,7 +126,10 @@ def read_training_data(
             f"{recipe.data.dev}: none of the {len(dev)} texts has a word; expected a dev set with "
             "texts, by which to choose the best epoch"
         )
-    vocabulary = vocabulary or _make_vocabulary(kept, recipe, initial)
+    if vocabulary is None:  # that of all, unless some were excluded
+        vocabulary = known
+        if len(kept) < len(listed):
+            vocabulary = _make_vocabulary(kept, recipe, initial)
     _report(excluded, kept, dev, vocabulary)
     return TrainingData(kept, dev, noises, vocabulary, excluded)
 
@@ -157,15 +162,6 @@ def _make_vocabulary(
     from speechgru.text.units import make_vocabulary
 
     return make_vocabulary(texts, recipe.text, initial)
-
-
-def _make_ids_unique(utterances: list[Utterance]) -> None:
-    """Ids are unique within a manifest only: the second `a` of several manifests becomes `a#2`."""
-    counts: Counter[str] = Counter()
-    for index, utterance in enumerate(utterances):
-        counts[utterance.id] += 1
-        if (count := counts[utterance.id]) > 1:
-            utterances[index] = replace(utterance, id=f"{utterance.id}#{count}")
 
 
 def _select(

@@ -112,3 +112,22 @@ def test_wrong_use(words, named, recordings, tmp_path, speechgru):
 def test_the_help_lists_every_layout(speechgru):
     words = speechgru("init", "--help").out.replace(",", " ").split()
     assert set(LAYOUTS) <= set(words)
+
+
+def test_an_unusable_utterance_excludes_no_other_set_s_of_its_id(tmp_path, speechgru):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name in ("train", "dev", "test"):
+        rows = ["file,text,id"]
+        for number in range(2):
+            silent = name == "test" and number == 0
+            samples = np.zeros(RATE) if silent else say(TEXTS[number], number)
+            soundfile.write(folder / f"{name}{number}.wav", samples, RATE)
+            rows.append(f"{name}{number}.wav,{TEXTS[number]},{number}")
+        (folder / f"{name}.csv").write_text("\n".join(rows))
+    assert speechgru("init", folder, "--out", tmp_path, "--no-estimate").status == 1
+    found = {
+        name: [u.id for u in read_manifest(tmp_path / f"data-manifests/{name}.jsonl")]
+        for name in ("train", "dev", "test")
+    }
+    assert found == {"train": ["0", "1"], "dev": ["0", "1"], "test": ["1"]}
