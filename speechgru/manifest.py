@@ -78,7 +78,7 @@ def scan_manifest(
     folders = [os.path.realpath(file.parent)]  # of the link, if the file is one; and of its target
     folders += {os.path.dirname(os.path.realpath(file))} - set(folders)
     durations: dict[float, float] = {}  # recur: each is kept in memory once
-    for number, raw in _numbered_lines(file):
+    for number, raw in numbered_lines(file):
         if len(durations) > MAX_DURATIONS:
             durations.clear()
         try:
@@ -117,13 +117,15 @@ def distinct_files(utterances: Iterable[Utterance], limit: int) -> list[str] | N
     return list(files)
 
 
-def _numbered_lines(file: Path) -> Iterator[tuple[int, bytes]]:
-    """The number and content of each line that is not blank."""
+def numbered_lines(file: Path) -> Iterator[tuple[int, bytes]]:
+    """The number and content of each line that is not blank, up to MAX_LINE_BYTES + 1 bytes."""
     try:
         with file.open("rb") as stream:
             number = 0
             while raw := stream.readline(MAX_LINE_BYTES + 1):
-                number += 1
+                number, rest = number + 1, raw
+                while len(rest) > MAX_LINE_BYTES and rest[-1:] != b"\n":
+                    rest = stream.readline(MAX_LINE_BYTES + 1)
                 if number == 1:
                     if (foreign := no_text(raw)) is not None:
                         raise ValueError(foreign)
@@ -174,7 +176,7 @@ def _utterance(
         id_ += f"@{offset!r}".removesuffix(".0") if offset else ""
     elif not id_.strip():
         _read_again(raw, text_required)
-    speaker, lang, text = _name(line.speaker), _name(line.lang), line.text or ""
+    speaker, lang, text = _name(line.speaker) or None, _name(line.lang) or None, line.text or ""
     return Utterance(
         _audio_path(name, folders), durations.setdefault(line.duration, line.duration),
         sys.intern(text) if len(text) <= SHORT_TEXT else text, id_, offset,

@@ -347,7 +347,7 @@ def utterances(draw: st.DrawFn) -> Utterance:
         text=draw(texts),
         id=draw(printables.filter(str.strip)),
         offset=draw(st.integers(0, 10**6)) / 1000,
-        speaker=draw(st.none() | printables),
+        speaker=draw(st.none() | printables.filter(bool)),
     )
 
 
@@ -358,6 +358,19 @@ def test_what_is_written_is_read(listed: list[Utterance]) -> None:
         path = Path(folder) / "m.jsonl"
         write_manifest(path, listed)
         assert read_manifest(path) == listed
+
+
+def test_an_empty_speaker_is_none(tmp_path: Path) -> None:
+    (found,) = read_manifest(written(tmp_path, {**GOOD, "speaker": "", "lang": ""}))
+    assert (found.speaker, found.lang) == (None, None)
+
+
+def test_a_long_line_counts_as_one(tmp_path: Path) -> None:
+    path = written(tmp_path, {**GOOD, "text": "x" * 2_100_000}, GOOD)
+    (first, error), (second, good) = scan_manifest(path)
+    assert (first, second) == (1, 2)
+    assert isinstance(error, ManifestError)
+    assert good.text == GOOD["text"]
 
 
 def test_a_scan_names_every_bad_line(tmp_path: Path) -> None:

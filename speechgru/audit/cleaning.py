@@ -16,7 +16,7 @@ from pathlib import Path
 from speechgru.audit.kinds import KINDS, Problem
 from speechgru.errors import SpeechgruError
 from speechgru.files import atomic_write
-from speechgru.manifest import Utterance, scan_manifest
+from speechgru.manifest import Utterance, find_manifest, numbered_lines, scan_manifest
 from speechgru.manifest_writer import relative_path, to_json_line
 
 CHANGES = "changes.jsonl"
@@ -90,12 +90,12 @@ def _clean(
 ) -> list[str]:
     """The lines to keep, corrected, with audio paths relative to `folder`."""
     lines, real = [], Path(os.path.realpath(folder))
-    raw = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    raw = dict(numbered_lines(find_manifest(path)))
     for number, utterance in scan_manifest(path):
         problems = by_line.get((str(path), number), ())
         if not isinstance(utterance, Utterance) or any(_action(p) == "remove" for p in problems):
             continue
-        values = json.loads(raw[number - 1])
+        values = json.loads(raw[number])
         values["audio_filepath"] = relative_path(utterance.audio, real)
         if not values.get("id"):
             values["id"] = utterance.id  # which the path gave it

@@ -132,7 +132,7 @@ def manifest_facts(
 
 def spread(values: Iterable[float]) -> Spread | None:
     """None without values."""
-    known = np.array(list(values))
+    known = np.array(list(values)).round(4)  # a range of rounding errors has no bins
     if not len(known):
         return None
     low, p5, median, p95, high = np.percentile(known, (0, 5, 50, 95, 100)).round(4).tolist()

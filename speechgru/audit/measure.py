@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from speechgru.audio import AudioInfo, Block, Samples, open_audio
+from speechgru.audio.levels import SILENCE_DB, frame_levels
 from speechgru.errors import AudioError
 
 FRAME_SECONDS = 0.02  # of the frames that levels are measured in
@@ -21,7 +21,6 @@ QUIET_DB = 35.0  # a frame that much below the loud frames is silence
 LOUD_FRAMES = (
     5  # the level of an utterance is that of its fifth loudest frame (a few of short audio)
 )
-LOWEST_DB = -120.0  # of digital silence
 SPECTRA = 100  # at most as many frames are used for the bandwidth
 BAND_HZ = 250  # width of the bands that the bandwidth is measured in
 LOWEST_END = 3000.0  # Hz; no codec ends earlier, but the spectrum of a vowel does
@@ -133,31 +132,19 @@ class _Channels:
 def measure(samples: Samples, rate: int) -> Measurement:
     """(samples,) float32 at `rate` Hz, at least one sample."""
     offset = float(samples.mean(dtype=np.float64))
-    levels = frame_levels(samples, rate)
+    levels = frame_levels(samples, max(1, round(FRAME_SECONDS * rate)))
     rank = max(1, min(LOUD_FRAMES, len(levels) // 20))
     level = float(np.partition(levels, -rank)[-rank])
     quantised = np.rint(samples * np.float32(32767)).astype(np.int16)
     return Measurement(
         seconds=len(samples) / rate,
         level=level,
-        silence=float((levels < level - QUIET_DB).mean()) if level > LOWEST_DB else 1.0,
+        silence=float((levels < level - QUIET_DB).mean()) if level > SILENCE_DB else 1.0,
         clipped=clipped_share(samples),
         offset=offset,
         bandwidth=bandwidth(samples, rate),
         digest=hashlib.blake2b(quantised.tobytes(), digest_size=12).hexdigest(),
     )
-
-
-def frame_levels(samples: Samples, rate: int) -> npt.NDArray[np.float64]:
-    """The RMS of each frame of FRAME_SECONDS, in dB of full scale, without the constant offset.
-
-    (samples,) → (⌈samples / frame⌉,); the last frame may be shorter.
-    """
-    size = max(1, round(FRAME_SECONDS * rate))
-    whole = len(samples) // size * size
-    frames = samples[:whole].reshape(-1, size) if whole else samples[None]
-    power = frames.var(axis=1, dtype=np.float64)
-    return np.asarray(10 * np.log10(power + 10 ** (LOWEST_DB / 10)))
 
 
 def clipped_share(samples: Samples) -> float:

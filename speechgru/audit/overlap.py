@@ -11,6 +11,7 @@ from itertools import combinations
 
 from speechgru.audit.entries import Entry
 from speechgru.audit.kinds import Problem
+from speechgru.corpora.common import unique_ids
 from speechgru.corpora.leaks import Leak, find_leaks
 from speechgru.scoring.listing import plural
 
@@ -20,25 +21,18 @@ CLOSED_SHARE = 0.02  # no more than this share of further running words would be
 
 def duplicate_ids(entries: Sequence[Entry]) -> Iterator[Problem]:
     """Ids that an earlier line of the same manifest has."""
-    first: dict[tuple[str, str], int] = {}
-    counts: Counter[tuple[str, str]] = Counter()
-    for entry in entries:
-        key = (entry.manifest, entry.utterance.id)
-        counts[key] += 1
-        if counts[key] > 1:
-            another = f"{entry.utterance.id}#{counts[key]}"  # as training names it
-            yield entry.problem("duplicate-id", f"also that of line {first[key]}", another)
-        else:
-            first[key] = entry.line
+    for group in _by_manifest(entries).values():
+        first: dict[str, int] = {}
+        for entry, name in zip(group, unique_ids([e.utterance.id for e in group]), strict=True):
+            line = first.setdefault(entry.utterance.id, entry.line)
+            if name != entry.utterance.id:
+                yield entry.problem("duplicate-id", f"also that of line {line}", name)
 
 
 def duplicate_audio(entries: Sequence[Entry]) -> Iterator[Problem]:
     """Utterances of one manifest with identical samples; silence is no duplicate."""
     for copies in _copies(entries):
-        by_manifest: dict[str, list[Entry]] = defaultdict(list)
-        for entry in copies:
-            by_manifest[entry.manifest].append(entry)
-        for group in by_manifest.values():
+        for group in _by_manifest(copies).values():
             if len({entry.text for entry in group}) > 1:
                 for entry in group:
                     others = [other for other in group if other.text != entry.text]
@@ -47,6 +41,13 @@ def duplicate_audio(entries: Sequence[Entry]) -> Iterator[Problem]:
             else:
                 for entry in group[1:]:
                     yield entry.problem("duplicate-audio", f"line {group[0].line} has the same")
+
+
+def _by_manifest(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(entry.manifest, []).append(entry)
+    return found
 
 
 def _copies(entries: Sequence[Entry]) -> list[list[Entry]]:
@@ -75,9 +76,7 @@ def leaks(entries: Sequence[Entry]) -> tuple[list[Leak], list[Problem]]:
     A speaker is shared by necessity where there is one only, sentences where both manifests draw on
     the same few words: these are no problems.
     """
-    sets: dict[str, list[Entry]] = defaultdict(list)
-    for entry in entries:
-        sets[entry.manifest].append(entry)
+    sets = _by_manifest(entries)
     by_name = {name: [entry.utterance for entry in listed] for name, listed in sets.items()}
     found = [leak for leak in find_leaks(by_name, content=False) if leak.kind != "audio"]
     several = len({entry.utterance.speaker for entry in entries} - {None}) > 1

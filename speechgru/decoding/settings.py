@@ -114,7 +114,7 @@ def read_decoding(path: str | Path) -> Decoding:
         expected = expected_values(fields[key]) if key in fields else f"only {', '.join(fields)}"
         found = f", found {first['input']!r:.60}" if key in fields else ""
         raise LanguageModelError(f"{path}: {key}: expected {expected}{found}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, RecursionError):
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError):  # ValueError: no such date
         names = ", ".join(Decoding.model_fields)
         raise LanguageModelError(
             f"{path}: expected lines KEY: VALUE with the keys {names}"

@@ -73,7 +73,7 @@ class Pieces(Vocabulary):
         ranks, last = self._numbers, len(self)
         while len(parts) > 1:
             pairs = map("".join, pairwise(parts))
-            rank, place = min((ranks.get(pair, last), i) for i, pair in enumerate(pairs))
+            rank, place = min((ranks.get(pair) or last, i) for i, pair in enumerate(pairs))
             if rank == last:
                 break
             parts[place : place + 2] = [self.tokens[rank]]
@@ -99,12 +99,17 @@ def make_vocabulary(
     known = initial.tokens[1:] if initial is not None and initial.kind == kind.kind else ()
     if kind is Pieces:
         counts = Counter(word for text in texts for word in text.split())
-        tokens = known or _train(counts, recipe.pieces)
+        tokens = known or (_train(counts, recipe.pieces) if counts else ())
         found = [*tokens, *sorted({" "}.union(*counts) - set(tokens))]
     elif kind is Words:
         found = sorted({*known, *(f" {word}" for text in texts for word in text.split())})
     else:
         return Vocabulary.from_texts(chain(known, texts))
+    if len(longest := max(found, key=len)) > MAX_LENGTH:
+        raise RecipeError(
+            f"text.unit {recipe.unit}: {longest!r:.40} has {len(longest):,} characters; expected "
+            f"words of at most {MAX_LENGTH:,}; use text.unit=bpe or character"
+        )
     if len(found) >= MAX_TOKENS:
         raise RecipeError(
             f"text.unit {recipe.unit}: the training texts have {len(found):,} different tokens; "
@@ -144,7 +149,7 @@ def _train(counts: Counter[str], size: int) -> list[str]:
         ) from None
     processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
     pieces = [processor.id_to_piece(number) for number in range(1, len(processor))]
-    return [piece.replace(SPACE, " ") for piece in pieces]
+    return [piece.replace(SPACE, " ") for piece in pieces if piece != BLANK]
 
 
 def vocabulary_from_json(values: object) -> Vocabulary:

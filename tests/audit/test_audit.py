@@ -11,6 +11,7 @@ import soundfile
 from injected import INJECTIONS, RATE, Corpus, compare
 
 from speechgru.audit import KINDS, AuditReport, audit
+from speechgru.audit.facts import spread
 from speechgru.audit.measure import measure, measure_file
 from speechgru.audit.text_problems import is_mojibake
 from speechgru.errors import ManifestError
@@ -108,3 +109,9 @@ def test_a_manifest_without_lines_is_refused(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_mojibake(text: str, expected: bool) -> None:
     assert is_mojibake(text) == expected
+
+
+def test_values_that_differ_by_rounding_have_a_spread() -> None:
+    found = spread([3.3, 3.3000000000000003])
+    assert found is not None
+    assert (found.low, found.high, sum(found.counts)) == (3.3, 3.3, 2)

@@ -102,6 +102,20 @@ def test_other_keys_of_a_line_are_kept(tmp_path: Path) -> None:
     assert values["audio_filepath"] == "../data/train00001.wav"
 
 
+def test_a_manifest_with_a_long_line_at_a_path_in_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = Corpus(tmp_path / "data")
+    for text in ("x" * 2_100_000, "one", "two"):
+        corpus.add(text=text)
+    corpus.write()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    paths = [Path("~/data/train.jsonl")]
+    write_cleaned(tmp_path / "out", paths, audit(paths).problems)
+    assert [u.text for u in read_manifest(tmp_path / "out" / "train.jsonl")] == ["one", "two"]
+
+
 def test_a_manifest_is_never_replaced(bad: SimpleNamespace, tmp_path: Path) -> None:
     before = [path.read_bytes() for path in bad.paths]
     with pytest.raises(SpeechgruError):

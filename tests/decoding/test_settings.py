@@ -98,7 +98,18 @@ def test_a_language_model_that_changed_or_is_gone(run: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[1]", "{", "beam: 0", "beam: many", "lm_weight: -1", "lmweight: 1", "beam: .nan", "\x00"],
+    [
+        "",
+        "[1]",
+        "{",
+        "beam: 0",
+        "beam: many",
+        "lm_weight: -1",
+        "lmweight: 1",
+        "beam: .nan",
+        "\x00",
+        "lm: 2024-13-45",
+    ],
 )
 def test_broken_settings(text: str, tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(text)

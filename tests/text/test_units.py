@@ -70,6 +70,23 @@ def test_a_text_is_its_pieces(pieces: Vocabulary, words: list[str]) -> None:
     assert len(starts) == len(words)
 
 
+def test_a_word_that_no_model_file_can_have_is_refused() -> None:
+    with pytest.raises(RecipeError, match="1,201"):
+        make_vocabulary(["one", "x" * 1200], TextRecipe(unit="word"))
+
+
+def test_the_name_of_the_blank_in_a_text() -> None:
+    pytest.importorskip("sentencepiece")
+    texts = ["a<blank> b<blank> c<blank> d<blank>"] * 20
+    found = make_vocabulary(texts, TextRecipe(unit="bpe", pieces=22, punctuation="keep"))
+    assert vocabulary_from_json(found.to_json()) == found
+    assert found.decode(found.encode(texts[0])).strip() == texts[0]
+
+
+def test_pieces_of_no_text() -> None:
+    assert make_vocabulary(["", ""], TextRecipe(unit="bpe")).tokens == (BLANK, " ")
+
+
 def test_what_pieces_lack_is_characters(pieces: Vocabulary) -> None:
     assert pieces.unknown("the xylophone q") == {"x": 1, "q": 1}
     assert not pieces.covers("lynx")
