@@ -103,8 +103,8 @@ def find_texts(folder: Folder) -> tuple[dict[Path, Path], dict[Path, str]]:
     ]
     texts_of: dict[Path, list[Path]] = {}
     recordings_of: dict[Path, list[Path]] = {}
-    for key, several in _by_key(folder, alone, AUDIO_FOLDER).items():
-        for audio, text in product(several, texts_by_key.get(key, [])):
+    for key, recordings in _by_key(folder, alone, AUDIO_FOLDER).items():
+        for audio, text in product(recordings, texts_by_key.get(key, [])):
             texts_of.setdefault(audio, []).append(text)
             recordings_of.setdefault(text, []).append(audio)
     for audio, fitting in texts_of.items():
