@@ -443,3 +443,76 @@ def test_a_number_after_an_id_is_a_new_one(tmp_path: Path) -> None:
         write_audio(tmp_path / f"{number}.wav")
     write(tmp_path / "list.csv", "file,text,id\n0.wav,x,a\n1.wav,y,a\n2.wav,z,a#2\n")
     assert texts(detected(tmp_path, "table")) == {"a": "x", "a#3": "y", "a#2": "z"}
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("refs.trn", "one (a)\ntwo (b)\n"),
+        ("etc/txt.done.data", '( a "one" )\n( b "two" )\n'),
+        ("data.list", '{"key": "x", "wav": "a.wav", "txt": "one"}\n'
+         '{"key": "y", "wav": "b.wav", "txt": "two"}\n'),
+        ("all.json", '{"x": {"wav": "{data_root}/a.wav", "words": "one"},'
+         ' "y": {"wav": "{data_root}/b.wav", "words": "two"}}'),
+        ("all.json", '{"a.wav": {"text": "one"}, "b.wav": {"text": "two"}}'),
+        ("text", "a one\nb two\n"),
+        ("all.csv", 'wav,answer,wrd\na.wav,accept,one\nb.wav,accept,two\nb.wav,reject,three\n'),
+    ],
+)  # fmt: skip
+def test_lists_of_other_programs(file: str, text: str, tmp_path: Path) -> None:
+    """NIST, Festival, WeNet, SpeechBrain, Kaldi, Prodigy."""
+    for name in ("a", "b"):
+        write_audio(tmp_path / f"{name}.wav")
+    write(tmp_path / file, text)
+    assert list(texts(detected(tmp_path, "table")).values()) == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("t.stm", ";; a comment\nt 1 anna 0.00 0.30 <o,f0> one\nt 1 anna 0.30 0.45 two\n"
+         "t 1 anna 0.45 0.50 <o> ignore_time_segment_in_scoring\n"),
+        ("x.json", '{"name": "x", "audios": [{"path": "t.wav", "segments": [{"begin_time": 0, '
+         '"end_time": 0.3, "text_tn": "one", "speaker": "anna"}, {"begin_time": 0.3, '
+         '"end_time": 0.45, "text_tn": "two", "speaker": "N/A"}]}]}'),
+    ],
+)  # fmt: skip
+def test_lists_with_segments(file: str, text: str, tmp_path: Path) -> None:
+    """TEDLIUM and GigaSpeech."""
+    write_audio(tmp_path / "t.wav")
+    write(tmp_path / file, text)
+    first, second = detected(tmp_path, "table").splits[UNSPLIT]
+    assert (first.text, first.offset, first.duration) == ("one", 0.0, 0.3)
+    assert (second.text, second.offset, second.duration) == ("two", 0.3, 0.15)
+    assert first.speaker == "anna"
+    assert second.speaker == ("anna" if file == "t.stm" else None)
+
+
+@pytest.mark.parametrize("header", ["speaker_name", "SpeakerID", "spk", "worker_id", "ID_speaker"])
+def test_headers_of_speakers(header: str, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_audio(tmp_path / f"{name}.wav")
+    write(tmp_path / "l.csv", f"file,speaker_age,{header},text\na.wav,30,anna,x\nb.wav,40,none,y\n")
+    result = detected(tmp_path, "table")
+    assert (one(result, "a").speaker, one(result, "b").speaker) == ("anna", None)
+
+
+@pytest.mark.parametrize(
+    ("files", "advice"),
+    [
+        (["texts.xlsx"], "CSV"),
+        (["long.eaf"], "TextGrid"),
+        (["anna/0.json", "anna/1.json", "bert/0.json", "bert/1.json"], "srt"),
+        (["anna/0.docx", "anna/1.docx", "bert/0.docx", "bert/1.docx"], "plain text"),
+        (["train.parquet"], "Hugging Face"),
+        (["list.csv"], "list.csv: names none"),
+    ],
+)
+def test_texts_in_files_that_are_not_read(files: list[str], advice: str, tmp_path: Path) -> None:
+    """Named with what to do; the folders' names are not taken for words then."""
+    for name in ("anna/0", "anna/1", "bert/0", "bert/1"):
+        write_audio(tmp_path / f"{name}.wav")
+    for file in files:
+        write(tmp_path / file, "name;text\n" + 3 * "2,024E+13;hello\n")
+    with pytest.raises(CorpusError, match=advice):
+        read_folder(tmp_path)

@@ -28,6 +28,7 @@ from speechgru.corpora import (
 )
 from speechgru.corpora.common import UNSPLIT, Prepared
 from speechgru.corpora.folder import Folder
+from speechgru.corpora.unread import why_no_texts
 from speechgru.errors import CorpusError
 from speechgru.manifest import Utterance
 from speechgru.manifest_writer import write_manifest
@@ -106,8 +107,8 @@ def read_folder(
         if not fitting:
             raise CorpusError(
                 f"{source}: found {len(folder.audio):,} recordings, but no texts: "
-                f"{_what_is_there(folder)}; expected one of: "
-                + "; ".join(each.description for each in LAYOUTS.values())
+                f"{_what_is_there(folder)}; expected a .txt file for each, a list of files and "
+                "texts (CSV), or another layout (`speechgru init --help` names them)"
             )
         layout = fitting[0]
     return layout, LAYOUTS[layout].read(folder)
@@ -118,8 +119,8 @@ def _what_is_there(folder: Folder) -> str:
     for file in folder.files:
         suffixes[file.suffix.lower() or file.name] = suffixes.get(file.suffix.lower(), 0) + 1
     kinds = ", ".join(f"{suffix} ({count})" for suffix, count in list(suffixes.items())[:6])
-    hint = "; save a spreadsheet as CSV" if {".xlsx", ".xls", ".ods"} & suffixes.keys() else ""
-    return f"{len(folder.files):,} files ({kinds or 'none'}){hint}"
+    reasons = why_no_texts(folder)
+    return "; ".join([f"{len(folder.files):,} files ({kinds or 'none'})", *reasons])
 
 
 def prepare(name: str, source: str | Path | None = None, holdout: str | None = None) -> Prepared:

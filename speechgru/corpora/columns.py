@@ -26,6 +26,7 @@ HEADERS = {  # role → header words, the more specific first
     "datei dateiname pfad fichier chemin archivo ruta percorso arquivo bestand plik файл путь "
     "dosya 文件 音频 ファイル",
     "text": "text transcript transcription transcripts normalized_text sentence utterance words "
+    "txt wrd text_tn "
     "satz transkript transkription wortlaut äußerung texte phrase texto frase transcripción "
     "transcricao transcrição oración testo trascrizione zin tekst transcriptie zdanie текст фраза "
     "предложение metin cümle 文本 句子 转写 テキスト 텍스트 نص "
@@ -33,15 +34,20 @@ HEADERS = {  # role → header words, the more specific first
     "speaker": "speaker speaker_id client_id spk spk_id talker reader user voice sprecher "
     "sprecherin sprecher_id locuteur orateur hablante locutor parlante falante spreker mówca "
     "диктор спикер konuşmacı 说话人 話者",
-    "id": "id utterance_id utt_id utt uttid",
+    "id": "id utterance_id utt_id utt uttid sid",
     "lang": "lang language locale sprache langue idioma lingua taal język язык dil",
     "duration": "duration duration_s seconds length dauer sekunden durée duree duración duracao "
     "duração durata duur",
-    "offset": "offset start start_time begin anfang beginn début debut inicio início inizio",
+    "offset": "offset start start_time begin begin_time anfang beginn début debut inicio início "
+    "inizio",
     "end": "end end_time stop ende fin fim fine",
     "split": "split set subset partition part teilmenge",
 }
 ROLES = {role: words.split() for role, words in HEADERS.items()}
+SPEAKER = re.compile(  # speaker_name, SpeakerID, worker_id, …
+    r"(id_)?(speaker|spk|sprecher|talker|reader|narrator|voice|user|worker|participant|subject|"
+    r"contributor|locuteur|hablante)s?(_?(id|name|code|key|no|nr|num|number|label|uuid|hash))?"
+)
 UNIT = re.compile(r"_(ms|msec|milliseconds|s|sec|secs|seconds)$")
 NUMBER = re.compile(r"[-+]?\d[\d.,:]*(e[-+]?\d+)?%?|", re.IGNORECASE)  # or an empty cell
 CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:[.,]\d+)?)")  # 1:02:03.5 or 02:03,5
@@ -208,6 +214,8 @@ def _columns(
     for role, words in ROLES.items():
         free = [name if i not in columns.values() else "" for i, name in enumerate(plain)]
         found = next((free.index(word) for word in words if word in free), None)
+        if found is None and role == "speaker":
+            found = next((i for i, name in enumerate(free) if SPEAKER.fullmatch(name)), None)
         if role not in columns and found is not None and _fits(role, body, found):
             columns[role] = found
     if "text" not in columns:

@@ -21,6 +21,7 @@ SPLIT_NAMES = {
     "dev": ("dev", "devel", "development", "val", "valid", "validation", "eval"),
     "test": ("test", "testing", "tst", "tt"),
 }
+NO_SPEAKER = {"n/a", "none", "null", "nan", "unknown", "unk", "<unk>", "undefined", "-", "?"}
 LISTED = 3  # examples in a note
 
 
@@ -104,6 +105,7 @@ def _utterance(
         raise AudioError(
             f"{recording.audio}: its text is no valid Unicode: {recording.text!r:.60}"
         ) from None
+    speaker = recording.speaker.strip()
     available, excess = header.duration - recording.offset, 0.0
     seconds = available
     if recording.duration is not None:
@@ -116,7 +118,7 @@ def _utterance(
         text=recording.text,
         id=printable(recording.id),
         offset=round(recording.offset, 6),
-        speaker=printable(recording.speaker) or None,
+        speaker=None if speaker.casefold() in NO_SPEAKER else printable(speaker) or None,
         lang=printable(recording.lang) if recording.lang else None,
     )
     return utterance, excess if excess > 0.1 else 0.0

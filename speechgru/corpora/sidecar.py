@@ -84,11 +84,11 @@ def find_texts(folder: Folder) -> tuple[dict[Path, Path], dict[Path, str]]:
     for audio in folder.audio:
         name = _name(audio)
         near = beside.get(audio.with_suffix("")) or beside.get(audio) or beside.get(name)
-        several = kinds.get(name, {})
-        if near is None and several:
-            near = several.get(PREFERRED) or next(iter(several.values()))
-            if len(several) > 1 and PREFERRED not in several:
-                ambiguous[audio] = _several(folder, "texts", list(several.values()))
+        variants = kinds.get(name, {})
+        if near is None and variants:
+            near = variants.get(PREFERRED) or next(iter(variants.values()))
+            if len(variants) > 1 and PREFERRED not in variants:
+                ambiguous[audio] = _several(folder, "texts", list(variants.values()))
                 continue
         if near is not None:
             found[audio] = near
@@ -108,9 +108,9 @@ def find_texts(folder: Folder) -> tuple[dict[Path, Path], dict[Path, str]]:
             texts_of.setdefault(audio, []).append(text)
             recordings_of.setdefault(text, []).append(audio)
     for audio, fitting in texts_of.items():
-        for what, files in (("texts", fitting), ("recordings", recordings_of[fitting[0]])):
-            if len({_name(file) for file in files}) > 1:
-                ambiguous[audio] = _several(folder, what, files)
+        for what, rivals in (("texts", fitting), ("recordings", recordings_of[fitting[0]])):
+            if len({_name(file) for file in rivals}) > 1:
+                ambiguous[audio] = _several(folder, what, rivals)
         if audio not in ambiguous:
             found[audio] = fitting[0]
     return found, ambiguous

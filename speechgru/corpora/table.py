@@ -5,9 +5,6 @@ audio is found beside the list, below the folder, or by its name, whatever its s
 counts only beside an offset: that of a whole file is measured.
 """
 
-import csv
-import io
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -16,6 +13,7 @@ from pathlib import Path
 
 from speechgru.audio import AUDIO_SUFFIXES
 from speechgru.corpora import sidecar, words
+from speechgru.corpora.as_csv import AS_CSV
 from speechgru.corpora.columns import ROLES, Table, parse_table, to_seconds
 from speechgru.corpora.common import (
     UNSPLIT,
@@ -34,9 +32,9 @@ from speechgru.corpora.spellings import find_spellings
 from speechgru.errors import CorpusError
 
 JSON = (".json", ".jsonl")
-LISTS = (".csv", ".tsv", ".psv", ".txt", ".lst", ".list", ".tab")
-NAMES = ("prompts", "transcripts")  # of lists without a suffix, as in VoxForge
-TRANSCRIPT = {"format", "file", "text", "words"}  # keys of our own transcripts
+LISTS = (".csv", ".tsv", ".psv", ".txt", ".lst", ".list", ".tab", ".trn", ".data", ".stm")
+NAMES = ("prompts", "transcripts", "text")  # of lists without a suffix, as in VoxForge and Kaldi
+REFUSED = {"reject", "ignore"}  # Prodigy's answers to what is not to be used
 MILLISECONDS = re.compile(r"(^|[^a-z])(ms|msec|milliseconds)\b")
 HEAD = 64_000  # characters that decide whether a file is a list
 
@@ -69,6 +67,7 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
         table = _table(folder, file, source.text, columns)
         if table is None:
             continue
+        table = _accepted(table, notes)
         read_files.append(file)
         notes.append(_describe(folder, file, table))
         if note := source.note(file):
@@ -94,12 +93,26 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
     return Prepared(result.splits, problems + result.problems, notes=result.notes)
 
 
+def _accepted(table: Table, notes: list[str]) -> Table:
+    """Without the rows that an annotator rejected."""
+    column = table.names.index("answer") if table.names and "answer" in table.names else None
+    if column is None:
+        return table
+    kept = [i for i, row in enumerate(table.rows) if not REFUSED & {*row[column : column + 1]}]
+    if refused := len(table.rows) - len(kept):
+        notes.append(f"rows: {refused:,} have the answer reject or ignore, and are not used")
+    return replace(
+        table, rows=[table.rows[i] for i in kept], numbers=[table.numbers[i] for i in kept]
+    )
+
+
 def _candidates(folder: Folder, suffixes: tuple[str, ...] = LISTS) -> list[Path]:
     """Lists: not the text file of a recording."""
     stems = {path.with_suffix("") for path in folder.audio}
     stems |= {path.with_suffix("") for path in sidecar.find_texts(folder)[0].values()}
     named = [file for file in folder.files if suffixes == LISTS and file.name.lower() in NAMES]
-    return [f for f in folder.ending(*suffixes) + named if f.with_suffix("") not in stems]
+    files = folder.ending(*suffixes) + named
+    return [f for f in files if f.with_suffix("") not in stems or f.suffix.lower() == ".stm"]
 
 
 def _is_list(folder: Folder, file: Path, text_is_stated: bool = False) -> bool:
@@ -115,40 +128,17 @@ def _is_list(folder: Folder, file: Path, text_is_stated: bool = False) -> bool:
 
 
 def _source(file: Path) -> TextFile:
-    """The text of a list; JSON as CSV. Raises CorpusError."""
+    """The text of a list; JSON and others as CSV. Raises CorpusError."""
     source = read_text(file)
-    if file.suffix.lower() not in JSON:
+    suffix = file.suffix.lower()
+    if suffix not in AS_CSV and source.text[:1] == "{":  # WeNet's data.list
+        suffix = ".json"
+    if suffix not in AS_CSV:
         return source
     try:
-        return replace(source, text=_json_as_csv(source.text))
+        return replace(source, text=AS_CSV[suffix](source.text))
     except (ValueError, RecursionError) as error:
-        raise CorpusError(f"{file}: not a list of objects in JSON: {error!s:.80}") from None
-
-
-def _json_as_csv(text: str) -> str:
-    """A JSON list of objects, one under a key of its own, JSON lines, or an object FILE: TEXT, as
-    CSV with a header. Raises ValueError for other JSON, or none, or our own transcripts."""
-    try:
-        values = json.loads(text)
-    except ValueError:
-        values = [json.loads(line) for line in text.split("\n") if line.strip()]
-    if isinstance(values, dict) and values.keys() >= TRANSCRIPT:
-        values = [values]
-    if isinstance(values, dict):
-        lists = [value for value in values.values() if isinstance(value, list)]
-        pairs = [{"file": name, "text": value} for name, value in values.items()]
-        values = lists[0] if len(lists) == 1 else pairs
-    rows = [row for row in values if isinstance(row, dict)] if isinstance(values, list) else []
-    rows = [row for row in rows if not row.keys() >= TRANSCRIPT]
-    if not rows:
-        raise ValueError("no objects")
-    scalars = (str, int, float)
-    rows = [{k: v for k, v in row.items() if isinstance(v, scalars)} for row in rows]
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(dict.fromkeys(key for row in rows for key in row)))
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
+        raise CorpusError(f"{file}: not a list of files and texts: {error!s:.80}") from None
 
 
 def _table(

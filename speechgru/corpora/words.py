@@ -23,6 +23,7 @@ from speechgru.corpora.common import (
 )
 from speechgru.corpora.folder import Folder
 from speechgru.corpora.speakers import with_file_speakers
+from speechgru.corpora.unread import unread_texts
 from speechgru.errors import CorpusError
 
 NAME = re.compile(r"(.+)_nohash_\d+")
@@ -46,6 +47,7 @@ def find(folder: Folder) -> bool:
         and len(leaves) <= len(folder.audio) / 2
         and len({leaf.name for leaf in leaves}) > 1
         and len(texts) <= max(5, len(folder.audio) / 10)
+        and not unread_texts(folder)
     )
 
 

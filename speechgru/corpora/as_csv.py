@@ -1,0 +1,95 @@
+"""Lists in other forms than a table, as CSV with a header: JSON, trn, stm, Festival's prompts."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+from speechgru.audio import AUDIO_SUFFIXES
+
+TRANSCRIPT = {"format", "file", "text", "words"}  # keys of our own transcripts
+SCALARS = (str, int, float)
+TRN = re.compile(r"(?P<text>.*)\((?P<file>[^()\s]+)\)")
+PROMPT = re.compile(r'\(\s*(?P<file>\S+)\s+"(?P<text>.*)"\s*\)')
+STM = re.compile(
+    r"(?P<file>\S+)\s+\S+\s+(?P<speaker>\S+)\s+(?P<start>[\d.]+)\s+(?P<end>[\d.]+)\s+"
+    r"(?:<\S*>\s+)?(?P<text>.*)"
+)
+NOT_SCORED = "ignore_time_segment_in_scoring"
+
+
+def json_as_csv(text: str) -> str:
+    """A JSON list of objects, one under a key of its own, JSON lines, an object NAME: OBJECT or
+    FILE: TEXT. Objects with a list of objects, such as segments, are a row for each of these.
+
+    Raises ValueError for other JSON, or none, or our own transcripts.
+    """
+    try:
+        values = json.loads(text)
+    except ValueError:
+        values = [json.loads(line) for line in text.split("\n") if line.strip()]
+    if isinstance(values, dict) and values.keys() >= TRANSCRIPT:
+        values = [values]
+    if isinstance(values, dict):
+        values = _of_object(values)
+    rows = [row for row in values if isinstance(row, dict)] if isinstance(values, list) else []
+    rows = [row for row in rows if not row.keys() >= TRANSCRIPT]
+    rows = [part for row in rows for part in _parts(row)]
+    if not rows:
+        raise ValueError("no objects")
+    rows = [{k: v for k, v in row.items() if isinstance(v, SCALARS)} for row in rows]
+    return _csv(list(dict.fromkeys(key for row in rows for key in row)), rows)
+
+
+def _of_object(values: dict[str, object]) -> list[object]:
+    """The one list in an object; else a row for each of its keys."""
+    lists = [value for value in values.values() if isinstance(value, list)]
+    if len(lists) == 1:
+        return lists[0]
+    rows: list[object] = []
+    for name, value in values.items():
+        key = "file" if name.lower().endswith(tuple(AUDIO_SUFFIXES)) else "id"
+        if isinstance(value, dict):
+            rows.append({key: name, **value})
+        elif isinstance(value, SCALARS):
+            rows.append({"file": name, "text": value})
+    return rows
+
+
+def _parts(row: dict[str, object]) -> list[dict[str, object]]:
+    """The objects in the one list of objects that a row has, each with the row's other values."""
+    lists = [v for v in row.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
+    if len(lists) != 1:
+        return [row]
+    return [{**row, **part} for part in lists[0] if isinstance(part, dict)]
+
+
+def _of_lines(pattern: re.Pattern[str]) -> Callable[[str], str]:
+    def as_csv(text: str) -> str:
+        lines = [line.strip() for line in text.split("\n")]
+        lines = [line for line in lines if line and not line.startswith(";;")]
+        found = [match.groupdict() for line in lines if (match := pattern.fullmatch(line))]
+        if not found or len(found) < len(lines):
+            raise ValueError(f"expected lines of another form than {lines[:1]!r:.60}")
+        rows = [row for row in found if row["text"].strip().lower() != NOT_SCORED]
+        return _csv(list(pattern.groupindex), rows)
+
+    return as_csv
+
+
+def _csv(names: list[str], rows: Iterable[Mapping[str, object]]) -> str:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, names)
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+AS_CSV: dict[str, Callable[[str], str]] = {  # suffix → text to CSV, or ValueError
+    ".json": json_as_csv,
+    ".jsonl": json_as_csv,
+    ".trn": _of_lines(TRN),
+    ".data": _of_lines(PROMPT),  # txt.done.data of Festival, CMU Arctic
+    ".stm": _of_lines(STM),
+}
