@@ -8,7 +8,7 @@ confidence, 1 for a perfect one.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +34,13 @@ LONGEST_LEAD = 1.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Recognised words: logarithms of their raw confidences, and whether they are right; and the
-    leads of first words, in seconds."""
+    """Recognised words: logarithms of their raw confidences, and whether they are right; the leads
+    of first words, in seconds; and utterances that cannot be read: id → reason."""
 
     log_probs: Doubles
     right: npt.NDArray[np.bool_]
     leads: Doubles
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +115,17 @@ def recognise_words(
     utterances: Sequence[Utterance],
     on_progress: Callable[[int, int, str], None] = lambda done, total, name: None,
 ) -> Words:
-    """The words that the recogniser finds. Utterances that cannot be read are not used; raises
-    SpeechgruError with the first of their errors when there is no other utterance."""
+    """The words that the recogniser finds. Raises AudioError when no utterance can be read."""
     log_probs: list[float] = []
     right: list[bool] = []
     leads: list[float] = []
-    errors: list[SpeechgruError] = []
+    failed: dict[str, str] = {}
     for number, (utterance, emission) in enumerate(
         zip(utterances, recognizer.emissions(utterances), strict=True), 1
     ):
         on_progress(number, len(utterances), utterance.id)
         if isinstance(emission, SpeechgruError):
-            errors.append(emission)
+            failed[utterance.id] = str(emission)
             continue
         found = [part for each in emission.sections() for part in _words(recognizer, each, leads)]
         texts = [text for text, _ in found]
@@ -136,9 +136,9 @@ def recognise_words(
         if len(marks) == len(texts):
             log_probs += [value for _, value in found]
             right += marks
-    if errors and len(errors) == len(utterances):
-        raise none_readable(len(utterances), errors[0])
-    return Words(np.array(log_probs), np.array(right, bool), np.array(leads))
+    if failed and len(failed) == len(utterances):
+        raise none_readable(len(failed), SpeechgruError(next(iter(failed.values()))))
+    return Words(np.array(log_probs), np.array(right, bool), np.array(leads), failed)
 
 
 def _words(

@@ -16,7 +16,7 @@ import numpy as np
 from speechgru import acoustics
 from speechgru.acoustics import Samples
 from speechgru.audio import read_utterance
-from speechgru.errors import AudioError, SpeechgruError
+from speechgru.errors import AudioError, SpeechgruError, none_readable
 from speechgru.files import Json, atomic_write, write_json
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.recognizer import Recognizer
@@ -140,10 +140,7 @@ def _read(manifest: str | Path, rate: int) -> tuple[list[Utterance], list[Sample
         except AudioError as error:
             failed[utterance.id] = str(error)
     if not utterances:
-        raise AudioError(
-            f"{manifest}: none of its {len(failed)} utterances can be read; the first: "
-            f"{next(iter(failed.values()))}"
-        )
+        raise none_readable(len(failed), SpeechgruError(next(iter(failed.values()))))
     return utterances, audio, failed
 
 

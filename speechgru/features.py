@@ -175,11 +175,8 @@ class FeatureExtractor:
 
     def fit(self, utterances: Iterable[npt.NDArray[np.float32]]) -> None:
         """Mean and deviation of each dimension over the (speech) frames of `utterances`."""
-        count, total, squares = (
-            0.0,
-            torch.zeros(self.size).double(),
-            torch.zeros(self.size).double(),
-        )
+        count = 0.0
+        total, squares = (torch.zeros(self.size).double() for _ in range(2))
         for samples in utterances:
             features, weights = (part.double() for part in self.raw(samples))
             count += float(weights.sum())

@@ -10,7 +10,7 @@ from speechgru.audit.entries import OnProgress
 from speechgru.audit.report import write_report
 from speechgru.corpora import Prepared, read_folder, write_splits
 from speechgru.corpora.splits import complete_splits
-from speechgru.errors import CorpusError, SpeechgruError
+from speechgru.errors import CorpusError, SpeechgruError, printable
 from speechgru.files import atomic_write, check_writable
 from speechgru.manifest import Utterance
 from speechgru.proposal import Choice, data_facts, propose, relative, to_recipe, to_yaml
@@ -111,8 +111,8 @@ def write_recipe(sources: Sources, project: Project, report: AuditReport) -> lis
     facts = data_facts(sources.splits["train"], bandwidth)
     choices = propose(facts, *_manifests_in_recipe(sources, project))
     head = [
-        f"{project.name}: {facts.utterances:,} training utterances, {facts.hours:.2f} hours, "
-        f"{facts.distinct_words:,} different words.",
+        f"{printable(project.name)}: {facts.utterances:,} training utterances, "
+        f"{facts.hours:.2f} hours, {facts.distinct_words:,} different words.",
         "Written by `speechgru init`; edit it as you like. docs/recipe.md has all settings.",
     ]
     to_recipe(choices)  # checks them

@@ -56,11 +56,11 @@ def _override_value(section: str, name: str, text: str) -> Any:
     part = Recipe.model_fields.get(section)
     field = getattr(part.annotation, "model_fields", {}).get(name) if part else None
     if field is None or field.annotation not in (str, str | None, list[str]):
-        return _parse(text)
+        return parse_yaml(text)
     text = text.strip()
     if text[:1] in ("'", '"', "[") or text in ("", "null"):
         try:
-            value = _parse(text)
+            value = parse_yaml(text)
         except ValueError:
             return text
         texts = value if isinstance(value, list) else [value]
@@ -103,7 +103,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     try:
         if (size := file.stat().st_size) > MAX_RECIPE_BYTES:
             raise RecipeError(f"{file}: {size:,} bytes; expected at most {MAX_RECIPE_BYTES:,}")
-        values = _parse(file.read_text(encoding="utf-8"))
+        values = parse_yaml(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"{file}: cannot be read: {error.strerror}") from None
     except ValueError as error:
@@ -146,8 +146,8 @@ for _tag, _pattern, _first in (
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
 
 
-def _parse(text: str) -> Any:
-    """Raises ValueError with a reason in one line."""
+def parse_yaml(text: str) -> Any:
+    """The plain value of a YAML text. Raises ValueError with a reason in one line."""
     try:
         return yaml.load(text, _Loader)
     except RecursionError:

@@ -161,7 +161,7 @@ class Stream:
         Raises AudioError for other arrays, NaN and infinity, and after `finish`.
         """
         self._refuse_finished()
-        if not len(samples):
+        if np.ndim(samples) and not len(samples):
             return []
         new = mono(samples)
         if self._resampler is not None:

@@ -85,8 +85,10 @@ def test_too_few_words_are_warned_of_and_the_file_is_json(tone_run, tones, tmp_p
     line = json.dumps(
         json.loads(line) | {"audio_filepath": str(tones / json.loads(line)["audio_filepath"])}
     )
-    (tmp_path / "dev.jsonl").write_text(line + "\n")
+    gone = json.dumps(json.loads(line) | {"audio_filepath": "gone.wav", "id": "gone"})
+    (tmp_path / "dev.jsonl").write_text(f"{line}\n{gone}\n")
     done = speechgru("calibrate", tmp_path / "dev.jsonl", "-m", tmp_path, "--threads", 1)
-    assert done.status == 0, done.err
+    assert done.status == 1
+    assert "gone: " in done.err
     assert "0 wrong words" in done.err
     json.loads((tmp_path / "calibration.json").read_text(), parse_constant=pytest.fail)

@@ -222,7 +222,7 @@ def test_a_model_that_needs_the_whole_recording_is_refused(model, features, foun
 @pytest.mark.parametrize(
     "samples",
     [np.array([0.0, np.nan]), np.array([np.inf]), np.array([1e30]), np.array(["a"]),
-     np.zeros((2, 2, 2)), np.array([1, 2], np.int64)],
+     np.zeros((2, 2, 2)), np.array([1, 2], np.int64), np.array(0.5)],
 )  # fmt: skip
 def test_samples_that_are_none_are_refused_and_the_stream_continues(recognizer, samples):
     stream = recognizer.stream(endpointing=None)

@@ -18,9 +18,7 @@ from speechgru.errors import AudioError
 
 FRAME_SECONDS = 0.02  # of the frames that levels are measured in
 QUIET_DB = 35.0  # a frame that much below the loud frames is silence
-LOUD_FRAMES = (
-    5  # the level of an utterance is that of its fifth loudest frame (a few of short audio)
-)
+LOUD_FRAMES = 5  # the level is that of the fifth loudest frame, or of a louder one of short audio
 SPECTRA = 100  # at most as many frames are used for the bandwidth
 BAND_HZ = 250  # width of the bands that the bandwidth is measured in
 LOWEST_END = 3000.0  # Hz; no codec ends earlier, but the spectrum of a vowel does

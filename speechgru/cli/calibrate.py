@@ -68,7 +68,12 @@ def calibrate(
     measured = {name: each.to_json() for name, each in qualities.items()}
     write_calibration(file, decoder_kind(recognizer.decoder), calibration, measured)
     show_calibration(qualities, calibration)
+    for each in words.values():
+        for id_, reason in each.failed.items():
+            warn(f"not used: {id_}: {reason}")
     show_written([file])
+    if any(each.failed for each in words.values()):
+        raise typer.Exit(1)
 
 
 def show_calibration(qualities: "dict[str, Quality]", calibration: "Calibration") -> None:

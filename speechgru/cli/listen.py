@@ -3,7 +3,9 @@
 import json
 import os
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,15 +93,18 @@ def _microphone(name: str | None) -> tuple[int, "Iterator[Samples]"]:
 
 
 def _record(source: Any, count: int) -> "Iterator[Samples]":
-    with source:
-        while True:
-            try:
+    """Ends at the first Ctrl-C, also if it comes while a block is recognised."""
+    stop = threading.Event()
+    usual = signal.signal(signal.SIGINT, lambda *_: stop.set())
+    try:
+        with source:
+            while not stop.is_set():
                 samples, lost = source.read(count)
-            except KeyboardInterrupt:
-                return
-            if lost:
-                warn("audio was lost: the computer is too slow for this model, or busy")
-            yield samples
+                if lost:
+                    warn("audio was lost: the computer is too slow for this model, or busy")
+                yield samples
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def transcribe_standard_input(

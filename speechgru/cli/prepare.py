@@ -43,6 +43,8 @@ def prepare(
     check_outputs(folder / "train.jsonl")
     prepared = prepare_corpus(name, source, holdout)
     files = write_splits(prepared, folder)
+    for text in prepared.notes:
+        out.print(printable(text), markup=False)
     show_corpus(name, summary_rows(prepared.splits), files, prepared.problems)
     if files:
         out.print(

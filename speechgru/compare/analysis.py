@@ -32,6 +32,8 @@ from speechgru.scoring.significance import Comparison, adjust, crossed_bootstrap
 FORMAT = "speechgru-comparison-2"
 LONGER = 1.5  # words per utterance, longest third ÷ shortest, from which length is analysed, …
 THIRD = 100  # … and the words each third needs
+# These change the references themselves, so errors are of different kinds:
+TEXT_RULE = ("text.case", "text.punctuation", "text.spell_numbers")
 
 Counts = NDArray[np.int64]
 Part = NDArray[np.intp]  # indices of utterances
@@ -157,8 +159,7 @@ def analyse(plan: Plan, results: dict[str, RunResult], costs: dict[str, VariantC
     systems = {
         name: system for name in names if (system := _pool(name, finished[name], len(plan.folds)))
     }
-    comparable = [] if plan.spec.key.startswith("text.") else list(systems.values())
-    # text.* changes the references themselves, so errors would be of different kinds
+    comparable = [] if plan.spec.key in TEXT_RULE else list(systems.values())
 
     def by_words(a: System, b: System) -> Comparison:
         return crossed_bootstrap(a.errors, b.errors, a.words, a.speakers, held_out=held_out)

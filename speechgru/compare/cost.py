@@ -192,6 +192,6 @@ def _training(
 
     def run() -> None:
         for batch in batches:
-            train_step(model, optimiser, [batch], options.clip_norm, precision)
+            train_step(model, optimiser, [batch], options.clip_norm, precision, options.consistency)
 
     return run

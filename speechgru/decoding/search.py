@@ -145,12 +145,7 @@ def _extend(
                 first = last
     if first == last and goes_on == NOWHERE:
         return made
-    hot, done = beam[i].hot, 0.0
-    if graph.starts[token] and token != graph.space:
-        hot = follow(graph.hot, hot, graph.boundary)
-        done = graph.hot[hot].done
-    hot = follow(graph.hot, hot, token)
-    done += graph.hot[hot].done
+    hot, done = _follow_hot(graph, beam[i].hot, token)
     for choice in range(first, last + 1):
         word, spelling = (choice, begins) if choice < last else (NO_WORD, goes_on)
         if spelling == NOWHERE or _is_in_beam(beam, i, token, word):
@@ -173,6 +168,18 @@ def _extend(
         new.total = acoustic + new.extra + new.pending
         made += new.total >= limit
     return made
+
+
+@inlined
+def _follow_hot(graph: Graph, hot: int, token: int) -> tuple[int, float]:
+    """The state of the hot words after a token, and the credit of phrases that end at it, or before
+    the word that begins with it."""
+    done = 0.0
+    if graph.starts[token] and token != graph.space:
+        hot = follow(graph.hot, hot, graph.boundary)
+        done = graph.hot[hot].done
+    hot = follow(graph.hot, hot, token)
+    return hot, done + graph.hot[hot].done
 
 
 @inlined

@@ -22,6 +22,7 @@ from speechgru.lm.ngram import END, SPACE, START, UNKNOWN, NGram
 from speechgru.lm.store import file_digest, load_ngram
 from speechgru.recipe import Section
 from speechgru.recipe_errors import expected_values
+from speechgru.recipe_file import parse_yaml
 from speechgru.text import Vocabulary
 
 log = logging.getLogger(__name__)
@@ -103,8 +104,7 @@ def choose_decoding(
 def read_decoding(path: str | Path) -> Decoding:
     """Raises LanguageModelError: unreadable, an unknown key, a value out of range."""
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        decoding = Decoding(**values)
+        decoding = Decoding(**parse_yaml(Path(path).read_text(encoding="utf-8")))
     except OSError as error:
         raise LanguageModelError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
@@ -114,7 +114,7 @@ def read_decoding(path: str | Path) -> Decoding:
         expected = expected_values(fields[key]) if key in fields else f"only {', '.join(fields)}"
         found = f", found {first['input']!r:.60}" if key in fields else ""
         raise LanguageModelError(f"{path}: {key}: expected {expected}{found}") from None
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError):  # ValueError: no such date
+    except (ValueError, TypeError):
         names = ", ".join(Decoding.model_fields)
         raise LanguageModelError(
             f"{path}: expected lines KEY: VALUE with the keys {names}"

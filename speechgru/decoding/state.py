@@ -65,10 +65,7 @@ HYPOTHESIS = np.dtype(
         ("lm", np.int32),  # state of the language model
         ("hot", np.int32),  # state of the hot words
         ("longer", np.int32),  # place of the first hypothesis with one token more, or -1
-        (
-            "next",
-            np.int32,
-        ),  # place of the next hypothesis that has one token more than the same one
+        ("next", np.int32),  # place of the next one that is longer than the same hypothesis, or -1
         ("blank", np.float64),  # probability of the paths that end in a blank
         ("label", np.float64),  # and of those that end in the last token
         ("both", np.float64),  # the sum of the two, set when a frame begins

@@ -7,9 +7,7 @@ from speechgru.files import Json
 from speechgru.scoring.wer import Counts, Score
 
 MAX_WORDS = 30  # of a reference vocabulary, for a table of confusions
-MIN_REPEATS = (
-    5  # occurrences per word, on average; with fewer, the text is small rather than the vocabulary
-)
+MIN_REPEATS = 5  # per word, on average; with fewer, the text is small rather than the vocabulary
 
 
 @dataclass(frozen=True, slots=True)

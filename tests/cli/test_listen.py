@@ -2,6 +2,7 @@
 
 import io
 import json
+import signal
 import sys
 from types import SimpleNamespace
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 from tones import RATE, say
+
+from speechgru.streaming import Final, Stream
 
 PAUSE = np.zeros(RATE, np.float32)
 WAVE = np.concatenate([say("am mo", 1), PAUSE, say("oa", 2)])
@@ -108,7 +111,7 @@ class Microphone:
         part = WAVE[self.position : self.position + count]
         self.position += count
         if not len(part):
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return part[:, None], False
 
 
@@ -129,6 +132,22 @@ def device(monkeypatch):
 def test_the_microphone_is_transcribed_until_ctrl_c(speechgru, stream_run, device):
     result = speechgru("listen", "-m", stream_run)
     assert (result.status, result.out) == (0, "am mo\noa\n")
+
+
+def test_ctrl_c_while_a_block_is_recognised(speechgru, stream_run, device, monkeypatch):
+    accept, handler = Stream.accept, signal.getsignal(signal.SIGINT)
+    left = [len(say("am mo", 1)) + RATE // 5]  # samples until Ctrl-C, in the first pause
+
+    def interrupted(self: Stream, samples: np.ndarray) -> list[Final]:
+        left[0] -= len(samples)
+        if left[0] < 0:
+            signal.raise_signal(signal.SIGINT)
+        return accept(self, samples)
+
+    monkeypatch.setattr(Stream, "accept", interrupted)
+    result = speechgru("listen", "-m", stream_run)
+    assert (result.status, result.out) == (0, "am mo\n")
+    assert signal.getsignal(signal.SIGINT) == handler
 
 
 def test_a_microphone_that_is_missing_is_named(speechgru, stream_run, device):

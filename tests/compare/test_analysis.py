@@ -73,6 +73,12 @@ def test_errors_against_different_references_are_not_compared(key: str):
     assert all(system.rates for system in analysis.systems)
 
 
+def test_units_of_output_are_compared():
+    """They leave the references as they are."""
+    analysis = compared({"character": [BAD], "bpe": [GOOD]}, key="text.unit")
+    assert (analysis.ranking() or ("",))[0] == "bpe"
+
+
 def test_failures_and_missing_runs_are_counted_and_their_seeds_left_out():
     lost = replace(run(2, 0.9, failed=True), run="gru-seed2", variant="gru")
     changes = {"gru-seed2": lost, "rnn-seed1": None}

@@ -108,7 +108,8 @@ def test_a_language_model_that_changed_or_is_gone(run: Path) -> None:
         "lmweight: 1",
         "beam: .nan",
         "\x00",
-        "lm: 2024-13-45",
+        "beam: 1\nbeam: 2",
+        "a: &a [1]\nb: *a",
     ],
 )
 def test_broken_settings(text: str, tmp_path: Path) -> None:
