@@ -22,13 +22,14 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # file systems that c
 def atomic_write(
     path: str | Path, data: bytes | str, error: type[SpeechgruError] = SpeechgruError
 ) -> None:
-    """Write `data` (text as UTF-8) to `path`; readers see the old or the new file, never a part.
+    """Write `data` to `path`; readers see the old or the new file, never a part. Text is written as
+    UTF-8; what that cannot encode, such as bytes of a file name, is escaped as in JSON.
 
     Writes a temp file in the same folder, syncs it and renames it. Creates missing folders and
     follows a symbolic link. If writing fails or is interrupted, the temp file is removed and the
     old file is unchanged. Raises `error` when the file cannot be written.
     """
-    data = data.encode("utf-8") if isinstance(data, str) else data
+    data = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
     check_writable(path, error)
     try:
         target = Path(os.path.realpath(path))

@@ -36,6 +36,14 @@ def test_write_creates_folders_and_replaces_the_old_file(tmp_path: Path) -> None
     assert os.listdir(path.parent) == ["a.txt"]
 
 
+def test_what_utf_8_cannot_encode_is_escaped(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\\caf\xe9 \xc3\xa9") if os.name == "posix" else "\\caf\udce9 é"
+    write_json(tmp_path / "a.json", {"file": name})
+    assert read_json(tmp_path / "a.json", "a file") == {"file": name}
+    atomic_write(tmp_path / "a.html", name)
+    assert (tmp_path / "a.html").read_text(encoding="utf-8") == "\\caf\\udce9 é"
+
+
 def test_write_respects_the_umask(tmp_path: Path) -> None:
     (tmp_path / "usual").touch()
     atomic_write(tmp_path / "ours", b"")

@@ -15,7 +15,7 @@ from pathlib import Path
 import soundfile
 
 from speechgru.audio import audio_info, read_audio
-from speechgru.corpora.common import split_named
+from speechgru.corpora.common import split_named, unique_ids
 from speechgru.errors import AudioError, CorpusError
 from speechgru.files import atomic_write, check_folder
 from speechgru.manifest import Utterance
@@ -106,13 +106,7 @@ def _token(text: str) -> str:
 
 def _recording_names(files: Sequence[str]) -> list[str]:
     """A name for each file: its stem, with a number where stems are equal."""
-    counts: dict[str, int] = {}
-    names = []
-    for file in files:
-        stem = _token(Path(file).stem)
-        counts[stem] = counts.get(stem, 0) + 1
-        names.append(stem if counts[stem] == 1 else f"{stem}#{counts[stem]}")
-    return names
+    return unique_ids([_token(Path(file).stem) for file in files])
 
 
 def kaldi_source(file: str) -> str:

@@ -61,11 +61,12 @@ class Pieces(Vocabulary):
         return []
 
     def _pieces(self, word: str) -> tuple[str, ...]:
-        if word not in self._split:
+        found = self._split.get(word)
+        if found is None:
             if len(self._split) >= MAX_TOKENS:
-                self._split.clear()
-            self._split[word] = tuple(self._merged(list(f" {word}")))
-        return self._split[word]
+                self._split.clear()  # perhaps while another thread loads a batch
+            self._split[word] = found = tuple(self._merged(list(f" {word}")))
+        return found
 
     def _merged(self, parts: list[str]) -> list[str]:
         """Neighbours that are one piece are joined: of the pieces that came first in training, the

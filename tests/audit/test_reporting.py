@@ -50,6 +50,16 @@ def test_the_page_escapes_what_the_data_contains(tmp_path: Path) -> None:
     assert "&lt;script&gt;" in page
 
 
+def test_a_file_name_that_is_not_utf_8(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path)
+    corpus.add()
+    corpus.add(audio_filepath="caf\udce9.wav")
+    paths = corpus.write()[:1]
+    report = audit(paths)
+    assert all(file.is_file() for file in write_report(report, tmp_path / "report"))
+    assert write_cleaned(tmp_path / "out", paths, report.problems).removed == 1
+
+
 def test_a_long_list_is_cut_and_counted(tmp_path: Path) -> None:
     corpus = Corpus(tmp_path)
     for _ in range(LISTED + 7):

@@ -1,6 +1,7 @@
 """Vocabularies of words and pieces: splitting, files, fine-tuning."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -85,6 +86,16 @@ def test_the_name_of_the_blank_in_a_text() -> None:
 
 def test_pieces_of_no_text() -> None:
     assert make_vocabulary(["", ""], TextRecipe(unit="bpe")).tokens == (BLANK, " ")
+
+
+def test_a_text_is_split_while_another_thread_forgets_words(pieces: Vocabulary) -> None:
+    class Forgetful(dict[str, tuple[str, ...]]):
+        def __setitem__(self, *_: object) -> None:
+            self.clear()
+
+    forgetful = replace(pieces)
+    object.__setattr__(forgetful, "_split", Forgetful())
+    assert forgetful.split("the other") == pieces.split("the other")
 
 
 def test_what_pieces_lack_is_characters(pieces: Vocabulary) -> None:
