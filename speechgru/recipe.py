@@ -389,6 +389,13 @@ _Dumper.add_implicit_resolver(
 )
 
 
+def to_yaml(values: dict[str, Any]) -> str:
+    """Plain values as a text that YAML 1.1 and 1.2 read alike, in their order."""
+    # U+0085 must be escaped: YAML reads the character as the end of a line.
+    plain = "\x85" not in json.dumps(values, ensure_ascii=False)
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=plain)
+
+
 class Recipe(Section):
     data: DataRecipe = DataRecipe()
     text: TextRecipe = TextRecipe()
@@ -399,10 +406,7 @@ class Recipe(Section):
 
     def to_yaml(self) -> str:
         """All values, in the schema's order."""
-        values = self.model_dump(mode="json")
-        # U+0085 must be escaped: YAML reads the character as the end of a line.
-        plain = "\x85" not in json.dumps(values, ensure_ascii=False)
-        return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=plain)
+        return to_yaml(self.model_dump(mode="json"))
 
     def replace(self, **sections: dict[str, object]) -> "Recipe":
         """A copy with other values, which are not validated: `replace(model={"layers": 3})`."""

@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import yaml
 from pydantic import Field, ValidationError
 
 from speechgru.decoding.beam import BeamSearch
@@ -20,7 +19,7 @@ from speechgru.errors import LanguageModelError, printable
 from speechgru.files import atomic_write
 from speechgru.lm.ngram import END, SPACE, START, UNKNOWN, NGram
 from speechgru.lm.store import file_digest, load_ngram
-from speechgru.recipe import Section
+from speechgru.recipe import Section, to_yaml
 from speechgru.recipe_errors import expected_values
 from speechgru.recipe_file import parse_yaml
 from speechgru.text import Vocabulary
@@ -137,7 +136,7 @@ def write_decoding(path: Path, decoding: Decoding, note: str) -> None:
             inside = real.is_relative_to(folder)
             values[name] = str(real.relative_to(folder) if inside else real)
     comment = "".join(f"# {line}\n" for line in note.splitlines())
-    atomic_write(path, comment + yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+    atomic_write(path, comment + to_yaml(values))
 
 
 def load_decoder(

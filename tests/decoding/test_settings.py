@@ -54,6 +54,13 @@ def test_what_is_written_is_read(run: Path, tmp_path: Path) -> None:
     load_decoder(read_decoding(tmp_path / "moved" / FILE), LETTERS, str)
 
 
+@pytest.mark.parametrize("name", ["1e3", "08", "no", "null", "wörter", "a\x85b"])
+def test_names_that_yaml_could_read_as_something_else(name: str, run: Path) -> None:
+    (run / name).write_text("one\n")
+    write_decoding(run / FILE, Decoding().changed(vocabulary=run / name), "")
+    assert read_decoding(run / FILE).vocabulary == str(run / name)
+
+
 def test_files_elsewhere_are_named_in_full(run: Path, tmp_path: Path) -> None:
     write_decoding(tmp_path / "other" / FILE, Decoding().changed(run / "lm.arpa"), "")
     assert read_decoding(tmp_path / "other" / FILE).lm == str(run / "lm.arpa")
