@@ -12,8 +12,14 @@ def similar_path(path: str | Path) -> tuple[str | None, str]:
     character or two) or without Windows' separators, if that exists; else a hint, empty or such as
     "; there is A.wav, in another letter case"."""
     text = str(path)
+    if "\0" in text:
+        return None, ""
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/{1,2}[^/]", text):
         return None, "; it is a URL: download it and give the path of the file"
+    if os.path.islink(path):
+        target = os.readlink(path)
+        annex = "; run `git annex get`" if ".git/annex" in target else ""
+        return None, f" behind this link, which leads to {target}{annex}"
     wanted = text if os.sep == "\\" else text.replace("\\", "/")
     parts = Path(wanted).parts
     found = "" if not os.path.isabs(wanted) else parts[0]

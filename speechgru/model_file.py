@@ -169,7 +169,8 @@ def read_arrays(path: Path, *kinds: str) -> tuple[str, Arrays, Json]:
             if metadata.get("format") not in kinds:
                 found = metadata.get("format", "none")
                 raise CheckpointError(
-                    f"{path}: expected a file of format {kinds[0]!r}, found {found!r:.60}"
+                    f"{path}: expected a file of format {kinds[0]!r}, found {found!r:.60}; give a "
+                    f"run folder or its {MODEL_FILE}"
                 )
             details = json.loads(metadata["details"])
             # Copies: a mapped file that another process truncates would end this one.

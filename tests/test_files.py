@@ -292,6 +292,17 @@ def test_another_path_is_named_at_most(spelt, path, named):
     assert (named in hint) if named else not hint
 
 
+@pytest.mark.parametrize(
+    ("target", "named"),
+    [("/data/gone.wav", "/data/gone.wav"), ("../.git/annex/x", "git annex get")],
+)
+def test_a_link_to_a_missing_file_is_named(tmp_path, target, named):
+    (tmp_path / "a.wav").symlink_to(target)
+    found, hint = similar_path(tmp_path / "a.wav")
+    assert found is None
+    assert named in hint
+
+
 def test_a_folder_is_listed_once_for_many_missing_files(tmp_path, monkeypatch):
     for number in range(3):
         (tmp_path / f"A{number}.wav").touch()

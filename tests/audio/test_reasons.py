@@ -26,6 +26,7 @@ def zipped(content: bytes) -> bytes:
 
 
 HTML = b"<!DOCTYPE html>\n<html><head><title>404 Not Found</title></head></html>\n"
+WAVE = b"RIFF\x28\0\0\0WAVEfmt \x10\0\0\0"
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
 REASONS: list[tuple[str, bytes, str]] = [
     ("page.mp3", HTML, "HTML"),
@@ -53,6 +54,12 @@ REASONS: list[tuple[str, bytes, str]] = [
     ("cut.m4a", b"\0\0\0\x1cftypM4A \0\0\2\0" + bytes(99), "without its index"),
     ("short.sph", b"NIST_1A\n   1024\nsample_coding -s26 pcm,embedded-shorten-v2.00\n", "sph2pipe"),
     ("a.wav", b"RIFF\x24\x00\x00\x00WAVE", "cut off"),
+    ("no-data.wav", WAVE + bytes.fromhex("01000100401f0000803e000002001000"), "no data chunk"),
+    (
+        "no-rate.wav",
+        WAVE + bytes.fromhex("01000100000000000000000002001000") + b"data\4\0\0\0abcd",
+        "0 Hz",
+    ),
     ("a.flac", b"fLaC", "cut off"),
     ("a.ogg", b"OggS", "truncated"),
     ("a.mp3", b"ID3\x04\x00\x00\x7f\x7f\x7f\x7f", "tag"),

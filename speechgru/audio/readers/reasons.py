@@ -1,10 +1,11 @@
 """Why a file is not one that can be read, by what is in it."""
 
 import re
+import struct
 
 from speechgru.audio.readers.containers import EXPECTED
 from speechgru.audio.readers.interface import File, read_head, size_of, tag_end
-from speechgru.audio.readers.riff import CODECS, read_riff
+from speechgru.audio.readers.riff import BY_LIBSNDFILE, CODECS, read_riff
 
 GET_IT = "download or copy the audio itself"
 OTHER_FILES = (  # beginning of the file → what it is and what to do
@@ -43,6 +44,13 @@ def explain(file: File) -> str:
     if riff is not None and riff.codec:
         name = CODECS.get(riff.codec, f"0x{riff.codec:04x}")
         form = riff.form.decode("ascii", "replace").strip()
+        if riff.codec in BY_LIBSNDFILE and riff.form == b"WAVE":
+            channels, rate = struct.unpack("<HI", riff.format_chunk[2:8].ljust(6, b"\0"))
+            data = "" if riff.data else " and no data chunk"
+            return (
+                f"a damaged or incomplete header ({rate} Hz, {channels} channels{data}); copy or "
+                "record it again"
+            )
         return (
             f"a {form} file whose audio (codec {name}) cannot be decoded; convert it to WAV or FLAC"
         )
