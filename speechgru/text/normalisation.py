@@ -12,8 +12,8 @@ from functools import lru_cache
 
 from speechgru.recipe import TextRecipe
 
-# ’ ‛ ʼ ＇: typographic variants of the apostrophe
-APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u201b\u02bc\uff07", "'"))
+# ’ ‘ ‛ ʼ ＇ ´ ` ′: variants of the apostrophe, and what is typed for it (o‘zbek, l´eau)
+APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u201b\u02bc\uff07\u00b4`\u2032", "'"))
 # Kept inside a word only: apostrophe; the (non-)joiners of Persian and Indic scripts; the middle
 # dot of Catalan (col·legi); the geresh and gershayim of Hebrew (צה״ל)
 JOINERS = "'\u200c\u200d\u00b7\u05f3\u05f4"

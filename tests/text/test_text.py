@@ -34,6 +34,8 @@ rules = st.builds(
         ("twenty-one", "twenty one"),
         ("U.S.A. 3.5 %", "u s a 3 5"),
         ("Don’t, it‛s Mary＇s oʼclock", "don't it's mary's o'clock"),
+        ("O‘zbek, l´eau d`or d′or", "o'zbek l'eau d'or d'or"),
+        ("‘quoted’ `code` ´x´", "quoted code x"),
         ("'quoted' dogs' 'tis rock 'n' roll", "quoted dogs tis rock n roll"),
         ("o''clock a'-b", "o clock a b"),
         ("e\u0301te\u0301", "été"),  # decomposed accents are composed
