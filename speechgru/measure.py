@@ -71,21 +71,21 @@ class Stopwatch:
             torch.set_num_threads(old)
 
 
-def peak_bytes(run: Callable[[], object], device: torch.device) -> int | None:
-    """The most memory that a call takes at once, beyond what was in use before; None where the
-    system does not report it."""
+def memory_use(run: Callable[[], object], device: torch.device) -> tuple[int, int] | None:
+    """Bytes in use before a call, and the most during it: of the process, or of the tensors on a
+    GPU. None where the system does not report them."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-        start = torch.cuda.memory_allocated(device)
+        before = torch.cuda.memory_allocated(device)
         run()
-        return int(torch.cuda.max_memory_allocated(device) - start)
+        return before, torch.cuda.max_memory_allocated(device)
     return_memory()
     try:
         Path("/proc/self/clear_refs").write_text("5")  # resets the peak to what is in use
-        start = status_bytes("VmRSS")
+        before = status_bytes("VmRSS")
         run()
-        return max(0, status_bytes("VmHWM") - start)
+        return before, max(before, status_bytes("VmHWM"))
     except (OSError, AttributeError):
         return None
 

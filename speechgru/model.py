@@ -15,6 +15,7 @@ Design choices:
 """
 
 import math
+import os
 from dataclasses import dataclass
 
 import torch
@@ -64,6 +65,9 @@ class Convolution(nn.Module):
 
     def __init__(self, size: int, factor: int, channels: int) -> None:
         super().__init__()
+        # oneDNN compiles and keeps a convolution for every shape of a batch, by default 1,024:
+        # gigabytes in training. It reads this variable when it compiles the first.
+        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
         self.size, self.strides = size, self.STRIDES[factor]
         sizes = [1, channels, channels]
         self.layers = nn.ModuleList(

@@ -9,7 +9,6 @@ Design choices:
 - A recording of hours is decoded section by section, in bounded memory.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -37,7 +36,6 @@ from speechgru.text import normalise
 
 RETURN_SECONDS = 900.0  # of audio after which freed memory is returned to the system
 MAX_WINDOW = 8  # batches of audio that are read before they are sorted by length
-KEPT_CONVOLUTIONS = "32"  # that oneDNN compiled, one per shape of a batch; by default up to 1,024
 Item = tuple[int, Piece | SpeechgruError]  # place of a source, and one of its pieces or its error
 
 
@@ -66,8 +64,6 @@ class Recognizer:
             raise SpeechgruError(
                 f"batch_seconds {batch_seconds:g}: expected a number of seconds above 0"
             )
-        # read at the first convolution; 1,024 take 100 MB, and recordings of hours have as many
-        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KEPT_CONVOLUTIONS)
         self.checkpoint, self.device = checkpoint, torch.device(device)
         self.batch_seconds = batch_seconds
         self.decoder: Decoder = decoder or Greedy(checkpoint.vocabulary)

@@ -22,7 +22,7 @@ from speechgru.batches import AudioCache, Batch
 from speechgru.checkpoint import MODEL_FILE
 from speechgru.files import Json, read_dataclass, write_json
 from speechgru.manifest import Utterance
-from speechgru.measure import Stopwatch, device_name, peak_bytes
+from speechgru.measure import Stopwatch, device_name, memory_use
 from speechgru.recipe import AugmentRecipe, TrainingRecipe
 from speechgru.recipe_file import load_recipe
 from speechgru.recognizer import Recognizer
@@ -157,7 +157,8 @@ def measure(folder: Path, device: str = "auto") -> VariantCost:
             3600 * recognizer.checkpoint.metadata["hours"] * speed,
         )  # fmt: skip
         if not fastest:  # by now everything is compiled
-            fastest, training_bytes = name, peak_bytes(train, recognizer.device)
+            memory = memory_use(train, recognizer.device)
+            fastest, training_bytes = name, None if memory is None else memory[1] - memory[0]
     precisions = {}
     for precision in kernels.PRECISIONS[1:] if fastest == "cpu" else ():
         if kernels.unsupported_reason(precision) is None:

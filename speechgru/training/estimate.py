@@ -8,11 +8,12 @@ from functools import partial
 
 import torch
 
+from speechgru import kernels
 from speechgru.batches import AudioCache, Batch
 from speechgru.checkpoint import ModelConfig, new_checkpoint
 from speechgru.cpus import usable_cpus
 from speechgru.errors import TrainingError
-from speechgru.measure import peak_bytes, synchronise
+from speechgru.measure import memory_use, synchronise
 from speechgru.model import RecurrentCTC
 from speechgru.recipe import Recipe, TrainingRecipe
 from speechgru.recognizer import choose_device
@@ -26,9 +27,9 @@ SAMPLE_BYTES = 2  # of cached audio
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Of a whole training: `seconds` of wall-clock time with evaluations on dev, the most memory
-    that a step takes beyond what the program itself does, `bytes` (None: not measurable), with the
-    audio cache; `parameters` of the model, and `steps`."""
+    """Of a whole training: `seconds` of wall-clock time with evaluations on dev; `bytes`, the most
+    memory of the process with its audio cache, or of the GPU (None: not measurable); `steps`, and
+    `parameters` of the model."""
 
     seconds: float
     bytes: int | None
@@ -82,9 +83,8 @@ def estimate_training(recipe: Recipe, device: str = "auto") -> Estimate:
         int((3600 * data.hours + dev) * recipe.features.sample_rate * SAMPLE_BYTES),
     )
     parameters = sum(p.numel() for p in model.parameters())
-    return Estimate(
-        seconds, None if memory is None else memory + cached, steps, parameters, chosen.type
-    )
+    most = None if memory is None else memory[1] + (cached if chosen.type == "cpu" else 0)
+    return Estimate(seconds, most, steps, parameters, chosen.type)
 
 
 def _step(
@@ -102,11 +102,12 @@ def _measured(
     loader: BatchLoader,
     plan: Sequence[Sequence[int]],
     device: torch.device,
-) -> tuple[float, float, float, int | None]:
-    """Seconds of loading and of training, seconds of the audio trained on, and the most bytes that
-    the first batch takes, which is the longest; it also compiles the kernels, and is not timed."""
+) -> tuple[float, float, float, tuple[int, int] | None]:
+    """Seconds of loading and of training, seconds of the audio trained on, and the memory in use
+    before and at most during a step with the first batch, which is the longest; it also compiles
+    the kernels, and is not timed."""
     loading, training, audio = 0.0, 0.0, 0.0
-    memory: int | None = None
+    memory: tuple[int, int] | None = None
     for number, indices in enumerate(plan):
         began = time.perf_counter()
         batch = loader.load(indices, 0)
@@ -116,7 +117,8 @@ def _measured(
         step(batch)
         synchronise(device)
         if number == 0:
-            memory = peak_bytes(partial(step, batch), device)
+            kernels.release_buffers()  # those that it keeps are part of what it takes
+            memory = memory_use(partial(step, batch), device)
             continue
         loading += loaded - began
         training += time.perf_counter() - loaded

@@ -7,6 +7,7 @@ from tones import tone_recipe
 from speechgru.errors import TrainingError
 from speechgru.manifest import read_manifest
 from speechgru.manifest_writer import write_manifest
+from speechgru.measure import status_bytes
 from speechgru.training.estimate import estimate_training
 
 
@@ -24,3 +25,10 @@ def test_audio_that_cannot_be_decoded(tones, tmp_path):
     write_manifest(tmp_path / "t.jsonl", [utterance])
     with pytest.raises(TrainingError):
         estimate_training(tone_recipe(tones, data={"train": [str(tmp_path / "t.jsonl")]}), "cpu")
+
+
+def test_the_memory_is_that_of_the_whole_process(tones):
+    found = estimate_training(tone_recipe(tones), "cpu")
+    if found.bytes is None:
+        pytest.skip("this system does not report memory")
+    assert status_bytes("VmRSS") * 0.8 < found.bytes < status_bytes("VmRSS") + 500e6
