@@ -20,11 +20,23 @@ COLOURS = {"white": 0.0, "pink": 1.0, "brown": 2.0}  # power falls as 1 / f^expo
 def level(samples: Samples, rate: int) -> float:
     """Level of the speech in dBFS: the power of the fifth loudest 10 ms, so that neither clicks
     nor surrounding silence count; -inf for digital silence."""
-    hop = max(1, rate // 100)
-    blocks = samples[: len(samples) // hop * hop].reshape(-1, hop)
-    power = np.sort(np.mean(blocks.astype(np.float64) ** 2, axis=1)) if len(blocks) else np.zeros(1)
+    power = np.sort(_powers(samples, rate))
     loud = float(power[max(0, len(power) - 5)])
     return 10 * np.log10(loud) if loud > 0 else -np.inf
+
+
+def trim(samples: Samples, rate: int, db: float) -> Samples:
+    """Without what is more than `db` below the level of the speech at the beginning and the end."""
+    speech = np.flatnonzero(_powers(samples, rate) > 10 ** ((level(samples, rate) - db) / 10))
+    hop = max(1, rate // 100)
+    return samples[speech[0] * hop : (speech[-1] + 1) * hop] if len(speech) else samples
+
+
+def _powers(samples: Samples, rate: int) -> npt.NDArray[np.float64]:
+    """The mean square of every 10 ms."""
+    hop = max(1, rate // 100)
+    blocks = samples[: len(samples) // hop * hop].reshape(-1, hop)
+    return np.mean(blocks.astype(np.float64) ** 2, axis=1) if len(blocks) else np.zeros(1)
 
 
 def amplify(samples: Samples, db: float) -> Samples:
@@ -125,7 +137,9 @@ def mu_law(samples: Samples) -> Samples:
 
 
 def encode(samples: Samples, rate: int, codec: str) -> Samples:
-    """Through a lossy codec at its lowest quality and back: "mp3" or "opus"."""
+    """Through "mu-law" and back, or through "mp3" or "opus" at the lowest quality."""
+    if codec == "mu-law":
+        return mu_law(samples)
     container, subtype = {"mp3": ("MP3", "MPEG_LAYER_III"), "opus": ("OGG", "OPUS")}[codec]
     file = io.BytesIO()
     soundfile.write(

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 LONGEST_JOINED = 15.0  # seconds; nothing more is joined to an utterance of this length
 BACKGROUNDS = ("white", "pink", "brown", "hum")
 NOISES = (*BACKGROUNDS, "babble")
+CODECS = ("mu-law", "mp3", "opus")
 NONSPEECH = (*BACKGROUNDS, "tones", "lsb", "silence")
 
 
@@ -104,17 +105,14 @@ class Augment:
             samples = acoustics.amplify(samples, rng.uniform(*recipe.gain_db))
         if rng.random() < recipe.silence_probability:
             samples = self._surrounded(samples, rng)
+        elif rng.random() < recipe.trim_probability:
+            samples = acoustics.trim(samples, rate, rng.uniform(20, 40))
         if rng.random() < recipe.noise_probability:
             samples = self._noisy(samples, rng)
         if rng.random() < recipe.telephone_probability:
             samples = acoustics.band_limit(samples, rate)
         if rng.random() < recipe.codec_probability:
-            codec = ("mu-law", "mp3", "opus")[int(rng.integers(3))]
-            samples = (
-                acoustics.mu_law(samples)
-                if codec == "mu-law"
-                else acoustics.encode(samples, rate, codec)
-            )
+            samples = acoustics.encode(samples, rate, CODECS[int(rng.integers(len(CODECS)))])
         return samples
 
     def _surrounded(self, samples: Samples, rng: np.random.Generator) -> Samples:

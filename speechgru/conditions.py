@@ -243,6 +243,7 @@ CONDITIONS = (
         for db, lengths in ((None, (0.25, 1, 3, 5)), (-60, (1, 5)), (-50, (1, 5)), (-40, (1, 5)))
         for seconds in lengths
     ),
+    Condition("cut to the speech", lambda x, rate, rng, others: acoustics.trim(x, rate, db=26)),
     Condition("4 joined, 1 s pauses", _unchanged, joined=4),
     *(Condition(f"level {db:+d} dB", _gain(db)) for db in (-40, -20, 6)),
     *(

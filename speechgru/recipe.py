@@ -206,6 +206,9 @@ class AugmentRecipe(Section):
         description="longest silence on either side, seconds; three times as long for one in "
         "eight of these utterances",
     )
+    trim_probability: float = Field(
+        0.2, ge=0, le=1, description="share of the others cut to their speech, as by push-to-talk"
+    )
     background_db: tuple[float, float] = Field(
         (-80.0, -36.0), description="lowest and highest level of that background noise, dBFS"
     )

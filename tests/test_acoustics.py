@@ -90,13 +90,27 @@ def test_mu_law_is_8_bits():
     assert np.abs(coded - ramp)[np.abs(ramp) < 0.01].max() < 0.001
 
 
-@pytest.mark.parametrize("codec", ["mp3", "opus"])
+@pytest.mark.parametrize("codec", ["mu-law", "mp3", "opus"])
 @pytest.mark.parametrize("rate", [8000, 16000])
 def test_a_codec_keeps_the_length_and_roughly_the_sound(codec, rate):
     speech = acoustics.noise("pink", rate, np.random.default_rng(1), rate) * np.float32(0.1)
     coded = acoustics.encode(speech, rate, codec)
     assert coded.shape == speech.shape
     assert np.corrcoef(speech, coded)[0, 1] > 0.6
+
+
+def test_trimming_keeps_pauses_and_what_is_less_far_below_the_speech():
+    silence, quiet, word = np.zeros(RATE // 4, np.float32), tone(0.2, amplitude=0.01), tone(0.5)
+    spoken = np.concatenate([silence, quiet, word, silence, word, quiet, silence])
+    inner = spoken[len(silence) : -len(silence)]
+    np.testing.assert_array_equal(acoustics.trim(spoken, RATE, 30), inner)
+    inner = inner[len(quiet) : -len(quiet)]
+    np.testing.assert_array_equal(acoustics.trim(spoken, RATE, 10), inner)
+
+
+@pytest.mark.parametrize("length", [0, 1, 100, RATE])
+def test_trimming_digital_silence_changes_nothing(length):
+    assert len(acoustics.trim(np.zeros(length, np.float32), RATE, 30)) == length
 
 
 def test_babble_has_unit_power_even_of_voices_shorter_than_it():

@@ -228,6 +228,19 @@ def test_silence_surrounds_the_utterance_within_its_limits(samples_of):
     assert 0.5 < max(before) <= 1.5
 
 
+def test_some_of_the_others_are_cut_to_their_speech(samples_of):
+    corpus = Corpus()
+    corpus.waves = [np.pad(wave, RATE // 2) for wave in corpus.waves]
+    recipe = plain(silence_probability=0.3, silence_seconds=0.5, trim_probability=0.5)
+    change = Augment(recipe, FeatureExtractor(FEATURES), 1, corpus.read, 3)
+    for epoch in range(60):
+        change(0, "a", epoch)
+    lengths = np.array([len(samples) for samples in samples_of])
+    assert 10 < (lengths == RATE).sum() < 32  # half of the 70 % that silence does not surround
+    assert (lengths == 2 * RATE).any()
+    assert (lengths > 2 * RATE).any()
+
+
 def test_levels_change_within_their_range(samples_of):
     change = augment(plain(gain_db=[-20, -10]))
     for epoch in range(20):

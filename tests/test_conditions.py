@@ -61,6 +61,14 @@ def test_noise_has_its_ratio():
         assert ratio == pytest.approx(10, abs=0.01)
 
 
+def test_an_utterance_is_cut_to_its_speech():
+    (condition,) = (c for c in CONDITIONS if c.name == "cut to the speech")
+    silence = np.zeros(RATE // 2, np.float32)
+    spoken = np.concatenate([silence, AUDIO[0], silence, AUDIO[1], silence])
+    (cut,) = _recordings(condition, [range(1)], [spoken], RATE)
+    np.testing.assert_array_equal(cut, spoken[RATE // 2 : -RATE // 2])
+
+
 def test_joined_utterances_are_a_second_apart():
     (condition,) = (c for c in CONDITIONS if c.joined == 4)
     first, second = made(condition)

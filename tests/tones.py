@@ -58,7 +58,7 @@ def write_corpus(folder: Path) -> Path:
 NO_ACOUSTICS = {
     "join_probability": 0, "gain_db": [0, 0], "silence_probability": 0, "noise_probability": 0,
     "room_probability": 0, "telephone_probability": 0, "codec_probability": 0,
-    "nonspeech_probability": 0,
+    "nonspeech_probability": 0, "trim_probability": 0,
 }  # fmt: skip
 """Augmentation without its acoustic effects, as tests of everything else want it."""
 
