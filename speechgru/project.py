@@ -13,7 +13,8 @@ from speechgru.corpora.splits import complete_splits
 from speechgru.errors import CorpusError, SpeechgruError, printable
 from speechgru.files import atomic_write, check_writable
 from speechgru.manifest import Utterance
-from speechgru.proposal import Choice, data_facts, propose, relative, to_recipe, to_yaml
+from speechgru.model_file import ModelConfig
+from speechgru.proposal import Choice, data_facts, propose, relative, to_recipe, to_yaml, unfit
 from speechgru.recipe import Recipe
 
 UNUSABLE = (  # kinds of problems of utterances that are excluded: there is nothing to learn from
@@ -76,8 +77,13 @@ def write_manifests(sources: Sources, project: Project) -> list[Path]:
     return write_splits(replace(sources.prepared, splits=sources.splits), project.manifests)
 
 
+def unfit_model(sources: Sources, initial: ModelConfig) -> str | None:
+    """Why a model is not one to fine-tune on the training set; None if it is."""
+    return unfit(data_facts(sources.splits["train"]), initial)
+
+
 def audit_project(
-    sources: Sources, project: Project, on_progress: OnProgress
+    sources: Sources, project: Project, initial: ModelConfig | None, on_progress: OnProgress
 ) -> tuple[AuditReport, Sources]:
     """Decode everything once: what is wrong with the sets, and the sets without UNUSABLE
     utterances, whose manifests are written again; audit.html has the details.
@@ -87,8 +93,8 @@ def audit_project(
     order = sorted(
         sources.splits, key=lambda name: ["train", "dev", "test"].index(name.split("-")[0])
     )
-    report = audit([project.file(name) for name in order], _proposed(sources, project),
-                   on_progress=on_progress)  # fmt: skip
+    recipe = _proposed(sources, project, initial)
+    report = audit([project.file(name) for name in order], recipe, on_progress=on_progress)
     write_report(report, project.manifests)
     unusable = {(p.manifest, p.id) for p in report.problems if p.kind in UNUSABLE}
     if not unusable:
@@ -104,26 +110,30 @@ def audit_project(
     return report, sources
 
 
-def write_recipe(sources: Sources, project: Project, report: AuditReport) -> list[Choice]:
-    """Write the recipe that fits the training set; returns its choices."""
+def write_recipe(
+    sources: Sources, project: Project, initial: ModelConfig | None, report: AuditReport
+) -> list[Choice]:
+    """Write the recipe that fits the training set, to fine-tune `initial` if that is a model;
+    returns its choices."""
     train = report.facts.manifests[0]
     bandwidth = None if train.bandwidth is None else train.bandwidth.median
     facts = data_facts(sources.splits["train"], bandwidth)
-    choices = propose(facts, *_manifests_in_recipe(sources, project))
+    choices = propose(facts, *_manifests_in_recipe(sources, project), initial)
     head = [
         f"{printable(project.name)}: {facts.utterances:,} training utterances, "
         f"{facts.hours:.2f} hours, {facts.distinct_words:,} different words.",
         "Written by `speechgru init`; edit it as you like. docs/recipe.md has all settings.",
     ]
-    to_recipe(choices)  # checks them
+    to_recipe(choices, initial)  # checks them
     atomic_write(project.recipe, to_yaml(choices, head))
     return choices
 
 
-def _proposed(sources: Sources, project: Project) -> Recipe:
+def _proposed(sources: Sources, project: Project, initial: ModelConfig | None) -> Recipe:
     """The recipe by what is known before the audit, whose checks depend on it."""
     facts = data_facts(sources.splits["train"])
-    return to_recipe(propose(facts, *_manifests_in_recipe(sources, project)))
+    choices = propose(facts, *_manifests_in_recipe(sources, project), initial)
+    return to_recipe(choices, initial)
 
 
 def _manifests_in_recipe(sources: Sources, project: Project) -> tuple[str, str]:

@@ -18,6 +18,7 @@ import yaml
 
 from speechgru.audio import AudioInfo, read_headers
 from speechgru.manifest import Utterance
+from speechgru.model_file import ModelConfig
 from speechgru.recipe import Recipe, TextRecipe, make_recipe
 from speechgru.text import frames_needed, normalise
 
@@ -31,6 +32,8 @@ STEPS_PER_EPOCH = 50  # at least, unless batches would become tiny
 COMMAND_STEPS = 100  # the same for commands, which small batches teach with less audio
 COMMAND_SECONDS = 16  # of audio per batch of commands, at most
 MIN_STEPS = 3_000
+TUNING = 4  # fine-tuning takes this part of the epochs,
+MIN_TUNING = 5  # but at least so many
 FEW_WORDS = 100
 SHORT = 2.5  # seconds: the median utterance of a corpus of commands
 TURKIC = {"tr", "az", "crh"}  # with dotted and dotless i
@@ -109,11 +112,32 @@ def _rates(utterances: Sequence[Utterance]) -> dict[int, float]:
     return {rate: count / counts.total() for rate, count in sorted(counts.items())}
 
 
-def propose(facts: DataFacts, train: str, dev: str) -> list[Choice]:
-    """The choices of the rules, for manifests at these paths."""
+def propose(
+    facts: DataFacts, train: str, dev: str, initial: ModelConfig | None = None
+) -> list[Choice]:
+    """The choices of the rules, for manifests at these paths: to fine-tune `initial`, whose
+    features and architecture are kept, or else from scratch."""
     data = Choice("data", {"train": [train], "dev": dev}, "")
-    return [data, *_data(facts), *_text(facts), *_features(facts), *_augment(facts),
-            *_model(facts), *_training(facts)]  # fmt: skip
+    choices = [data, *_data(facts), *_text(facts)]
+    if initial is None:
+        choices += [*_features(facts), *_augment(facts), *_model(facts)]
+    else:
+        choices += _augment(facts)
+    return [*choices, *_training(facts, initial is not None)]
+
+
+def unfit(facts: DataFacts, initial: ModelConfig) -> str | None:
+    """Why a model is not one to fine-tune on these data; None if it is."""
+    rate = next(choice.settings["sample_rate"] for choice in _features(facts))
+    if rate != initial.features.sample_rate:
+        return f"it reads {initial.features.sample_rate} Hz, and {rate} Hz fits the recordings"
+    frames = initial.features.frames_per_second / initial.model.factor / max(SPEED)
+    if frames < facts.needed:
+        return (
+            f"its subsampling leaves {frames:.0f} frames per second, and the texts need "
+            f"{facts.needed:.0f}"
+        )
+    return None
 
 
 def _data(facts: DataFacts) -> Iterable[Choice]:
@@ -193,7 +217,7 @@ def choose_factor(facts: DataFacts) -> int:
     return FACTORS[-1]
 
 
-def _training(facts: DataFacts) -> Iterable[Choice]:
+def _training(facts: DataFacts, tuning: bool) -> Iterable[Choice]:
     at_least, most = (COMMAND_STEPS, COMMAND_SECONDS) if facts.commands else (STEPS_PER_EPOCH, 60)
     batch = round(min(60, max(4, min(most, 3600 * facts.hours / at_least), facts.longest)))
     per_epoch = max(1.0, 3600 * facts.hours / batch)
@@ -204,6 +228,12 @@ def _training(facts: DataFacts) -> Iterable[Choice]:
         {"batch_seconds": batch},
         f"at least {at_least} steps per epoch, if there is enough data",
     )
+    average = Choice("training", {"average": 5}, "average the 5 best epochs, if better on dev")
+    if tuning:
+        epochs = max(MIN_TUNING, round(epochs / TUNING))
+        reason = f"a part of the epochs from scratch: {epochs * per_epoch:,.0f} steps"
+        yield from (Choice("training", {"epochs": epochs}, reason), average)
+        return
     yield Choice(
         "training",
         {"epochs": epochs},
@@ -213,12 +243,15 @@ def _training(facts: DataFacts) -> Iterable[Choice]:
     large = facts.hours >= 10 and not facts.commands
     rate = 1e-3 if large else 2e-3
     yield Choice("training", {"learning_rate": rate}, "2e-3; 1e-3 for the largest models")
-    yield Choice("training", {"average": 5}, "average the 5 best epochs, if that is better on dev")
+    yield average
 
 
-def to_recipe(choices: Sequence[Choice]) -> Recipe:
-    """The recipe with these choices. Raises RecipeError if they are not consistent."""
+def to_recipe(choices: Sequence[Choice], initial: ModelConfig | None = None) -> Recipe:
+    """The recipe with these choices, and the features and architecture of a model to fine-tune.
+    Raises RecipeError if they are not consistent."""
     values: dict[str, dict[str, object]] = {}
+    if initial is not None:
+        values = {"features": initial.features.model_dump(), "model": initial.model.model_dump()}
     for choice in choices:
         values.setdefault(choice.section, {}).update(choice.settings)
     return make_recipe(values, "proposed recipe")

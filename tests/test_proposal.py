@@ -9,6 +9,7 @@ import soundfile
 from msgspec import structs
 
 from speechgru.manifest import Utterance
+from speechgru.model_file import ModelConfig
 from speechgru.proposal import (
     Choice,
     DataFacts,
@@ -18,6 +19,7 @@ from speechgru.proposal import (
     relative,
     to_recipe,
     to_yaml,
+    unfit,
 )
 from speechgru.recipe import Recipe
 from speechgru.recipe_file import load_recipe
@@ -147,3 +149,33 @@ def test_the_file_has_every_choice_and_its_reason(facts: DataFacts, tmp_path: Pa
 def test_relative_paths(tmp_path: Path) -> None:
     assert relative(tmp_path / "a/b.jsonl", tmp_path) == "a/b.jsonl"
     assert relative(tmp_path / "a.jsonl", tmp_path / "b") == (tmp_path / "a.jsonl").as_posix()
+
+
+INITIAL = ModelConfig.model_validate(
+    {"text": {}, "features": {"mels": 40}, "model": {"cell": "lstm", "factor": 4}}
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({}, None),
+        ({"rates": {44100: 1.0}}, None),
+        ({"rates": {8000: 1.0}}, "8000"),
+        ({"needed": 24.0}, "24"),  # 25 frames per second, a tenth less at the highest speed
+    ],
+)
+def test_a_model_to_fine_tune_fits_rate_and_texts(
+    changes: dict[str, object], word: str | None
+) -> None:
+    reason = unfit(replace(READ_SPEECH, **changes), INITIAL)  # type: ignore[arg-type]
+    assert reason is None if word is None else word in str(reason)
+
+
+def test_fine_tuning_keeps_the_model_and_takes_fewer_epochs() -> None:
+    choices = propose(READ_SPEECH, "a/train.jsonl", "a/dev.jsonl", INITIAL)
+    tuned = to_recipe(choices, INITIAL)
+    assert (tuned.features, tuned.model) == (INITIAL.features, INITIAL.model)
+    assert {choice.section for choice in choices}.isdisjoint({"features", "model"})
+    assert not any("learning_rate" in choice.settings for choice in choices)
+    assert 5 <= tuned.training.epochs <= recipe(READ_SPEECH).training.epochs / 2

@@ -45,6 +45,10 @@ def init(
             "takes other spellings of the texts from another table",
         ),
     ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="run folder of a model to fine-tune, if it fits the recordings"),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="overwrite an earlier recipe")] = False,
     estimate: Annotated[
         bool, typer.Option(help="measure a few training steps, to estimate time and memory")
@@ -56,19 +60,26 @@ def init(
     where it has them, else made so that no speaker, or at least no sentence, is in two of them.
     Nothing in the folder is changed."""
     from speechgru import project as steps
+    from speechgru.model_file import read_model_file
 
     project = steps.new_project(folder, target, force)
+    initial = None if model is None else read_model_file(model).config
     sources = steps.read_sources(folder, layout, _columns(column or []))
     show_sources(sources)
+    if initial is not None and (reason := steps.unfit_model(sources, initial)) is not None:
+        warn(f"  {model}: not a model to fine-tune here: {reason}; a recipe from scratch follows")
+        model = initial = None
     files = steps.write_manifests(sources, project)
     with counting_progress() as show:
-        report, sources = steps.audit_project(sources, project, show)
+        report, sources = steps.audit_project(sources, project, initial, show)
     show_problems(report)
-    show_choices(steps.write_recipe(sources, project, report))
+    show_choices(steps.write_recipe(sources, project, initial, report))
     show_written([*files, project.manifests / "audit.html", project.recipe])
     if estimate:
-        show_estimate(project)
-    words = ["speechgru", "train", str(project.recipe), "--out", f"runs/{project.name}"]
+        show_estimate(project, model)
+    words = ["speechgru", "train", str(project.recipe)]
+    words += [] if model is None else ["--init", str(model)]
+    words += ["--out", f"runs/{project.name}"]
     out.print(f"next: {printable(shlex.join(words))}", markup=False)
     if sources.prepared.problems or any(p.kind in steps.UNUSABLE for p in report.problems):
         raise typer.Exit(1)
@@ -126,19 +137,22 @@ def show_choices(choices: Sequence["Choice"]) -> None:
             out.print(f"  {choice.section}: {settings} ({choice.reason})", markup=False)
 
 
-def show_estimate(project: "Project") -> None:
+def show_estimate(project: "Project", model: Path | None) -> None:
     """Time and memory of the training; it needs torch, which takes a moment to load."""
     from speechgru.cli.options import use_threads
     from speechgru.recipe_file import load_recipe
 
     use_threads(0)
     from speechgru.training.estimate import estimate_training
+    from speechgru.training.fine_tuning import adapted, read_initial
 
-    found = estimate_training(load_recipe(project.recipe))
+    recipe = load_recipe(project.recipe)
+    found = estimate_training(recipe if model is None else adapted(recipe, read_initial(model)))
     memory = "" if found.bytes is None else f", {found.bytes / 1e6:,.0f} MB of memory"
+    less = "fewer training.epochs" + ("" if model else " or a smaller model.hidden_size")
     out.print(
         f"training takes about {clock(found.seconds)} on this machine ({found.device}, "
         f"{found.steps:,} steps, {found.parameters / 1e6:.1f} million parameters{memory}); "
-        "fewer training.epochs or a smaller model.hidden_size take less",
+        f"{less} take less",
         markup=False,
     )

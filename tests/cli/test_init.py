@@ -54,6 +54,34 @@ def test_init_writes_what_train_reads(recordings, tmp_path, monkeypatch, speechg
     assert Path("run/model.safetensors").exists()
 
 
+def test_init_proposes_to_fine_tune_a_model(recordings, tmp_path, monkeypatch, speechgru, tone_run):
+    monkeypatch.chdir(tmp_path)
+    result = speechgru("init", recordings, "--model", tone_run)
+    assert result.status == 0, result.err
+    assert f"speechgru train 'my tones.yaml' --init {tone_run} --out" in result.out
+    tuning = "training.epochs=1", "--init", tone_run, "--out", "run"
+    done = speechgru("train", "my tones.yaml", *tuning)
+    assert done.status == 0, done.err
+    assert "before training" in done.err
+    missing = speechgru("init", recordings, "--model", "none", "--force")
+    assert missing.status == 2
+    assert "none" in missing.err
+
+
+def test_init_names_why_a_model_does_not_fit(recordings, tmp_path, speechgru, tone_run):
+    folder = tmp_path / "fast"
+    shutil.copytree(recordings, folder)
+    for file in folder.glob("*.wav"):
+        soundfile.write(file, soundfile.read(file)[0], 2 * RATE)
+    for file in [*folder.glob("*.flac"), *folder.glob("*.ogg")]:
+        soundfile.write(file, soundfile.read(file)[0], 2 * RATE)
+    result = speechgru("init", folder, "--out", tmp_path, "--model", tone_run, "--no-estimate")
+    assert result.status == 0, result.err
+    assert f"{2 * RATE} Hz" in result.err
+    assert "--init" not in result.out
+    assert load_recipe(tmp_path / "fast.yaml").features.sample_rate == 2 * RATE
+
+
 def test_init_overwrites_a_recipe_only_when_asked(recordings, tmp_path, speechgru):
     assert speechgru("init", recordings, "--out", tmp_path, "--no-estimate").status == 0
     file = tmp_path / "my tones.yaml"
