@@ -75,7 +75,7 @@ class Augment:
         has_tail = self.extract.tail > 0 and rng.random() < 0.5
         if has_tail:
             samples = self.extract.with_tail(samples)
-        samples = self._acoustics(samples, rng)
+        samples = self._acoustics(samples, rng, trim=not has_tail)
         warp = 1.0 + recipe.frequency_warp * rng.uniform(-1, 1)
         features = self.extract(samples, warp if recipe.frequency_warp else 1.0, not has_tail)
         kind = self.extract.recipe
@@ -95,8 +95,8 @@ class Augment:
                 tokens = [*tokens, *self.space, *other[1]]
         return samples, tokens
 
-    def _acoustics(self, samples: Samples, rng: np.random.Generator) -> Samples:
-        """Room, level, surrounding silence, noise, telephone band and codec, each if drawn."""
+    def _acoustics(self, samples: Samples, rng: np.random.Generator, trim: bool) -> Samples:
+        """Room, level, silence around or none, noise, telephone band and codec, each if drawn."""
         recipe, rate = self.recipe, self.rate
         if rng.random() < recipe.room_probability:
             response = acoustics.room(rng, rate, rng.uniform(0.1, 0.6), rng.uniform(0, 15))
@@ -105,7 +105,7 @@ class Augment:
             samples = acoustics.amplify(samples, rng.uniform(*recipe.gain_db))
         if rng.random() < recipe.silence_probability:
             samples = self._surrounded(samples, rng)
-        elif rng.random() < recipe.trim_probability:
+        elif trim and rng.random() < recipe.trim_probability:
             samples = acoustics.trim(samples, rate, rng.uniform(20, 40))
         if rng.random() < recipe.noise_probability:
             samples = self._noisy(samples, rng)

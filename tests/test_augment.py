@@ -241,6 +241,14 @@ def test_some_of_the_others_are_cut_to_their_speech(samples_of):
     assert (lengths > 2 * RATE).any()
 
 
+def test_what_the_look_ahead_reads_is_never_cut():
+    corpus, tail = Corpus(), RATE // 2
+    extract = FeatureExtractor(FEATURES, tail)
+    change = Augment(plain(trim_probability=1.0), extract, 1, corpus.read, 3)
+    lengths = {len(change(0, "a", epoch)[0][0]) for epoch in range(20)}
+    assert min(lengths) >= FEATURES.frames(RATE + tail) - 2  # 10 ms may be cut at either end
+
+
 def test_levels_change_within_their_range(samples_of):
     change = augment(plain(gain_db=[-20, -10]))
     for epoch in range(20):
