@@ -44,7 +44,7 @@ from speechgru.training.step import (
 )
 
 log = logging.getLogger(__name__)
-STATISTICS = 2_500  # utterances, of more at random, for the mean and variance of the features
+STATISTICS = 1_200  # utterances, of more at random, for the mean and variance of the features
 COMMAND = "speechgru train"
 
 
