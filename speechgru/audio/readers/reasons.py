@@ -48,8 +48,8 @@ def explain(file: File) -> str:
             channels, rate = struct.unpack("<HI", riff.format_chunk[2:8].ljust(6, b"\0"))
             data = "" if riff.data else " and no data chunk"
             return (
-                f"a damaged or incomplete header ({rate} Hz, {channels} channels{data}); copy or "
-                "record it again"
+                f"a damaged or incomplete header (sample rate {rate} Hz, {channels} channels"
+                f"{data}); copy or record it again"
             )
         return (
             f"a {form} file whose audio (codec {name}) cannot be decoded; convert it to WAV or FLAC"
