@@ -137,7 +137,7 @@ def recognise_words(
             log_probs += [value for _, value in found]
             right += marks
     if failed and len(failed) == len(utterances):
-        raise none_readable(len(failed), SpeechgruError(next(iter(failed.values()))))
+        raise none_readable(failed)
     return Words(np.array(log_probs), np.array(right, bool), np.array(leads), failed)
 
 

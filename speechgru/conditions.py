@@ -140,7 +140,7 @@ def _read(manifest: str | Path, rate: int) -> tuple[list[Utterance], list[Sample
         except AudioError as error:
             failed[utterance.id] = str(error)
     if not utterances:
-        raise none_readable(len(failed), SpeechgruError(next(iter(failed.values()))))
+        raise none_readable(failed)
     return utterances, audio, failed
 
 

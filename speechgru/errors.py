@@ -54,9 +54,10 @@ class AudioError(SpeechgruError):
         self.kind = kind
 
 
-def none_readable(count: int, first: SpeechgruError) -> AudioError:
-    """For a manifest none of whose utterances can be read, though the command was right."""
-    error = AudioError(f"none of the {count} utterances can be read; the first: {first}")
+def none_readable(failed: dict[str, str]) -> AudioError:
+    """For a manifest none of whose utterances (id → reason) can be read; the command was right."""
+    first = next(iter(failed.values()))
+    error = AudioError(f"none of the {len(failed)} utterances can be read; the first: {first}")
     error.exit_status = 1
     return error
 

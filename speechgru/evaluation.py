@@ -123,7 +123,7 @@ def evaluate_utterances(
         if greedy is not None:
             greedy_texts.append(normalise(recognizer.decode(result, greedy).text, text_recipe))
     if failed and not read:
-        raise none_readable(len(failed), SpeechgruError(next(iter(failed.values()))))
+        raise none_readable(failed)
     scored = _score(read, texts)
     unknown: Counter[str] = sum((vocabulary.unknown(u.text) for u in read), Counter())
     beside = None

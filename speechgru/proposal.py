@@ -32,7 +32,7 @@ STEPS_PER_EPOCH = 50  # at least, unless batches would become tiny
 COMMAND_STEPS = 100  # the same for commands, which small batches teach with less audio
 COMMAND_SECONDS = 16  # of audio per batch of commands, at most
 MIN_STEPS = 3_000
-TUNING = 4  # fine-tuning takes this part of the epochs,
+TUNING_SHARE = 0.25  # of the epochs from scratch that fine-tuning takes,
 MIN_TUNING = 5  # but at least so many
 FEW_WORDS = 100
 SHORT = 2.5  # seconds: the median utterance of a corpus of commands
@@ -230,8 +230,8 @@ def _training(facts: DataFacts, tuning: bool) -> Iterable[Choice]:
     )
     average = Choice("training", {"average": 5}, "average the 5 best epochs, if better on dev")
     if tuning:
-        epochs = max(MIN_TUNING, round(epochs / TUNING))
-        reason = f"a part of the epochs from scratch: {epochs * per_epoch:,.0f} steps"
+        epochs = max(MIN_TUNING, round(TUNING_SHARE * epochs))
+        reason = f"fewer than from scratch: about {epochs * per_epoch:,.0f} steps"
         yield from (Choice("training", {"epochs": epochs}, reason), average)
         return
     yield Choice(

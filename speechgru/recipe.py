@@ -207,7 +207,7 @@ class AugmentRecipe(Section):
         "eight of these utterances",
     )
     trim_probability: float = Field(
-        0.2, ge=0, le=1, description="share of the others cut to their speech, as by push-to-talk"
+        0.2, ge=0, le=1, description="share of those without such silence that is cut to the speech"
     )
     background_db: tuple[float, float] = Field(
         (-80.0, -36.0), description="lowest and highest level of that background noise, dBFS"

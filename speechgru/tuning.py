@@ -195,7 +195,7 @@ def _emissions(
         dev.emissions.append(result)
         dev.texts.append(normalise(utterance.text, recipe))
     if not dev.emissions:
-        raise none_readable(len(failed), SpeechgruError(next(iter(failed.values()))))
+        raise none_readable(failed)
     return dev, failed
 
 

@@ -67,7 +67,7 @@ def init(
     sources = steps.read_sources(folder, layout, _columns(column or []))
     show_sources(sources)
     if initial is not None and (reason := steps.unfit_model(sources, initial)) is not None:
-        warn(f"  {model}: not a model to fine-tune here: {reason}; a recipe from scratch follows")
+        warn(f"  {printable(str(model))}: does not fit: {reason}; the recipe is one from scratch")
         model = initial = None
     files = steps.write_manifests(sources, project)
     with counting_progress() as show:

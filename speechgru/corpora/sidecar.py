@@ -192,9 +192,8 @@ def read(folder: Folder) -> Prepared:
     if copies:
         names = [folder.relative(audio) for audio in sorted(copies)]
         notes.append(
-            f"audio: {len(copies):,} skipped, as each is there in a better format or of another "
-            "microphone: "
-            f"{examples(names)}"
+            f"audio: {len(copies):,} skipped, as each is there in a better format or from another "
+            f"microphone: {examples(names)}"
         )
     if guesses:
         notes.append(f"{guesses[0]} ({len(guesses):,} files are not UTF-8)")
