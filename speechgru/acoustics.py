@@ -6,6 +6,7 @@ Pure functions of samples (n,) float32 and a NumPy generator, shared by training
 
 import io
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import butter, fftconvolve, sosfilt
 
 Samples = npt.NDArray[np.float32]
+_butter = cache(butter)  # to design a filter takes longer than to filter an utterance
 COLOURS = {"white": 0.0, "pink": 1.0, "brown": 2.0}  # power falls as 1 / f^exponent
 
 
@@ -58,14 +60,14 @@ def noise(kind: str, length: int, rng: np.random.Generator, rate: int) -> Sample
 
 
 def _hum(length: int, rng: np.random.Generator, rate: int) -> npt.NDArray[np.float64]:
-    base, time = rng.choice([50.0, 60.0]), np.arange(length) / rate
+    base = rng.choice([50.0, 60.0])
+    time = np.arange(rate // np.gcd(rate, int(base))) / rate  # whole cycles, then repeated
     harmonics = np.arange(1, 11)
     harmonics = harmonics[harmonics * base < rate / 2]
     strengths = rng.uniform(0.1, 1.0, len(harmonics)) / harmonics
     phases = rng.uniform(0, 2 * np.pi, len(harmonics))
     waves = np.sin(2 * np.pi * base * harmonics[:, None] * time + phases[:, None])
-    hum: npt.NDArray[np.float64] = strengths @ waves
-    return hum
+    return np.resize(strengths @ waves, length)
 
 
 def tones(length: int, rng: np.random.Generator, rate: int) -> Samples:
@@ -104,8 +106,7 @@ def surround(samples: Samples, before: int, after: int) -> Samples:
 
 def band_limit(samples: Samples, rate: int, low: float = 300.0, high: float = 3400.0) -> Samples:
     """The band of a telephone: a Butterworth band-pass filter of order 4, limits in Hz."""
-    high = min(high, 0.45 * rate)
-    filters = butter(4, [low, high], btype="bandpass", fs=rate, output="sos")
+    filters = _butter(4, (low, min(high, 0.45 * rate)), btype="bandpass", fs=rate, output="sos")
     return np.asarray(sosfilt(filters, samples), np.float32)
 
 
@@ -132,8 +133,7 @@ def mu_law(samples: Samples) -> Samples:
     clipped = np.clip(samples, -1, 1)
     coded = np.sign(clipped) * np.log1p(255 * np.abs(clipped)) / np.log(256.0)
     coded = np.round(coded * 127) / 127
-    linear = np.sign(coded) * np.expm1(np.abs(coded) * np.log(256.0)) / 255
-    return np.asarray(linear, np.float32)
+    return np.asarray(np.sign(coded) * np.expm1(np.abs(coded) * np.log(256.0)) / 255, np.float32)
 
 
 def encode(samples: Samples, rate: int, codec: str) -> Samples:

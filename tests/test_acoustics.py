@@ -35,6 +35,14 @@ def test_noise_falls_by_its_slope_per_octave(kind, slope):
     assert (high - low) / 4 == pytest.approx(slope, abs=0.3)
 
 
+@pytest.mark.parametrize("rate", [8000, 11025, 44100])
+def test_hum_is_a_mains_frequency_and_its_harmonics(rate):
+    hum = acoustics.noise("hum", 10 * rate, np.random.default_rng(1), rate)
+    power = np.abs(np.fft.rfft(hum)) ** 2  # bins of 0.1 Hz
+    shares = [power[10 * base : 10 * 10 * base + 1 : 10 * base].sum() for base in (50, 60)]
+    assert max(shares) == pytest.approx(power.sum(), rel=1e-6)
+
+
 def test_level_is_that_of_the_speech_whatever_silence_surrounds_it():
     speech = tone(0.3)
     padded = acoustics.surround(speech, 5 * RATE, 3 * RATE)
