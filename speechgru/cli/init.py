@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from speechgru.cli.console import clock, counting_progress, out, show_written, warn
+from speechgru.cli.options import stored_form
 from speechgru.errors import SpeechgruError, printable
 
 if TYPE_CHECKING:
@@ -47,7 +48,10 @@ def init(
     ] = None,
     model: Annotated[
         Path | None,
-        typer.Option(help="run folder of a model to fine-tune, if it fits the recordings"),
+        typer.Option(
+            help="run folder of a model to fine-tune, if it fits the recordings",
+            callback=stored_form,
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="overwrite an earlier recipe")] = False,
     estimate: Annotated[

@@ -12,6 +12,17 @@ from speechgru.cpus import cpu_count
 if TYPE_CHECKING:
     from speechgru.decoding.settings import Decoding
 
+
+def stored_form(path: Path | None) -> Path | None:
+    """A model's path as its name is stored, if only its other Unicode form (é as one character or
+    two) exists: settings and calibration are looked for beside it."""
+    if path is None or path.exists():
+        return path
+    from speechgru.misspelt import similar_path  # rarely needed
+
+    return Path(similar_path(path)[0] or path)
+
+
 Device = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu, cuda, cuda:1, …")]
 Precision = Annotated[
     str,
@@ -23,7 +34,9 @@ BatchSeconds = Annotated[
     float,
     typer.Option(help="seconds of audio per batch, padding included (more is faster on a GPU)"),
 ]
-Model = Annotated[Path, typer.Option("--model", "-m", help="run folder or model file")]
+Model = Annotated[
+    Path, typer.Option("--model", "-m", help="run folder or model file", callback=stored_form)
+]
 Threads = Annotated[
     int,
     typer.Option(min=0, help="number of CPU threads (0 = all available CPUs or OMP_NUM_THREADS)"),

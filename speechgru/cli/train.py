@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from speechgru.cli.console import clock, out, training_progress, warn
-from speechgru.cli.options import Device, Threads, use_threads
+from speechgru.cli.options import Device, Threads, stored_form, use_threads
 from speechgru.errors import printable
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ def train(
     init: Annotated[
         Path | None,
         typer.Option(
-            metavar="MODEL", help="fine-tune this model (a run folder or file) to the recipe's data"
+            metavar="MODEL",
+            help="fine-tune this model (a run folder or file) to the recipe's data",
+            callback=stored_form,
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="continue the run in --out")] = False,

@@ -13,6 +13,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from speechgru.compare.spec import file_name
+from speechgru.corpora.common import unique_ids
 from speechgru.errors import ManifestError
 from speechgru.manifest import Utterance
 from speechgru.manifest_writer import write_manifest
@@ -36,10 +37,7 @@ def write_folds(manifests: Mapping[str, Sequence[Utterance]], folder: Path) -> t
             "without a speaker; --folds speaker needs at least three speakers, and 'speaker' in "
             "every line"
         )
-    safe = [file_name(speaker) for speaker in speakers]
-    names = tuple(
-        name if safe.count(name) == 1 else f"{name}-{number}" for number, name in enumerate(safe, 1)
-    )
+    names = tuple(unique_ids([file_name(speaker) for speaker in speakers]))
     for speaker, name in zip(speakers, names, strict=True):
         others = [utterance for utterance in utterances if utterance.speaker != speaker]
         dev = _dev_ids(others)

@@ -96,7 +96,7 @@ class ModelSelection:
             state.best_wer, state.best_cer = rates[:2]
             state.best_loss = None if math.isnan(loss) else loss
             self._save(None, score, f"epoch {state.epoch}")
-        if self.average:
+        if self.average and state.epoch:  # not an initial model
             kept = sorted([*state.kept, (wer, state.epoch)], key=lambda k: (k[0], -k[1]))
             state.kept = kept[: self.average]
             if (wer, state.epoch) in state.kept:

@@ -70,8 +70,8 @@ def test_too_few_or_unknown_speakers_are_refused(tmp_path: Path, speakers: list[
 
 def test_speakers_with_one_name_for_a_folder_are_numbered(tmp_path: Path):
     names = write_folds(manifest(tmp_path, ["a b", "a/b", "c"]), tmp_path)
-    assert names == ("a_b-1", "a_b-2", "c")
-    assert {u.speaker for u in splits(tmp_path, "a_b-1")[2]} == {"a b"}
+    assert names == ("a_b", "a_b#2", "c")
+    assert {u.speaker for u in splits(tmp_path, "a_b")[2]} == {"a b"}
 
 
 @pytest.mark.parametrize("offsets", [(12345.62, 12345.64), (150000.2, 150000.4)])

@@ -1,7 +1,9 @@
 """Fine-tuning: what is taken over from a model, what is not, and what is refused."""
 
 import json
+import shutil
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 import torch
@@ -89,6 +91,11 @@ def test_it_starts_where_the_initial_model_is(few: Path, whole: Path, tmp_path: 
     torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
 
 
+def test_the_initial_model_is_no_epoch_to_average(few: Path, whole: Path, tmp_path: Path) -> None:
+    run = train_from(tmp_path / "run", stated(few, epochs=2, average=5), init=whole)
+    assert sorted(epoch for _, epoch in RunFolder(run).load_state()[0].kept) == [1, 2]
+
+
 def test_output_rows_are_copied_by_character(whole: Path) -> None:
     initial = load_model(whole)
     vocabulary = make_vocabulary(["bao"], TextRecipe(), initial.vocabulary)
@@ -148,3 +155,19 @@ def test_the_command(speechgru, few: Path, whole: Path, tmp_path: Path) -> None:
     assert ended.status == 0
     assert "before training: dev WER" in ended.err
     assert load_model(tmp_path / "run").metadata["initial_model"]
+
+
+def test_a_model_is_found_in_the_other_unicode_form(
+    speechgru, few: Path, whole: Path, tmp_path: Path
+) -> None:
+    """As typed, é is one character; some file systems store two. The settings beside it count."""
+    stored, typed = (tmp_path / normalize(form, "modèle") for form in ("NFD", "NFC"))
+    shutil.copytree(whole, stored)
+    (stored / "decoding.yaml").write_text("beam: none\n")
+    values = stated(few, epochs=1).model_dump(mode="json", exclude_unset=True)
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(values))
+    ended = speechgru("train", tmp_path, "--init", typed, "--out", tmp_path / "run", "--threads", 1)
+    assert ended.status == 0
+    ended = speechgru("evaluate", few / "dev.jsonl", "--model", typed)
+    assert ended.status == 2
+    assert "decoding.yaml" in ended.err
