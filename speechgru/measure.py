@@ -4,13 +4,24 @@ import ctypes
 import gc
 import statistics
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
 
 REPEATS = 5  # of each timing; the median counts
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Meanwhile, torch's operations on the CPU run in so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def synchronise(device: torch.device) -> None:
@@ -52,9 +63,7 @@ class Stopwatch:
 
     def median(self, run: Callable[[], object], threads: int) -> float:
         """Seconds: the median of REPEATS calls, after one to warm up."""
-        old = torch.get_num_threads()
-        torch.set_num_threads(threads)
-        try:
+        with torch_threads(threads):
             run()
             times = []
             for _ in range(REPEATS):
@@ -67,8 +76,6 @@ class Stopwatch:
                     self._wall += times[-1]
                     self._cpu += time.process_time() - cpu
             return statistics.median(times)
-        finally:
-            torch.set_num_threads(old)
 
 
 def memory_use(run: Callable[[], object], device: torch.device) -> tuple[int, int] | None:

@@ -56,7 +56,7 @@ def train(
     from speechgru.training.loop import train as run_training
 
     with training_progress() as show:
-        result = run_training(loaded, folder, device, resume, show, init)
+        result = run_training(loaded, folder, device, resume, show, init, threads)
     show_training(result)
     if result.interrupted:
         raise typer.Exit(130)

@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import torch
 from pydantic import TypeAdapter
 
 from speechgru.checkpoint import MODEL_FILE, load_model
@@ -26,6 +25,7 @@ from speechgru.errors import Diverged, SpeechgruError
 from speechgru.evaluation import evaluate_utterances, write_results
 from speechgru.files import Json, atomic_write, exclusive_lock, read_dataclass
 from speechgru.manifest import read_manifest
+from speechgru.measure import torch_threads
 from speechgru.recipe import Recipe
 from speechgru.recognizer import Recognizer, choose_device
 from speechgru.training.loop import TrainingProgress, train
@@ -259,12 +259,8 @@ def _measure(tasks: Sequence[Task], folder: Path, options: RunOptions) -> None:
 def run_here(tasks: Sequence[Task], on_step: OnStep = lambda _: None) -> Iterator[RunResult]:
     """One after another in this process, with live progress."""
     for task in tasks:
-        before = torch.get_num_threads()
-        torch.set_num_threads(task.threads)
-        try:
+        with torch_threads(task.threads):
             result = perform(task, on_step)
-        finally:
-            torch.set_num_threads(before)
         yield result
 
 
@@ -329,7 +325,7 @@ def fingerprint(recipe: Recipe) -> str:
 
 def _train(task: Task, on_step: OnStep) -> TrainedModel:
     started = RunFolder(task.home).started()
-    outcome = train(task.recipe, task.home, task.device, resume=started, on_progress=on_step)
+    outcome = train(task.recipe, task.home, task.device, started, on_step, threads=task.threads)
     if outcome.interrupted:
         raise KeyboardInterrupt
     about = load_model(task.home).metadata

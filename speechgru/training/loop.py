@@ -26,9 +26,11 @@ from torch.utils.tensorboard import SummaryWriter
 from speechgru.batches import AudioCache, Batch
 from speechgru.checkpoint import ModelConfig, new_checkpoint
 from speechgru.corpora.leaks import warn_of_leaks
+from speechgru.cpus import usable_cpus
 from speechgru.errors import Diverged, TrainingError
 from speechgru.files import check_folder, exclusive_lock
-from speechgru.model import check_cell
+from speechgru.measure import torch_threads
+from speechgru.model import check_cell, macs_per_second
 from speechgru.recipe import Recipe
 from speechgru.recognizer import choose_device
 from speechgru.text.units import vocabulary_from_json
@@ -44,6 +46,7 @@ from speechgru.training.step import (
 )
 
 log = logging.getLogger(__name__)
+SMALL = 25_000_000  # multiply-accumulates per second of audio; such audio takes longer to augment
 STATISTICS = 1_200  # utterances, of more at random, for the mean and variance of the features
 COMMAND = "speechgru train"
 
@@ -83,9 +86,11 @@ def train(
     resume: bool = False,
     on_progress: Callable[[TrainingProgress], None] = lambda _: None,
     init: str | Path | None = None,
+    threads: int = 0,
 ) -> TrainingResult:
     """Train by `recipe` into the folder `out`; with `resume`, continue the run there; with `init`,
-    fine-tune the model in that run folder or file.
+    fine-tune the model in that run folder or file. `threads`: of torch on the CPU; 0: its present
+    number, but no more than leave a CPU to the loader if the model is SMALL.
 
     Raises SpeechgruError (another training is running in the folder), TrainingError (folder in
     use, nothing to train on, dev audio that cannot be decoded, repeated NaN steps), RecipeError
@@ -134,7 +139,8 @@ def train(
             trainer.start(initial)
         else:
             folder.restore(tensors, trainer.checkpoint, trainer.optimiser)
-        return trainer.run()
+        with torch_threads(threads or trainer.default_threads()):
+            return trainer.run()
 
 
 class Trainer:
@@ -183,6 +189,14 @@ class Trainer:
             samples = (self.loader.read(train[place]) for place in sorted(chosen))
             self.checkpoint.extract.fit(each for each in samples if each is not None)
         self.save_state()
+
+    def default_threads(self) -> int:
+        """Threads of a step would wait for each other whenever a loader takes one's CPU: where
+        loading takes as long as the steps, they had better leave it one."""
+        threads = torch.get_num_threads()
+        if macs_per_second(self.model, self.recipe.features.frames_per_second) > SMALL:
+            return threads
+        return min(threads, max(1, usable_cpus() - self.options.workers))
 
     def run(self) -> TrainingResult:
         """The remaining epochs, then the averaged model."""

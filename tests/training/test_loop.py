@@ -32,6 +32,7 @@ from speechgru.evaluation import evaluate, evaluate_utterances
 from speechgru.features import FeatureExtractor
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.manifest_writer import write_manifest
+from speechgru.measure import torch_threads
 from speechgru.model_file import read_model_file
 from speechgru.recipe import Recipe
 from speechgru.recognizer import Recognizer
@@ -101,6 +102,34 @@ def test_workers_and_cache_change_nothing(few, tmp_path, whole, changes):
     folder = train_from(tmp_path / "run", long_recipe(few, **changes))
     assert same_weights(folder, whole, "last.safetensors")
     assert metrics(folder) == metrics(whole)
+
+
+@pytest.mark.parametrize(
+    ("hidden_size", "cpus", "set_before", "workers", "threads"),
+    [
+        (8, 2, 2, 1, 1), (8, 16, 16, 2, 14), (8, 16, 4, 1, 4), (8, 2, 2, 0, 2), (8, 1, 1, 1, 1),
+        (600, 2, 2, 1, 2),
+    ],
+)  # fmt: skip
+def test_steps_of_a_small_model_leave_a_cpu_to_the_loader(
+    few, tmp_path, monkeypatch, hidden_size, cpus, set_before, workers, threads
+):
+    monkeypatch.setattr("speechgru.training.loop.usable_cpus", lambda: cpus)
+    recipe = quick(few, model={"hidden_size": hidden_size}, training={"workers": workers})
+    trainer = make_trainer(recipe, tmp_path / "run")
+    with torch_threads(set_before):
+        assert trainer.default_threads() == threads
+
+
+def test_a_stated_number_of_threads_is_used_and_the_former_restored(few, tmp_path):
+    used: set[int] = set()
+    before = torch.get_num_threads()
+    train(
+        quick(few), tmp_path / "run", threads=3,
+        on_progress=lambda _: used.add(torch.get_num_threads()),
+    )  # fmt: skip
+    assert used == {3}
+    assert torch.get_num_threads() == before
 
 
 def test_another_seed_gives_another_run(few, tmp_path, whole):
