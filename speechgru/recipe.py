@@ -375,7 +375,8 @@ class TrainingRecipe(Section):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
         description="precision of matrix products; auto: bfloat16 on GPUs with hardware for it, "
-        "else float32. On a GPU, CTC gradients are not deterministic in any precision",
+        "else float32. bfloat16 on a CPU (with AVX512-BF16) is for recurrent layers only. "
+        "On a GPU, CTC gradients are not deterministic in any precision",
     )
     workers: int = Field(
         1, ge=0, description="threads that load and augment audio; the result does not depend on it"

@@ -44,10 +44,11 @@ class RecurrentLayer(nn.Module):
             cell(input_size, hidden_size, forget_bias) for _ in range(count)
         )
         self.input_size, self.output_size = input_size, count * hidden_size
+        self._kernel: kernels.Kernel | None = None
         self.set_precision("float32")
 
     def set_precision(self, precision: str) -> None:
-        """Precision of the CPU kernel's products at inference: one of `kernels.PRECISIONS`.
+        """Precision of the CPU kernel's products: one of `kernels.PRECISIONS`.
 
         If this machine or cell does not support it, a warning is logged and float32 is used.
         """
@@ -61,7 +62,8 @@ class RecurrentLayer(nn.Module):
                     logging.WARNING, f"{precision} is not supported ({reason}): using float32"
                 )
                 precision = "float32"
-        self._kernel = None if name is None else kernels.Kernel(name, precision)
+        if self._kernel is None or self._kernel.precision != precision:
+            self._kernel = None if name is None else kernels.Kernel(name, precision)
 
     @property
     def precision(self) -> str:

@@ -1,6 +1,7 @@
-"""Reduced precision where it is faster: measured on this machine, for a model's own layers.
+"""Which precision matrix products are computed in, at inference and in training.
 
-Some processors with instructions for bfloat16 multiply it no faster than float32, and then
+At inference, a reduced one only where it is faster, measured on this machine for a model's own
+layers: some processors with instructions for bfloat16 multiply it no faster than float32, and then
 conversions cost more time than reading half the bytes saves. All layers and all numbers of rows get
 the same precision, so that a text does not depend on what else is in its batch.
 """
@@ -10,7 +11,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from speechgru import kernels
 from speechgru.cells.layer import RecurrentLayer
+from speechgru.errors import RecipeError
 from speechgru.measure import time_ratio
 
 log = logging.getLogger(__name__)
@@ -61,3 +64,25 @@ def _ratio(layers: Sequence[RecurrentLayer], precision: str, rows: int, frames: 
 
     with torch.no_grad():
         return time_ratio(run(precision), run("float32"), torch.device("cpu"))
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """The type that matrix products of a step are computed in: `auto` is bfloat16 (autocast) on
+    GPUs with hardware for it, else float32; weights and loss are float32 always. On a CPU, bfloat16
+    is that of the recurrent layers' kernels: autocast is slower there.
+
+    Raises RecipeError for bfloat16 on a device without it.
+    """
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            has = torch.cuda.is_bf16_supported(including_emulation=False)
+        reason = None if has else "the GPU has none"
+    else:
+        reason = kernels.unsupported_reason("bfloat16")
+    if name == "bfloat16" and reason is not None:
+        raise RecipeError(
+            f"training.precision: bfloat16 needs hardware for it, but training runs on {device} "
+            f"({reason}): use auto or float32"
+        )
+    chosen = name == "bfloat16" or (name == "auto" and device.type == "cuda")
+    return torch.bfloat16 if chosen and reason is None else torch.float32

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 
 from speechgru import kernels
 from speechgru.batches import AudioCache, Batch
+from speechgru.cells.precision import choose_precision
 from speechgru.checkpoint import MODEL_FILE
 from speechgru.files import Json, read_dataclass, write_json
 from speechgru.manifest import Utterance
@@ -28,7 +29,7 @@ from speechgru.recipe_file import load_recipe
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import score
 from speechgru.training.data import BatchLoader, read_training_data
-from speechgru.training.step import choose_precision, make_optimiser, train_step
+from speechgru.training.step import make_optimiser, train_step
 
 log = logging.getLogger(__name__)
 MAX_UTTERANCES, MAX_SECONDS = 20, 40.0  # of dev, timed one by one

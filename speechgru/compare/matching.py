@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from speechgru.batches import Batch, collate
+from speechgru.cells.precision import choose_precision
 from speechgru.compare.spec import Match
 from speechgru.errors import RecipeError
 from speechgru.features import feature_size
@@ -20,7 +21,7 @@ from speechgru.manifest import Utterance
 from speechgru.measure import time_ratio
 from speechgru.model import RecurrentCTC, macs_per_second, parameter_count
 from speechgru.recipe import Recipe
-from speechgru.training.step import choose_precision, make_optimiser, train_step
+from speechgru.training.step import make_optimiser, train_step
 
 log = logging.getLogger(__name__)
 MAX_HIDDEN_SIZE = 4096

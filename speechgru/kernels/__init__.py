@@ -23,7 +23,7 @@ from speechgru.kernels.packed import Weights
 SUPPORTED_CELLS = tuple(GATES)
 """Names of the cells that have a kernel."""
 PRECISIONS = ("float32", "bfloat16")
-"""Of the products at inference; training is always in the precision of the weights."""
+"""Of the factors of products; sums, gates, states and results are float32."""
 
 
 @cache

@@ -66,6 +66,7 @@ def loop(
     bf16 = t.weight.dtype == torch.int32
     used = min(plan.threads, plan.parts * rows.teams)
     size = t.tape.element_size()
+    depth = layout.hidden if name == "forward" else layout.shape.gates * layout.padded
     arguments = RecurrenceArguments(
         thread_count=threads.THREAD_COUNT if used > 1 else 0,
         thread_index=threads.THREAD_INDEX if used > 1 else 0,
@@ -93,7 +94,7 @@ def loop(
         left=t.left.data_ptr(),
         left_next=t.left_next.data_ptr(),
         left_step=t.left.stride(1) * t.left.element_size(),
-        depth=-(-layout.hidden // 2) if bf16 else layout.hidden,
+        depth=-(-depth // 2) if bf16 else depth,
         scratch=t.scratch.data_ptr(),
         scratch_step=t.scratch.stride(0) * size,
         save=int(save),
@@ -155,9 +156,11 @@ def product(
 
 
 def accumulate(
-    a: Tensor, a_next: int, columns: int, b: Tensor, b_next: int, items: int, limit: int
-) -> Tensor:
-    """(items, columns, width of b): the transpose of a[i] times b[i], summed over their rows.
+    a: Tensor, a_next: int, columns: int, b: Tensor, b_next: int, items: int, limit: int,
+    bf16: bool = False,
+) -> Tensor:  # fmt: skip
+    """(items, columns, width of b): the transpose of a[i] times b[i], summed over their rows; with
+    `bf16`, factors are rounded to bfloat16.
 
     The first `columns` of a are used; `a[i]` and `b[i]` start i * `_next` elements later.
     """
@@ -168,7 +171,7 @@ def accumulate(
     if rows == 0:
         return a.new_zeros(items, columns, width)
     result = a.new_empty(items, columns, vectors * lanes)
-    chunk = min(512, max(64, 2 * CACHED // (vectors * lanes * size)), rows)
+    chunk = min(512, max(64, 2 * CACHED // (vectors * lanes * size) // 2 * 2), rows + rows % 2)
     splits = max(1, limit // items)
     # Per job: packed rows of b, and a few packed columns of a.
     scratch = a.new_empty(items * splits, chunk * (vectors * lanes + 8))
@@ -195,7 +198,7 @@ def accumulate(
         scratch_step=scratch.stride(0) * size,
     )
     used = min(limit, items * splits)
-    _call("accumulate", "", a.dtype, False, used, arguments, ticket).run()
+    _call("accumulate", "", a.dtype, bf16, used, arguments, ticket).run()
     return result[:, :, :width]
 
 

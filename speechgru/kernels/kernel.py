@@ -24,8 +24,8 @@ from speechgru.kernels.plans import thread_plan
 class Kernel:
     """One recurrent layer of `cell`. It has no parameters, only packed copies of weights.
 
-    `precision` "bfloat16": without gradients, weights and what they are multiplied with are
-    rounded to bfloat16; sums, gates and states stay float32.
+    `precision` "bfloat16": weights and what they are multiplied with, and the factors of gradients,
+    are rounded to bfloat16; sums, gates, states and results stay float32.
     """
 
     def __init__(self, cell: str, precision: str = "float32") -> None:
@@ -65,7 +65,8 @@ class Kernel:
             if state is None:
                 zeros = x.new_zeros(len(weights), x.shape[0], layout.hidden)
                 state = (zeros,) * layout.shape.states
-            y, *final = _Recurrence.apply(layout, lengths, len(weights), x, *state, *flat)
+            bf16 = self._rounds(x.dtype)
+            y, *final = _Recurrence.apply(layout, bf16, lengths, len(weights), x, *state, *flat)
             return y, tuple(final)
         y, last, run = forward(self._packed(layout, weights), x, lengths, state, save=False)
         buffers.give(run.tape)
@@ -101,6 +102,9 @@ class Kernel:
             return self._chunks.get(cache, x)
         return None
 
+    def _rounds(self, dtype: torch.dtype) -> bool:
+        return self.precision == "bfloat16" and dtype == torch.float32
+
     def _packed(self, layout: Layout, weights: list[Weights]) -> PackedWeights:
         """The packed weights, packed again if anything has changed a weight.
 
@@ -108,7 +112,7 @@ class Kernel:
         Only for small chunks would that take longer than the rest: there, the version counters of
         frozen parameters must do (`_chunk`), which do not count writes to `.data`.
         """
-        bf16 = self.precision == "bfloat16" and weights[0][0].dtype == torch.float32
+        bf16 = self._rounds(weights[0][0].dtype)
         cached, frozen = self._cache, _frozen(weights)
         if cached is None or not cached.is_of(layout, weights, bf16):
             cached = self._cache = pack_copies(layout, weights, bf16)
@@ -145,15 +149,16 @@ def _unchanged(weights: Weights, frozen: Identity) -> bool:
 
 
 class _Recurrence(torch.autograd.Function):
-    """forward(layout, lengths, directions, x, states…, weights…) -> (y, final states…)"""
+    """forward(layout, bf16, lengths, directions, x, states…, weights…) -> (y, final states…)"""
 
     @staticmethod
     def forward(
-        ctx: Any, layout: Layout, lengths: Tensor, directions: int, x: Tensor, *rest: Tensor
-    ) -> tuple[Tensor, ...]:
-        ctx.layout, ctx.directions = layout, directions
+        ctx: Any, layout: Layout, bf16: bool, lengths: Tensor, directions: int, x: Tensor,
+        *rest: Tensor,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        ctx.layout, ctx.bf16, ctx.directions = layout, bf16, directions
         ctx.save_for_backward(lengths, x, *rest)
-        y, final, ctx.run = _saved_forward(layout, directions, lengths, x, rest)
+        y, final, ctx.run = _saved_forward(layout, bf16, directions, lengths, x, rest)
         return y, *final
 
     @staticmethod
@@ -162,23 +167,24 @@ class _Recurrence(torch.autograd.Function):
         lengths, x, *rest = ctx.saved_tensors
         layout, directions = ctx.layout, ctx.directions
         # The loop turns the tape into gradients: a second backward pass needs a new one.
-        run = ctx.run or _saved_forward(layout, directions, lengths, x, rest)[2]
+        run = ctx.run or _saved_forward(layout, ctx.bf16, directions, lengths, x, rest)[2]
         ctx.run = None
         grad_first = backward(run, grad_y, grad_state)
         needed = ctx.needs_input_grad
-        grads = weight_gradients(run, needed[4 + layout.shape.states :])
-        grad_x = input_gradient(run, x.shape) if needed[3] else None
+        grads = weight_gradients(run, needed[5 + layout.shape.states :])
+        grad_x = input_gradient(run, x.shape) if needed[4] else None
         buffers.give(run.tape)
-        return None, None, None, grad_x, *grad_first, *grads
+        return None, None, None, None, grad_x, *grad_first, *grads
 
 
 def _saved_forward(
-    layout: Layout, directions: int, lengths: Tensor, x: Tensor, rest: Sequence[Tensor]
-) -> tuple[Tensor, tuple[Tensor, ...], ForwardPass]:
+    layout: Layout, bf16: bool, directions: int, lengths: Tensor, x: Tensor,
+    rest: Sequence[Tensor],
+) -> tuple[Tensor, tuple[Tensor, ...], ForwardPass]:  # fmt: skip
     state, flat = rest[: layout.shape.states], iter(rest[layout.shape.states :])
     weights: list[Weights] = list(zip(flat, flat, flat, flat, strict=True))
     assert len(weights) == directions
-    return forward(PackedWeights(layout, weights), x, lengths, state, save=True)
+    return forward(PackedWeights(layout, weights, bf16), x, lengths, state, save=True)
 
 
 def _check(

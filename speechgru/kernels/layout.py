@@ -92,11 +92,12 @@ class Layout:
         count = self.shape.gates
         return full.view(count, self.blocks, self.block, -1).permute(1, 3, 0, 2).contiguous()
 
-    def back_panels(self, weight: Tensor) -> Tensor:
-        """The recurrent weights for the backward loop: columns of (gates * padded, padded)."""
+    def back_panels(self, weight: Tensor, bf16: bool = False) -> Tensor:
+        """The recurrent weights for the backward loop: columns of (gates * padded, padded), or
+        pairs of rows if `bf16`."""
         full = self._gates(weight, GATES[self.cell].recurrent_order).flatten(0, 1)
         padded = torch.nn.functional.pad(full, (0, self.padded - self.hidden))
-        return column_panels(padded, self.lanes)
+        return column_panels(bf16_pairs(padded.t()).t() if bf16 else padded, self.lanes)
 
     def unpack_inputs(self, grad: Tensor) -> Tensor:
         """The reverse of `input_rows`."""

@@ -170,11 +170,17 @@ def retreat(m: Any, a: Any, direction: int, row: int, step: int, unit: int) -> N
     slots, grad = functions.backward(m, saved, old, grad)
     store_each(tape + at, slot, slots)
     store_each(state, slot, grad)
-    store_each(a.scratch + row * a.scratch_step + at, slot, last(m, slots))
+    store_factors(m, a.scratch + row * a.scratch_step, at, slot, last(m, slots))
 
 
 def store_left(machine: Any, address: int, h: Any) -> None:
     """Write h as the next step's products read it, if that is not the state itself."""
+    raise NotImplementedError
+
+
+def store_factors(machine: Any, address: int, at: int, stride: int, values: Any) -> None:
+    """Store a tuple as products read it, from `at` on, where all are `stride` bytes apart in the
+    state's own type."""
     raise NotImplementedError
 
 
@@ -191,8 +197,17 @@ def last(machine: Any, slots: Any) -> Any:
 @overload(store_left)
 def _store_left(machine: Any, address: Any, h: Any) -> Any:
     if machine.bf16:
-        return lambda machine, address, h: store_bf16(address, h)
+        return lambda machine, address, h: store_bf16(address, 0, (h,))
     return lambda machine, address, h: None
+
+
+@overload(store_factors)
+def _store_factors(machine: Any, address: Any, at: Any, stride: Any, values: Any) -> Any:
+    if machine.bf16:
+        return lambda machine, address, at, stride, values: store_bf16(
+            address + at // 2, stride // 2, values
+        )
+    return lambda machine, address, at, stride, values: store_each(address + at, stride, values)
 
 
 @overload(add_first)
@@ -274,7 +289,7 @@ def team_backward(m: Any, a: Any, team: int, part: int, parts: int, scratch: int
     vectors = a.padded // lanes
     blocks = (vectors + WIDE - 1) // WIDE
     begin, end = blocks * part // parts, blocks * (part + 1) // parts
-    k = constant(m, "gates") * a.padded
+    k = a.depth
     state_step = constant(m, "states") * a.padded * element
     weight = a.weight + direction * a.weight_step
     active, visits = 0, 0

@@ -19,7 +19,7 @@ Weights = tuple[Tensor, Tensor, Tensor, Tensor]
 class PackedWeights:
     """Each is packed at its first use; first axis: directions.
 
-    `bf16`: `inputs` and `panels` contain pairs of bfloat16.
+    `bf16`: all but the biases are pairs of bfloat16, neighbours in the sum of a product.
     """
 
     layout: Layout
@@ -39,6 +39,7 @@ class PackedWeights:
     @cached_property
     def back_inputs(self) -> Tensor:
         rows = [self.layout.input_rows(w[0]) for w in self.directions]
+        rows = [bf16_pairs(r.t()).t() for r in rows] if self.bf16 else rows
         return torch.stack([column_panels(r, self.layout.lanes) for r in rows])
 
     @cached_property
@@ -51,7 +52,7 @@ class PackedWeights:
 
     @cached_property
     def back_panels(self) -> Tensor:
-        return torch.stack([self.layout.back_panels(w[1]) for w in self.directions])
+        return torch.stack([self.layout.back_panels(w[1], self.bf16) for w in self.directions])
 
     def is_of(self, layout: Layout, directions: list[Weights], bf16: bool) -> bool:
         """Whether packing these would give the same, bit for bit."""

@@ -95,11 +95,15 @@ def weight_gradients(run: ForwardPass, needed: Sequence[bool]) -> list[Tensor | 
     columns, step = gates * padded, tape.stride(1)
     inputs = states = biases = None
     if any(needed[0::4]):
-        inputs = accumulate(flat, step, columns, run.x, 0, directions, run.plan.threads)
+        inputs = accumulate(
+            flat, step, columns, run.x, 0, directions, run.plan.threads, run.packed.bf16
+        )
     if any(needed[1::4]):
         before = flat[:, saved * padded : saved * padded + layout.hidden]
         ours = flat[:, (saved - gates) * padded :]
-        states = accumulate(ours, step, columns, before, step, directions, run.plan.threads)
+        states = accumulate(
+            ours, step, columns, before, step, directions, run.plan.threads, run.packed.bf16
+        )
     if any(needed[2::4]) or any(needed[3::4]):
         biases = tape[:, :, :saved].sum(0).view(directions, saved * padded, 1)
     grads: list[Tensor | None] = []
@@ -120,8 +124,9 @@ def input_gradient(run: ForwardPass, shape: torch.Size) -> Tensor:
     columns = -(-shape[2] // layout.lanes) * layout.lanes
     grad = tape.new_empty(run.rows.frames, columns)
     zeros = tape.new_zeros(1, columns)
+    left = bf16_pairs(tape[:, :, : layout.shape.gates].flatten(2)) if run.packed.bf16 else tape
     multiply(
-        tape.flatten(1), tape.stride(1), run.packed.back_inputs, zeros, grad, 0, True,
+        left.flatten(1), left.stride(1), run.packed.back_inputs, zeros, grad, 0, True,
         run.plan.threads,
     )  # fmt: skip
     grad = grad[:, : shape[2]]

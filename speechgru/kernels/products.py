@@ -18,10 +18,12 @@ from speechgru.kernels.vector import (
     fetch_add,
     load_first,
     overload,
+    pairs_of,
     peek,
     poke,
     read,
     store,
+    store_first,
     tile,
 )
 
@@ -140,7 +142,7 @@ def accumulate(m: Any, address: int) -> None:
     a = read(address, AccumulateArguments)
     size, lanes = constant(m, "bytes"), constant(m, "lanes")
     vectors = (a.width + lanes - 1) // lanes
-    high = 8 if size == 64 else 4
+    high, factors = 8 if size == 64 else 4, constant(m, "factors")
     tiles = a.columns // high
     while True:
         job = fetch_add(a.ticket, 1)
@@ -150,12 +152,13 @@ def accumulate(m: Any, address: int) -> None:
         packed_b = a.scratch + job * a.scratch_step
         packed_a = packed_b + a.chunk * vectors * size
         for first in range(0, a.rows, a.chunk):
-            k = min(a.chunk, a.rows - first)
-            _pack(m, a.b + i * a.b_next + first * a.b_step, a.b_step, k, a.width, packed_b)
+            rows = min(a.chunk, a.rows - first)
+            k = (rows + factors - 1) // factors
+            _pack(m, a.b + i * a.b_next + first * a.b_step, a.b_step, rows, a.width, packed_b)
             for t in range(tiles * split // a.splits, tiles * (split + 1) // a.splits):
                 column = t * high * (size // lanes)
                 _pack_columns(
-                    m, a.a + i * a.a_next + first * a.a_step + column, a.a_step, k, packed_a
+                    m, a.a + i * a.a_next + first * a.a_step + column, a.a_step, rows, packed_a
                 )
                 c = a.c + i * a.c_next + t * high * vectors * size
                 for p in range((vectors + WIDE - 1) // WIDE):
@@ -174,21 +177,27 @@ def accumulate(m: Any, address: int) -> None:
 
 
 @njit(error_model="numpy")
-def _pack(m: Any, b: int, b_step: int, k: int, width: int, packed: int) -> None:
+def _pack(m: Any, b: int, b_step: int, rows: int, width: int, packed: int) -> None:
     """Rows of b as panels."""
-    size, lanes = constant(m, "bytes"), constant(m, "lanes")
-    vectors = (width + lanes - 1) // lanes
+    size, lanes, factors = constant(m, "bytes"), constant(m, "lanes"), constant(m, "factors")
+    vectors, k = (width + lanes - 1) // lanes, (rows + factors - 1) // factors
     for p in range((vectors + WIDE - 1) // WIDE):
         wide = min(WIDE, vectors - p * WIDE)
         to = packed + p * WIDE * k * size
-        for row in range(k):
+        for row in range(0, rows, factors):
             for v in range(wide):
                 at = p * WIDE + v
-                value = load_first(m, b + row * b_step + at * size, width - at * lanes)
-                store(to + (row * wide + v) * size, value)
+                address = b + row * b_step + at * size
+                value = _load_factors(m, address, b_step, rows - row, width - at * lanes)
+                store(to + (row // factors * wide + v) * size, value)
 
 
-def _pack_columns(machine: Any, a: int, a_step: int, k: int, packed: int) -> None:
+def _load_factors(machine: Any, address: int, step: int, left: int, count: int) -> Any:
+    """The first `count` lanes of a row; of a row and the next, if any is left, as pairs."""
+    raise NotImplementedError
+
+
+def _pack_columns(machine: Any, a: int, a_step: int, rows: int, packed: int) -> None:
     """A few columns of a, as many as a tile has rows, side by side."""
     raise NotImplementedError
 
@@ -208,17 +217,35 @@ def _add_outer(
     raise NotImplementedError
 
 
-@overload(_pack_columns)
-def _choose_pack_columns(machine: Any, a: Any, a_step: Any, k: Any, packed: Any) -> Any:
-    # The columns are a tile's rows: half a vector, or for doubles all of it.
-    bytes_ = rows_at_once(machine.vec.bytes) * machine.vec.bits // 8
+@overload(_load_factors)
+def _choose_load_factors(machine: Any, address: Any, step: Any, left: Any, count: Any) -> Any:
+    if not machine.bf16:
+        return lambda machine, address, step, left, count: load_first(machine, address, count)
 
-    def copy(machine, a, a_step, k, packed):  # type: ignore[no-untyped-def]
-        for row in range(k):
+    def pairs(machine, address, step, left, count):  # type: ignore[no-untyped-def]
+        second = load_first(machine, address + step, count if left > 1 else 0)
+        return pairs_of(load_first(machine, address, count), second)
+
+    return pairs
+
+
+@overload(_pack_columns)
+def _choose_pack_columns(machine: Any, a: Any, a_step: Any, rows: Any, packed: Any) -> Any:
+    # The columns are a tile's rows: half a vector, or for doubles all of it.
+    high = rows_at_once(machine.vec.bytes)
+    bytes_ = high * machine.vec.bits // 8
+
+    def copy(machine, a, a_step, rows, packed):  # type: ignore[no-untyped-def]
+        for row in range(rows):
             for word in range(bytes_ // 8):
                 poke(packed + row * bytes_ + 8 * word, peek(a + row * a_step, word))
 
-    return copy
+    def round_(machine, a, a_step, rows, packed):  # type: ignore[no-untyped-def]
+        for row in range(0, rows, 2):
+            pairs = _load_factors(machine, a + row * a_step, a_step, rows - row, high)
+            store_first(packed + row // 2 * bytes_, pairs, high)
+
+    return round_ if machine.bf16 else copy
 
 
 @overload(_add_outer)

@@ -102,6 +102,11 @@ class Machine(types.Type):  # type: ignore[misc]
         self.cell, self.shape, self.vec, self.bf16 = cell, shape, Vec(bits, lanes), bf16
         super().__init__(name=f"Machine({cell}, {shape}, f{bits}x{lanes}, {bf16})")
 
+    @property
+    def factors(self) -> int:
+        """Factors of a product, side by side in 32 bits (or in the float type)."""
+        return 2 if self.bf16 else 1
+
 
 @register_model(Machine)
 class _MachineModel(models.OpaqueModel):  # type: ignore[misc]
@@ -268,11 +273,11 @@ def read(typingctx: Any, address: Any, into: Any) -> Any:
 
 @intrinsic
 def constant(typingctx: Any, machine: Any, name: Any) -> Any:
-    """A number of the machine: gates, saved, states, wide, lanes, bytes (of a vector)."""
+    """A number of the machine: gates, saved, states, wide, lanes, bytes (of a vector), factors."""
     if not isinstance(name, types.StringLiteral):
         return None
-    holder = machine.vec if name.literal_value in ("lanes", "bytes") else machine.shape
-    value = getattr(holder, name.literal_value)
+    holders = {"lanes": machine.vec, "bytes": machine.vec, "factors": machine}
+    value = getattr(holders.get(name.literal_value, machine.shape), name.literal_value)
 
     def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
         return ctx.get_constant(types.int64, value)
@@ -451,19 +456,41 @@ def _bf16_product(b: Any, vec: Vec) -> tuple[ir.Type, ir.Type, Callable[..., Any
     return I32, ir.VectorType(I32, vec.lanes), add_product
 
 
+def _bf16(b: Any, x: Any) -> Any:
+    """A vector in bfloat16, rounded to nearest."""
+    half = ir.VectorType(BFloat(), x.type.count)
+    return b.call(_function(b, "llvm.x86.avx512bf16.cvtneps2bf16.512", half, [x.type]), [x])
+
+
 @intrinsic
-def store_bf16(typingctx: Any, address: Any, x: Any) -> Any:
-    """Store a vector as bfloat16, rounded to nearest."""
-    if not isinstance(x, Vec):
+def store_bf16(typingctx: Any, address: Any, stride: Any, values: Any) -> Any:
+    """Store a tuple of vectors as bfloat16, `stride` bytes apart."""
+    if not isinstance(values, types.BaseTuple):
         return None
 
     def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        half = ir.VectorType(BFloat(), x.lanes)
-        convert = _function(b, "llvm.x86.avx512bf16.cvtneps2bf16.512", half, [x.llvm])
-        _store(b, args[0], b.call(convert, [args[1]]), 2)
+        address, stride, packed = args
+        for i in range(len(values)):
+            rounded = _bf16(b, b.extract_value(packed, i))
+            _store(b, b.add(address, b.mul(stride, I64(i))), rounded, 2)
         return ctx.get_dummy_value()
 
-    return types.void(types.int64, x), codegen
+    return types.void(types.int64, types.int64, values), codegen
+
+
+@intrinsic
+def pairs_of(typingctx: Any, first: Any, second: Any) -> Any:
+    """In every lane the pair of bfloat16 of two vectors' lanes, as products read it."""
+    if not isinstance(first, Vec):
+        return None
+
+    def codegen(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        halves, whole = (ir.VectorType(ir.IntType(n), first.lanes) for n in (16, 32))
+        low, high = (b.zext(b.bitcast(_bf16(b, x), halves), whole) for x in args)
+        shift = ir.Constant(whole, [16] * first.lanes)
+        return b.bitcast(b.or_(low, b.shl(high, shift)), first.llvm)
+
+    return first(first, second), codegen
 
 
 def _counted(b: Any, k: Any, first: list[Any], body: Callable[..., list[Any]]) -> Any:

@@ -10,6 +10,7 @@ import torch
 
 from speechgru import kernels
 from speechgru.batches import AudioCache, Batch
+from speechgru.cells.precision import choose_precision
 from speechgru.checkpoint import ModelConfig, new_checkpoint
 from speechgru.cpus import usable_cpus
 from speechgru.errors import TrainingError
@@ -18,7 +19,7 @@ from speechgru.model import RecurrentCTC
 from speechgru.recipe import Recipe, TrainingRecipe
 from speechgru.recognizer import choose_device
 from speechgru.training.data import BatchLoader, read_training_data
-from speechgru.training.step import choose_precision, make_optimiser, train_step
+from speechgru.training.step import make_optimiser, train_step
 
 STEPS = 3  # measured, after one to warm up
 FORWARD = 0.35  # time of the forward pass alone, for dev: share of a training step's

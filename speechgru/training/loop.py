@@ -24,6 +24,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from speechgru.batches import AudioCache, Batch
+from speechgru.cells.precision import choose_precision
 from speechgru.checkpoint import ModelConfig, new_checkpoint
 from speechgru.corpora.leaks import warn_of_leaks
 from speechgru.cpus import usable_cpus
@@ -39,7 +40,6 @@ from speechgru.training.fine_tuning import InitialModel, adapted, freeze, initia
 from speechgru.training.selection import ModelSelection
 from speechgru.training.state import EpochMetrics, RunFolder, TrainingState, resume_key
 from speechgru.training.step import (
-    choose_precision,
     learning_rate,
     make_optimiser,
     train_step,

@@ -65,8 +65,10 @@ class ModelSelection:
                 ) from None
 
     def evaluate(self) -> Score:
-        """Score the model, in its current weights, on dev."""
+        """Score the model, in its current weights and in float32, on dev."""
         self.checkpoint.model.eval()
+        for layer in self.checkpoint.model.recurrent_layers():
+            layer.set_precision("float32")
         recognizer = Recognizer(self.checkpoint, self.device)
         evaluation = evaluate_utterances(recognizer, self.dev, self.cache)
         for id_, reason in evaluation.failed.items():

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from speechgru.batches import Batch
-from speechgru.errors import RecipeError
 from speechgru.model import RecurrentCTC
 from speechgru.recipe import TrainingRecipe
 from speechgru.text import Vocabulary
@@ -77,7 +76,11 @@ def ctc_loss(
     """CTC loss (negative log-likelihood) of each row, (batch,) float32, on the model's device, and
     `consistency` times its divergence from the other view's output."""
     device = next(model.parameters()).device
-    with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+    on_gpu = device.type == "cuda"
+    if not on_gpu:
+        for layer in model.recurrent_layers():  # dev is read in float32
+            layer.set_precision(str(precision).removeprefix("torch."))
+    with torch.autocast(device.type, precision, enabled=on_gpu and precision != torch.float32):
         log_probs, lengths = model(batch.features.to(device), batch.lengths.to(device))
     rows = nn.functional.ctc_loss(
         log_probs.transpose(0, 1),
@@ -92,25 +95,6 @@ def ctc_loss(
     from speechgru.training.consistency import divergence  # rarely needed
 
     return rows + consistency * divergence(log_probs, lengths)
-
-
-def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """The type that matrix products of a step are computed in: `auto` is bfloat16 (autocast) on
-    GPUs with hardware for it, else float32; weights and loss are float32 always.
-
-    Raises RecipeError for bfloat16 on a device without it. On a CPU it is not offered: autocast
-    there is slower than our float32 kernels, which do not take part in it.
-    """
-    supported = False
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            supported = torch.cuda.is_bf16_supported(including_emulation=False)
-    if name == "bfloat16" and not supported:
-        raise RecipeError(
-            f"training.precision: bfloat16 needs a GPU that supports it, but training runs on "
-            f"{device}: use auto or float32"
-        )
-    return torch.bfloat16 if supported and name != "float32" else torch.float32
 
 
 def make_optimiser(model: nn.Module, options: TrainingRecipe) -> torch.optim.Optimizer:

@@ -10,20 +10,26 @@ import pytest
 import soundfile
 import torch
 from tones import RATE, say
-from trainings import make_trainer, metrics, quick
+from trainings import CPU, make_trainer, metrics, quick
 
 from speechgru.batches import Batch, collate
+from speechgru.cells.precision import choose_precision
 from speechgru.errors import Diverged, RecipeError
+from speechgru.kernels import unsupported_reason
 from speechgru.manifest import Utterance
 from speechgru.manifest_writer import write_manifest
 from speechgru.recipe import TrainingRecipe
+from speechgru.scoring import Score
 from speechgru.training.loop import train
 from speechgru.training.step import (
-    choose_precision,
     ctc_loss,
     learning_rate,
     make_optimiser,
     train_step,
+)
+
+needs_bfloat16 = pytest.mark.skipif(
+    unsupported_reason("bfloat16") is not None, reason=str(unsupported_reason("bfloat16"))
 )
 
 # The step ---------------------------------------------------------------------------------------
@@ -107,14 +113,41 @@ def test_batches_contain_the_tokens_of_their_own_rows(few, tmp_path):
 # Precision --------------------------------------------------------------------------------------
 
 
-def test_a_cpu_trains_in_float32(few, tmp_path):
-    cpu = torch.device("cpu")
-    assert choose_precision("auto", cpu) == choose_precision("float32", cpu) == torch.float32
-    with pytest.raises(RecipeError, match="bfloat16"):
-        choose_precision("bfloat16", cpu)
-    with pytest.raises(RecipeError, match="bfloat16"):
+@pytest.mark.parametrize("missing", [None, "the processor has no AVX512-BF16"])
+def test_a_cpu_trains_in_float32_unless_told_otherwise(monkeypatch, missing):
+    monkeypatch.setattr("speechgru.cells.precision.kernels.unsupported_reason", lambda _: missing)
+    assert choose_precision("auto", CPU) == choose_precision("float32", CPU) == torch.float32
+    if missing is None:
+        assert choose_precision("bfloat16", CPU) == torch.bfloat16
+
+
+def test_bfloat16_is_refused_on_a_cpu_without_it(monkeypatch, few, tmp_path):
+    monkeypatch.setattr(
+        "speechgru.cells.precision.kernels.unsupported_reason", lambda _: "no AVX512-BF16"
+    )
+    with pytest.raises(RecipeError, match=r"bfloat16.*no AVX512-BF16"):
         train(quick(few, training={"precision": "bfloat16"}), tmp_path / "run", "cpu")
     assert not (tmp_path / "run").exists()
+
+
+@needs_bfloat16
+def test_every_step_is_in_bfloat16_though_dev_is_read_in_float32(few, tmp_path, monkeypatch):
+    used: list[str] = []
+    trainer = make_trainer(quick(few, training={"precision": "bfloat16"}), tmp_path / "run")
+    layers = trainer.model.recurrent_layers()
+    trainer.on_progress = lambda _: used.extend(layer.precision for layer in layers)
+    evaluate = trainer.selection.evaluate
+
+    def evaluated() -> Score:
+        score = evaluate()
+        assert {layer.precision for layer in layers} == {"float32"}
+        return score
+
+    monkeypatch.setattr(trainer.selection, "evaluate", evaluated)
+    trainer.start()
+    trainer.run()
+    assert set(used) == {"bfloat16"}
+    assert len(used) == 2 * trainer.total_steps
 
 
 def pretend_gpu(monkeypatch: pytest.MonkeyPatch, bfloat16: bool) -> None:
@@ -143,14 +176,17 @@ def test_bfloat16_is_refused_on_a_gpu_without_it(monkeypatch):
         choose_precision("bfloat16", torch.device("cuda:0"))
 
 
-def test_products_are_computed_in_the_precision_and_the_loss_is_float32(few, tmp_path):
-    """Autocast on a CPU, as a stand-in for a GPU: only the head's product is looked at."""
+@needs_bfloat16
+def test_bfloat16_changes_a_loss_on_a_cpu_a_little(few, tmp_path):
     trainer = make_trainer(quick(few), tmp_path)
-    batch, found = trainer.loader.load([0, 1], 0), []
-    trainer.model.head.register_forward_hook(lambda _, inputs, output: found.append(output.dtype))
-    for precision in (torch.float32, torch.bfloat16):
-        assert ctc_loss(trainer.model, batch, precision).dtype == torch.float32
-    assert found == [torch.float32, torch.bfloat16]
+    batch = trainer.loader.load([0, 1], 0)
+    full, reduced = (
+        ctc_loss(trainer.model.eval(), batch, precision)
+        for precision in (torch.float32, torch.bfloat16)
+    )
+    assert full.dtype == reduced.dtype == torch.float32
+    assert not torch.equal(full, reduced)
+    torch.testing.assert_close(full, reduced, rtol=0.01, atol=0.01)
 
 
 # Learning rate ----------------------------------------------------------------------------------
