@@ -60,8 +60,8 @@ def noise(kind: str, length: int, rng: np.random.Generator, rate: int) -> Sample
 
 
 def _hum(length: int, rng: np.random.Generator, rate: int) -> npt.NDArray[np.float64]:
-    base = rng.choice([50.0, 60.0])
-    time = np.arange(rate // np.gcd(rate, int(base))) / rate  # whole cycles, then repeated
+    base = int(rng.choice([50, 60]))
+    time = np.arange(rate // np.gcd(rate, base)) / rate  # whole cycles, then repeated
     harmonics = np.arange(1, 11)
     harmonics = harmonics[harmonics * base < rate / 2]
     strengths = rng.uniform(0.1, 1.0, len(harmonics)) / harmonics

@@ -15,7 +15,7 @@ REPEATS = 5  # of each timing; the median counts
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Meanwhile, torch's operations on the CPU run in so many threads."""
+    """Within the context, torch uses `count` CPU threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

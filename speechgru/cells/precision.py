@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from speechgru import kernels
+from speechgru.cells import CELLS
 from speechgru.cells.layer import RecurrentLayer
 from speechgru.errors import RecipeError
 from speechgru.measure import time_ratio
@@ -66,12 +67,12 @@ def _ratio(layers: Sequence[RecurrentLayer], precision: str, rows: int, frames: 
         return time_ratio(run(precision), run("float32"), torch.device("cpu"))
 
 
-def choose_precision(name: str, device: torch.device) -> torch.dtype:
+def choose_precision(name: str, device: torch.device, cell: str) -> torch.dtype:
     """The type that matrix products of a step are computed in: `auto` is bfloat16 (autocast) on
     GPUs with hardware for it, else float32; weights and loss are float32 always. On a CPU, bfloat16
     is that of the recurrent layers' kernels: autocast is slower there.
 
-    Raises RecipeError for bfloat16 on a device without it.
+    Raises RecipeError for bfloat16 on a device without it, or on a CPU for a cell without kernel.
     """
     if device.type == "cuda":
         with torch.cuda.device(device):
@@ -79,6 +80,8 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
         reason = None if has else "the GPU has none"
     else:
         reason = kernels.unsupported_reason("bfloat16")
+        if CELLS[cell].kernel is None:
+            reason = f"{cell} has no CPU kernel"
     if name == "bfloat16" and reason is not None:
         raise RecipeError(
             f"training.precision: bfloat16 needs hardware for it, but training runs on {device} "

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def stored_form(path: Path | None) -> Path | None:
     """A model's path as its name is stored, if only its other Unicode form (é as one character or
     two) exists: settings and calibration are looked for beside it."""
-    if path is None or path.exists():
+    if path is None or os.path.exists(path):
         return path
     from speechgru.misspelt import similar_path  # rarely needed
 

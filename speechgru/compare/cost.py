@@ -189,7 +189,7 @@ def _training(
 ) -> Callable[[], None]:
     """One optimiser step over each batch, which changes the trainee's weights."""
     model, device = trainee.checkpoint.model.train().requires_grad_(True), trainee.device
-    precision = choose_precision(options.precision, device)
+    precision = choose_precision(options.precision, device, model.recipe.cell)
     optimiser = make_optimiser(model, options)
 
     def run() -> None:

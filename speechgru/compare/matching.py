@@ -141,7 +141,7 @@ def _training_step(candidate: Candidate, device: torch.device) -> Callable[[], o
     """One optimiser step over one batch of the recipe's size."""
     options, model = candidate.recipe.training, candidate.build(device).train()
     batch = _batch(candidate.recipe, max(1, round(options.batch_seconds / SECONDS)))
-    precision = choose_precision(options.precision, device)
+    precision = choose_precision(options.precision, device, candidate.recipe.model.cell)
     optimiser = make_optimiser(model, options)
     return lambda: train_step(model, optimiser, [batch], options.clip_norm, precision)
 

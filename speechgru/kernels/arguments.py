@@ -35,7 +35,7 @@ class RecurrenceArguments(NamedTuple):
     left: int  # (rows, …) what products read of the states: the states themselves or bfloat16 pairs
     left_next: int
     left_step: int
-    depth: int  # of a product: units, or pairs of units
+    depth: int  # of a product: units (backward: of all gates), or pairs of them
     scratch: int  # forward: (threads, tile), backward: (rows, gates, padded)
     scratch_step: int
     save: int  # 1: write what the backward pass needs

@@ -34,7 +34,7 @@ def column_panels(matrix: Tensor, lanes: int) -> Tensor:
 def bf16_pairs(rows: Tensor) -> Tensor:
     """(…, k) float32 → (…, ⌈k / 2⌉) int32: two neighbours each, rounded to bfloat16; an odd last
     one is paired with zero."""
-    even = torch.nn.functional.pad(rows, (0, rows.shape[-1] % 2))
+    even = torch.nn.functional.pad(rows, (0, 1)) if rows.shape[-1] % 2 else rows
     return even.to(torch.bfloat16).contiguous().view(torch.int32)
 
 

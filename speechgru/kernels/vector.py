@@ -104,7 +104,7 @@ class Machine(types.Type):  # type: ignore[misc]
 
     @property
     def factors(self) -> int:
-        """Factors of a product, side by side in 32 bits (or in the float type)."""
+        """Neighbours in a sum in each element: 2 in bfloat16, else 1."""
         return 2 if self.bf16 else 1
 
 
@@ -480,7 +480,7 @@ def store_bf16(typingctx: Any, address: Any, stride: Any, values: Any) -> Any:
 
 @intrinsic
 def pairs_of(typingctx: Any, first: Any, second: Any) -> Any:
-    """In every lane the pair of bfloat16 of two vectors' lanes, as products read it."""
+    """Two vectors interleaved as bfloat16: lane i has the pair (first[i], second[i])."""
     if not isinstance(first, Vec):
         return None
 

@@ -14,11 +14,12 @@ from speechgru.cells.precision import choose_precision
 from speechgru.checkpoint import ModelConfig, new_checkpoint
 from speechgru.cpus import usable_cpus
 from speechgru.errors import TrainingError
-from speechgru.measure import memory_use, synchronise
+from speechgru.measure import memory_use, synchronise, torch_threads
 from speechgru.model import RecurrentCTC
 from speechgru.recipe import Recipe, TrainingRecipe
 from speechgru.recognizer import choose_device
 from speechgru.training.data import BatchLoader, read_training_data
+from speechgru.training.loop import default_threads
 from speechgru.training.step import make_optimiser, train_step
 
 STEPS = 3  # measured, after one to warm up
@@ -62,9 +63,10 @@ def estimate_training(recipe: Recipe, device: str = "auto") -> Estimate:
         checkpoint.extract.fit(each for each in samples if each is not None)
     model = checkpoint.model.to(chosen).train()
     step = partial(_step, recipe.training, model, make_optimiser(model, options),
-                   choose_precision(options.precision, chosen))  # fmt: skip
+                   choose_precision(options.precision, chosen, recipe.model.cell))  # fmt: skip
     picked = [plan[len(plan) * (2 * i + 1) // (2 * STEPS)] for i in range(STEPS)]
-    loading, training, audio, memory = _measured(step, loader, [plan[-1], *picked], chosen)
+    with torch_threads(default_threads(model, recipe)):
+        loading, training, audio, memory = _measured(step, loader, [plan[-1], *picked], chosen)
     if not audio:
         raise TrainingError(
             f"{', '.join(recipe.data.train)}: no batch can be loaded; audit the data"

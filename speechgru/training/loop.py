@@ -31,7 +31,7 @@ from speechgru.cpus import usable_cpus
 from speechgru.errors import Diverged, TrainingError
 from speechgru.files import check_folder, exclusive_lock
 from speechgru.measure import torch_threads
-from speechgru.model import check_cell, macs_per_second
+from speechgru.model import RecurrentCTC, check_cell, macs_per_second
 from speechgru.recipe import Recipe
 from speechgru.recognizer import choose_device
 from speechgru.text.units import vocabulary_from_json
@@ -46,7 +46,7 @@ from speechgru.training.step import (
 )
 
 log = logging.getLogger(__name__)
-SMALL = 25_000_000  # multiply-accumulates per second of audio; such audio takes longer to augment
+SMALL = 25_000_000  # multiply-accumulates per second of audio and view; docs/log.md, "All CPUs"
 STATISTICS = 1_200  # utterances, of more at random, for the mean and variance of the features
 COMMAND = "speechgru train"
 
@@ -89,8 +89,8 @@ def train(
     threads: int = 0,
 ) -> TrainingResult:
     """Train by `recipe` into the folder `out`; with `resume`, continue the run there; with `init`,
-    fine-tune the model in that run folder or file. `threads`: of torch on the CPU; 0: its present
-    number, but no more than leave a CPU to the loader if the model is SMALL.
+    fine-tune the model in that run folder or file. `threads`: of torch on the CPU, in training
+    steps; 0: `default_threads`.
 
     Raises SpeechgruError (another training is running in the folder), TrainingError (folder in
     use, nothing to train on, dev audio that cannot be decoded, repeated NaN steps), RecipeError
@@ -139,8 +139,19 @@ def train(
             trainer.start(initial)
         else:
             folder.restore(tensors, trainer.checkpoint, trainer.optimiser)
-        with torch_threads(threads or trainer.default_threads()):
-            return trainer.run()
+        return trainer.run(threads or default_threads(trainer.model, recipe))
+
+
+def default_threads(model: RecurrentCTC, recipe: Recipe) -> int:
+    """Torch's present number of threads, but for a small model on the CPU no more than leave a CPU
+    to loading: where that takes as long as the steps, the threads of a step would wait for each
+    other whenever the loader takes one's CPU."""
+    threads = torch.get_num_threads()
+    views = 2 if recipe.training.consistency else 1
+    work = views * macs_per_second(model, recipe.features.frames_per_second)
+    if work > SMALL or next(model.parameters()).device.type != "cpu":
+        return threads
+    return min(threads, max(1, usable_cpus() - 1))
 
 
 class Trainer:
@@ -158,7 +169,7 @@ class Trainer:
         self.recipe, self.options, self.data, self.folder = recipe, recipe.training, data, folder
         self.device, self.state, self.on_progress = device, state, on_progress
         self.began = time.monotonic() - state.elapsed
-        self.precision = choose_precision(self.options.precision, device)
+        self.precision = choose_precision(self.options.precision, device, recipe.model.cell)
         torch.manual_seed(self.options.seed)
         config = ModelConfig(text=recipe.text, features=recipe.features, model=recipe.model)
         self.checkpoint = new_checkpoint(config, data.vocabulary, {})
@@ -172,7 +183,7 @@ class Trainer:
             for epoch in range(self.options.epochs)
         )
         self.selection = ModelSelection(
-            recipe, data, self.checkpoint, self.cache, device, folder, state
+            recipe, data, self.checkpoint, self.cache, device, folder, state, self.precision
         )
 
     def start(self, initial: InitialModel | None = None) -> None:
@@ -190,16 +201,8 @@ class Trainer:
             self.checkpoint.extract.fit(each for each in samples if each is not None)
         self.save_state()
 
-    def default_threads(self) -> int:
-        """Threads of a step would wait for each other whenever a loader takes one's CPU: where
-        loading takes as long as the steps, they had better leave it one."""
-        threads = torch.get_num_threads()
-        if macs_per_second(self.model, self.recipe.features.frames_per_second) > SMALL:
-            return threads
-        return min(threads, max(1, usable_cpus() - self.options.workers))
-
-    def run(self) -> TrainingResult:
-        """The remaining epochs, then the averaged model."""
+    def run(self, threads: int) -> TrainingResult:
+        """The remaining epochs, their steps on so many threads, then the averaged model."""
         options, state = self.options, self.state
         self.selection.delete_old_weights()  # a kill may have left some
         log.info(
@@ -211,7 +214,9 @@ class Trainer:
         try:
             with stop_request() as stop:
                 while state.epoch < options.epochs and not self._out_of_patience():
-                    if not self._train_epoch(stop):
+                    with torch_threads(threads):
+                        finished = self._train_epoch(stop)
+                    if not finished:
                         self.save_state()
                         return self._result(interrupted=True)
                     self._finish_epoch(events)

@@ -38,6 +38,7 @@ class ModelSelection:
         device: torch.device,
         folder: RunFolder,
         state: TrainingState,
+        precision: torch.dtype,
     ) -> None:
         self.checkpoint, self.cache, self.device = checkpoint, cache, device
         self.dev, self.folder, self.state = data.dev, folder, state
@@ -45,6 +46,7 @@ class ModelSelection:
         self.all_blank = False  # whether the last evaluation output no character at all
         self.metadata = {
             "speechgru": __version__, "torch": torch.__version__, "device": device.type,
+            "precision": str(precision).removeprefix("torch."),
             "recipe": digest(state.recipe), "data": digest(state.data),
             "seed": recipe.training.seed,
             "hours": round(data.hours, 3), "utterances": len(data.train),

@@ -78,7 +78,7 @@ def ctc_loss(
     device = next(model.parameters()).device
     on_gpu = device.type == "cuda"
     if not on_gpu:
-        for layer in model.recurrent_layers():  # dev is read in float32
+        for layer in model.recurrent_layers():  # evaluation on dev sets float32
             layer.set_precision(str(precision).removeprefix("torch."))
     with torch.autocast(device.type, precision, enabled=on_gpu and precision != torch.float32):
         log_probs, lengths = model(batch.features.to(device), batch.lengths.to(device))

@@ -332,9 +332,10 @@ def test_gradients_of_bfloat16_are_near_float32(cell, hidden, batch, frames, thr
             layer.set_precision(precision)
             found.append(torch.autograd.grad(layer(x, lengths)[0], wanted, upstream))
     largest = max(float(full.norm()) for full in found[0])
+    share = 0.1 if hidden == 1 or cell == "rnn_relu" else 0.02  # a unit near 0 may switch off
     for full, reduced in zip(*found, strict=True):
         assert reduced.dtype == torch.float32
-        assert float((reduced - full).norm()) < 0.1 * float(full.norm()) + 0.003 * largest
+        assert float((reduced - full).norm()) < share * float(full.norm()) + 0.003 * largest
     assert not torch.equal(found[0][0], found[1][0])
 
 

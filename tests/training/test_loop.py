@@ -26,7 +26,7 @@ from trainings import (
 )
 
 from speechgru.batches import AudioCache
-from speechgru.checkpoint import average_weights, load_model
+from speechgru.checkpoint import ModelConfig, average_weights, load_model, new_checkpoint
 from speechgru.errors import RecipeError, TrainingError
 from speechgru.evaluation import evaluate, evaluate_utterances
 from speechgru.features import FeatureExtractor
@@ -37,7 +37,14 @@ from speechgru.model_file import read_model_file
 from speechgru.recipe import Recipe
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import score
-from speechgru.training.loop import Trainer, TrainingProgress, TrainingResult, train
+from speechgru.text import Vocabulary
+from speechgru.training.loop import (
+    Trainer,
+    TrainingProgress,
+    TrainingResult,
+    default_threads,
+    train,
+)
 from speechgru.training.selection import ModelSelection
 from speechgru.training.state import STATE_FORMAT, WEIGHTS_FORMAT
 from speechgru.training.step import StepResult
@@ -105,20 +112,21 @@ def test_workers_and_cache_change_nothing(few, tmp_path, whole, changes):
 
 
 @pytest.mark.parametrize(
-    ("hidden_size", "cpus", "set_before", "workers", "threads"),
+    ("hidden_size", "consistency", "cpus", "before", "threads"),
     [
-        (8, 2, 2, 1, 1), (8, 16, 16, 2, 14), (8, 16, 4, 1, 4), (8, 2, 2, 0, 2), (8, 1, 1, 1, 1),
-        (600, 2, 2, 1, 2),
+        (8, 0, 2, 2, 1), (8, 0, 16, 16, 15), (8, 0, 16, 4, 4), (8, 0, 1, 1, 1),
+        (600, 0, 2, 2, 2), (128, 0, 2, 2, 1), (128, 1, 2, 2, 2),
     ],
 )  # fmt: skip
-def test_steps_of_a_small_model_leave_a_cpu_to_the_loader(
-    few, tmp_path, monkeypatch, hidden_size, cpus, set_before, workers, threads
+def test_steps_of_a_small_model_leave_a_cpu_to_loading(
+    few, monkeypatch, hidden_size, consistency, cpus, before, threads
 ):
     monkeypatch.setattr("speechgru.training.loop.usable_cpus", lambda: cpus)
-    recipe = quick(few, model={"hidden_size": hidden_size}, training={"workers": workers})
-    trainer = make_trainer(recipe, tmp_path / "run")
-    with torch_threads(set_before):
-        assert trainer.default_threads() == threads
+    recipe = quick(few, model={"hidden_size": hidden_size}, training={"consistency": consistency})
+    config = ModelConfig(text=recipe.text, features=recipe.features, model=recipe.model)
+    model = new_checkpoint(config, Vocabulary.from_texts(["ab"]), {}).model
+    with torch_threads(before):
+        assert default_threads(model, recipe) == threads
 
 
 def test_a_stated_number_of_threads_is_used_and_the_former_restored(few, tmp_path):

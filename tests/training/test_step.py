@@ -115,18 +115,25 @@ def test_batches_contain_the_tokens_of_their_own_rows(few, tmp_path):
 
 @pytest.mark.parametrize("missing", [None, "the processor has no AVX512-BF16"])
 def test_a_cpu_trains_in_float32_unless_told_otherwise(monkeypatch, missing):
-    monkeypatch.setattr("speechgru.cells.precision.kernels.unsupported_reason", lambda _: missing)
-    assert choose_precision("auto", CPU) == choose_precision("float32", CPU) == torch.float32
-    if missing is None:
-        assert choose_precision("bfloat16", CPU) == torch.bfloat16
-
-
-def test_bfloat16_is_refused_on_a_cpu_without_it(monkeypatch, few, tmp_path):
-    monkeypatch.setattr(
-        "speechgru.cells.precision.kernels.unsupported_reason", lambda _: "no AVX512-BF16"
+    monkeypatch.setattr("speechgru.cells.precision.kernels.unsupported_reason", lambda *_: missing)
+    assert (
+        choose_precision("auto", CPU, "gru")
+        == choose_precision("float32", CPU, "gru")
+        == torch.float32
     )
-    with pytest.raises(RecipeError, match=r"bfloat16.*no AVX512-BF16"):
-        train(quick(few, training={"precision": "bfloat16"}), tmp_path / "run", "cpu")
+    if missing is None:
+        assert choose_precision("bfloat16", CPU, "gru") == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("cell", "missing", "reason"),
+    [("gru", "no AVX512-BF16", "no AVX512-BF16"), ("mingru", None, "mingru has no CPU kernel")],
+)
+def test_bfloat16_is_refused_on_a_cpu_without_it(monkeypatch, few, tmp_path, cell, missing, reason):
+    monkeypatch.setattr("speechgru.cells.precision.kernels.unsupported_reason", lambda *_: missing)
+    recipe = quick(few, training={"precision": "bfloat16"}, model={"cell": cell})
+    with pytest.raises(RecipeError, match=f"bfloat16.*{reason}"):
+        train(recipe, tmp_path / "run", "cpu")
     assert not (tmp_path / "run").exists()
 
 
@@ -145,7 +152,7 @@ def test_every_step_is_in_bfloat16_though_dev_is_read_in_float32(few, tmp_path, 
 
     monkeypatch.setattr(trainer.selection, "evaluate", evaluated)
     trainer.start()
-    trainer.run()
+    trainer.run(1)
     assert set(used) == {"bfloat16"}
     assert len(used) == 2 * trainer.total_steps
 
@@ -167,13 +174,13 @@ def pretend_gpu(monkeypatch: pytest.MonkeyPatch, bfloat16: bool) -> None:
 )
 def test_auto_is_bfloat16_where_a_gpu_has_hardware_for_it(monkeypatch, name, supported, expected):
     pretend_gpu(monkeypatch, supported)
-    assert choose_precision(name, torch.device("cuda:0")) == expected
+    assert choose_precision(name, torch.device("cuda:0"), "mingru") == expected
 
 
 def test_bfloat16_is_refused_on_a_gpu_without_it(monkeypatch):
     pretend_gpu(monkeypatch, False)
     with pytest.raises(RecipeError, match="cuda:0"):
-        choose_precision("bfloat16", torch.device("cuda:0"))
+        choose_precision("bfloat16", torch.device("cuda:0"), "gru")
 
 
 @needs_bfloat16
