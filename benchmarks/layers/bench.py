@@ -179,11 +179,10 @@ def _measure(case: Case, report: LayerReport, timer: Timer) -> CaseResult:
 def _contenders(case: Case, cell: str, threads: int) -> list[Contender]:
     """torch.nn's first."""
     shared = workload(case, cell)
-    precisions = ["float32"] if case.kind == "training" else _precisions()
     runtime = onnx_runtime(shared, threads)
     return [
         torch_nn(shared),
-        *(ours(shared, precision) for precision in precisions),
+        *(ours(shared, precision) for precision in _precisions()),
         *([] if runtime is None else [runtime]),
     ]
 
