@@ -48,7 +48,8 @@ def train(
     """Train a model with the settings of a recipe; docs/recipe.md has all settings.
 
     Ctrl-C saves the training state; the same command with --resume continues it. The data and the
-    run folder may have moved in between; settings that change the result must stay the same."""
+    run folder may have moved in between; settings that change the result must stay the same. Unless
+    --threads is stated, the training of a small model leaves one CPU to loading."""
     from speechgru.recipe_file import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])
