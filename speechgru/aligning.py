@@ -13,7 +13,7 @@ from speechgru.decoding.alignment import STAR, align
 from speechgru.decoding.confidence import Calibration
 from speechgru.decoding.hypothesis import Hypothesis, Spelled
 from speechgru.decoding.words import least_probable, word_spans
-from speechgru.errors import AudioError
+from speechgru.errors import AudioError, SpeechgruError
 from speechgru.manifest import Utterance
 from speechgru.text import normalise
 from speechgru.transcription import AudioFile
@@ -77,9 +77,15 @@ def spell_text(checkpoint: Checkpoint, text: str) -> tuple[list[int], list[Spell
 
 def as_files(utterances: Sequence[Utterance]) -> list[AudioFile]:
     """Utterances by their ids, as the sources of outputs; an id that is a path stays in the folder
-    of the outputs."""
-    files = []
+    of the outputs.
+
+    Raises SpeechgruError for two ids that are the same path, such as a/b and a//b."""
+    files: list[AudioFile] = []
+    known: dict[Path, str] = {}
     for utterance in utterances:
+        other = known.setdefault(Path(utterance.id), utterance.id)
+        if other != utterance.id:
+            raise SpeechgruError(f"ids {other} and {utterance.id} are the same path; rename one")
         parts = [part for part in PurePath(utterance.id).parts if part not in ("..", "/", ".")]
         relative = Path(*parts) if parts else Path("utterance")
         files.append(AudioFile(Path(utterance.id), relative.with_name(f"{relative.name}.audio")))

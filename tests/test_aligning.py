@@ -11,7 +11,7 @@ from tones import RATE, say
 
 from speechgru.aligning import align_text, as_files
 from speechgru.decoding.confidence import Calibration
-from speechgru.errors import AudioError
+from speechgru.errors import AudioError, SpeechgruError
 from speechgru.manifest import Utterance
 from speechgru.recognizer import Recognizer
 
@@ -53,6 +53,12 @@ def test_ids_that_are_paths_stay_in_the_folder_of_outputs():
     ids = ["../../a/b", "/x/y", "c.d"]
     files = as_files([Utterance("x.wav", 1.0, "", id_) for id_ in ids])
     assert [str(file.relative.with_suffix("")) for file in files] == ["a/b", "x/y", "c.d"]
+
+
+@pytest.mark.parametrize("other", ["a//b", "./a/b", "a/./b"])
+def test_ids_that_are_the_same_path_are_an_error(other):
+    with pytest.raises(SpeechgruError, match=f"ids a/b and {other} are the same path"):
+        as_files([Utterance("x.wav", 1.0, "", id_) for id_ in ("a/b", other)])
 
 
 def test_a_manifest_is_aligned(tone_run, tones, tmp_path, speechgru):
