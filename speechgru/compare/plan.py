@@ -2,7 +2,7 @@
 
 DIR/plan.json   the spec, each variant's hidden size and its learning rate (per fold)
 DIR/folds/      manifests of leave-one-speaker-out
-DIR/tuning/     trainings that only choose a learning rate, on dev
+DIR/tuning/     trainings that only choose a learning rate, on dev; the best continue as runs
 DIR/runs/       trainings that are compared
 DIR/results/    one file per training of either kind; with plan.json, all that the report needs
 DIR/cost.json   what each variant costs on this machine
@@ -29,6 +29,7 @@ from speechgru.text import normalise
 from speechgru.text.units import make_vocabulary
 
 FORMAT = "speechgru-plan-2"
+TRIAL_SEED = 1  # of the trainings that try learning rates
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Plan:
         """The trainings that try learning rates; only dev is scored."""
         rates = self.spec.learning_rates
         each = itertools.product(self.folds or ("",), self.spec.names, rates)
-        return [PlannedRun(variant, 1, fold, rate) for fold, variant, rate in each]
+        return [PlannedRun(variant, TRIAL_SEED, fold, rate) for fold, variant, rate in each]
 
     def recipe(self, run: PlannedRun, folder: Path) -> Recipe:
         """What a run is trained with; `folder` is the comparison's."""

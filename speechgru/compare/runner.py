@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from speechgru.checkpoint import MODEL_FILE, load_model
 from speechgru.compare.cost import measure_all
 from speechgru.compare.folds import fold_manifest
-from speechgru.compare.plan import Plan, PlannedRun, make_plan
+from speechgru.compare.plan import TRIAL_SEED, Plan, PlannedRun, make_plan
 from speechgru.compare.spec import ComparisonSpec
 from speechgru.errors import Diverged, SpeechgruError
 from speechgru.evaluation import evaluate_utterances, write_results
@@ -137,8 +137,7 @@ class Task:
 
     @property
     def home(self) -> Path:
-        """The run folder."""
-        return self.folder / ("runs" if self.run.trial is None else "tuning") / self.run.name
+        return run_folder(self.folder, self.run)
 
     @property
     def result(self) -> Path:
@@ -158,6 +157,11 @@ class Task:
         return result
 
 
+def run_folder(folder: Path, run: PlannedRun) -> Path:
+    """Of one training in a comparison's folder."""
+    return folder / ("runs" if run.trial is None else "tuning") / run.name
+
+
 def run_comparison(
     spec: ComparisonSpec, folder: str | Path, options: RunOptions = RunOptions()
 ) -> None:
@@ -175,6 +179,7 @@ def run_comparison(
             )  # fmt: skip
         if plan.learning_rates is None:
             plan = _tune(plan, folder, options)
+        _reuse_trials(plan, folder)
         tasks = _run_all(plan.runs(), plan, folder, options)
         if options.cost:
             _measure(tasks, folder, options)
@@ -227,6 +232,18 @@ def _tune(plan: Plan, folder: Path, options: RunOptions) -> Plan:
     plan = replace(plan, learning_rates=rates)
     plan.save(folder)
     return plan
+
+
+def _reuse_trials(plan: Plan, folder: Path) -> None:
+    """Move the trainings of the chosen learning rates to the runs that would repeat them: same
+    recipe, same seed."""
+    chosen = plan.learning_rates or {}
+    runs = {(run.variant, run.fold): run for run in plan.runs() if run.seed == TRIAL_SEED}
+    for trial in plan.trials():
+        old, new = run_folder(folder, trial), run_folder(folder, runs[trial.variant, trial.fold])
+        if trial.trial == chosen[trial.variant][trial.fold] and old.exists() and not new.exists():
+            new.parent.mkdir(exist_ok=True)
+            old.rename(new)
 
 
 def choose_rate(trials: Sequence[RunResult]) -> float:

@@ -116,7 +116,7 @@ def test_killed_twice_and_resumed(order: list[str], undisturbed: Path, tmp_path:
     tried = out / "tuning" / "gru-lr0.002-seed1" / "metrics.jsonl"
     kill_when(tried.exists, start(order, out, jobs=1))  # in the midst of choosing learning rates
     assert json.loads((out / "plan.json").read_text())["learning_rates"] is None
-    half = out / "runs" / "gru-seed1" / "metrics.jsonl"
+    half = out / "runs" / "gru-seed2" / "metrics.jsonl"
     kill_when(half.exists, start(order, out, jobs=1))  # in the midst of a run
     assert not (out / "results.json").exists()
     finish(order, out, jobs=1)

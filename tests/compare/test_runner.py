@@ -102,6 +102,8 @@ def test_choices_are_on_disk_before_test_and_test_is_scored_once(
         dev = {r: trial.model.dev_wer for r, trial in tried.items() if trial.model}
         assert dev[rates[variant][""]] == min(dev.values())
         assert results[f"{variant}-seed1"].learning_rate == rates[variant][""]
+        best = tried[rates[variant][""]]
+        assert results[f"{variant}-seed1"].curve == best.curve  # not trained again: equal seconds
 
     before = {f: f.read_bytes() for f in (tmp_path / "out").glob("**/*.json")}
     run_comparison(spec, tmp_path / "out", OPTIONS)
