@@ -4,5 +4,5 @@
 set -eu
 runs=${2:-runs/librispeech5h}
 speechgru prepare librispeech --source "$1"
-speechgru train recipes/librispeech5h --out "$runs/gru-1"
-speechgru evaluate data/librispeech/test.jsonl --model "$runs/gru-1"
+speechgru train recipes/librispeech5h --out "$runs/lstm-1"
+speechgru evaluate data/librispeech/test.jsonl --model "$runs/lstm-1"
