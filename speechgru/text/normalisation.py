@@ -37,20 +37,18 @@ def normalise(text: str, recipe: TextRecipe) -> str:
     words, the characters of JOINERS becomes a space; runs of white space become one space. With
     `spell_numbers`, whole numbers become words first.
     """
-    case, punctuation, language = recipe.case, recipe.punctuation, recipe.spell_numbers
-    words = text.replace(BREAK, " ").split()
-    return " ".join(
-        filter(None, [_normalised(word, case, punctuation, language) for word in words])
-    )
+    text = text.replace(BREAK, " ")
+    if recipe.spell_numbers is not None:
+        from speechgru.text.numbers import spell_numbers
+
+        text = spell_numbers(text, recipe.spell_numbers)
+    words = (_normalised(word, recipe.case, recipe.punctuation) for word in text.split())
+    return " ".join(filter(None, words))
 
 
 @lru_cache(maxsize=100_000)  # words recur: a manifest of millions of lines is read in seconds
-def _normalised(text: str, case: str, punctuation: str, language: str | None) -> str:
+def _normalised(text: str, case: str, punctuation: str) -> str:
     """Text without white space, by the rule, which looks no further than the next white space."""
-    if language is not None:
-        from speechgru.text.numbers import spell_number
-
-        text = spell_number(text, language)
     for spelling, letter in CHILLUS.items():
         text = text.replace(spelling, letter)
     text = "".join(c for c in text if c in JOINERS or not _invisible(c))
