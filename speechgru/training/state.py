@@ -142,12 +142,12 @@ class RunFolder:
             for key in {**old, **new}
             if old.get(key) != new.get(key)
         ]
-        schedule = (
-            "; another number of epochs changes the learning rate of every step"
-            if old.get("training.epochs") != new.get("training.epochs")
-            else ""
-        )
-        self._refuse("the recipe", changed, schedule)
+        hint = ""
+        if old.get("training.epochs") != new.get("training.epochs"):
+            hint = "; another number of epochs changes the learning rate of every step"
+        if state.initial:  # what the recipe does not state is the initial model's
+            hint += "; it fine-tunes a model, which --init must name here too"
+        self._refuse("the recipe", changed, hint)
 
     def check_same_initial(self, state: TrainingState, fingerprint: str) -> None:
         """Raises TrainingError when this run started from another model, or from none."""

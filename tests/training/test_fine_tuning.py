@@ -137,6 +137,8 @@ def test_resuming_from_another_model_is_refused(few: Path, whole: Path, tuned: P
         train_from(tuned, stated(few, freeze=1), init=tuned, resume=True)
     with pytest.raises(TrainingError, match="initial model"):
         train_from(whole, long_recipe(few), init=whole, resume=True)
+    with pytest.raises(TrainingError, match=r"the recipe changed .*--init"):
+        train_from(tuned, stated(few, freeze=1), resume=True)
 
 
 def test_freezing_needs_an_initial_model_and_that_many_layers(
