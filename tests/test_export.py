@@ -116,6 +116,17 @@ def test_names_that_file_systems_do_not_tell_apart(
     assert sorted(tmp_path.rglob("*.wav")) == sorted((tmp_path / "out/train").glob("*.wav"))
 
 
+def test_no_set_replaces_another(sets: dict[str, list[Utterance]], tmp_path: Path) -> None:
+    first, second = ([replace(u, id="same")] for u in sets["train"][:2])
+    for devs in (("dev-clean", "dev-other"), ("dev", "validation")):
+        given = {"train": sets["train"], **dict(zip(devs, (first, second), strict=True))}
+        out = tmp_path / devs[0]
+        assert len(set(export("audiofolder", out, given))) == 3
+        found = read_folder(out)[1]
+        assert found.problems == []
+        assert content(found.splits["dev"]) == content(first + second)
+
+
 def test_the_command(sets: dict[str, list[Utterance]], tmp_path: Path, speechgru) -> None:
     from speechgru.manifest_writer import write_manifest
 

@@ -125,22 +125,25 @@ def kaldi_source(file: str) -> str:
 def _audiofolder(folder: Path, sets: Sets) -> list[Path]:
     """train/, validation/, test/, each with metadata.jsonl and its audio. All rows of all sets have
     the same columns, with strings in them, as Hugging Face requires."""
+    parts = {name: "validation" if split_named(name) == "dev" else name for name in sets}
+    if len(set(parts.values())) < len(parts):  # dev-clean and dev-other, say
+        parts = {name: name for name in sets}
     everything = [utterance for listed in sets.values() for utterance in listed]
     columns = {"speaker_id": "speaker", "language": "lang"}
     columns = {c: name for c, name in columns.items() if any(getattr(u, name) for u in everything)}
     written = []
     for name, listed in sets.items():
-        part = {"dev": "validation"}.get(split_named(name) or "", name)
+        part = folder / parts[name]
         rows = []
-        for utterance, file in _copied(folder / part, listed):
+        for utterance, file in _copied(part, listed):
             row: dict[str, object] = {
                 "file_name": file.name, "transcription": utterance.text, "id": utterance.id,
                 "duration": utterance.duration,
             }  # fmt: skip
             row |= {column: getattr(utterance, name) or "" for column, name in columns.items()}
             rows.append(to_json_line(row))
-        atomic_write(folder / part / "metadata.jsonl", "".join(rows), CorpusError)
-        written.append(folder / part / "metadata.jsonl")
+        atomic_write(part / "metadata.jsonl", "".join(rows), CorpusError)
+        written.append(part / "metadata.jsonl")
     return written
 
 
