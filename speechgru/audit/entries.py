@@ -18,7 +18,8 @@ OnProgress = Callable[[int, int, str], None]
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A line of a manifest. `text` is normalised; `file` and `audio` are None before measuring,
-    and `audio` also where the file cannot be decoded. `whole`: the utterance is all of its file."""
+    and `audio` also where the file cannot be decoded. `whole`: the utterance is all of its file, or
+    should be: nothing in its manifest has an offset."""
 
     manifest: str
     line: int
@@ -63,29 +64,29 @@ def measured(entries: Sequence[Entry], threads: int, on_progress: OnProgress) ->
     members: dict[str, list[int]] = {}
     for index, entry in enumerate(entries):
         members.setdefault(entry.utterance.audio, []).append(index)
+    # A segment from 0 to the first pause looks like a whole file with a wrong duration; the other
+    # segments of its file may be in another set or in none.
+    segmented = {entry.manifest for entry in entries if entry.utterance.offset}
+    cut = {entry.utterance.audio for entry in entries if entry.manifest in segmented}
     done = list(entries)
     with ThreadPoolExecutor(threads) as pool:
-        files = pool.map(lambda indices: _measure([entries[i] for i in indices]), members.values())
+        files = pool.map(
+            lambda path: _measure([entries[i] for i in members[path]], path not in cut), members
+        )
         for number, ((path, indices), file) in enumerate(
             zip(members.items(), files, strict=True), 1
         ):
             on_progress(number, len(members), path)
-            whole = _is_whole([entries[index] for index in indices])
             for index, audio in zip(indices, file.utterances, strict=True):
-                done[index] = replace(entries[index], whole=whole, file=file, audio=audio)
+                done[index] = replace(entries[index], whole=path not in cut, file=file, audio=audio)
     return done
 
 
-def _measure(entries: Sequence[Entry]) -> FileMeasurement:
+def _measure(entries: Sequence[Entry], whole: bool) -> FileMeasurement:
     """The file of some entries, with their measurements in order."""
     path = entries[0].utterance.audio
-    if _is_whole(entries):  # measured once for all of them, to the end of the file
+    if whole:  # measured once for all of them, to the end of the file
         file = measure_file(path, [(0.0, None)])
         return replace(file, utterances=file.utterances * len(entries))
     segments = [(entry.utterance.offset, entry.utterance.duration) for entry in entries]
     return measure_file(path, segments)
-
-
-def _is_whole(entries: Sequence[Entry]) -> bool:
-    """Whether the utterances of a file are not parts of it: none has an offset."""
-    return not any(entry.utterance.offset for entry in entries)

@@ -96,6 +96,15 @@ def test_segments_of_a_long_recording_are_no_duration_problem(tmp_path: Path) ->
     ]
 
 
+def test_a_first_segment_is_no_whole_file(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path)
+    corpus.add(samples=corpus.speech(4.0), duration=3.2)  # its rest is in another set
+    corpus.add(samples=corpus.speech(6.0), offset=3.0, duration=2.0)
+    report = audit(corpus.write()[:1])
+    assert report.problems == ()
+    assert report.facts.manifests[0].hours * 3600 == pytest.approx(5.2)
+
+
 def test_a_manifest_without_lines_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("\n")
     with pytest.raises(ManifestError):
