@@ -677,6 +677,27 @@ def test_hidden_files_are_skipped(tmp_path: Path) -> None:
     assert texts(detected(tmp_path, "sidecar")) == {"a": "one"}
 
 
+def test_what_speechgru_wrote_is_read_only_where_nothing_else_has_texts(tmp_path: Path) -> None:
+    for name in "ab":
+        write_audio(tmp_path / f"{name}.wav")
+        for kind in ("ref", "hyp"):
+            write(tmp_path / f"run/results/test/{kind}.trn", "of a recogniser (a)\n")
+    write(tmp_path / "run/results/test/score.json", "{}")
+    with pytest.raises(CorpusError, match="no texts"):
+        read_folder(tmp_path)
+    line = {"audio_filepath": "../a.wav", "duration": 0.5, "text": "old"}
+    write(tmp_path / "x-manifests/train.jsonl", json.dumps(line))
+    write(tmp_path / "x-manifests/audit.json", "{}")
+    assert texts(detected(tmp_path, "nemo"), "train") == {"a": "old"}
+    write(tmp_path / "a.txt", "new")
+    result = detected(tmp_path, "sidecar")
+    assert texts(result) == {"a": "new"}
+    assert any("x-manifests" in note and "run/results/test" in note for note in result.notes)
+    line = {"audio_filepath": "../b.wav", "duration": 0.5, "text": "of another tool"}
+    write(tmp_path / "lists/train.jsonl", json.dumps(line))
+    assert texts(detected(tmp_path, "nemo"), "train") == {"b": "of another tool"}
+
+
 # Real corpora ------------------------------------------------------------------------------------
 
 EXPECTED = {  # folder → layout, utterances by split (before missing ones are made), speakers

@@ -7,7 +7,7 @@ utterance the corpus's own id.
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from speechgru.audio import AudioInfo, read_headers
@@ -90,8 +90,9 @@ def read_folder(
 ) -> tuple[str, Prepared]:
     """The name of the layout of a folder, and what is in it.
 
-    `layout` forces one; `columns` names those of a table by role. Raises CorpusError: no folder, no
-    audio, no such layout, none that fits, or what its reader does.
+    `layout` forces one; `columns` names those of a table by role. Manifests that `init` wrote are
+    read only if they are all there is. Raises CorpusError: no folder, no audio, no such layout,
+    none that fits, or what its reader does.
     """
     if layout is not None and layout not in LAYOUTS:
         raise CorpusError(f"no layout {layout!r}; expected one of {', '.join(LAYOUTS)}")
@@ -99,9 +100,11 @@ def read_folder(
     if columns:
         if layout not in (None, "table"):
             raise CorpusError(f"--column is for the layout table only, not for {layout}")
-        return "table", table.read(folder, columns)
+        return "table", _with_notes(folder, table.read(folder, columns))
+    if folder.written and not _fitting(folder, layout):
+        folder = Folder(source, with_manifests=True)
     if layout is None:
-        fitting = [name for name, each in LAYOUTS.items() if each.find(folder)]
+        fitting = _fitting(folder)
         if not fitting and not folder.audio:
             raise CorpusError(f"{source}: {_what_is_there(folder)}; expected recordings in it")
         if not fitting:
@@ -111,7 +114,16 @@ def read_folder(
                 "texts (CSV), or another layout (`speechgru init --help` names them)"
             )
         layout = fitting[0]
-    return layout, LAYOUTS[layout].read(folder)
+    return layout, _with_notes(folder, LAYOUTS[layout].read(folder))
+
+
+def _fitting(folder: Folder, layout: str | None = None) -> list[str]:
+    """The layouts that fit a folder, of all or of one."""
+    return [name for name in LAYOUTS if layout in (None, name) and LAYOUTS[name].find(folder)]
+
+
+def _with_notes(folder: Folder, prepared: Prepared) -> Prepared:
+    return replace(prepared, notes=(*prepared.notes, *folder.notes()))
 
 
 def _what_is_there(folder: Folder) -> str:

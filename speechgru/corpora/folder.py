@@ -15,18 +15,44 @@ from speechgru.errors import CorpusError
 
 UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")  # before a name that was uploaded to Label Studio
 RIVALS = 2  # files named where several fit
+RESULTS = {"ref.trn", "hyp.trn", "score.json"}  # in a folder that `evaluate` wrote
+MANIFESTS = {"train.jsonl", "audit.json"}  # in a folder NAME-manifests that `init` wrote
 
 
 class Folder:
-    """The files of a folder and its subfolders, without hidden ones. `root` is absolute."""
+    """The files of a folder and its subfolders, without hidden ones. `root` is absolute.
 
-    def __init__(self, root: Path) -> None:
-        """Raises CorpusError: not a folder, or one that cannot be searched."""
+    `written`: subfolders with results of `evaluate` or manifests of `init`, whose files are not
+    among `files`: texts of a recogniser, and what the folder had when `init` last ran.
+    """
+
+    def __init__(self, root: Path, with_manifests: bool = False) -> None:
+        """`with_manifests`: those of `init` are among `files`, too.
+
+        Raises CorpusError: not a folder, or one that cannot be searched.
+        """
         if not os.path.isdir(root):
             found = "a file" if os.path.exists(root) else "no such folder"
             raise CorpusError(f"{root}: {found}; expected a folder of recordings")
         self.root = Path(os.path.abspath(root))
-        self.files = list(files_of(self.root))
+        files = list(files_of(self.root))
+        names: dict[Path, set[str]] = {}
+        for file in files:
+            names.setdefault(file.parent, set()).add(file.name)
+        names.pop(self.root, None)
+        self.written = [
+            folder
+            for folder, found in names.items()
+            if found >= RESULTS
+            or (found >= MANIFESTS and folder.name.endswith("-manifests") and not with_manifests)
+        ]
+        skipped = set(self.written)
+        self.files = [file for file in files if file.parent not in skipped]
+
+    def notes(self) -> Iterable[str]:
+        if self.written:
+            shown = examples([self.relative(folder) for folder in self.written])
+            yield f"files: those that speechgru wrote are skipped, in {shown}"
 
     @cached_property
     def audio(self) -> list[Path]:

@@ -94,6 +94,37 @@ def test_init_overwrites_a_recipe_only_when_asked(recordings, tmp_path, speechgr
     assert load_recipe(file).data.train == [str(tmp_path / "my tones-manifests/train.jsonl")]
 
 
+def test_init_reads_the_recordings_again_not_what_it_wrote_before(
+    tmp_path, monkeypatch, speechgru, tone_run
+):
+    folder = tmp_path / "tones"
+
+    def record(numbers):
+        for number in numbers:
+            file = folder / f"{number % 6}/{number}.wav"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(file, say(TEXTS[number % 4], number), RATE)
+            file.with_suffix(".txt").write_text(TEXTS[number % 4])
+
+    def texts():
+        files = Path("tones-manifests").glob("*.jsonl")
+        return {int(u.id.rpartition("/")[2]): u.text for f in files for u in read_manifest(f)}
+
+    record(range(18))
+    monkeypatch.chdir(folder)
+    assert speechgru("init", ".", "--no-estimate").status == 0
+    results = ("--out", "runs/mine/results/train")
+    done = speechgru("evaluate", "tones-manifests/train.jsonl", "--model", tone_run, *results)
+    assert done.status == 0, done.err
+    record(range(18, 24))
+    (folder / "0/0.txt").write_text("ma")
+    again = speechgru("init", ".", "--no-estimate", "--force")
+    assert again.status == 0, again.err
+    assert "tones-manifests" in again.out
+    assert "results/train" in again.out
+    assert texts() == {n: TEXTS[n % 4] for n in range(24)} | {0: "ma"}
+
+
 def test_init_names_what_it_excludes_and_what_is_not_spoken(recordings, tmp_path, speechgru):
     folder = tmp_path / "data"
     shutil.copytree(recordings, folder)
