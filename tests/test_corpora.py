@@ -10,7 +10,15 @@ import pytest
 import soundfile
 from msgspec.structs import replace
 
-from speechgru.corpora import CORPORA, LAYOUTS, Prepared, prepare, summary_rows, write_splits
+from speechgru.corpora import (
+    CORPORA,
+    LAYOUTS,
+    Prepared,
+    prepare,
+    read_folder,
+    summary_rows,
+    write_splits,
+)
 from speechgru.corpora.an4 import spaced
 from speechgru.errors import CorpusError, ManifestError
 from speechgru.manifest import Utterance, read_manifest
@@ -193,6 +201,13 @@ def test_an4_lists_that_do_not_fit(an4: Path) -> None:
     assert "UTF-8" in message
     transcription.unlink()
     assert "No such file" in refused("an4", an4)
+
+
+def test_a_folder_of_an4_is_read_without_the_set_that_repeats_two_others(an4: Path) -> None:
+    expected = ids(prepare("an4", an4))
+    del expected["train+dev"]
+    name, result = read_folder(an4)
+    assert (name, ids(result)) == ("an4", expected)
 
 
 def test_an4_needs_speakers_for_a_dev(an4: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from folders import RATE, detected, one, texts, write, write_audio
 
-from speechgru.corpora import LAYOUTS, UNSPLIT, read_folder
+from speechgru.corpora import LAYOUTS, UNSPLIT, prepare, read_folder
 from speechgru.corpora.kaldi import file_of
 from speechgru.corpora.words import hash_split
 from speechgru.errors import CorpusError
@@ -622,6 +622,73 @@ def test_long_recordings_without_text_are_not_words(tmp_path: Path) -> None:
         read_folder(tmp_path)
 
 
+# Corpora, and recordings of others in their layouts -------------------------------------------
+
+
+def test_names_like_those_of_fsdd_with_other_texts(tmp_path: Path) -> None:
+    for name in ("1_anna_001", "2_anna_009"):  # SESSION_SPEAKER_INDEX
+        write_audio(tmp_path / f"{name}.wav")
+    by_name = {"1_anna_001": "one", "2_anna_009": "two"}
+    result = detected(tmp_path, "fsdd")
+    assert texts(result, "train") | texts(result, "dev") | texts(result, "test") == by_name
+    write(tmp_path / "list.csv", "file,text\n1_anna_001.wav,over a lazy dog\n2_anna_009.wav,no\n")
+    listed = {"1_anna_001": "over a lazy dog", "2_anna_009": "no"}
+    assert texts(detected(tmp_path, "table")) == listed
+    (tmp_path / "list.csv").unlink()
+    for name, text in listed.items():
+        write(tmp_path / f"{name}.txt", text)
+    assert texts(detected(tmp_path, "sidecar")) == listed
+
+
+def test_fsdd_in_several_folders_and_formats(tmp_path: Path) -> None:
+    for number in range(10, 15):
+        write_audio(tmp_path / f"s1/3_anna_{number}.wav")
+        write_audio(tmp_path / f"s2/3_anna_{number}.wav")
+    write_audio(tmp_path / "s2/3_anna_10.ogg")
+    write_audio(tmp_path / "s1/noise.wav")
+    result = detected(tmp_path, "fsdd")
+    used = {Path(u.audio).relative_to(tmp_path).as_posix() for u in result.splits["train"]}
+    assert used == {f"s{s}/3_anna_{number}.wav" for s in (1, 2) for number in range(10, 15)}
+    assert any("noise" in note for note in result.notes)
+
+
+def test_another_corpus_in_the_layout_of_an4(tmp_path: Path) -> None:
+    lists = {"train": ["anna/1", "ben/2"], "test": ["zoe/3"]}
+    for part, listed in lists.items():
+        for name in listed:
+            write_audio(tmp_path / f"wav/{name}.wav")
+        write(tmp_path / f"etc/my_{part}.fileids", "".join(f"{name}\n" for name in listed))
+        lines = [f"<s> number {name[-1]} </s> ({name[-1]})\n" for name in listed]
+        write(tmp_path / f"etc/my_{part}.transcription", "".join(lines))
+    result = detected(tmp_path, "an4")
+    assert texts(result, "train") == {"1": "number 1", "2": "number 2"}
+    assert texts(result, "test") == {"3": "number 3"}
+    assert list(result.splits) == ["train", "test"]
+    with pytest.raises(CorpusError, match="speakers"):
+        prepare("an4", tmp_path)
+
+
+def test_few_speakers_in_the_layout_of_librispeech(tmp_path: Path) -> None:
+    for subset, speakers in {"mine": "123", "test-other": "4"}.items():
+        for speaker in speakers:
+            chapter = tmp_path / subset / speaker / "7"
+            write_audio(chapter / f"{speaker}-7-0000.flac")
+            write(chapter / f"{speaker}-7.trans.txt", f"{speaker}-7-0000 NUMBER {speaker}\n")
+    read = {f"{n}-7-0000": f"NUMBER {n}" for n in (1, 2, 3)}
+    assert texts(detected(tmp_path / "mine", "librispeech")) == read
+    result = detected(tmp_path, "librispeech")
+    assert texts(result, "train") == read
+    assert list(result.splits) == ["train", "test-other"]
+    with pytest.raises(CorpusError, match="speakers"):
+        prepare("librispeech", tmp_path)
+
+
+def test_a_text_of_one_recording_is_not_librispeech(tmp_path: Path) -> None:
+    write_audio(tmp_path / "1.wav")
+    write(tmp_path / "1.trans.txt", "over a lazy dog")
+    assert texts(detected(tmp_path, "sidecar")) == {"1": "over a lazy dog"}
+
+
 # What cannot be read -----------------------------------------------------------------------------
 
 
@@ -701,7 +768,7 @@ def test_what_speechgru_wrote_is_read_only_where_nothing_else_has_texts(tmp_path
 # Real corpora ------------------------------------------------------------------------------------
 
 EXPECTED = {  # folder → layout, utterances by split (before missing ones are made), speakers
-    "an4": ("an4", {"train": 845, "dev": 103, "test": 130, "train+dev": 948}, 84),
+    "an4": ("an4", {"train": 845, "dev": 103, "test": 130}, 84),
     "fsdd": ("fsdd", {"train": 2400, "dev": 300, "test": 300}, 6),
     "LibriSpeech": ("librispeech", {"train": 1119, "dev": 156, "test": 244}, 28),
     "kerstin_de": ("ljspeech", {UNSPLIT: 1374}, 0),

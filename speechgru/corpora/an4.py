@@ -10,6 +10,7 @@ evenly spread over the sorted ids of each; the first letter of a speaker id is t
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from speechgru.corpora.common import (
@@ -34,7 +35,13 @@ def find(folder: Folder) -> bool:
 
 
 def read(folder: Folder) -> Prepared:
-    return prepare(folder.root)
+    """Splits train, dev and test; without dev for another corpus in this layout, in which speakers
+    are too few or named in another way."""
+    source, train, test = _official(folder.root)
+    splits = {"train": train}
+    with suppress(CorpusError):
+        splits = _with_dev(source, train)
+    return prepared(source, {**splits, "test": test})
 
 
 def prepare(source: Path | None) -> Prepared:
@@ -42,21 +49,17 @@ def prepare(source: Path | None) -> Prepared:
 
     Raises CorpusError: lists missing, a line that cannot be parsed, too few speakers for a dev set.
     """
+    source, train, test = _official(source)
+    return prepared(source, {**_with_dev(source, train), "test": test, "train+dev": train})
+
+
+def _official(source: Path | None) -> tuple[Path, list[Recording], list[Recording]]:
+    """The corpus's folder, and its training and test utterances as listed."""
     source = need_source(source, "an4", "the folder with etc/ and wav/ in it", ORIGIN)
     if not os.path.isdir(source / "etc") and os.path.isdir(source / "an4" / "etc"):
         source = source / "an4"
     files = audio_below(source)
-    train, test = (_listed(source, part, files) for part in ("train", "test"))
-    dev_speakers = _dev_speakers(source, train)
-    return prepared(
-        source,
-        {
-            "train": [r for r in train if r.speaker not in dev_speakers],
-            "dev": [r for r in train if r.speaker in dev_speakers],
-            "test": test,
-            "train+dev": train,
-        },
-    )
+    return source, _listed(source, "train", files), _listed(source, "test", files)
 
 
 def _listed(source: Path, part: str, files: dict[str, list[Path]]) -> list[Recording]:
@@ -89,7 +92,8 @@ def _transcripts(file: Path) -> dict[str, str]:
     return texts
 
 
-def _dev_speakers(source: Path, train: list[Recording]) -> set[str]:
+def _with_dev(source: Path, train: list[Recording]) -> dict[str, list[Recording]]:
+    """The training utterances as train and dev, by the rule at the top. Raises CorpusError."""
     chosen: set[str] = set()
     for sex, count in DEV_SPEAKERS.items():
         speakers = sorted({r.speaker for r in train if r.speaker.startswith(sex)})
@@ -99,7 +103,10 @@ def _dev_speakers(source: Path, train: list[Recording]) -> set[str]:
                 f"expected more than {count}, the number in dev: is the corpus complete?"
             )
         chosen.update(spaced(speakers, count))
-    return chosen
+    return {
+        "train": [r for r in train if r.speaker not in chosen],
+        "dev": [r for r in train if r.speaker in chosen],
+    }
 
 
 def spaced(items: Sequence[str], count: int) -> list[str]:

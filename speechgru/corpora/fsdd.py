@@ -10,10 +10,12 @@ import os
 import re
 from pathlib import Path
 
+from speechgru.corpora import sidecar, table
 from speechgru.corpora.common import (
     Prepared,
     Recording,
     audio_below,
+    examples,
     need_source,
     not_the_corpus,
     prepared,
@@ -27,9 +29,11 @@ ORIGIN = "https://github.com/Jakobovski/free-spoken-digit-dataset"
 
 
 def find(folder: Folder) -> bool:
-    """Whether most recordings are named so."""
+    """Whether most recordings are named so and none has another text: recordings named
+    SESSION_SPEAKER_INDEX look the same."""
     named = sum(NAME.fullmatch(path.stem) is not None for path in folder.audio)
-    return named > 0 and 10 * named >= 9 * len(folder.audio)
+    most = named > 0 and 10 * named >= 9 * len(folder.audio)
+    return most and not sidecar.find(folder) and not table.find(folder)
 
 
 def read(folder: Folder) -> Prepared:
@@ -57,5 +61,15 @@ def prepare(source: Path | None, holdout: str | None = None) -> Prepared:
         digit, speaker, index = int(match[1]), match[2], int(match[3])
         is_test = index <= 4 if holdout is None else speaker == holdout
         split = "test" if is_test else "dev" if 5 <= index <= 9 else "train"
-        splits[split].append(Recording(match[0], files[match[0]][0], DIGITS[digit], speaker))
-    return prepared(source, splits)
+        by_folder = {file.parent: file for file in reversed(files[match[0]])}  # the best format
+        splits[split] += [
+            Recording(match[0], file, DIGITS[digit], speaker)
+            for _, file in sorted(by_folder.items())
+        ]
+    notes = []
+    if others := [name for name in sorted(files) if not NAME.fullmatch(name)]:
+        notes.append(
+            f"audio: {len(others):,} files are not named DIGIT_SPEAKER_INDEX, and are not used: "
+            f"{examples(others)}"
+        )
+    return prepared(source, splits, notes)

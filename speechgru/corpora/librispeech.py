@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from speechgru.corpora.common import (
+    UNSPLIT,
     Prepared,
     Recording,
     audio_below,
@@ -30,11 +31,18 @@ ORIGIN = "https://www.openslr.org/12 (or /31: train-clean-5, five hours)"
 
 
 def find(folder: Folder) -> bool:
-    return bool(folder.ending(".trans.txt"))
+    """Whether a text is that of several recordings: 1.trans.txt beside 1.wav is not."""
+    recordings = {path.with_suffix("") for path in folder.audio}
+    texts = folder.ending(".trans.txt")
+    return any(file.with_suffix("").with_suffix("") not in recordings for file in texts)
 
 
 def read(folder: Folder) -> Prepared:
-    return prepare(folder.root)
+    """As `prepare`, but with too few training speakers for its rule, nothing is held out."""
+    source, official, training = _listed(folder.root)
+    if 0 < len({r.speaker for r in training}) < MIN_SPEAKERS:
+        return prepared(source, {"train" if official else UNSPLIT: training, **official})
+    return prepared(source, _splits(source, official, training))
 
 
 def prepare(source: Path | None) -> Prepared:
@@ -42,6 +50,12 @@ def prepare(source: Path | None) -> Prepared:
 
     Raises CorpusError: no transcripts, a line that cannot be parsed, too few speakers to split.
     """
+    source, official, training = _listed(source)
+    return prepared(source, _splits(source, official, training))
+
+
+def _listed(source: Path | None) -> tuple[Path, dict[str, list[Recording]], list[Recording]]:
+    """The absolute folder, its subsets dev-… and test-…, and all other recordings."""
     expected = "the folder of a subset, or the one with the subsets in it"
     source = need_source(source, "librispeech", expected, ORIGIN)
     files = audio_below(source)
@@ -51,7 +65,14 @@ def prepare(source: Path | None) -> Prepared:
         subsets.setdefault(subset, []).extend(_chapter(transcript, files))
     if not subsets:
         not_the_corpus(source, "librispeech", "SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt")
-    return prepared(source, _splits(source, subsets))
+    official: dict[str, list[Recording]] = {}
+    training: list[Recording] = []
+    for name, recordings in sorted(subsets.items()):
+        if name.startswith(("dev-", "test-")):
+            official[name] = recordings
+        else:
+            training += recordings
+    return source, official, training
 
 
 def _chapter(transcript: Path, files: dict[str, list[Path]]) -> Iterator[Recording]:
@@ -68,14 +89,9 @@ def _chapter(transcript: Path, files: dict[str, list[Path]]) -> Iterator[Recordi
         yield Recording(name, next(iter(beside or candidates), None), text.strip(), speaker)
 
 
-def _splits(source: Path, subsets: dict[str, list[Recording]]) -> dict[str, list[Recording]]:
-    official: dict[str, list[Recording]] = {}
-    training: list[Recording] = []
-    for name, recordings in sorted(subsets.items()):
-        if name.startswith(("dev-", "test-")):
-            official[name] = recordings
-        else:
-            training += recordings
+def _splits(
+    source: Path, official: dict[str, list[Recording]], training: list[Recording]
+) -> dict[str, list[Recording]]:
     if not training:
         return official
     missing = [
