@@ -12,7 +12,6 @@ from speechgru.audit.entries import Entry
 from speechgru.audit.kinds import Problem
 
 SLACK = 0.15  # seconds by which a stated duration may differ, as when audio is read
-MAX_LENGTHENED = 1.0  # seconds; what is further past a stated duration may be other speech
 SILENT_DB = -65.0  # below that, the loud frames of an utterance are noise
 SILENCE = 0.8  # share of silent frames
 CLIPPED = 0.001  # share of samples
@@ -85,8 +84,7 @@ def _duration_problems(entry: Entry, max_seconds: float) -> Iterator[Problem]:
         yield entry.problem("duration-too-long", detail, correction)
     elif entry.whole and utterance.duration < left - SLACK:
         detail = f"{stated}; the file has {file.seconds:.2f} s"
-        close = left - utterance.duration <= MAX_LENGTHENED
-        yield entry.problem("duration-too-short", detail, correction if close else None)
+        yield entry.problem("duration-too-short", detail, correction)
     if entry.audio is not None and entry.audio.seconds > max_seconds:
         yield entry.problem("long-audio", f"{entry.audio.seconds:.1f} s")
 

@@ -76,7 +76,7 @@ def _targets(folder: Path, manifests: Sequence[Path]) -> list[Path]:
 def _action(problem: Problem) -> str:
     """What is done about a problem: its kind's fix, if the right value is known."""
     fix = KINDS[problem.kind].fix
-    if problem.kind == "duration-too-long" and problem.correction is None:
+    if fix == "duration" and problem.correction is None:
         return "remove"  # it begins past the end of its file
     return "nothing" if fix in KEYS and problem.correction is None else fix
 

@@ -106,7 +106,7 @@ INJECTIONS: dict[str, Callable[[Corpus], object]] = {
     "silent-channel": lambda c: c.add("silent-channel", stereo(x := c.speech(), 0 * x)),
     "inverted-channels": lambda c: c.add("inverted-channels", stereo(x := c.speech(), -x)),
     "duration-too-long": lambda c: c.add("duration-too-long", duration=4.5),
-    "duration-too-short": lambda c: c.add("duration-too-short", duration=1.5),
+    "duration-too-short": lambda c: c.add("duration-too-short", duration=0.9),
     "long-audio": lambda c: c.add("long-audio", c.speech(31)),
     "silent": lambda c: c.add("silent", 1e-5 * c.speech()),
     "mostly-silent": lambda c: c.add("mostly-silent", np.concatenate(
