@@ -5,6 +5,7 @@ Libraries are imported by the functions that need them: the help of the command 
 
 import html
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,9 +117,11 @@ def _textgrid(result: Result) -> str:
 
 def _ctm(result: Result) -> str:
     """NIST's: recording, channel, begin, duration, word, confidence."""
+    from speechgru.scoring.graph import escape_word
+
     name = _safe_id(result.id)
     return "\n".join(
-        f"{name} 1 {word.start:.3f} {word.end - word.start:.3f} {word.text}"
+        f"{name} 1 {word.start:.3f} {word.end - word.start:.3f} {escape_word(word.text)}"
         + ("" if word.confidence is None else f" {word.confidence:.3f}")
         for word in result.transcript.words
     )
@@ -126,10 +129,13 @@ def _ctm(result: Result) -> str:
 
 def _stm(result: Result) -> str:
     """NIST's: recording, channel, speaker, begin, end, text; a line per stretch between pauses."""
+    from speechgru.scoring.graph import escape_word
+
     name = _safe_id(result.id)
     lines = [
         f"{name} 1 {name} {words[0].start:.3f} {words[-1].end:.3f} "
-        + " ".join(word.text for word in words)
+        # labels may come before the text, in angle brackets
+        + re.sub("^<", "%3C", " ".join(escape_word(word.text) for word in words))
         for words in _stretches(result.transcript.words)
     ]
     return "\n".join(lines or [f"{name} 1 {name} 0.000 {result.transcript.duration:.3f}"])

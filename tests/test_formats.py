@@ -13,6 +13,7 @@ from praatio import textgrid
 
 from speechgru.decoding import Transcript, Word
 from speechgru.formats import FORMATS, SCHEMA, Result
+from speechgru.scoring import read_matched
 from speechgru.subtitles import COLUMNS, LEAST, LINES, MOST, make_cues
 
 WORDS = (
@@ -56,6 +57,36 @@ def test_trn_and_tsv():
     rows = [line.split("\t") for line in render("tsv").splitlines()]
     assert rows[0] == ["start", "end", "word", "confidence"]
     assert rows[2] == ["0.400", "0.750", "two", "0.800"]
+
+
+SPECIAL = [
+    "{b", "{a/b}", "}", "<laughs>", "<ALT>", "<alt_end>", "@", ";)", "wait;", "no*", "**b",
+    "(quietly)", r"c:\new", "5%", "%7B", "%7b", "%3C", "%25", "plain", "<unk>",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(SPECIAL), min_size=1, max_size=8), st.booleans())
+def test_words_that_are_special_to_sctk_are_read_back(tmp_path_factory, texts, ignore_case):
+    words = [Word(text, 2.0 * n, 2.0 * n + 1, 0.5) for n, text in enumerate(texts)]
+    odd = Transcript(" ".join(texts), 20.0, tuple(words))
+    folder = tmp_path_factory.mktemp("nist")
+    for name in ("ctm", "stm", "trn"):
+        (folder / f"a.{name}").write_text(render(name, odd, ";b") + "\n")
+    expected = [text.lower() if ignore_case else text for text in texts]
+    for reference, hypothesis in [("ctm", "ctm"), ("stm", "ctm"), ("trn", "trn")]:
+        files = (folder / f"a.{reference}", folder / f"a.{hypothesis}")
+        found = read_matched(*files, ignore_case=ignore_case)
+        for side in (found.references, found.hypotheses[0]):
+            assert [word for graph in side for word in graph.words] == expected
+            assert all(graph.plain for graph in side)
+
+
+def test_words_that_are_not_special_are_written_as_they_are():
+    """Such as <unk>, which a reference has, too."""
+    words = [Word("<unk>", 0.0, 1.0), Word("(a", 1.0, 2.0), Word("*", 2.0, 3.0)]
+    odd = Transcript("<unk> (a *", 3.0, tuple(words))
+    assert [line.split()[4] for line in render("ctm", odd).splitlines()] == ["<unk>", "(a", "*"]
+    assert render("trn", odd, "x") == "<unk> (a * (x)"
 
 
 def test_a_textgrid_is_read_by_praatio(tmp_path):

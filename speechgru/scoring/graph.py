@@ -7,11 +7,15 @@
 
 Format: NIST SCTK, doc/infmts.htm. As in its sclite, a semicolon ends a word (what follows is a
 tag), a final asterisk does not belong to it, and a backslash protects a semicolon.
+
+SCTK cannot write every word: a character that it would not take for a part of one is written as in
+a URL, such as %7B for a brace.
 """
 
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from speechgru.errors import ScoringError
 
@@ -21,6 +25,14 @@ MAX_DEPTH = 50  # of alternatives in alternatives
 
 _TAG = re.compile(r"(?<!\\);.*", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+# What SCTK would not take for a part of a word, or what we write in its place; lower-case digits
+# are ours, too, in a file that was lowercased.
+_SPECIAL = re.compile(
+    r"[{;\\]|^@$|^\((?=.+\)$)|^\*(?=\*)|(?<=.)\*$|^<(?=ALT(?:_BEGIN|_END)?>$)"
+    r"|%(?=7B|3B|5C|40|28|2A|3C|25)",
+    re.IGNORECASE,
+)
+_WRITTEN = re.compile("%(?:7B|3B|5C|40|28|2A|3C|25)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,20 @@ def plain_graph(words: Iterable[str]) -> WordGraph:
     words = tuple(words)
     before = tuple((number,) for number in range(len(words)))
     return WordGraph(words, (WORD,) * len(words), before, (len(words),))
+
+
+def escape_word(word: str) -> str:
+    """A word as it is written in trn, stm and ctm files, where some characters are special.
+
+    >>> escape_word("{um}"), escape_word("(uh)"), escape_word("5%")
+    ('%7Bum}', '%28uh)', '5%')
+    """
+    return _SPECIAL.sub(as_percent, word)
+
+
+def as_percent(match: re.Match[str]) -> str:
+    """What was found, as in a URL: %XX for each byte of its UTF-8."""
+    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogatepass"))
 
 
 def parse_graph(text: str) -> WordGraph:
@@ -79,7 +105,8 @@ class GraphBuilder:
                 self.word(token)
 
     def word(self, token: str) -> None:
-        """Add a single word as SCTK writes it: `@`, `(optional)`, `word;tag`, `word*`."""
+        """Add a single word as SCTK writes it, `@`, `(optional)`, `word;tag`, `word*`, or as
+        `escape_word` does."""
         word = _ESCAPED.sub(r"\1", _TAG.sub("", token))
         word = word[:-1] if len(word) > 1 and word.endswith("*") else word
         kind = NULL if word == NO_WORD else WORD
@@ -87,7 +114,7 @@ class GraphBuilder:
             word, kind = word[1:-1], OPTIONAL
         if not word:
             raise ScoringError(f"{token!r}: a tag without a word; expected word;tag")
-        self._words.append(word)
+        self._words.append(_WRITTEN.sub(lambda code: unquote(code[0]), word))
         self._kinds.append(kind)
         self._before.append(self._ends)
         self._ends = (len(self._words),)

@@ -16,17 +16,14 @@ from urllib.parse import unquote
 
 from speechgru.errors import ScoringError
 from speechgru.files import atomic_write
-from speechgru.scoring.graph import WordGraph, parse_graph, plain_graph
+from speechgru.scoring.graph import WordGraph, as_percent, escape_word, parse_graph, plain_graph
 from speechgru.scoring.lines import short, some, tidy
 
 UNKNOWN = "unknown"  # speaker in the ids of utterances whose speaker is not known
 
 RECORD = re.compile(r"^(?P<text>.*?)\(\s*(?P<id>[^\s()]+)\s*\)\s*$")
 _COMMENT = re.compile(r"^(;;|\*\*)")
-_UNSAFE = re.compile(r"[\s()%\x00-\x1f\x7f\ud800-\udfff]")
-# What SCTK would not take for a part of a word, or what we write in its place.
-_SPECIAL = re.compile(r"[{;\\]|^@$|^\((?=.+\)$)|^\*(?=\*)|(?<=.)\*$|%(?=7B|3B|5C|40|28|2A|25)")
-_WRITTEN = re.compile(r"%(?:7B|3B|5C|40|28|2A|25)")
+_UNSAFE = re.compile(r"^;|[\s()%\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def read_trn(path: Path, lines: Sequence[str]) -> dict[str, WordGraph]:
@@ -45,8 +42,7 @@ def read_trn(path: Path, lines: Sequence[str]) -> dict[str, WordGraph]:
             graph = parse_graph(tidy(match["text"]))
         except ScoringError as error:
             raise ScoringError(f"{path}, line {number}: {error}") from None
-        words = tuple(_WRITTEN.sub(lambda code: unquote(code[0]), word) for word in graph.words)
-        found.append((number, match["id"], _with_words(graph, words)))
+        found.append((number, match["id"], graph))
     return _by_id(path, found)
 
 
@@ -107,20 +103,17 @@ def write_trn(
 
 def trn_line(id_: str, text: str) -> str:
     """A line of a trn file, without the newline; the id is a `safe_id`."""
-    return " ".join([*(_SPECIAL.sub(_percent, word) for word in tidy(text).split()), f"({id_})"])
+    return " ".join([*map(escape_word, tidy(text).split()), f"({id_})"])
 
 
 def safe_id(name: str) -> str:
-    """An utterance's id without white space, parentheses, percent signs and control characters."""
-    return _UNSAFE.sub(_percent, name)
+    """An utterance's id without white space, parentheses, percent signs and control characters,
+    and without a semicolon at its beginning, where it begins a comment."""
+    return _UNSAFE.sub(as_percent, name)
 
 
 def _speaker(speaker: str | None) -> str:
     return safe_id(speaker or UNKNOWN).replace("-", "%2D")
-
-
-def _with_words(graph: WordGraph, words: tuple[str, ...]) -> WordGraph:
-    return WordGraph(words, graph.kinds, graph.before, graph.ends)
 
 
 def _by_id(path: Path, found: Sequence[tuple[int, str, WordGraph]]) -> dict[str, WordGraph]:
@@ -137,7 +130,3 @@ def _by_id(path: Path, found: Sequence[tuple[int, str, WordGraph]]) -> dict[str,
             f"ids do ({some(list(twice))}): keep one line each"
         )
     return texts
-
-
-def _percent(match: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogatepass"))
