@@ -3,7 +3,9 @@
 Libraries are imported by the functions that need them: the help of the command line needs none.
 """
 
+import csv
 import html
+import io
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +22,7 @@ if TYPE_CHECKING:  # brings NumPy
 SCHEMA = "speechgru-transcript-1"  # of JSON; docs/transcripts.md describes it
 STM_PAUSE, STM_SECONDS = 0.7, 20.0  # a segment ends at such a pause, and when it is so long
 BRACES = str.maketrans("{}", "()")  # subtitle libraries take braces for commands
+BACKSLASH = "\ufdd0"  # a noncharacter in place of \, with which commands of pysubs2 begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +74,10 @@ def _subtitles(result: Result, kind: str) -> str:
     for cue in make_cues(result.transcript.words, result.transcript.duration):
         start, end = round(1000 * cue.start), round(1000 * cue.end)
         event = pysubs2.SSAEvent(start, end)
-        text = cue.text.translate(BRACES)
+        text = cue.text.translate(BRACES).replace("\\", BACKSLASH)
         event.plaintext = html.escape(text, quote=False) if kind == "vtt" else text
         file.append(event)
-    return str(file.to_string(kind)).rstrip("\n")
+    return str(file.to_string(kind)).replace(BACKSLASH, "\\").rstrip("\n")
 
 
 def _srt(result: Result) -> str:
@@ -86,12 +89,14 @@ def _vtt(result: Result) -> str:
 
 
 def _tsv(result: Result) -> str:
-    rows = [("start", "end", "word", "confidence")]
-    rows += [
-        (f"{word.start:.3f}", f"{word.end:.3f}", word.text, _number(word.confidence))
-        for word in result.transcript.words
-    ]
-    return "\n".join("\t".join(row) for row in rows)
+    file = io.StringIO()
+    table = csv.writer(file, delimiter="\t", lineterminator="\n")
+    table.writerow(("start", "end", "word", "confidence"))
+    for word in result.transcript.words:
+        table.writerow(
+            (f"{word.start:.3f}", f"{word.end:.3f}", word.text, _number(word.confidence))
+        )
+    return file.getvalue().rstrip("\n")
 
 
 def _textgrid(result: Result) -> str:

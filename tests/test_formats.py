@@ -1,5 +1,6 @@
 """Output formats: what they contain, and that other programs read them."""
 
+import csv
 import json
 import shutil
 import subprocess
@@ -57,6 +58,14 @@ def test_trn_and_tsv():
     rows = [line.split("\t") for line in render("tsv").splitlines()]
     assert rows[0] == ["start", "end", "word", "confidence"]
     assert rows[2] == ["0.400", "0.750", "two", "0.800"]
+
+
+def test_quotes_in_a_tsv_are_characters_of_words():
+    texts = ['"yes', "and", 'left"', '"', 'fo"ur', "'s"]
+    odd = Transcript(" ".join(texts), 9.0, tuple(Word(t, n, n + 1) for n, t in enumerate(texts)))
+    rows = list(csv.reader(render("tsv", odd).splitlines(), delimiter="\t"))
+    assert [row[2] for row in rows[1:]] == texts
+    assert {len(row) for row in rows} == {4}
 
 
 SPECIAL = [
@@ -132,6 +141,13 @@ def test_marks_of_subtitle_formats_are_words(tmp_path):
     odd = Transcript("<b> & {c}", 3.0, (Word("<b>", 0, 1), Word("&", 1, 2), Word("{c}", 2, 3)))
     assert "&lt;b&gt; &amp; (c)" in render("vtt", odd)
     assert "<b> & (c)" in render("srt", odd)
+
+
+@pytest.mark.parametrize("kind", ["srt", "vtt"])
+def test_backslashes_of_words_are_kept(kind):
+    texts = ["c:\\new", "\\Nice", "\\hello", "\\", "a\\"]
+    odd = Transcript(" ".join(texts), 5.0, tuple(Word(t, n, n + 1) for n, t in enumerate(texts)))
+    assert render(kind, odd).splitlines()[-1] == " ".join(texts)
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs FFmpeg")
