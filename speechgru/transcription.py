@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,9 +81,11 @@ class Outputs:
         folder: None to write nothing.
         force: whether to overwrite existing files.
         skip_existing: skip a file all of whose outputs exist.
+        inputs: files that no output may replace, not even with `force`.
 
     Raises SpeechgruError for options that exclude each other, for a folder that cannot be written,
-    and for an existing file that would be overwritten by the outputs of several recordings.
+    for an output that is an input, and for an existing file that would be overwritten by the
+    outputs of several recordings.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Outputs:
         folder: Path | None,
         force: bool = False,
         skip_existing: bool = False,
+        inputs: Iterable[Path | None] = (),
     ) -> None:
         self.ids = _names(files)
         self.formats, self.folder = formats, folder
@@ -112,6 +115,7 @@ class Outputs:
                 raise SpeechgruError(
                     f"{target}: file exists; use --force to overwrite it, or another --out"
                 )
+        self._check_inputs(inputs)
 
     def find_existing(self, source: Path) -> Outcome | None:
         """The outcome of a file with outputs that must not be lost: skipped, or an error."""
@@ -175,6 +179,17 @@ class Outputs:
             for name, each in self.formats.items()
             if not each.one_file
         }
+
+    def _check_inputs(self, inputs: Iterable[Path | None]) -> None:
+        """Raises SpeechgruError if one of them would be overwritten."""
+        read = {os.path.realpath(path) for path in inputs if path is not None}
+        targets = [self._common(name) for name in self._rendered]
+        for source in self.ids:
+            if self.find_existing(source) is None:
+                targets += self._targets(source).values()
+        for target in targets:
+            if os.path.exists(target) and os.path.realpath(target) in read:
+                raise SpeechgruError(f"{target}: an input of this command; use another --out")
 
     def _common(self, name: str, stem: str = "transcripts") -> Path:
         assert self.folder is not None

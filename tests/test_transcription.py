@@ -249,6 +249,29 @@ def test_existing_files_are_kept_without_force(tmp_path):
     assert (tmp_path / "a.txt").read_text() == "this is a\n"
 
 
+@pytest.mark.parametrize(
+    ("formats", "force", "skip"),
+    [("txt", True, False), ("trn", True, False), ("srt,txt", False, True)],
+)
+def test_an_output_never_replaces_an_input(tmp_path, formats, force, skip):
+    for name in ("a.wav", "a.txt", "transcripts.trn"):
+        (tmp_path / name).write_text("typed by hand\n")
+    (tmp_path / "same").symlink_to(tmp_path)
+    inputs = [None, tmp_path / "same/a.txt", tmp_path / "same/transcripts.trn"]
+    files = find_audio([tmp_path / "a.wav"])
+    with pytest.raises(SpeechgruError, match="input"):
+        Outputs(files, find_formats(formats), tmp_path, force, skip, inputs)
+    Outputs(files, find_formats(formats), tmp_path / "out", force, skip, inputs)
+
+
+def test_an_input_that_stays_is_not_refused(tmp_path):
+    a, notes = touch(tmp_path, "a.wav", "notes.txt")  # as by * in a folder of both
+    Outputs(
+        find_audio([a, notes]), find_formats("txt"), tmp_path, skip_existing=True, inputs=[notes]
+    )
+    Outputs(find_audio([a]), find_formats("txt"), tmp_path, force=True, inputs=[notes])
+
+
 def test_outputs_mirror_the_folders_of_the_input(tmp_path):
     touch(tmp_path, "in/anna/1.wav", "in/bob/1.wav", "in/2.wav", "3.wav")
     outcomes = transcribed([tmp_path / "in", tmp_path / "3.wav"], "txt", tmp_path / "out")

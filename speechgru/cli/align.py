@@ -55,7 +55,8 @@ def align(
     from speechgru.transcription import Outputs
 
     utterances = _read(source, text)
-    outputs = Outputs(as_files(utterances), formats, folder, force)
+    inputs = (source, text, *(Path(utterance.audio) for utterance in utterances))
+    outputs = Outputs(as_files(utterances), formats, folder, force, inputs=inputs)
     recognizer = Recognizer.load(model, device, "float32", batch_seconds, "greedy")
     known = read_calibrations(file) if (file := calibration_file(model)).exists() else {}
     recognizer.calibration = known.get("greedy", known.get("beam", recognizer.calibration))

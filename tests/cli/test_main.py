@@ -167,6 +167,28 @@ def test_an_output_that_cannot_be_written_is_found_before_the_work(
     assert "TEXT is a file" in error or "it is a folder" in error
 
 
+REPLACED = [  # commands whose outputs in this folder would replace one of their inputs
+    ("align", "a.wav", "a.txt", "-f", "txt,srt"),
+    ("align", "DEV.json", "-f", "json"),
+    ("transcribe", "a.bin", "--vocabulary", "a.txt"),
+    ("transcribe", "a.bin", "--hotwords", "a.txt"),
+    ("transcribe", "a.txt"),
+]
+
+
+@pytest.mark.parametrize("words", REPLACED, ids=" ".join)
+def test_an_input_is_not_replaced(words, speechgru, folder, monkeypatch):
+    monkeypatch.setattr("speechgru.recognizer.Recognizer.load", None)  # found before
+    for name in ("a.wav", "a.txt", "a.bin"):
+        (folder / name).write_text("am\n")
+    line = {"audio_filepath": "a.wav", "duration": 1.0, "text": "am", "id": "DEV"}
+    (folder / "DEV.json").write_text(json.dumps(line) + "\n")
+    result = speechgru(*words, "--model", "RUN", "--out", ".", "--force")
+    assert (result.status, result.out) == (2, "")
+    (error,) = result.err.splitlines()
+    assert "an input of this command" in error
+
+
 # Wrong input --------------------------------------------------------------------------------------
 
 WRONG = [
