@@ -1,11 +1,13 @@
 """The `speechgru` command: its groups of commands, and how errors reach the user."""
 
+import errno
 import io
 import logging
 import os
 import sys
 import traceback
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, TextIO, cast
 
 import typer
 from typer.core import TyperGroup
@@ -26,6 +28,7 @@ from speechgru.cli import (
     transcribe,
     tune,
 )
+from speechgru.errors import SpeechgruError
 
 
 class _Commands(TyperGroup):
@@ -39,6 +42,32 @@ class _Commands(TyperGroup):
                 traceback.print_exc()
             typer.echo("speechgru: interrupted", err=True)
             raise typer.Exit(130) from None
+
+
+class _StandardOutput:
+    """`sys.stdout`, but where it cannot be written, as on a full disk, it raises SpeechgruError."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> Any:
+        return self._try(self._stream.write, text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, method: Callable[..., Any], *arguments: str) -> Any:
+        try:
+            return method(*arguments)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # typer ends quietly: nothing reads the output any more
+                raise
+            # what is still in the buffer would be written, and fail, again at the exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            raise SpeechgruError(f"standard output: cannot be written: {error.strerror}") from None
 
 
 app = typer.Typer(
@@ -94,15 +123,18 @@ def main() -> None:
 def run(application: typer.Typer, name: str) -> None:
     """Run a typer application. An error that a user can fix is one line, with --debug after its
     traceback; any other keeps its traceback."""
-    from speechgru.errors import SpeechgruError
-
     debug = "--debug" in sys.argv[1:]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # terminals without UTF-8 must not crash us
             stream.reconfigure(errors="backslashreplace")
     _log_to_console()
+    if sys.stdout is not None:
+        sys.stdout = cast(TextIO, _StandardOutput(sys.stdout))
     try:
-        application([_in_home(word) for word in sys.argv[1:]], prog_name=name)
+        try:
+            application([_in_home(word) for word in sys.argv[1:]], prog_name=name)
+        finally:
+            print(end="", flush=True)
     except SpeechgruError as error:
         if debug:
             traceback.print_exc()

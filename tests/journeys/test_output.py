@@ -26,6 +26,19 @@ def test_a_closed_pipe_ends_the_command_quietly(pair):
     assert done.stderr == ""
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("worst", ["1", "2000"])  # less and more than a buffer
+@pytest.mark.parametrize("debug", [["--debug"], []])
+def test_a_full_disk_is_one_line(pair, worst, debug):
+    command = [SPEECHGRU, *debug, "score", *pair, "--worst", worst]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    *before, error = done.stderr.splitlines()
+    assert error == "speechgru: standard output: cannot be written: No space left on device"
+    assert bool(before) == bool(debug)
+
+
 def test_an_ascii_terminal_gets_escapes_not_a_traceback(pair):
     command = [SPEECHGRU, "score", *pair, "--worst", "1"]
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
