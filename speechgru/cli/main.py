@@ -6,7 +6,8 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Annotated, Any, TextIO, cast
 
 import typer
@@ -132,6 +133,7 @@ def run(application: typer.Typer, name: str) -> None:
         sys.stdout = cast(TextIO, _StandardOutput(sys.stdout))
     try:
         try:
+            _check_empty((name, *sys.argv[1:]))
             application([_in_home(word) for word in sys.argv[1:]], prog_name=name)
         finally:
             print(end="", flush=True)
@@ -140,6 +142,16 @@ def run(application: typer.Typer, name: str) -> None:
             traceback.print_exc()
         typer.echo(f"speechgru: {error}", err=True)
         sys.exit(error.exit_status)
+
+
+def _check_empty(words: Sequence[str]) -> None:
+    """Raises SpeechgruError for an empty word: as a path, it would be the current folder."""
+    for before, word in pairwise(words):
+        if not word or (word.startswith("--") and word.endswith("=")):
+            raise SpeechgruError(
+                f"an empty argument, {word or f'after {before}'}: expected a value; is a variable "
+                "of the shell unset?"
+            )
 
 
 def _in_home(word: str) -> str:

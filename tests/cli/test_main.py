@@ -236,6 +236,10 @@ WRONG = [
     (("transcribe", "DEV", "--model", "run"), ["run", "there is RUN, in another letter case"]),
     (("tune", "DEV", "--model", "RUN", "--lm", "TEXT", "--out", "a.svg"), ["a.svg", "a .yaml"]),
     (("info", "RUN", "model.hidden_size=3"), ["model.hidden_size=3", "trained model"]),
+    # unset variables of a shell, which as paths would be the current folder
+    (("transcribe", "", "--model", "RUN"), ["empty", "transcribe"]),
+    (("transcribe", "DEV", "--model", "RUN", "--out", ""), ["empty", "--out"]),
+    (("init", "EMPTY", "--out="), ["empty", "--out="]),
 ]
 
 
