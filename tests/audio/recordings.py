@@ -37,9 +37,11 @@ def encode_tracks(
     codec: str,
     default: int | None = None,
     video: bool = False,
+    late: float = 0.0,
     **options: str,
 ) -> None:
-    """One audio track each, that of index `default` flagged so, and a video track if wanted."""
+    """One audio track each, that of index `default` flagged so, which begins `late` seconds after
+    the beginning, and a video track if wanted."""
     with av.open(str(path), "w", format=options.pop("format", None), options=options) as container:
         pictures: Any = (
             container.add_stream("mpeg4", rate=25, width=32, height=32) if video else None
@@ -65,7 +67,7 @@ def encode_tracks(
             )
             planes = np.ascontiguousarray(samples.reshape(len(samples), -1).T.astype(np.float32))
             frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=context.layout.name)
-            frame.sample_rate, frame.pts = rate, 0
+            frame.sample_rate, frame.pts = rate, round(late * rate)
             for piece in (*converter.resample(frame), *converter.resample(None), None):
                 container.mux(stream.encode(piece))
 

@@ -142,6 +142,35 @@ def test_the_audio_of_a_video(tmp_path: Path, name: str) -> None:
         assert refused(path).startswith("truncated")
 
 
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.mov", "a.ts"])
+def test_audio_that_begins_after_its_video(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, notes: Callable[[], list[str]]
+) -> None:
+    """Times are those of a player, as with a gap in the middle."""
+    path, voice = tmp_path / name, tones(3)
+    encode_tracks(path, [voice], RATE, "aac", video=True, late=2.0)
+    found = read_audio(path, RATE)
+    assert len(found) == pytest.approx(5 * RATE, abs=0.2 * RATE)
+    assert audio_info(path).duration == pytest.approx(5, abs=0.2)
+    assert lag(voice, found) == pytest.approx(2 * RATE, abs=0.15 * RATE)
+    assert ["missing" in note for note in notes()] == [True]
+    part = read_audio(path, RATE, 3, 1)
+    np.testing.assert_allclose(part, found[3 * RATE : 4 * RATE], atol=1e-6)
+    monkeypatch.setattr("speechgru.audio.readers.ffmpeg.MAX_GAPS", 1.0)
+    assert len(read_audio(path, RATE)) == pytest.approx(3 * RATE, abs=0.2 * RATE)
+    assert "2 s after another track" in notes()[-1]
+
+
+@pytest.mark.parametrize("name", ["a.mka", "a.m4a", "a.ts"])
+def test_audio_alone_begins_at_its_beginning(
+    tmp_path: Path, name: str, notes: Callable[[], list[str]]
+) -> None:
+    encode_tracks(tmp_path / name, [tones(3)], RATE, "aac", late=2.0)
+    found = read_audio(tmp_path / name, RATE)
+    assert len(found) == pytest.approx(3 * RATE, abs=0.2 * RATE)
+    assert notes() == []
+
+
 # Tracks -------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import av
 import av.error
 import numpy as np
+from av.stream import Disposition
 
 from speechgru.audio.readers.containers import CONTAINERS
 from speechgru.audio.readers.interface import (
@@ -51,6 +52,7 @@ class FfmpegReader:
         self.file = file
         self.lost, self.damaged = 0, False
         self.notes: list[str] = []
+        self._begin: float | None = None  # of the file by its timestamps, if its audio is later
         self._format = "gsm" if is_raw_gsm(file) else None
         with self._container() as container:
             self._track, note = choose_track(container, self._packets, file)
@@ -76,7 +78,7 @@ class FfmpegReader:
     def _lengths(self, container: Any, stream: Any) -> tuple[int, int]:
         """Frames by the packets' times, and as the container claims."""
         kinds = set(container.format.name.split(","))
-        seconds, reach, packed = _packet_seconds(container, stream)
+        seconds, start, late, reach, packed = _packet_seconds(container, stream)
         claim = seconds
         size = size_of(self.file) - tag_end(self.file)
         if kinds & UNFRAMED and packed < size:
@@ -93,6 +95,13 @@ class FfmpegReader:
         low = kinds & {"mp3", "flac"} and seconds > claim + padding
         if seconds > claim and not low:
             seconds = claim
+        if late > MAX_GAPS:  # rather a clock of its own
+            self.notes.append(
+                f"its timestamps begin {late:.0f} s after another track's; times are from there"
+            )
+        elif late > GAP:
+            self._begin = start
+            seconds, claim = late + seconds, late + claim
         return round(seconds * self.rate), round(claim * self.rate)
 
     def _note_skipped(self, share: float) -> None:
@@ -138,13 +147,14 @@ class FfmpegReader:
         if counts["gap"]:
             self.notes.append(
                 f"{counts['gap'] / self.rate:.2f} s of {read / self.rate:.2f} s are missing by its "
-                "timestamps (a pause of the recorder, or damage); they are read as silence"
+                "timestamps (audio that begins late, a pause of the recorder, or damage); they are "
+                "read as silence"
             )
 
     def _decoded(self) -> Iterator[tuple[Literal["audio", "lost", "gap"], Block]]:
         """All frames from the beginning; gaps, and what cannot be decoded, as silence."""
         position = silent = 0
-        expected: float | None = None  # time at which the next frame should begin
+        expected = self._begin  # time at which the next frame should begin
         after_damage = False
         for packet, frames in self._packets(self._track):
             if frames is None:
@@ -187,15 +197,22 @@ class FfmpegReader:
         """Nothing is open between calls."""
 
 
-def _packet_seconds(container: Any, stream: Any) -> tuple[float, float, int]:
-    """The length of the stream by its packets' times, read without decoding; the end of the last
-    packet of any stream; and the packets' bytes."""
-    counted, begin, end, reach, packed = 0, None, 0, 0.0, 0
-    streams = [s for s in container.streams if s.type in ("audio", "video")]
+def _packet_seconds(container: Any, stream: Any) -> tuple[float, float, float, float, int]:
+    """The length of the stream by its packets' times, read without decoding; when the first of all
+    streams begins, and how much later this one does; the end of the last packet of any stream; and
+    the packets' bytes. Seconds, and what is before 0 is not played."""
+    counted, begin, end, start, reach, packed = 0, None, 0, None, 0.0, 0
+    streams = [
+        each
+        for each in container.streams
+        if each.type in ("audio", "video") and not each.disposition & Disposition.attached_pic
+    ]
     for packet in container.demux(streams):
         if packet.pts is not None:
             stop = packet.pts + (packet.duration or 0)
             reach = max(reach, float(stop * packet.time_base))
+            time = max(0.0, float(packet.pts * packet.time_base))
+            start = time if start is None else min(start, time)
         if packet.stream_index != stream.index:
             continue
         counted += packet.duration or 0
@@ -203,7 +220,9 @@ def _packet_seconds(container: Any, stream: Any) -> tuple[float, float, int]:
         if packet.pts is not None:
             begin = packet.pts if begin is None else min(begin, packet.pts)
             end = max(end, stop)
-    return float(max(counted, end - max(0, begin or 0)) * stream.time_base), reach, packed
+    first, start = max(0, begin or 0), start or 0.0
+    late = 0.0 if begin is None else float(first * stream.time_base) - start
+    return float(max(counted, end - first) * stream.time_base), start, late, reach, packed
 
 
 # What FFmpeg's libraries do not report -----------------------------------------------------------
