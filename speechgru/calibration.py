@@ -20,7 +20,7 @@ from speechgru.decoding import Emission
 from speechgru.decoding.confidence import FORMAT, Calibration, logit, read_calibrations
 from speechgru.decoding.words import LEAD, first_leads, least_probable, spell
 from speechgru.errors import SpeechgruError, none_readable
-from speechgru.files import Json, write_json
+from speechgru.files import Json, read_json, write_json
 from speechgru.manifest import Utterance
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import score
@@ -46,7 +46,8 @@ class Words:
 @dataclass(frozen=True, slots=True)
 class Quality:
     """How good confidences are: see the module. `auc`: the area under the ROC curve of "this word
-    is wrong"; NaN where all words are right, or all wrong."""
+    is wrong". `nce` and `auc` are NaN where all words are right, or all wrong; so is `ece` without
+    words."""
 
     words: int
     wrong: int
@@ -87,6 +88,8 @@ def calibrate(words: Words, durations: Sequence[float] = ()) -> Calibration:
 
 def quality(confidences: Doubles, right: npt.NDArray[np.bool_]) -> Quality:
     """Of confidences in (0, 1)."""
+    if not len(right):
+        return Quality(0, 0, math.nan, math.nan, math.nan)
     bins = np.minimum((confidences * BINS).astype(int), BINS - 1)
     ece = 0.0
     for number in range(BINS):
@@ -157,8 +160,13 @@ def _words(
 
 
 def write_calibration(path: Path, decoder: str, calibration: Calibration, measured: Json) -> None:
-    """Write the calibration of one decoder; a file's others stay. Raises SpeechgruError."""
-    known = read_calibrations(path) if path.exists() else {}
+    """Write the calibration of one decoder, and how good it was; a file's others stay. Raises
+    SpeechgruError."""
+    known, measurements = {}, {}
+    if path.exists():
+        known = read_calibrations(path)
+        measurements = read_json(path, "a calibration").get("measured", {})
     values = {name: each.to_json() for name, each in known.items()}
     values[decoder] = calibration.to_json()
-    write_json(path, {"format": FORMAT, "decoders": values, "measured": {decoder: measured}})
+    measurements[decoder] = measured
+    write_json(path, {"format": FORMAT, "decoders": values, "measured": measurements})

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from speechgru.audio.segmentation import SHORTEST
-from speechgru.calibration import Words, calibrate, quality
-from speechgru.decoding.confidence import read_calibrations
+from speechgru.calibration import Words, calibrate, quality, write_calibration
+from speechgru.decoding.confidence import Calibration, read_calibrations
 from speechgru.decoding.words import LEAD
 from speechgru.errors import SpeechgruError
 from speechgru.recognizer import Recognizer
@@ -28,6 +28,22 @@ def test_a_constant_confidence_has_no_cross_entropy_to_spare():
     found = quality(np.full(4, 0.75), right)
     assert (found.ece, found.nce, found.auc) == pytest.approx((0, 0, 0.5))
     assert np.isnan(quality(np.full(2, 0.5), np.array([True, True])).nce)
+
+
+def test_without_words_nothing_is_measured():
+    found = quality(np.array([]), np.array([], bool))
+    assert (found.words, found.wrong) == (0, 0)
+    assert np.isnan([found.ece, found.nce, found.auc]).all()
+
+
+def test_each_decoder_keeps_its_calibration_and_measurements(tmp_path):
+    file = tmp_path / "calibration.json"
+    for slope, decoder in enumerate(("greedy", "beam", "beam"), 1):
+        write_calibration(file, decoder, Calibration(float(slope)), {"dev": slope})
+    assert {name: each.slope for name, each in read_calibrations(file).items()} == {
+        "greedy": 1, "beam": 3
+    }  # fmt: skip
+    assert json.loads(file.read_text())["measured"] == {"greedy": {"dev": 1}, "beam": {"dev": 3}}
 
 
 def test_overconfidence_is_calibrated():

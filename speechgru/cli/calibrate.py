@@ -78,8 +78,9 @@ def calibrate(
 
 def show_calibration(qualities: "dict[str, Quality]", calibration: "Calibration") -> None:
     rows = {
-        name: f"{each.words} words, {each.wrong} wrong; expected calibration error {each.ece:.3f}, "
-        f"normalised cross entropy {_number(each.nce)}, area under ROC {_number(each.auc)}"
+        name: f"{each.words} words, {each.wrong} wrong; expected calibration error "
+        f"{_number(each.ece)}, normalised cross entropy {_number(each.nce)}, "
+        f"area under ROC {_number(each.auc)}"
         for name, each in qualities.items()
     }
     rows["lead"] = f"{calibration.lead:.3f} s before the first output of a word"
@@ -94,4 +95,4 @@ def show_calibration(qualities: "dict[str, Quality]", calibration: "Calibration"
 
 
 def _number(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3f}"  # not defined where no word is wrong
+    return "–" if math.isnan(value) else f"{value:.3f}"  # not defined, as where no word is wrong
