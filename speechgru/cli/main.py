@@ -6,9 +6,9 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Any, TextIO, cast
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -43,32 +43,6 @@ class _Commands(TyperGroup):
                 traceback.print_exc()
             typer.echo("speechgru: interrupted", err=True)
             raise typer.Exit(130) from None
-
-
-class _StandardOutput:
-    """`sys.stdout`, but where it cannot be written, as on a full disk, it raises SpeechgruError."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> Any:
-        return self._try(self._stream.write, text)
-
-    def flush(self) -> None:
-        self._try(self._stream.flush)
-
-    def _try(self, method: Callable[..., Any], *arguments: str) -> Any:
-        try:
-            return method(*arguments)
-        except OSError as error:
-            if error.errno == errno.EPIPE:  # typer ends quietly: nothing reads the output any more
-                raise
-            # what is still in the buffer would be written, and fail, again at the exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
-            raise SpeechgruError(f"standard output: cannot be written: {error.strerror}") from None
 
 
 app = typer.Typer(
@@ -129,19 +103,26 @@ def run(application: typer.Typer, name: str) -> None:
         if isinstance(stream, io.TextIOWrapper):  # terminals without UTF-8 must not crash us
             stream.reconfigure(errors="backslashreplace")
     _log_to_console()
-    if sys.stdout is not None:
-        sys.stdout = cast(TextIO, _StandardOutput(sys.stdout))
     try:
         try:
             _check_empty((name, *sys.argv[1:]))
             application([_in_home(word) for word in sys.argv[1:]], prog_name=name)
         finally:
-            print(end="", flush=True)
-    except SpeechgruError as error:
+            print(end="", flush=True)  # at the exit, an error could not be caught
+    except (SpeechgruError, OSError) as error:
+        message, status = str(error), 2
+        if isinstance(error, SpeechgruError):
+            status = error.exit_status
+        elif error.errno in (errno.ENOSPC, errno.EDQUOT):
+            message = f"{error.filename or 'standard output'}: cannot be written: {error.strerror}"
+            # what is left in the buffer would fail again at the exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        else:
+            raise
         if debug:
             traceback.print_exc()
-        typer.echo(f"speechgru: {error}", err=True)
-        sys.exit(error.exit_status)
+        typer.echo(f"speechgru: {message}", err=True)
+        sys.exit(status)
 
 
 def _check_empty(words: Sequence[str]) -> None:
