@@ -208,6 +208,25 @@ def test_an_impossible_segment_is_a_problem(tmp_path: Path) -> None:
         read_folder(tmp_path)
 
 
+@pytest.mark.parametrize("file", ["wav.scp", "text", "utt2spk", "segments"])
+def test_an_id_with_lines_that_differ_is_a_problem(file: str, tmp_path: Path) -> None:
+    """A line that is there twice is none."""
+    for name in ("a", "b", "c"):
+        write_audio(tmp_path / "data" / f"{name}.wav", 2.0)
+    lines = {
+        "wav.scp": ["a a.wav", "b b.wav", "c c.wav", "a a.wav", "b c.wav"],
+        "text": ["a text a", "b text b", "c text c", "a text a", "b two"],
+        "utt2spk": ["a anna", "b anna", "c anna", "a anna", "b ben"],
+        "segments": ["a a 0 1.5", "b b 0 1.5", "c c 0 1.5", "a a 0 1.5", "b b 1 1.5"],
+    }
+    for name, listed in lines.items():
+        write(tmp_path / "data" / name, "\n".join(listed if name == file else listed[:3]))
+    found = detected(tmp_path, "kaldi")
+    assert texts(found) == {"a": "text a", "c": "text c"}
+    (problem,) = found.problems
+    assert problem.startswith(f"b: {tmp_path / 'data' / file}")
+
+
 # A text beside each recording --------------------------------------------------------------------
 
 

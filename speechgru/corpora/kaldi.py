@@ -63,19 +63,25 @@ def _directories(folder: Folder) -> list[Path]:
 
 
 def _recordings(directory: Path, finder: AudioFinder, problems: list[str]) -> Iterator[Recording]:
-    scripts, texts = _table(directory / "wav.scp"), _table(directory / "text")
-    speakers, langs = _table(directory / "utt2spk"), _table(directory / "utt2lang")
+    repeated: dict[str, Path] = {}
+    scripts, texts, speakers, langs, cuts = (
+        _table(directory / file, repeated)
+        for file in ("wav.scp", "text", "utt2spk", "utt2lang", "segments")
+    )
+    problems += [
+        f"{name}: {file}: several lines, which differ; keep one" for name, file in repeated.items()
+    ]
     audio: dict[str, Path | None] = {}
-    refused: set[str] = set()
+    refused = set(repeated)
     for name, script in scripts.items():
         try:
             audio[name] = _find(file_of(script), directory, finder)
         except ValueError as reason:
             refused.add(name)
             problems.append(f"{name}: {directory / 'wav.scp'}: {reason}")
-    segments = _segments(directory, scripts, problems)
+    segments = _segments(directory, scripts, cuts, problems)
     for utterance, (recording, offset, duration) in segments.items():
-        if recording in refused:
+        if refused & {recording, utterance}:
             continue
         if utterance not in texts:
             problems.append(f"{utterance}: not in {directory / 'text'}")
@@ -94,23 +100,27 @@ def _recordings(directory: Path, finder: AudioFinder, problems: list[str]) -> It
     ]
 
 
-def _table(file: Path) -> dict[str, str]:
-    """First word → the rest of each line; empty where there is no such file."""
-    if not file.is_file():
-        return {}
-    lines = (line.strip().split(None, 1) for line in read_text(file).text.split("\n"))
-    return {parts[0]: parts[1] if len(parts) > 1 else "" for parts in lines if parts}
+def _table(file: Path, repeated: dict[str, Path]) -> dict[str, str]:
+    """First word → the rest of each line; empty where there is no such file. First words of lines
+    that differ are added to `repeated`."""
+    found: dict[str, str] = {}
+    lines = read_text(file).text.split("\n") if file.is_file() else []
+    for line in filter(None, map(str.strip, lines)):
+        name, *rest = line.split(None, 1)
+        if found.setdefault(name, "".join(rest)) != "".join(rest):
+            repeated[name] = file
+    return found
 
 
 def _segments(
-    directory: Path, scripts: dict[str, str], problems: list[str]
+    directory: Path, scripts: dict[str, str], cuts: dict[str, str], problems: list[str]
 ) -> dict[str, tuple[str, float, float | None]]:
     """Utterance → recording, offset and duration (None: to the end)."""
     file = directory / "segments"
     if not file.is_file():
         return {name: (name, 0.0, None) for name in scripts}
     found: dict[str, tuple[str, float, float | None]] = {}
-    for name, rest in _table(file).items():
+    for name, rest in cuts.items():
         try:
             recording, begin, end = rest.split()
             offset, until = float(begin), float(end)
