@@ -317,6 +317,38 @@ def test_times_in_other_units(header: str, first: str, second: str, tmp_path: Pa
     assert times == [("one", 0, 0.25), ("two", 0.25, 0.25)]
 
 
+@pytest.mark.parametrize("stated", [{}, {"offset": "2", "end": "3"}])
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [("-0.02", "0.2"), ("NA", "NA"), ("?", "0.2"), ("0.2", "n/a"), ("0.2", "0.1"), ("0.2", "0.2")],
+)
+def test_a_wrong_time_is_a_problem_of_its_row(
+    start: str, end: str, stated: dict[str, str], tmp_path: Path
+) -> None:
+    for split in ("train", "test"):
+        write_audio(tmp_path / "wav" / split / f"{split}.wav")
+    rows = ["train.wav,0.1,0.2,one", "test.wav,0.25,0.5,two", f"train.wav,{start},{end},three",
+            "train.wav,0.2,,four"]  # fmt: skip
+    write(tmp_path / "list.csv", "file,start,end,text\n" + "\n".join(rows))
+    found = read_folder(tmp_path, columns=stated)[1]
+    times = {u.text: (u.offset, u.duration) for listed in found.splits.values() for u in listed}
+    assert times == {"one": (0.1, 0.1), "two": (0.25, 0.25), "four": (0.2, 0.3)}
+    assert {split: len(listed) for split, listed in found.splits.items()} == {"train": 2, "test": 1}
+    (problem,) = found.problems
+    assert problem.startswith("list.csv:4")
+
+
+def test_a_wrong_duration_is_a_problem_beside_an_offset(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav")
+    rows = ["a.wav,0.1,0.2,one", "a.wav,0.25,0.2,two", "a.wav,0.3,unknown,three", "a.wav,0.3,0,x"]
+    write(tmp_path / "list.csv", "file,start,duration,text\n" + "\n".join(rows))
+    found = detected(tmp_path, "table")
+    assert list(texts(found).values()) == ["one", "two"]
+    assert [problem[:10] for problem in found.problems] == ["list.csv:4", "list.csv:5"]
+    write(tmp_path / "list.csv", "file,duration,text\na.wav,unknown,one\n")
+    assert texts(detected(tmp_path, "table")) == {"a": "one"}
+
+
 def test_rows_that_repeat_others_and_texts_without_times(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_audio(tmp_path / f"{name}.wav")

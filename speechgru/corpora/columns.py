@@ -253,10 +253,11 @@ def _is_named(names: Sequence[str], column: int, role: str) -> bool:
 
 
 def _fits(role: str, body: Sequence[Sequence[str]], column: int) -> bool:
-    """Not empty; times must be numbers."""
+    """Not empty; of times, most cells must be numbers."""
     cells = [row[column] for row in body if column < len(row) and row[column].strip()]
-    times = role in ("duration", "offset", "end")
-    return bool(cells) and not (times and any(to_seconds(cell) is None for cell in cells))
+    if role in ("duration", "offset", "end"):
+        return 2 * sum(to_seconds(cell) is not None for cell in cells) > len(cells)
+    return bool(cells)
 
 
 def to_seconds(cell: str) -> float | None:

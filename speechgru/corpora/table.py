@@ -88,7 +88,9 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
     by_split = with_folder_speakers(folder, by_split, notes)
     unlisted = len(set(folder.audio) - {r.audio for rs in by_split.values() for r in rs})
     if unlisted:
-        notes.append(f"audio: {unlisted:,} files in the folder are in no list, and are not used")
+        notes.append(
+            f"audio: {unlisted:,} files in the folder are in no usable row, and are not used"
+        )
     result = prepared(folder.root, by_split, [*notes, *finder.notes()])
     return Prepared(result.splits, problems + result.problems, notes=result.notes)
 
@@ -183,14 +185,13 @@ def _recordings(
     for row, number in zip(table.rows, table.numbers, strict=True):
         name = table.value(row, "audio") or ""
         audio = finder.find(name, file.parent, {cell.strip() for cell in row})
-        offset = _seconds(table, row, "offset") or 0.0
-        end, duration = _seconds(table, row, "end"), None
-        if end is not None and end > offset:
-            duration = end - offset
-        elif "offset" in table.columns and (length := _seconds(table, row, "duration")):
-            duration = length
+        problem = finder.problem(name)
+        try:
+            offset, duration = _times(table, row)
+        except ValueError as error:
+            audio, offset, duration, problem = None, 0.0, None, str(error)
         default = folder.id_of(audio) if audio else f"{file.name}:{number} {name}".strip()
-        if offset or end is not None:
+        if audio and (offset or table.value(row, "end")):
             default += f"@{offset:.3f}".rstrip("0").rstrip(".")
         found.append(
             (
@@ -203,24 +204,40 @@ def _recordings(
                     lang=table.value(row, "lang"),
                     offset=offset,
                     duration=duration,
-                    problem=finder.problem(name),
+                    problem=problem,
                 ),
             )
         )
     # else by the folders that the audio is in, if each names a split
-    if all(split == UNSPLIT for split, _ in found):
-        named = [r.audio and split_of(folder.id_of(r.audio).rpartition("/")[0]) for _, r in found]
-        if all(named):
-            return [(str(split), r) for split, (_, r) in zip(named, found, strict=True)]
+    usable = [r.audio for _, r in found if r.audio]
+    named = {audio: split_of(folder.id_of(audio).rpartition("/")[0]) for audio in usable}
+    if named and all(named.values()) and all(split == UNSPLIT for split, _ in found):
+        first = named[usable[0]]  # whichever: a row without audio is only a problem
+        return [(str(named[r.audio] if r.audio else first), r) for _, r in found]
     return found
+
+
+def _times(table: Table, row: list[str]) -> tuple[float, float | None]:
+    """A row's offset and duration (None: to the end of the file). Raises ValueError with the reason
+    why it has none that can be used."""
+    offset = _seconds(table, row, "offset") or 0.0
+    end = _seconds(table, row, "end")
+    duration = None if end is None else end - offset
+    if end is None and "offset" in table.columns:
+        duration = _seconds(table, row, "duration")
+    if duration is not None and duration <= 0:
+        raise ValueError(f"expected an end after the start, found {duration:g} s from {offset:g} s")
+    return offset, duration
 
 
 def _seconds(table: Table, row: list[str], role: str) -> float | None:
     value = table.value(row, role)
-    seconds = to_seconds(value) if value else None
-    if seconds and MILLISECONDS.search(table.name(table.columns[role]).lower()):
-        return seconds / 1000
-    return seconds
+    if value is None:
+        return None
+    seconds, name = to_seconds(value), table.name(table.columns[role])
+    if seconds is None:
+        raise ValueError(f"expected a time in column {name or role}, found {value!r:.60}")
+    return seconds / 1000 if MILLISECONDS.search(name.lower()) else seconds
 
 
 def _once(by_split: dict[str, list[Recording]], notes: list[str]) -> dict[str, list[Recording]]:
