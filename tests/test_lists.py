@@ -250,6 +250,46 @@ def test_delimiters_in_a_text_without_quotes(tmp_path: Path) -> None:
     assert "list.csv:3" in problem
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("order", ["audio, text", "text, audio"])
+def test_a_quote_that_is_not_closed(order: str, delimiter: str, tmp_path: Path) -> None:
+    """It is literal; other rows are as without it."""
+    cells = []
+    for number, text in enumerate(["one", '"two', '"three"', 'the "fourth"', '"five', "six"]):
+        cells.append((write_audio(tmp_path / f"{number}.wav").name, text))
+    rows = [("file", "text"), *cells, ("5.wav", '"a last')]
+    if order == "text, audio":
+        rows = [row[::-1] for row in rows]
+    write(tmp_path / "list.csv", "".join(delimiter.join(row) + "\n" for row in rows))
+    found = [u.text.strip('"') for u in detected(tmp_path, "table").splits[UNSPLIT]]
+    assert found == ["one", "two", "three", 'the "fourth', "five", "six", "a last"]
+
+
+def test_a_quote_before_a_megabyte(tmp_path: Path) -> None:
+    rows = [f"{number}.wav,number {number}\n" for number in range(50_000)]
+    rows[0] = '0.wav,"zero\n'
+    table = parse_table("".join(rows), lambda cell: cell.endswith(".wav"))
+    assert table is not None
+    assert (len(table.rows), table.rows[0]) == (50_000, ["0.wav", '"zero'])
+
+
+def test_texts_of_several_lines(tmp_path: Path) -> None:
+    for number in range(3):
+        write_audio(tmp_path / f"{number}.wav")
+    write(
+        tmp_path / "list.csv",
+        'file,text,speaker\n0.wav,"to be,\nor ""not, to""\n1\n\nbe",anna\n1.wav,a,bert\n'
+        '2.wav,"b\n2 or 3",anna\n',
+    )
+    found = detected(tmp_path, "table").splits[UNSPLIT]
+    assert [" ".join(u.text.split()) for u in found] == [
+        'to be, or "not, to" 1 be',
+        "a",
+        "b 2 or 3",
+    ]
+    assert [u.speaker for u in found] == ["anna", "bert", "anna"]
+
+
 @pytest.mark.parametrize("last", ["9.wav", "total: 4 files", "9.wav,bye", "9.wav,bye,anna,1,2"])
 def test_one_row_of_another_width(last: str, tmp_path: Path) -> None:
     for number in range(10):

@@ -5,12 +5,12 @@ are recognised by their header, in several languages; the text, failing that, by
 """
 
 import csv
-import io
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from speechgru.audio import AUDIO_SUFFIXES
 from speechgru.errors import CorpusError
@@ -152,32 +152,60 @@ def _folded(row: list[str], width: int, delimiter: str, text: int) -> list[str] 
 def _rows(
     text: str, delimiter: str | None, is_audio: Callable[[str], bool]
 ) -> tuple[list[list[str]], list[int]]:
-    """The rows that are not blank, and their line numbers. Quotes count only where each line has
-    an even number of them; without delimiter, a row is a name and the rest of the line."""
+    """The rows that are not blank, and their line numbers. Without delimiter, a row is a name and
+    the rest of the line."""
     text = text.replace("\0", "")
     if delimiter is None:
         lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
         return [line.strip().split(None, 1) for _, line in lines], [n for n, _ in lines]
-    balanced = delimiter in ",;" or all(line.count('"') % 2 == 0 for line in text.split("\n"))
-    stream = io.StringIO(text)
-    reader = (
-        csv.reader(stream, delimiter=delimiter)
-        if balanced
-        else csv.reader(stream, delimiter=delimiter, quoting=csv.QUOTE_NONE)
-    )
     rows, numbers = [], []
     try:
-        for row in reader:
+        for row, number in _read_csv(text, delimiter, is_audio):
             if any(cell.strip() for cell in row):
                 rows.append(row)
-                numbers.append(reader.line_num)
-    except csv.Error:  # such as a field of 1 MB after an unclosed quote
+                numbers.append(number)
+    except csv.Error:
         return [], []
     wide = [sum(bool(cell.strip()) for cell in row) > 1 for row in rows]
     first = wide.index(True) if sum(wide) > len(rows) / 2 else 0
     while first and any(is_audio(cell) for row in rows[:first] for cell in row):
         first -= 1
     return rows[first:], numbers[first:]  # without a title or comment at the top
+
+
+def _read_csv(
+    text: str, delimiter: str, is_audio: Callable[[str], bool]
+) -> Iterator[tuple[list[str], int]]:
+    """Rows and the numbers of their last lines. The quotes of a line are literal if a cell would
+    contain other rows; between tabs and bars all are, unless each line has an even number of them.
+    Raises csv.Error for a cell of 1 MB in a line."""
+    lines = [f"{line}\n" for line in text.split("\n")]
+    balanced = delimiter in ",;" or all(line.count('"') % 2 == 0 for line in lines)
+    literal = partial(csv.reader, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    reader_of = partial(csv.reader, delimiter=delimiter) if balanced else literal
+
+    def is_closed(row: list[str], end: int) -> bool:
+        """Whether not more of a row's lines have audio in its column than the row itself."""
+        columns = {c for c, cell in enumerate(row) if "\n" not in cell and is_audio(cell)}
+        rows = [cells for cells in literal(lines[done:end]) if len(cells) > 1]
+        return bool(columns) >= sum(
+            any(is_audio(cells[c].strip('"')) for c in columns or range(len(cells)) if cells[c:])
+            for cells in rows
+        )
+
+    done = 0
+    while done < len(lines):
+        reader = reader_of(lines[i] for i in range(done, len(lines)))
+        try:
+            row = next(reader)
+            end = done + reader.line_num
+            closed = not any("\n" in cell for cell in row) or is_closed(row, end)
+        except csv.Error:
+            closed = False
+        if not closed:
+            row, end = next(literal(lines[done : done + 1])), done + 1
+        done = end
+        yield row, done
 
 
 def _audio_share(
