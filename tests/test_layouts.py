@@ -102,6 +102,41 @@ def test_audiofolder(tmp_path: Path) -> None:
     assert "gone.wav" in result.problems[0]
 
 
+def test_an_audiofolder_without_quotes(tmp_path: Path) -> None:
+    for name in "abcd":
+        write_audio(tmp_path / f"{name}.wav")
+    rows = 'a.wav,well, yes\nb.wav,no\nc.wav,"so, so"\nd.wav,"left, open\n'
+    write(tmp_path / "metadata.csv", f"file_name,transcription\n{rows}")
+    found = detected(tmp_path, "audiofolder")
+    assert texts(found) == {"a": "well, yes", "b": "no", "c": "so, so", "d": "left, open"}
+    write(tmp_path / "metadata.csv", "file_name,text,lang\na.wav,well, yes,en\nb.wav,no,en\n")
+    found = detected(tmp_path, "audiofolder")
+    assert texts(found) == {"b": "no"}
+    assert found.problems[0].startswith("metadata.csv:2")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_a_missing_text_of_an_audiofolder_is_not_from_another_column(
+    suffix: str, tmp_path: Path
+) -> None:
+    rows = [("a", "one two", "x"), ("b", "", "y"), ("c", "three", "z")]
+    lines = ["file_name,transcription,label", *(f"{name}.wav,{t},{k}" for name, t, k in rows)]
+    if suffix == "jsonl":
+        lines = [
+            json.dumps(
+                {"file_name": f"{name}.wav", "label": k} | ({"transcription": t} if t else {})
+            )
+            for name, t, k in rows
+        ]
+    for name, _, _ in rows:
+        write_audio(tmp_path / f"{name}.wav")
+    write(tmp_path / f"metadata.{suffix}", "\n".join(lines))
+    write(tmp_path / "empty" / "metadata.csv", "file_name,text\n")
+    found = detected(tmp_path, "audiofolder")
+    assert texts(found) == {"a": "one two", "c": "three"}
+    assert [problem.partition(":")[0] for problem in found.problems] == ["b"]
+
+
 def test_a_duration_with_a_decimal_comma(tmp_path: Path) -> None:
     write_audio(tmp_path / "a.wav", 1.0)
     write(tmp_path / "metadata.csv", 'file_name,text,duration\na.wav,one,"0,5"\n')

@@ -400,6 +400,26 @@ def test_rows_that_repeat_others_and_texts_without_times(tmp_path: Path) -> None
     assert any("b.wav" in note and "--column" in note for note in found.notes)
 
 
+@pytest.mark.parametrize(
+    ("header", "row", "text"),
+    [
+        ("Datei;Gesprochener Text;Label", "{n}.wav;eins und {n};male", "eins und 1"),
+        ("file;who;label;said", "{n}.wav;anna maria;male;this is {n}", "this is 1"),
+        ("file;place;word", "{n}.wav;New York;go", "go"),
+        ("file;remark;prompt", "{n}.wav;the take {n} of that;say number {n}", "say number 1"),
+        ("file;code;digit;label", "{n}.wav;abcdefgh{n}jklmn;{n};{n}", "1"),
+        ("file;label;text", "{n}.wav;this is {n};go", "go"),
+    ],
+)
+def test_a_class_or_a_text(header: str, row: str, text: str, tmp_path: Path) -> None:
+    """A column called label or so is the text unless it has words where another has sentences."""
+    for number in range(4):
+        write_audio(tmp_path / f"{number}.wav")
+    rows = [row.format(n=number) for number in range(4)]
+    write(tmp_path / "list.csv", "\n".join([header, *rows]))
+    assert texts(detected(tmp_path, "table"))["1"] == text
+
+
 def test_a_remark_on_all_rows_is_not_the_text(tmp_path: Path) -> None:
     for number in range(3):
         write_audio(tmp_path / f"{number}.wav")

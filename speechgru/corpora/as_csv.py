@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from speechgru.audio import AUDIO_SUFFIXES
 
@@ -38,6 +38,11 @@ def json_as_csv(text: str) -> str:
     rows = [part for row in rows for part in _parts(row)]
     if not rows:
         raise ValueError("no objects")
+    return objects_as_csv(rows)
+
+
+def objects_as_csv(rows: Sequence[Mapping[str, object]]) -> str:
+    """With a column for each key of any row; values that are lists or objects are not written."""
     rows = [{k: v for k, v in row.items() if isinstance(v, SCALARS)} for row in rows]
     return _csv(list(dict.fromkeys(key for row in rows for key in row)), rows)
 

@@ -3,15 +3,17 @@ folder or in its subfolders train, validation and test.
 """
 
 import csv
-import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from speechgru.corpora.columns import ROLES, to_seconds
+from speechgru.corpora.as_csv import objects_as_csv
+from speechgru.corpora.columns import Table, to_seconds
 from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared, split_named
 from speechgru.corpora.encoding import read_text
 from speechgru.corpora.folder import AudioFinder, Folder
+from speechgru.corpora.table import read_table
 from speechgru.errors import CorpusError
 
 LISTS = ("metadata.csv", "metadata.jsonl")
@@ -26,14 +28,24 @@ def read(folder: Folder) -> Prepared:
     """Raises CorpusError for a list that cannot be parsed, or without a text."""
     finder = AudioFinder(folder)
     by_split: dict[str, list[Recording]] = {}
-    notes = []
+    notes: list[str] = []
+    problems: list[str] = []
     for file in _lists(folder):
-        rows = list(_rows(file))
-        for number, row in enumerate(rows, start=1):
-            split, recording = _recording(folder, file, number, row, finder)
+        source = read_text(file)
+        text = _as_csv(file, source.text) if file.suffix == ".jsonl" else source.text
+        table = read_table(folder, file, text, {"audio": FILE})
+        if table is None:
+            notes.append(f"list: {folder.relative(file)}, no name of an audio file; not used")
+            continue
+        for split, recording in _recordings(folder, file, table, finder):
             by_split.setdefault(split, []).append(recording)
-        notes.append(f"list: {folder.relative(file)}, {len(rows):,} rows")
-    return prepared(folder.root, by_split, [*notes, *finder.notes()])
+        text_name = table.name(table.columns["text"])
+        notes.append(f"list: {folder.relative(file)}, {len(table.rows):,} rows; text: {text_name}")
+        if note := source.note(file):
+            notes.append(note)
+        problems += table.problems(folder.relative(file))
+    result = prepared(folder.root, by_split, [*notes, *finder.notes()])
+    return replace(result, problems=problems + result.problems)
 
 
 def _lists(folder: Folder) -> list[Path]:
@@ -51,45 +63,37 @@ def _has_file_names(file: Path) -> bool:
         return False
 
 
-def _rows(file: Path) -> Iterator[dict[str, object]]:
-    text = read_text(file).text
+def _as_csv(file: Path, text: str) -> str:
+    rows = []
     try:
-        if file.suffix == ".csv":
-            yield from csv.DictReader(io.StringIO(text))
-            return
         for line in text.split("\n"):
             if line.strip():
                 row = json.loads(line)
                 if not isinstance(row, dict):
                     raise ValueError(f"found {line:.60}")
-                yield row
-    except (ValueError, RecursionError, csv.Error) as error:
+                rows.append(row)
+    except (ValueError, RecursionError) as error:
         raise CorpusError(f"{file}: expected rows with {FILE}: {error!s:.80}") from None
+    return objects_as_csv(rows)
 
 
-def _recording(
-    folder: Folder, file: Path, number: int, row: dict[str, object], finder: AudioFinder
-) -> tuple[str, Recording]:
-    def value(role: str) -> str | None:
-        key = next((key for key in ROLES[role] if row.get(key) not in (None, "")), None)
-        return None if key is None else str(row[key]).strip()
-
-    if not any(key in row for key in ROLES["text"]):
-        raise CorpusError(
-            f"{file}: no column for the text; found {', '.join(map(str, row))}; "
-            "expected text, transcription or sentence"
+def _recordings(
+    folder: Folder, file: Path, table: Table, finder: AudioFinder
+) -> Iterator[tuple[str, Recording]]:
+    for number, row in enumerate(table.rows, start=1):
+        name = table.value(row, "audio") or ""
+        audio = finder.find(name, file.parent)
+        duration = table.value(row, "duration")
+        parts = Path(folder.relative(audio or file)).parts[:-1]
+        split = next((s for part in parts if (s := split_named(part))), UNSPLIT)
+        default = folder.id_of(audio) if audio else f"{file.name}:{number} {name}"
+        recording = Recording(
+            id=table.value(row, "id") or default,
+            audio=audio,
+            text=table.value(row, "text") or "",
+            speaker=table.value(row, "speaker") or "",
+            lang=table.value(row, "lang"),
+            duration=to_seconds(duration) if duration else None,
+            problem=finder.problem(name),
         )
-    name = str(row.get(FILE) or "")
-    audio = finder.find(name, file.parent)
-    duration = value("duration")
-    parts = Path(folder.relative(audio or file)).parts[:-1]
-    split = next((s for part in parts if (s := split_named(part))), UNSPLIT)
-    return split_named(value("split") or "") or split, Recording(
-        id=value("id") or (folder.id_of(audio) if audio else f"{file.name}:{number} {name}"),
-        audio=audio,
-        text=value("text") or "",
-        speaker=value("speaker") or "",
-        lang=value("lang"),
-        duration=to_seconds(duration) if duration else None,
-        problem=finder.problem(name),
-    )
+        yield split_named(table.value(row, "split") or "") or split, recording

@@ -29,8 +29,7 @@ HEADERS = {  # role → header words, the more specific first
     "txt wrd text_tn "
     "satz transkript transkription wortlaut äußerung texte phrase texto frase transcripción "
     "transcricao transcrição oración testo trascrizione zin tekst transcriptie zdanie текст фраза "
-    "предложение metin cümle 文本 句子 转写 テキスト 텍스트 نص "
-    "prompt label class word command keyword wort befehl klasse mot",
+    "предложение metin cümle 文本 句子 转写 テキスト 텍스트 نص",
     "speaker": "speaker speaker_id client_id spk spk_id talker reader user voice sprecher "
     "sprecherin sprecher_id locuteur orateur hablante locutor parlante falante spreker mówca "
     "диктор спикер konuşmacı 说话人 話者",
@@ -44,6 +43,9 @@ HEADERS = {  # role → header words, the more specific first
     "split": "split set subset partition part teilmenge",
 }
 ROLES = {role: words.split() for role, words in HEADERS.items()}
+CLASSES = [  # header words of columns that are the text if there is no other
+    *("prompt", "label", "class", "word", "command", "keyword", "wort", "befehl", "klasse", "mot")
+]
 SPEAKER = re.compile(  # speaker_name, SpeakerID, worker_id, …
     r"(id_)?(speaker|spk|sprecher|talker|reader|narrator|voice|user|worker|participant|subject|"
     r"contributor|locuteur|hablante)s?(_?(id|name|code|key|no|nr|num|number|label|uuid|hash))?"
@@ -76,6 +78,13 @@ class Table:
     def name(self, column: int) -> str:
         """A column's name; empty where the header has none for it."""
         return self.names[column] if self.names and column < len(self.names) else ""
+
+    def problems(self, file: str) -> list[str]:
+        """A line for each uneven row."""
+        return [
+            f"{file}:{line}: more cells than columns; put a text with {self.delimiter!r} in quotes"
+            for line in self.uneven
+        ]
 
 
 def parse_table(
@@ -247,15 +256,28 @@ def _columns(
         if role not in columns and found is not None and _fits(role, body, found):
             columns[role] = found
     if "text" not in columns:
-        free_columns = [c for c in range(width) if c not in columns.values()]
-        column = max(free_columns, key=lambda c: _likeness_to_text(body, c), default=None)
-        if column is None or _likeness_to_text(body, column) == 0:
+        named = dict(enumerate(plain)) | dict.fromkeys(range(len(plain), width), "")
+        column = _text_column({c: named[c] for c in named if c not in columns.values()}, body)
+        if column is None:
             raise CorpusError(
                 f"no column can be the text; found {', '.join(header or ['no header'])}: "
                 "state it with --column text=NAME"
             )
         columns["text"] = column
     return columns
+
+
+def _text_column(free: Mapping[int, str], body: Sequence[Sequence[str]]) -> int | None:
+    """Of the columns with these names, none of them that of a text: the one called a class, or the
+    one most like a text if there is no class, or if it has sentences and the class has not."""
+    if not free:
+        return None
+    best = max(free, key=lambda c: _likeness_to_text(body, c))
+    classes = [c for c, name in free.items() if name in CLASSES and _fits("text", body, c)]
+    if classes:
+        named = min(classes, key=lambda c: CLASSES.index(free[c]))
+        return best if _are_sentences(body, best) and not _are_sentences(body, named) else named
+    return best if _likeness_to_text(body, best) > 0 else None
 
 
 def _chosen_column(role: str, value: str, names: Sequence[str], width: int) -> int:
@@ -298,6 +320,12 @@ def to_seconds(cell: str) -> float | None:
         return None
     seconds = sum(n * 60**power for power, n in enumerate(reversed(numbers)))
     return seconds if 0 <= seconds < 1e9 else None
+
+
+def _are_sentences(body: Sequence[Sequence[str]], column: int) -> bool:
+    """Whether most rows have several words there that no other row has."""
+    cells = {row[column].strip() for row in body if column < len(row)}
+    return 2 * sum(" " in cell for cell in cells) > len(body)
 
 
 def _likeness_to_text(body: Sequence[Sequence[str]], column: int) -> float:

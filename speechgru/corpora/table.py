@@ -14,7 +14,7 @@ from pathlib import Path
 from speechgru.audio import AUDIO_SUFFIXES
 from speechgru.corpora import sidecar, words
 from speechgru.corpora.as_csv import AS_CSV
-from speechgru.corpora.columns import ROLES, Table, parse_table, to_seconds
+from speechgru.corpora.columns import CLASSES, ROLES, Table, parse_table, to_seconds
 from speechgru.corpora.common import (
     UNSPLIT,
     Prepared,
@@ -64,7 +64,7 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
     files = [file for file in candidates if _is_list(folder, file, "text" in columns)]
     for file in [file for file in files if file.suffix.lower() not in JSON] or files:
         source = _source(file)
-        table = _table(folder, file, source.text, columns)
+        table = read_table(folder, file, source.text, columns)
         if table is None:
             continue
         table = _accepted(table, notes)
@@ -74,11 +74,7 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
             notes.append(note)
         for split, recording in _recordings(folder, file, table, finder):
             by_split.setdefault(split, []).append(recording)
-        problems += [
-            f"{folder.relative(file)}:{line}: more cells than columns; put a text "
-            f"with {table.delimiter!r} in quotes"
-            for line in table.uneven
-        ]
+        problems += table.problems(folder.relative(file))
     if not read_files:
         raise CorpusError(f"{folder.root}: no list (CSV, TSV, …) with names of audio files in it")
     if problems and not by_split:
@@ -119,12 +115,13 @@ def _candidates(folder: Folder, suffixes: tuple[str, ...] = LISTS) -> list[Path]
 
 def _is_list(folder: Folder, file: Path, text_is_stated: bool = False) -> bool:
     try:
-        table = _table(folder, file, _source(file).text[:HEAD], {}, any_text=True)
+        table = read_table(folder, file, _source(file).text[:HEAD], {}, any_text=True)
         if table is None or text_is_stated or file.suffix.lower() not in JSON:
             return table is not None
         # JSON is used for much else than lists, such as our own reports
         names = table.names or []
-        return any(name.lower() in ROLES["text"] for name in names[table.columns["text"] :][:1])
+        known = {*ROLES["text"], *CLASSES}
+        return any(name.lower() in known for name in names[table.columns["text"] :][:1])
     except CorpusError:
         return False
 
@@ -143,13 +140,11 @@ def _source(file: Path) -> TextFile:
         raise CorpusError(f"{file}: not a list of files and texts: {error!s:.80}") from None
 
 
-def _table(
-    folder: Folder,
-    file: Path,
-    text: str,
-    columns: Mapping[str, str] | None,
-    any_text: bool = False,
+def read_table(
+    folder: Folder, file: Path, text: str, columns: Mapping[str, str], any_text: bool = False
 ) -> Table | None:
+    """The table in the text of a file, in which columns may be stated by role; None: none with
+    names of audio files. Raises CorpusError, with the file's name unless it may be `any_text`."""
     probe = AudioFinder(folder)
     cells: dict[str, bool] = {}
 
