@@ -386,8 +386,12 @@ def test_folders_of_one_name_are_no_words(tmp_path: Path) -> None:
     [
         ("a.txt", "0.00\t0.200\tone two\n\\\t90.0\t120.0\n0.250\t0.45\tthree\n",
          {"a@0.000": "one two", "a@0.250": "three"}),  # Audacity
+        ("a.txt", "0,000000\t0,200000\tone\n0,250000\t0,450000\ttwo\n0,460000\t0,480000\n",
+         {"a@0.000": "one", "a@0.250": "two"}),  # in a language with decimal commas
         ("A.TXT", "0 46797 She had your suit.\n", {"a": "She had your suit."}),  # TIMIT
         ("a.txt", "10 20 thirty", {"a": "10 20 thirty"}),
+        ("a.txt", "3 2 1\n5 4", {"a": "3 2 1 5 4"}),
+        ("a.txt", "3.5 2.5 metres", {"a": "3.5 2.5 metres"}),
         ("a.txt", "at 10:30\nor at 11:00", {"a": "at 10:30 or at 11:00"}),
         ("a.en.srt", "1\n00:00:00,000 --> 00:00:00,400\nhello\n", {"a@0.000": "hello"}),
         ("a.normalized.txt", "number two", {"a": "number two"}),  # LibriTTS
@@ -407,6 +411,7 @@ def test_text_files_with_times_or_longer_names(
     [
         "0 3600000 sil\n3600000 4000000 h\n",  # HTK, in 100 ns
         "".join(f"tier\t00:00:0{n}.000\t00:00:0{n}.500\tword\n" for n in range(4)),  # ELAN
+        "start end text\n" + "".join(f"0.{n} 0.{n + 1} word\n" for n in range(4)),
     ],
 )
 def test_times_in_unknown_formats_are_no_text(text: str, tmp_path: Path) -> None:
@@ -417,6 +422,33 @@ def test_times_in_unknown_formats_are_no_text(text: str, tmp_path: Path) -> None
     result = detected(tmp_path, "sidecar")
     assert texts(result) == {"b": "a text"}
     assert "TextGrid" in result.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("0.1\t0.2\tone\n0.3\t0.4\ttwo\n0.1\t0.2\tthree\n", "three"),  # two tracks
+        ("0.1\t0.2\tone\n0.4\t0.3\ttwo\n", "two"),
+        ("0,1\t0,2\tone\n0,3\t0,3\t \n0\t1\ttwo\n", "two"),
+    ],
+)
+def test_labels_that_are_not_in_order_are_refused(text: str, wrong: str, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_audio(tmp_path / f"{name}.wav")
+        write(tmp_path / f"{name}.txt", text if name == "a" else "a text")
+    result = detected(tmp_path, "sidecar")
+    assert texts(result) == {"b": "a text"}
+    assert wrong in result.problems[0]
+
+
+def test_a_label_without_length_is_a_problem(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_audio(tmp_path / f"{name}.wav")
+    write(tmp_path / "a.txt", "0.0\t0.2\tone\n0.3\t0.3\ttwo\n0.4\t0.4\n")
+    write(tmp_path / "b.txt", "0.0\t0.2\n")
+    result = detected(tmp_path, "sidecar")
+    assert texts(result) == {"a@0.000": "one"}
+    assert [problem.partition(":")[0] for problem in result.problems] == ["b.wav", "a@0.300"]
 
 
 def test_texts_of_several_kinds(tmp_path: Path) -> None:

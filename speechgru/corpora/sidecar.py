@@ -217,11 +217,12 @@ def _recordings(folder: Folder, audio: Path, segments: list[Segment]) -> list[Re
     return [
         Recording(
             id=folder.id_of(audio) + ("" if whole else f"@{segment.start:.3f}"),
-            audio=audio,
+            audio=None if segment.end == segment.start else audio,
             text=segment.text,
             speaker=segment.speaker or "",
             offset=segment.start,
             duration=None if segment.end is None else round(segment.end - segment.start, 6),
+            problem=f"{segment.text!r:.60} ends where it starts; expected a label with a length",
         )
         for segment in segments
     ]
