@@ -212,6 +212,49 @@ def test_older_encodings_are_guessed_and_reported(
     assert found.guessed in str(found.note(file))
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "text",
+    ["привет как дела", "привет", "hello\nyou", "c'est déjà l’été", "नमस्ते दुनिया", "안녕 hello"],
+)
+def test_utf_16_without_a_mark(text: str, encoding: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_bytes(text.encode(encoding))
+    found = read_text(file)
+    assert (found.text, found.guessed) == (text, encoding)
+
+
+@pytest.mark.parametrize(
+    "text", ["a\nb\nc\nd\n", "привет\x1a", "one\x0b\ntwo\x0c\n\x1a", "one\x00two"]
+)
+def test_control_characters_in_utf_8(text: str, tmp_path: Path) -> None:
+    write(tmp_path / "a.txt", text)
+    assert read_text(tmp_path / "a.txt").text == text
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_line_in_another_encoding(end: str, tmp_path: Path) -> None:
+    for number in range(6):
+        write_audio(tmp_path / f"{number}.wav")
+    lines = ["file,text", "0.wav,hello", *(f"{n}.wav,schöne grüße {n}" for n in range(1, 5))]
+    data = end.join(lines).encode() + f"{end}5.wav,café am see{end}".encode("cp1252")
+    (tmp_path / "list.csv").write_bytes(data)
+    found = detected(tmp_path, "table")
+    assert texts(found) == {
+        "0": "hello", "5": "café am see", **{str(n): f"schöne grüße {n}" for n in range(1, 5)},
+    }  # fmt: skip
+    (note,) = [note for note in found.notes if note.startswith("encoding")]
+    assert "cp1252" in note
+    assert "in line 7;" in note
+    assert "café" in note
+    assert "grüße" not in note
+    (tmp_path / "list.csv").unlink()
+    rows = [json.dumps({"audio": f"{n}.wav", "text": "grüße"}, ensure_ascii=False) for n in "123"]
+    data = end.join([*rows, '{"audio": "4.wav", "text": "caf']).encode() + b'\xe9"}'
+    (tmp_path / "list.json").write_bytes(data)
+    assert texts(detected(tmp_path, "table"))["4"] == "café"
+
+
 def test_a_binary_file_is_not_a_text(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_bytes(b"PK\3\4\0\0\xff\xfe" * 10)

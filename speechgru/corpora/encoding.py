@@ -1,14 +1,16 @@
 """A text file in any encoding → its text.
 
-A byte order mark decides, then UTF-8 if the file is valid UTF-8. Otherwise the file is in an older
-encoding, which has to be guessed from the bytes; the guess is reported, never silent.
+A byte order mark decides, then UTF-8 if the file is valid UTF-8. Otherwise the file, or the few
+lines that are not valid, are in an older encoding, which has to be guessed from the bytes; the
+guess is reported, never silent, and so is UTF-16 without a mark.
 """
 
 import codecs
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from speechgru.corpora.common import examples
 from speechgru.errors import CorpusError
 
 MAX_BYTES = 2_000_000_000
@@ -18,6 +20,7 @@ MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+CONTROL = re.compile(r"[\0-\x08\x0e-\x1f]")
 WESTERN = "cp1252"
 WESTERN_CHARACTERS = frozenset(
     "àâäáãåæçéèêëíìîïñóòôöõøœßúùûüýÿ"
@@ -32,18 +35,22 @@ OLDER = [
 
 @dataclass(frozen=True, slots=True)
 class TextFile:
-    """A text with \\n as its line ends. `guessed`: the encoding if the file did not settle it."""
+    """A text with \\n as its line ends. `guessed`: the encoding if the file did not settle it; if
+    that is the encoding of a few `lines` only, these by number."""
 
     text: str
     guessed: str | None = None
+    lines: dict[int, str] = field(default_factory=dict)
 
     def note(self, file: Path) -> str | None:
         """What to check if the encoding was guessed."""
         if self.guessed is None:
             return None
-        words = [word for word in re.findall(r"\w+", self.text) if not word.isascii()]
+        where = f" in line {examples(list(self.lines))}" if self.lines else ""
+        text = "\n".join(self.lines.values()) or self.text
+        words = [word for word in re.findall(r"\w+", text) if not word.isascii()]
         return (
-            f"encoding: {file.name} is not UTF-8; read as {self.guessed}: check "
+            f"encoding: {file.name} is not UTF-8{where}; read as {self.guessed}: check "
             f"{', '.join(list(dict.fromkeys(words))[:5])}"
         )
 
@@ -56,19 +63,59 @@ def read_text(file: Path) -> TextFile:
         data = file.read_bytes()
     except OSError as error:
         raise CorpusError(f"{file}: cannot be read: {error.strerror}") from None
-    encoding = next((name for mark, name in MARKS.items() if data.startswith(mark)), "utf-8")
-    guessed = None
+    mark = next((name for mark, name in MARKS.items() if data.startswith(mark)), None)
+    unmarked = None if mark else _utf_16(data[:SAMPLE])
+    encoding = mark or unmarked or "utf-8"
     try:
-        text = data.decode(encoding)
+        return TextFile(_with_newlines(data.decode(encoding)), unmarked)
     except UnicodeDecodeError as error:
-        data = data.removeprefix(codecs.BOM_UTF8)  # a mark that the rest does not keep to
-        guessed = None if encoding == "utf-16" else _guess(data[:SAMPLE])
-        if guessed is None or b"\0" in data[:SAMPLE]:
+        found = None
+        if not encoding.startswith("utf-16") and b"\0" not in data[:SAMPLE]:
+            found = _older(data.removeprefix(codecs.BOM_UTF8))
+        if found is None:
             raise CorpusError(
                 f"{file}: not a text file ({error.reason}); save it as UTF-8"
             ) from None
-        text = data.decode(guessed, errors="replace")
-    return TextFile(text.replace("\r\n", "\n").replace("\r", "\n"), guessed)
+        return found
+
+
+def _with_newlines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _utf_16(sample: bytes) -> str | None:
+    """UTF-16 without a mark, in its byte order; None for another encoding. In an alphabet, every
+    second byte is that of the same few blocks of Unicode, which are all below 0x20."""
+    if not CONTROL.search(sample.decode("latin-1")):
+        return None
+    for encoding, blocks in (("utf-16-le", sample[1::2]), ("utf-16-be", sample[::2])):
+        text = sample.decode(encoding, errors="replace")
+        if 2 * sum(byte < 0x20 for byte in blocks) > len(blocks) and not CONTROL.search(text):
+            return encoding
+    return None
+
+
+def _older(data: bytes) -> TextFile | None:
+    """A text that is not UTF-8, or in which fewer lines are not than are, besides those of ASCII
+    alone: hardly a line in another encoding is valid UTF-8. None if no encoding fits."""
+    lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    wrong = {n: line for n, line in enumerate(lines, start=1) if not _is_utf_8(line)}
+    if 2 * len(wrong) < sum(not line.isascii() for line in lines):
+        guessed = _guess(b"\n".join(wrong.values())[:SAMPLE]) or WESTERN
+        right = {n: line.decode(guessed, errors="replace") for n, line in wrong.items()}
+        decoded = (right.get(n) or line.decode() for n, line in enumerate(lines, start=1))
+        return TextFile("\n".join(decoded), guessed, right)
+    if (whole := _guess(data[:SAMPLE])) is None:
+        return None
+    return TextFile(_with_newlines(data.decode(whole, errors="replace")), whole)
+
+
+def _is_utf_8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _guess(data: bytes) -> str | None:
