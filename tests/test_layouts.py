@@ -51,6 +51,29 @@ def test_common_voice_validated_only_and_two_languages(tmp_path: Path) -> None:
         read_folder(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("layout", "file", "content"),
+    [
+        ("commonvoice", "train.tsv", "client_id\tpath\tsentence\nx\ta.wav\tschöne Grüße\n"),
+        ("kaldi", "text", "a schöne Grüße\n"),
+        ("nemo", "list.jsonl", '{"audio_filepath": "a.wav", "text": "schöne Grüße"}\n'),
+        ("ljspeech", "metadata.csv", "a|schöne Grüße\n"),
+        ("table", "list.csv", "a.wav;schöne Grüße\n"),
+        ("audiofolder", "metadata.csv", "file_name,text\na.wav,schöne Grüße\n"),
+    ],
+)
+def test_a_guessed_encoding_is_reported(
+    layout: str, file: str, content: str, tmp_path: Path
+) -> None:
+    write_audio(tmp_path / "a.wav")
+    if layout == "kaldi":
+        write(tmp_path / "wav.scp", "a a.wav\n")
+    write(tmp_path / file, content, "cp1252")
+    result = detected(tmp_path, layout)
+    assert [u.text for listed in result.splits.values() for u in listed] == ["schöne Grüße"]
+    assert any(f"{file} is not UTF-8" in note and "Grüße" in note for note in result.notes)
+
+
 def test_common_voice_beside_other_tables(tmp_path: Path) -> None:
     write_audio(tmp_path / "clips/a.wav")
     write(tmp_path / "train.tsv", "client_id\tpath\tsentence\nx\ta.wav\tone\n")

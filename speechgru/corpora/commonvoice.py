@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared
-from speechgru.corpora.encoding import read_text
+from speechgru.corpora.encoding import encoding_notes, read_text
 from speechgru.corpora.folder import AudioFinder, Folder
 from speechgru.errors import CorpusError
 
@@ -45,6 +45,7 @@ def read(folder: Folder) -> Prepared:
     else:
         used = {UNSPLIT: listed.get("validated") or listed.get("other") or []}
         notes.append("splits: no clip in train.tsv, so the validated clips are split here")
+    notes += encoding_notes(files[name] for name in listed)
     return prepared(folder.root, used, [*notes, *finder.notes()])
 
 

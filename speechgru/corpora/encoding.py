@@ -7,6 +7,7 @@ guess is reported, never silent, and so is UTF-16 without a mark.
 
 import codecs
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,6 +78,11 @@ def read_text(file: Path) -> TextFile:
                 f"{file}: not a text file ({error.reason}); save it as UTF-8"
             ) from None
         return found
+
+
+def encoding_notes(files: Iterable[Path]) -> list[str]:
+    """What to check in the files whose encoding was guessed."""
+    return [note for file in files if (note := read_text(file).note(file))]
 
 
 def _with_newlines(text: str) -> str:

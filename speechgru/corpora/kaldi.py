@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared, split_named
-from speechgru.corpora.encoding import read_text
+from speechgru.corpora.encoding import encoding_notes, read_text
 from speechgru.corpora.folder import AudioFinder, Folder
 from speechgru.errors import CorpusError
 
@@ -48,6 +48,7 @@ def read(folder: Folder) -> Prepared:
         by_split.setdefault(split_named(directory.name) or UNSPLIT, []).extend(recordings)
         segments = " in segments" if (directory / "segments").is_file() else ""
         notes.append(f"list: {directory.name}/, {len(recordings):,} utterances{segments}")
+        notes += encoding_notes([directory / "text"])
     if named and len(named) < len(directories):
         others = [d.name for d in directories if d not in named]
         notes.append(f"splits: {', '.join(others)} are not named as splits; not used")

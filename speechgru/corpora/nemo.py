@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared, split_of, without_whole
-from speechgru.corpora.encoding import read_text
+from speechgru.corpora.encoding import encoding_notes, read_text
 from speechgru.corpora.folder import AudioFinder, Folder
 from speechgru.errors import CorpusError
 
@@ -31,6 +31,7 @@ def read(folder: Folder) -> Prepared:
         split = split_of(folder.relative(file)) or UNSPLIT
         by_split.setdefault(split, []).extend(recordings)
         notes.append(f"list: {folder.relative(file)}, {len(recordings):,} lines")
+    notes += encoding_notes(files)
     by_split = without_whole(by_split, notes)
     result = prepared(folder.root, by_split, [*notes, *finder.notes()])
     return Prepared(result.splits, result.problems, tuple(files), result.notes)
@@ -39,7 +40,7 @@ def read(folder: Folder) -> Prepared:
 def _is_manifest(file: Path) -> bool:
     try:
         with file.open("rb") as stream:
-            first = json.loads(stream.readline(1_000_000).decode("utf-8-sig"))
+            first = json.loads(stream.readline(1_000_000).decode("utf-8-sig", "replace"))
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(first, dict) and isinstance(first.get("audio_filepath"), str)

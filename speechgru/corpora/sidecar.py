@@ -20,7 +20,7 @@ from speechgru.corpora.common import (
     prepared,
     split_named,
 )
-from speechgru.corpora.encoding import read_text
+from speechgru.corpora.encoding import encoding_notes, read_text
 from speechgru.corpora.folder import Folder
 from speechgru.corpora.labels import read_labels
 from speechgru.corpora.speakers import with_folder_speakers
@@ -159,7 +159,8 @@ def read(folder: Folder) -> Prepared:
     texts, ambiguous = find_texts(folder)
     by_split: dict[str, list[Recording]] = {}
     kinds: Counter[str] = Counter()
-    problems, guesses = [], []
+    problems: list[str] = []
+    guesses: list[str] = []
     better = {_name(audio): audio for audio in sorted(folder.audio, key=preference)[::-1]}
     copies = {audio for audio in folder.audio if better[_name(audio)] != audio}
     for audio in folder.audio:
@@ -172,8 +173,7 @@ def read(folder: Folder) -> Prepared:
             continue
         try:
             segments = SIDECARS[text.suffix.lower()](text)
-            if note := read_text(text).note(text):
-                guesses.append(note)
+            guesses += encoding_notes([text])
         except CorpusError as error:
             problems.append(f"{folder.relative(audio)}: {error}")
             continue
