@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 
 from speechgru.audio import MAX_RATE, MIN_RATE
-from speechgru.audio.arrays import mono
+from speechgru.audio.arrays import channels_of
 from speechgru.audio.levels import frame_levels
+from speechgru.audio.stream_mixing import StreamMixer
 from speechgru.checkpoint import Checkpoint, frame_timing
 from speechgru.decoding import Decoder, Emission, Transcript
 from speechgru.decoding.confidence import Calibration
@@ -143,6 +144,8 @@ class Stream:
         self.partial = ""
         self.rate = checkpoint.config.features.sample_rate
         self._resampler = _make_resampler(sample_rate, self.rate)
+        self._given_rate = sample_rate or self.rate
+        self._mixer: StreamMixer | None = None  # before the first samples
         self._seconds_per_frame, self._first_frame = frame_timing(checkpoint)
         self._frame_samples = round(self._seconds_per_frame * self.rate)
         self._block_frames = max(1, round(BLOCK_SECONDS / self._seconds_per_frame))
@@ -163,15 +166,22 @@ class Stream:
         self._refuse_finished()
         if np.ndim(samples) and not len(samples):
             return []
-        new = mono(samples)
-        if self._resampler is not None:
-            new = self._resampler.resample_chunk(new)
-        return self._read(new)
+        new = channels_of(samples)
+        channels = new.shape[1]
+        if self._mixer is None:
+            self._mixer = StreamMixer(self._given_rate, channels)
+        if channels != self._mixer.channels:
+            raise AudioError(
+                f"samples with {channels} channels, after {self._mixer.channels} in this stream"
+            )
+        return self._resampled(self._mixer.mix(new))
 
     def finish(self) -> list[Final]:
         """The end of the stream. Returns the last utterances."""
         self._refuse_finished()
         finals = []
+        if self._mixer is not None:
+            finals += self._resampled(self._mixer.flush())
         if self._resampler is not None:
             rest = np.empty(0, np.float32)
             finals += self._read(self._resampler.resample_chunk(rest, last=True))
@@ -180,6 +190,11 @@ class Stream:
             self._advance(self._waiting, last=True)
             finals += self._end(self._search, self._frames, self._position)
         return finals
+
+    def _resampled(self, samples: Samples) -> list[Final]:
+        if self._resampler is not None:
+            samples = self._resampler.resample_chunk(samples)
+        return self._read(samples)
 
     def _refuse_finished(self) -> None:
         if self._finished:

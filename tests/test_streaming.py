@@ -104,6 +104,24 @@ def test_integers_channels_and_another_rate_are_converted_as_elsewhere(recognize
     assert run(recognizer, integers, [999], endpointing=None)[0].text == expected
 
 
+@pytest.mark.parametrize("inverted", [-1.0, -0.9])
+def test_channels_that_cancel_are_mixed_alike_in_any_pieces(recognizer, inverted):
+    wave = np.pad(say(TEXT), (RATE // 2, 0))
+    noise = 0.003 * np.random.default_rng(1).standard_normal((len(wave), 2))
+    stereo = (np.stack([wave, inverted * wave], axis=1) + noise).astype(np.float32)
+    sizes = [[], [1, 1, 7000, 3], random_sizes(3, len(stereo))]
+    first, *others = (run(recognizer, stereo, each, endpointing=None) for each in sizes)
+    assert first[0].text == recognizer.transcribe(stereo).text
+    assert all(other == first for other in others)
+
+
+def test_another_number_of_channels_is_refused(recognizer):
+    stream = recognizer.stream()
+    stream.accept(np.zeros((5, 2), np.float32))
+    with pytest.raises(AudioError, match="1 channels, after 2"):
+        stream.accept(np.zeros(5, np.float32))
+
+
 def test_partial_texts_grow_into_the_final_one(recognizer):
     stream, wave, partials = recognizer.stream(endpointing=None), say(TEXT), []
     for begin in range(0, len(wave), 400):

@@ -19,7 +19,7 @@ CANCELLED = 0.05  # of the channels' mean power that is left in their mean, at m
 
 def to_mono(samples: Array) -> Array:
     """(frames, channels) → (frames,)."""
-    return samples.mean(axis=1) if samples.shape[1] == 1 else _mix(samples, _signs(samples))
+    return samples.mean(axis=1) if samples.shape[1] == 1 else mix(samples, _signs(samples))
 
 
 def mono_blocks(blocks: Iterable[Array], rate: int) -> Iterator[Array]:
@@ -31,31 +31,40 @@ def mono_blocks(blocks: Iterable[Array], rate: int) -> Iterator[Array]:
         if block.shape[1] == 1:
             yield block[:, 0]
         elif signs is not None:
-            yield _mix(block, signs)
+            yield mix(block, signs)
         elif not waiting and np.abs(block).max(initial=0) < SILENT:
             yield block.mean(axis=1)
         else:
             waiting.append(block)
             if sum(map(len, waiting)) >= LOOK_SECONDS * rate:
                 signs = _signs(np.concatenate(waiting))
-                yield from (_mix(each, signs) for each in waiting)
+                yield from (mix(each, signs) for each in waiting)
                 waiting.clear()
     if waiting:
         signs = _signs(np.concatenate(waiting))
-        yield from (_mix(each, signs) for each in waiting)
+        yield from (mix(each, signs) for each in waiting)
 
 
-def _mix(samples: Array, signs: Array) -> Array:
+def mix(samples: Array, signs: Array) -> Array:
     """The mean of each row, which does not depend on the other rows."""
     mixed: Array = (samples if signs.min() > 0 else samples * signs).mean(axis=1)
     return mixed
 
 
 def _signs(samples: Array) -> Array:
+    return choose_signs(products_of(samples))
+
+
+def products_of(samples: Array) -> npt.NDArray[np.float64]:
+    """(channels, channels): the sums of products of their samples."""
+    sums: npt.NDArray[np.float64] = samples.astype(np.float64).T @ samples
+    return sums
+
+
+def choose_signs(products: npt.NDArray[np.float64]) -> Array:
     """(channels,): 1 each; where the channels cancel each other, -1 for those whose correlation
     with the first (that is not far below the loudest) is negative."""
-    channels = samples.shape[1]
-    products = samples.astype(np.float64).T @ samples  # (channels, channels)
+    channels = len(products)
     powers = np.diag(products)
     if products.sum() / channels < CANCELLED * powers.sum():
         first = int(np.argmax(powers >= 0.1 * powers.max()))

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -19,20 +20,67 @@ WAV_ENCODINGS = {(PCM, 16): "s16", (PCM, 32): "s32", (FLOAT, 32): "f32"}
 STREAMED = 0x7F000000  # data sizes from here on, and 0, are written before the length is known
 MAX_HEADER = 1 << 20  # bytes before the samples
 READ = 1 << 12  # bytes at once
+HEAD = 12  # bytes from which a format is known
+OTHERS = {  # beginning → format
+    b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3", b"\x1aE\xdf\xa3": "Matroska or WebM",
+    b"FORM": "AIFF", b"caff": "CAF", b"NIST_1A": "SPHERE",
+}  # fmt: skip
 Samples = npt.NDArray[np.float32]
 
 
-def read_wav_pipe(file: BinaryIO, name: str) -> tuple[int, Iterator[Samples]]:
-    """The rate in Hz, and the samples (n,) of a WAV file that cannot be searched, in pieces.
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What a WAV header says. `size`: bytes of samples; None: up to the end."""
 
-    Raises AudioError, which begins with `name`: no WAV file, or samples of another type.
+    rate: int
+    encoding: str
+    channels: int
+    size: int | None
+
+
+def read_wav_pipe(file: BinaryIO, name: str) -> tuple[int, Iterator[Samples]]:
+    """The rate in Hz, and the samples (n, channels) of a WAV file that cannot be searched, in
+    pieces, with those of other WAV files of the same format that follow.
+
+    Raises AudioError, which begins with `name`, here and where the samples are read: no WAV file,
+    samples of another type, none, fewer than its header says, or a file of another format behind.
     """
-    kind, size = _read_exactly(file, 12, name)[:4], 0
-    if kind != b"RIFF":
+    form = _read_form(file, name, _read_exactly(file, HEAD, name))
+    return form.rate, _wav_samples(file, name, form)
+
+
+def read_raw_pipe(file: BinaryIO, encoding: str, name: str) -> Iterator[Samples]:
+    """Pieces (n, 1) of samples in one of ENCODINGS, little-endian, up to the end. An incomplete
+    last sample is dropped. Raises AudioError, which begins with `name`: a header, or no samples."""
+    head = file.read(HEAD)
+    if head[:4] + head[8:] == b"RIFFWAVE":
         raise AudioError(
-            f"{name}: begins with {kind!r}: expected WAV; give --rate for samples without a header"
+            f"{name}: WAV, where samples without a header were expected; remove --rate"
         )
-    form = b""
+    _refuse_others(head, name)
+    yield from _read_samples(file, name, encoding, 1, None, head)
+
+
+def _refuse_others(head: bytes, name: str) -> None:
+    others = [each for beginning, each in OTHERS.items() if head.startswith(beginning)]
+    if head[4:8] == b"ftyp":
+        others = ["MP4"]
+    if others:
+        raise AudioError(
+            f"{name}: {others[0]}: expected WAV; transcribe it as a file, or convert it, as with "
+            "`ffmpeg -i FILE -f wav -`"
+        )
+
+
+def _read_form(file: BinaryIO, name: str, head: bytes) -> _Form:
+    """The form of a WAV file whose first bytes are `head`, read up to its samples."""
+    if head[:4] != b"RIFF":
+        _refuse_others(head, name)
+        raise AudioError(
+            f"{name}: begins with {head[:4]!r}: expected WAV; give --rate for samples without a "
+            "header"
+        )
+    form, size = b"", 0
     for _ in range(64):  # chunks
         chunk, size = struct.unpack("<4sI", _read_exactly(file, 8, name))
         if chunk == b"data":
@@ -51,35 +99,68 @@ def read_wav_pipe(file: BinaryIO, name: str) -> tuple[int, Iterator[Samples]]:
             f"{name}: WAV with {channels} channels of {bits} bits in format {tag}: expected 16 or "
             "32 bits, or 32-bit float"
         )
-    limit = None if size == 0 or size >= STREAMED else size
-    return rate, read_raw_pipe(file, WAV_ENCODINGS[tag, bits], channels, limit)
+    known = None if size == 0 or size >= STREAMED else size
+    return _Form(rate, WAV_ENCODINGS[tag, bits], channels, known)
 
 
-def read_raw_pipe(
-    file: BinaryIO, encoding: str, channels: int = 1, limit: int | None = None
+def _wav_samples(file: BinaryIO, name: str, form: _Form) -> Iterator[Samples]:
+    """The samples of a file, and of those that follow, as after `cat a.wav b.wav |`."""
+    yield from _read_samples(file, name, form.encoding, form.channels, form.size)
+    if form.size is None:
+        return
+    file.read(form.size % 2)
+    while len(head := file.read(8)) == 8:
+        if head[:4] == b"RIFF":
+            head += _read_exactly(file, HEAD - len(head), name)
+            other = _read_form(file, name, head)
+            if (other.rate, other.channels) != (form.rate, form.channels):
+                raise AudioError(
+                    f"{name}: {other.rate} Hz and {other.channels} channels in a second WAV file, "
+                    f"{form.rate} Hz and {form.channels} in the first; transcribe them one by one"
+                )
+            yield from _wav_samples(file, name, other)
+            return
+        (size,) = struct.unpack("<I", head[4:])
+        left = size + size % 2  # of a chunk that is not audio
+        while left and (skipped := file.read(min(left, READ))):
+            left -= len(skipped)
+
+
+def _read_samples(
+    file: BinaryIO, name: str, encoding: str, channels: int, size: int | None, head: bytes = b""
 ) -> Iterator[Samples]:
-    """Pieces (n,) of samples in one of ENCODINGS, little-endian, channels interleaved, up to the
-    end or `limit` bytes. An incomplete last sample is dropped. Raises AudioError for a header."""
+    """Pieces (n, channels) of `head` and what follows, `size` bytes or up to the end."""
     kind = ENCODINGS[encoding]
     frame = kind.itemsize * channels
     scale = 1.0 if kind.kind == "f" else 2.0 ** (8 * kind.itemsize - 1)
-    rest, is_first = b"", True
-    while limit is None or limit > 0:
-        data = _read_some(file, READ if limit is None else min(READ, limit))
+    rest, found, data = b"", 0, head
+    while data or size is None or found < size:
+        data = data or _read_some(file, READ if size is None else min(READ, size - found))
         if not data:
-            return
-        if is_first and data[:4] + data[8:12] == b"RIFFWAVE":
-            raise AudioError("WAV, where samples without a header were expected; remove --rate")
-        is_first = False
-        limit = None if limit is None else limit - len(data)
+            break
+        found += len(data)
         data = rest + data
         whole = len(data) // frame * frame
         rest = data[whole:]
         if whole:
             values = np.frombuffer(data[:whole], kind).reshape(-1, channels)
-            with np.errstate(invalid="ignore", over="ignore"):  # refused where they are used
-                samples = (values.mean(axis=1) / scale).astype(np.float32)
-            yield samples
+            yield (values / scale).astype(np.float32)
+        data = b""
+    if found < frame:
+        raise _failed(AudioError(f"{name}: no audio", "empty"))
+    if size is not None and found < size:
+        raise _failed(
+            AudioError(
+                f"{name}: truncated: {found // frame:,} samples found, {size // frame:,} promised",
+                "truncated",
+            )
+        )
+
+
+def _failed(error: AudioError) -> AudioError:
+    """With the exit status of audio that fails, where the command is right."""
+    error.exit_status = 1
+    return error
 
 
 def _read_some(file: BinaryIO, most: int) -> bytes:

@@ -5,8 +5,8 @@ import os
 import shutil
 import signal
 import sys
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,7 +23,7 @@ from speechgru.cli.options import (
     choose_decoder,
     use_threads,
 )
-from speechgru.errors import SpeechgruError
+from speechgru.errors import AudioError, SpeechgruError
 
 if TYPE_CHECKING:
     from speechgru.audio import Samples
@@ -93,18 +93,12 @@ def _microphone(name: str | None) -> tuple[int, "Iterator[Samples]"]:
 
 
 def _record(source: Any, count: int) -> "Iterator[Samples]":
-    """Ends at the first Ctrl-C, also if it comes while a block is recognised."""
-    stop = threading.Event()
-    usual = signal.signal(signal.SIGINT, lambda *_: stop.set())
-    try:
-        with source:
-            while not stop.is_set():
-                samples, lost = source.read(count)
-                if lost:
-                    warn("audio was lost: the computer is too slow for this model, or busy")
-                yield samples
-    finally:
-        signal.signal(signal.SIGINT, usual)
+    with source:
+        while True:
+            samples, lost = source.read(count)
+            if lost:
+                warn("audio was lost: the computer is too slow for this model, or busy")
+            yield samples
 
 
 def transcribe_standard_input(
@@ -126,20 +120,29 @@ def transcribe_standard_input(
     if rate is None:
         rate, blocks = read_wav_pipe(sys.stdin.buffer, "standard input")
     else:
-        blocks = read_raw_pipe(sys.stdin.buffer, encoding)
+        blocks = read_raw_pipe(sys.stdin.buffer, encoding, "standard input")
     show_stream(recognizer.stream(sample_rate=rate), blocks, output_format)
 
 
 def show_stream(stream: "Stream", blocks: "Iterable[Samples]", output_format: str) -> None:
-    """Print each utterance when it has ended and, on a terminal, what there is of the next one."""
+    """Print each utterance when it has ended and, on a terminal, what there is of the next one.
+
+    Up to the end of the blocks, the first Ctrl-C, or what cannot be read: what came before is
+    recognised. Raises AudioError.
+    """
     terminal = sys.stdout.isatty()
+    error = None
     try:
-        for block in blocks:
-            for final in stream.accept(block):
-                _show_final(final, output_format, terminal)
-            if terminal:
-                width = shutil.get_terminal_size().columns - 1
-                print(f"\r\x1b[K{stream.partial[-width:]}", end="", flush=True)
+        try:
+            with closing(_until_interrupted(blocks)) as source:
+                for block in source:
+                    for final in stream.accept(block):
+                        _show_final(final, output_format, terminal)
+                    if terminal:
+                        width = shutil.get_terminal_size().columns - 1
+                        print(f"\r\x1b[K{stream.partial[-width:]}", end="", flush=True)
+        except AudioError as reason:
+            error = reason
         for final in stream.finish():
             _show_final(final, output_format, terminal)
         if terminal:
@@ -147,6 +150,33 @@ def show_stream(stream: "Stream", blocks: "Iterable[Samples]", output_format: st
     except BrokenPipeError:  # nothing reads our output any more, as after `| head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
+    if error is not None:
+        raise error
+
+
+def _until_interrupted(blocks: "Iterable[Samples]") -> "Generator[Samples, None, None]":
+    """Ends at the first Ctrl-C: at once while it waits for a block, or before the next one."""
+    source, interrupted, waiting = iter(blocks), False, False
+
+    def stop(*_: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+        signal.signal(signal.SIGINT, usual)  # a second one ends the command
+        if waiting:
+            raise KeyboardInterrupt
+
+    usual = signal.signal(signal.SIGINT, stop)
+    try:
+        while not interrupted:
+            try:
+                waiting = True
+                block = next(source)
+                waiting = False
+            except (KeyboardInterrupt, StopIteration):
+                return
+            yield block
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def _show_final(final: "Final", output_format: str, terminal: bool) -> None:

@@ -222,7 +222,7 @@ def _stream_wav(path: Path, data: bytes) -> list:
 
 
 def _stream_samples(path: Path, data: bytes) -> list:
-    return _stream(read_raw_pipe(io.BytesIO(data), ("s16", "f32")[len(data) % 2]), RATE)
+    return _stream(read_raw_pipe(io.BytesIO(data), ("s16", "f32")[len(data) % 2], "pipe"), RATE)
 
 
 def _stream(blocks: Iterable[np.ndarray], rate: int) -> list:

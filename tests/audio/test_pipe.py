@@ -37,13 +37,21 @@ def read(data: bytes) -> tuple[int, np.ndarray]:
     return rate, np.concatenate(list(pieces))
 
 
+def read_until_error(data: bytes) -> tuple[np.ndarray, AudioError]:
+    pieces = []
+    with pytest.raises(AudioError, match=r"^pipe: ") as raised:
+        pieces.extend(read_wav_pipe(Pipe(data), "pipe")[1])
+    return np.concatenate([np.empty((0, 1)), *pieces]), raised.value
+
+
 @pytest.mark.parametrize("kind", ["WAV", "WAVEX"])
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_32", "FLOAT"])
 def test_wav_is_read(subtype, channels, kind):
     rate, samples = read(wav(subtype, channels, kind))
     assert rate == 8000
-    np.testing.assert_allclose(samples, WAVE, atol=1e-4)
+    assert samples.shape == (len(WAVE), channels)
+    np.testing.assert_allclose(samples, np.stack([WAVE] * channels, 1), atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [0, 0x7FFFFFFF, 0xFFFFFFFF])
@@ -51,15 +59,48 @@ def test_a_recorder_that_does_not_know_the_length_yet(size):
     data = wav()
     at = data.index(b"data") + 4
     data = data[:at] + struct.pack("<I", size) + data[at + 4 :]
-    np.testing.assert_allclose(read(data)[1], WAVE, atol=1e-4)
+    np.testing.assert_allclose(read(data)[1][:, 0], WAVE, atol=1e-4)
 
 
 def test_what_follows_the_samples_is_not_read():
-    np.testing.assert_allclose(read(wav() + b"LIST\4\0\0\0abcd")[1], WAVE, atol=1e-4)
+    data = wav() + b"LIST\4\0\0\0abcd"
+    np.testing.assert_allclose(read(data)[1][:, 0], WAVE, atol=1e-4)
 
 
 def test_a_recording_that_is_cut_off_is_read_to_its_end():
-    assert len(read(wav()[:-1001])[1]) == 2499
+    samples, error = read_until_error(wav()[:-1001])
+    assert len(samples) == 2499
+    assert error.kind == "truncated"
+    assert "2,499" in str(error)
+    assert "3,000" in str(error)
+
+
+def test_files_of_one_format_in_a_row():
+    data = wav() + b"LIST\3\0\0\0abc\0" + wav() + wav()
+    np.testing.assert_allclose(read(data)[1][:, 0], np.tile(WAVE, 3), atol=1e-4)
+    samples, error = read_until_error(wav() + wav(channels=2))
+    assert len(samples) == len(WAVE)
+    assert "2 channels" in str(error)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 0xFFFFFFFF])
+def test_no_audio_at_all_is_an_error(size):
+    header = wav()[:44]
+    samples, error = read_until_error(header[:40] + struct.pack("<I", size))
+    assert (len(samples), error.kind) == (0, "empty")
+    with pytest.raises(AudioError, match=r"^pipe: no audio"):
+        list(read_raw_pipe(Pipe(b""), "s16", "pipe"))
+
+
+@pytest.mark.parametrize("kind", ["FLAC", "OGG", "AIFF", "CAF"])
+def test_other_formats_are_named(kind):
+    file = io.BytesIO()
+    soundfile.write(file, WAVE, 8000, format=kind)
+    data = file.getvalue()
+    for call in (lambda: read(data), lambda: list(read_raw_pipe(Pipe(data), "s16", "pipe"))):
+        with pytest.raises(AudioError, match=rf"(?i)^pipe: {kind}: .*convert") as raised:
+            call()
+        assert "--rate" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -77,5 +118,5 @@ def test_what_is_no_such_wav_is_refused(data):
 @pytest.mark.parametrize(("encoding", "kind", "scale"), [("s16", "<i2", 32767), ("f32", "<f4", 1)])
 def test_samples_without_a_header(encoding, kind, scale):
     data = (WAVE * scale).astype(kind).tobytes() + b"\1"  # and an incomplete one
-    pieces = list(read_raw_pipe(Pipe(data), encoding))
-    np.testing.assert_allclose(np.concatenate(pieces), WAVE, atol=1e-4)
+    pieces = list(read_raw_pipe(Pipe(data), encoding, "pipe"))
+    np.testing.assert_allclose(np.concatenate(pieces)[:, 0], WAVE, atol=1e-4)

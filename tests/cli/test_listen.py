@@ -40,6 +40,36 @@ def test_a_pipe_gets_a_line_per_utterance(speechgru, stream_run, pipe):
     assert (result.status, result.out) == (0, "am mo\noa\n")
 
 
+@pytest.mark.parametrize("mistake", ["cut off", "NaN"])
+def test_what_comes_before_audio_that_cannot_be_read_is_recognised(
+    speechgru, stream_run, pipe, mistake
+):
+    samples = np.concatenate([WAVE, np.full(9, np.nan)]).astype("<f4").tobytes()
+    pipe(wav()[:-1001] if mistake == "cut off" else samples)
+    raw = [] if mistake == "cut off" else ["--rate", str(RATE), "--encoding", "f32"]
+    result = speechgru("transcribe", "-", "--model", stream_run, *raw)
+    assert result.out.startswith("am mo\no")
+    assert result.status == (1 if mistake == "cut off" else 2)
+    assert len(result.err.splitlines()) == 1
+
+
+def test_ctrl_c_while_standard_input_is_waited_for(speechgru, stream_run, monkeypatch):
+    class Waiting(io.BytesIO):
+        def read1(self, size: int = -1) -> bytes:
+            data = self.read(size)
+            if not data:
+                signal.raise_signal(signal.SIGINT)
+                pytest.fail("waited on")
+            return data
+
+    file = Waiting((WAVE * 32767).astype("<i2").tobytes())
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=file, isatty=lambda: False))
+    handler = signal.getsignal(signal.SIGINT)
+    result = speechgru("transcribe", "-", "-m", stream_run, "--rate", str(RATE))
+    assert (result.status, result.out) == (0, "am mo\noa\n")
+    assert signal.getsignal(signal.SIGINT) == handler
+
+
 def test_raw_samples_as_json(speechgru, stream_run, pipe):
     pipe((WAVE * 32767).astype("<i2").tobytes())
     result = speechgru("transcribe", "-", "-m", stream_run, "--rate", str(RATE), "-f", "JSON")
