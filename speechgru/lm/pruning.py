@@ -31,8 +31,9 @@ def keep_nodes(model: NGram, kept: Mask) -> NGram:
         model.words, order, model.unit, tables.word[kept], tables.log_prob[kept],
         tables.back_off[:inner][kept[:inner]], first.astype(np.int32),
     )  # fmt: skip
-    lost = np.bincount(parents[1:][~kept[1:]], minlength=contexts) > 0
-    _renormalise(pruned.tables, lost[:inner][kept[:inner]])
+    changed = np.bincount(parents[1:][~kept[1:]], minlength=contexts) > 0  # lost a word
+    changed |= ~kept[tables.suffix[:contexts]]  # back off to a shorter suffix now
+    _renormalise(pruned.tables, changed[:inner][kept[:inner]])
     return link(pruned.words, order, pruned.unit, *pruned.tables[:4])
 
 
@@ -66,7 +67,7 @@ def _probability(tables: Tables, context: int, number: int) -> float:
 
 @compiled
 def _renormalise(tables: Tables, changed: Mask) -> None:
-    """Back-off weights of contexts that lost a word, or whose suffix predicts differently now."""
+    """Back-off weights of the changed contexts, and of those whose suffix is changed."""
     for context in range(1, len(tables.back_off)):
         suffix = tables.suffix[context]
         if not (changed[context] or changed[suffix]):
@@ -76,8 +77,8 @@ def _renormalise(tables: Tables, changed: Mask) -> None:
         for node in range(tables.first[context], tables.first[context + 1]):
             own -= np.exp(np.float64(tables.log_prob[node]))
             lower -= _probability(tables, suffix, tables.word[node])
-        if own > TINY and lower > TINY:
-            tables.back_off[context] = np.log(own / lower)
+        if lower > TINY:
+            tables.back_off[context] = np.log(max(own, TINY) / lower)
 
 
 @compiled

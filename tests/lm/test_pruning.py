@@ -35,14 +35,22 @@ def test_rare_n_grams_are_removed() -> None:
     assert largest_deviation(model) < 1e-5
 
 
+@pytest.mark.parametrize("order", [3, 4, 5, 6])  # from 4, a context may lose its suffix
 @pytest.mark.parametrize("threshold", [1e-6, 1e-4, 1e-2, 10.0])
-def test_entropy_pruning_leaves_a_distribution(threshold: float) -> None:
-    full = train(corpus(zipf_sentences(300)), 3, "word").model
+def test_entropy_pruning_leaves_a_distribution(threshold: float, order: int) -> None:
+    full = train(corpus(zipf_sentences(300)), order, "word").model
     model = prune_by_entropy(full, threshold)
     assert ngrams(model) <= ngrams(full)
     assert largest_deviation(model) < 1e-5
     if threshold == 10:
         assert model.order == 1
+
+
+def test_a_context_with_one_certain_word_stays_a_distribution() -> None:
+    full = train(corpus(zipf_sentences(300), "character"), 4, "character").model
+    model = prune_by_entropy(full, 10.0)
+    assert model.order == 4  # "w" after a space is so certain that it is kept
+    assert largest_deviation(model) < 1e-5
 
 
 def test_the_perplexity_rises_slowly() -> None:
