@@ -71,7 +71,7 @@ def train(
     rule = _text_rule(_read_model(model))
     words = None
     if vocabulary is not None:
-        words = list(dict.fromkeys(word for word, _ in read_vocabulary(vocabulary, rule)))
+        words = [word for word, _ in read_vocabulary(vocabulary, rule)]
     corpus = read_corpus(read_lines(texts), unit, rule, words, _names(texts))  # type: ignore[arg-type]
     trained = run_training(corpus, order, unit, min_count, prune)  # type: ignore[arg-type]
     atomic_write(file, arpa_bytes(trained.model, file.suffix == ".gz"), LanguageModelError)

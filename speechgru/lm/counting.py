@@ -47,10 +47,13 @@ class _Units(dict[str, tuple[int, ...]]):
 
     def __init__(self, unit: Unit, normalise: Normalise, vocabulary: Sequence[str] | None) -> None:
         super().__init__({START: (), END: (), UNKNOWN: (0,)})
-        self.unit, self.normalise, self.open = unit, normalise, vocabulary is None
+        self.unit, self.normalise, self.open = unit, normalise, True
         self.numbers = {word: number for number, word in enumerate(SPECIAL)}
-        for word in ((SPACE,) if unit == "character" else ()) + tuple(vocabulary or ()):
-            self.numbers.setdefault(word, len(self.numbers))
+        if unit == "character":
+            self._number(SPACE)
+        for raw in " ".join(vocabulary or ()).split():  # read as the text is, to match its units
+            self[raw]
+        self.open = vocabulary is None
 
     def __missing__(self, raw: str) -> tuple[int, ...]:
         words = self.normalise(raw).split()
@@ -76,7 +79,8 @@ def read_corpus(
 
     Args:
         normalise: as the recogniser's text rule; it must treat words one by one.
-        vocabulary: the only words (or characters) of the model; all others become `<unk>`.
+        vocabulary: texts whose words (or characters) are the only ones of the model; all others
+            become `<unk>`.
         source: name of the text in errors.
 
     Raises LanguageModelError when there are no words.

@@ -62,6 +62,22 @@ def test_manifests_characters_vocabulary_and_pruning(
     assert sum(read_arpa(lm).counts()[1:]) < sum(full[1:])
 
 
+@pytest.mark.parametrize(
+    ("unit", "words"),
+    [("word", {"new", "york", "one", "7"}), ("character", {"<space>", *"newyorko7"})],
+)
+def test_phrases_and_written_forms_of_a_vocabulary(
+    unit: str, words: set[str], speechgru: Callable[..., Any], tmp_path: Path
+) -> None:
+    text, vocabulary, lm = (tmp_path / name for name in ("text", "words", "lm.arpa"))
+    text.write_text("one in New York\n7 in ONE\n")
+    vocabulary.write_text("New York\tnew york\nOne\tone\n7\tseven\n")
+    arguments = ("--vocabulary", vocabulary, "--unit", unit, "--out", lm)
+    done = speechgru("lm", "train", text, *arguments)
+    assert (done.status, "2 of them" in done.out) == (0, True)  # "in" or "i", twice
+    assert set(read_arpa(lm).words) == {"<unk>", "<s>", "</s>", *words}
+
+
 def test_a_long_order_is_no_error(
     speechgru: Callable[..., Any], text: Path, tmp_path: Path
 ) -> None:

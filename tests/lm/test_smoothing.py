@@ -107,6 +107,14 @@ def test_words_outside_the_vocabulary_are_unknown() -> None:
     )
 
 
+def test_a_vocabulary_is_normalised_as_the_text_is() -> None:
+    text, vocabulary = ["New York and Paris"], ["New York", "PARIS", "new"]
+    read = read_corpus(text, "word", str.lower, vocabulary)
+    assert (read.words[3:], read.unknown) == (("new", "paris", "york"), 1)
+    read = read_corpus(text, "character", str.lower, vocabulary)
+    assert (read.words[3:], read.unknown) == (("<space>", *"aeiknoprswy"), 1)
+
+
 @given(st.lists(st.text(max_size=12), max_size=5))
 def test_word_by_word_normalisation_is_that_of_lines(lines: list[str]) -> None:
     for recipe in (TextRecipe(), TextRecipe(case="upper", punctuation="keep")):
