@@ -100,11 +100,6 @@ def _spellings(phrase: str, lexicon: Lexicon | None, vocabulary: Vocabulary) -> 
     return found
 
 
-def knows_characters(lm: NGram, vocabulary: Vocabulary) -> bool:
-    """Whether a character model has any character of the vocabulary but the space."""
-    return any(lm.number(token) for token in vocabulary.tokens[1:] if token != " ")
-
-
 def _token_numbers(lm: NGram | None, vocabulary: Vocabulary) -> Ints:
     """The characters of the vocabulary in a character model; 0 for what it lacks."""
     if lm is None or lm.unit == "word":

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from speechgru.decoding.beam import BeamSearch
-from speechgru.decoding.graph import Options, knows_characters
+from speechgru.decoding.graph import Options
 from speechgru.decoding.hotwords import read_hotwords
 from speechgru.decoding.lexicon import Lexicon, Pairs, build_lexicon, read_vocabulary, word_numbers
 from speechgru.errors import LanguageModelError, printable
@@ -157,28 +157,43 @@ def load_decoder(
     lm = None
     if decoding.lm is not None:
         _check_digest(decoding.lm, decoding.lm_sha256)
-        lm = load_ngram(decoding.lm)
-        if lm.unit == "character" and vocabulary.kind != "characters":
-            raise LanguageModelError(
-                f"{decoding.lm}: a language model of characters, expected one of words: the "
-                f"recogniser writes {vocabulary}"
-            )
-        if lm.unit == "character" and not knows_characters(lm, vocabulary):
-            raise LanguageModelError(
-                f"{decoding.lm}: has none of the characters that the model writes; it has "
-                f"{vocabulary}"
-            )
-        words = [word for word in lm.words if word not in (START, END, UNKNOWN)]
-        if lm.unit == "word" and " " in vocabulary.tokens and max(map(len, words), default=2) < 2:
-            log.warning(
-                "%s: all its words are single characters; in a model of characters, %s stands for "
-                "the space", decoding.lm, SPACE,
-            )  # fmt: skip
+        lm = _load_lm(decoding.lm, vocabulary, normalise)
     phrases = {} if hotwords is None else read_hotwords(hotwords, normalise)
     lexicon = _lexicon(decoding, vocabulary, normalise, lm, phrases)
     return BeamSearch(
         vocabulary, decoding.options(), lm, lexicon, _writable(phrases, lexicon, vocabulary)
     )
+
+
+def _load_lm(path: str, vocabulary: Vocabulary, normalise: Normalise) -> NGram:
+    """A language model that fits the recogniser; what it lacks of the characters is named."""
+    lm = load_ngram(path)
+    if lm.unit == "word":
+        words = [word for word in lm.words if word not in (START, END, UNKNOWN)]
+        if " " in vocabulary.tokens and max(map(len, words), default=2) < 2:
+            log.warning(
+                "%s: all its words are single characters; in a model of characters, %s stands for "
+                "the space", path, SPACE,
+            )  # fmt: skip
+        return lm
+    if vocabulary.kind != "characters":
+        raise LanguageModelError(
+            f"{path}: a language model of characters, expected one of words: the recogniser "
+            f"writes {vocabulary}"
+        )
+    lm = lm.in_normal_form(normalise)
+    characters = [token for token in vocabulary.tokens[1:] if token != " "]
+    missing = [token for token in characters if not lm.number(token)]
+    if len(missing) == len(characters):
+        raise LanguageModelError(
+            f"{path}: has none of the characters that the model writes; it has {vocabulary}"
+        )
+    if missing:
+        log.warning(
+            "%s: lacks %d of the %d characters that the model writes; they are unknown in it: %s",
+            path, len(missing), len(characters), printable(" ".join(missing[:20])),
+        )  # fmt: skip
+    return lm
 
 
 def _writable(

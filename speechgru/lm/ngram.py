@@ -13,8 +13,8 @@ Design choices
 - All scores are natural logarithms.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -78,6 +78,17 @@ class NGram:
     def number(self, word: str) -> int:
         """The word's number; 0 (the unknown word) when the model does not have it."""
         return self.numbers.get(word, 0)
+
+    def in_normal_form(self, normalise: Callable[[str], str]) -> "NGram":
+        """The same with its words (or characters) as text is normalised, except where it has that
+        form, too: a model of text in capitals, say, has no word of text in lower case."""
+        words: list[str] = []
+        taken = set(self.words)
+        for word in self.words:
+            form = "" if word in (START, END, UNKNOWN, SPACE) else normalise(word)
+            words.append(word if not form or form in taken else form)
+            taken.add(form)
+        return replace(self, words=tuple(words))
 
     def scores(self, words: Iterable[str], start: bool = True, end: bool = True) -> Doubles:
         """Natural log probability of each word of a sentence, and of its end, (words + 1,)."""

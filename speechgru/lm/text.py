@@ -13,7 +13,7 @@ import numpy as np
 from speechgru.errors import LanguageModelError
 from speechgru.files import Json, no_text
 from speechgru.lm.counting import Normalise
-from speechgru.lm.ngram import END, SPACE, START, UNKNOWN, NGram, tokens
+from speechgru.lm.ngram import NGram, tokens
 from speechgru.manifest import read_manifest
 
 LISTED = 10  # unknown units that are named
@@ -92,12 +92,9 @@ def measure(
     sentences = units = 0
     log_prob = unknown_log_prob = 0.0
     unknown: Counter[str] = Counter()
-    # a model of text in capitals, say, has its words in another form than the normal one
-    special = (START, END, UNKNOWN, SPACE)
-    own = {normalise(word): word for word in model.words if word not in special}
+    model = model.in_normal_form(normalise)
     for line in lines:
         names = tokens(normalise(line), model.unit)
-        names = [name if model.number(name) else own.get(name, name) for name in names]
         if not names:
             continue
         unknown_here = np.array([model.number(name) == 0 for name in names])

@@ -147,6 +147,21 @@ def test_a_language_model_in_capitals(run: Path) -> None:
     assert load_decoder(decoding, LETTERS, str.lower)(spoken("no one")).text == "no one"
 
 
+def test_a_character_model_in_capitals_and_what_it_lacks(
+    run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = []
+    for text in (TEXT, [text.upper() for text in TEXT]):
+        lm = train(corpus(text, "character"), 2, "character").model
+        (run / "lm.arpa").write_bytes(arpa_bytes(lm, compress=False))
+        decoder = load_decoder(Decoding().changed(run / "lm.arpa"), LETTERS, str.lower)
+        found.append(decoder(spoken("no one")))
+    small, capitals = found
+    assert LETTERS.decode(capitals.tokens) == "no one"
+    assert capitals.lm == pytest.approx(small.lm)
+    assert [r.getMessage().rpartition(": ")[2] for r in caplog.records] == ["b", "b"]
+
+
 @pytest.mark.parametrize("unit", ["word", "character"])
 def test_another_alphabet(run: Path, unit: str) -> None:
     lm = train(corpus(["один два", "два"], unit), 2, unit).model  # type: ignore[arg-type]

@@ -43,6 +43,15 @@ def test_a_letter_is_no_sentence_end() -> None:
     assert found.unknown == 1
 
 
+def test_words_in_normal_form() -> None:
+    model = train(corpus(["NASA Nasa Paris paris 's S"]), 2, "word").model
+    normal = model.in_normal_form(lambda word: word.strip("'</>").lower())
+    expected = {"NASA": "nasa", "Nasa": "Nasa", "Paris": "Paris", "'s": "s", "S": "S"}
+    assert normal.words == tuple(expected.get(word, word) for word in model.words)
+    assert normal.number("nasa") == model.number("NASA")
+    assert normal.number("</s>") == model.number("</s>")
+
+
 def test_perplexity_by_hand() -> None:
     model = train(corpus(["a", "a", "b"]), 1, "word").model
     found = measure(model, ["a", "x a", "", "x"], str)
