@@ -16,15 +16,16 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 from speechgru.audio.segmentation import LONGEST, SHORTEST
-from speechgru.decoding import Emission
+from speechgru.decoding import Decoder, Emission
 from speechgru.decoding.confidence import FORMAT, Calibration, logit, read_calibrations
+from speechgru.decoding.references import match_references
 from speechgru.decoding.words import LEAD, first_leads, least_probable, spell
 from speechgru.errors import SpeechgruError, none_readable
 from speechgru.files import Json, read_json, write_json
 from speechgru.manifest import Utterance
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import score
-from speechgru.text import normalise
+from speechgru.text import Vocabulary, normalise
 
 Doubles = npt.NDArray[np.float64]
 BINS = 10
@@ -123,17 +124,19 @@ def recognise_words(
     right: list[bool] = []
     leads: list[float] = []
     failed: dict[str, str] = {}
-    for number, (utterance, emission) in enumerate(
-        zip(utterances, recognizer.emissions(utterances), strict=True), 1
+    recipe = recognizer.checkpoint.config.text
+    references = [normalise(utterance.text, recipe) for utterance in utterances]
+    decoder = match_references(recognizer.decoder, references, lambda t: normalise(t, recipe))
+    for number, (utterance, reference, emission) in enumerate(
+        zip(utterances, references, recognizer.emissions(utterances), strict=True), 1
     ):
         on_progress(number, len(utterances), utterance.id)
         if isinstance(emission, SpeechgruError):
             failed[utterance.id] = str(emission)
             continue
-        found = [part for each in emission.sections() for part in _words(recognizer, each, leads)]
+        vocabulary, sections = recognizer.checkpoint.vocabulary, emission.sections()
+        found = [part for each in sections for part in _words(decoder, vocabulary, each, leads)]
         texts = [text for text, _ in found]
-        recipe = recognizer.checkpoint.config.text
-        reference = normalise(utterance.text, recipe)
         scored = score([reference], [normalise(" ".join(texts), recipe)]).utterances[0]
         marks = [mark == "" for _, word, mark, _ in scored.alignment if word]
         if len(marks) == len(texts):
@@ -145,10 +148,10 @@ def recognise_words(
 
 
 def _words(
-    recognizer: Recognizer, section: Emission, leads: list[float]
+    decoder: Decoder, vocabulary: Vocabulary, section: Emission, leads: list[float]
 ) -> list[tuple[str, float]]:
-    hypothesis = recognizer.decoder(section)
-    words = spell(hypothesis, recognizer.checkpoint.vocabulary)
+    hypothesis = decoder(section)
+    words = spell(hypothesis, vocabulary)
     if words:
         leads += first_leads(section, hypothesis.frames[words[0].first])
     values = least_probable(section, hypothesis, words)

@@ -16,6 +16,7 @@ import numpy as np
 from speechgru import acoustics
 from speechgru.acoustics import Samples
 from speechgru.audio import read_utterance
+from speechgru.decoding.references import match_references
 from speechgru.errors import AudioError, SpeechgruError, none_readable
 from speechgru.files import Json, atomic_write, write_json
 from speechgru.manifest import Utterance, read_manifest
@@ -67,16 +68,17 @@ def evaluate_conditions(
     utterances, audio, failed = _read(manifest, recognizer.sample_rate)
     rule = recognizer.checkpoint.config.text
     texts = [normalise(utterance.text, rule) for utterance in utterances]
+    decoder = match_references(recognizer.decoder, texts, lambda text: normalise(text, rule))
     scores = {}
     for number, condition in enumerate(CONDITIONS, 1):
         on_progress(number, len(CONDITIONS), condition.name)
         groups = _groups(len(utterances), condition.joined)
         made = _recordings(condition, groups, audio, recognizer.sample_rate)
         hypotheses = []
-        for result in recognizer.transcribe_all(made):
+        for result in recognizer.emissions(made):
             if isinstance(result, SpeechgruError):
                 raise result
-            hypotheses.append(normalise(result.text, rule))
+            hypotheses.append(normalise(recognizer.decode(result, decoder).text, rule))
         references = [" ".join(texts[i] for i in group) for group in groups]
         ids = [utterances[group[0]].id for group in groups]
         speakers = [utterances[group[0]].speaker for group in groups]

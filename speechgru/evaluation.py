@@ -12,6 +12,7 @@ from msgspec import structs
 from speechgru.audio import read_headers, warn_of_early_ends
 from speechgru.batches import AudioCache
 from speechgru.decoding import Greedy
+from speechgru.decoding.references import match_references
 from speechgru.errors import SpeechgruError, none_readable, printable
 from speechgru.files import Json, read_json, write_json
 from speechgru.manifest import Utterance, read_manifest
@@ -107,19 +108,25 @@ def evaluate_utterances(
 ) -> Evaluation:
     """The same for utterances in memory; unreadable ones are listed in `failed`."""
     text_recipe, vocabulary = recognizer.checkpoint.config.text, recognizer.checkpoint.vocabulary
-    greedy = None if isinstance(recognizer.decoder, Greedy) else Greedy(vocabulary)
+    references = [normalise(utterance.text, text_recipe) for utterance in utterances]
+    decoder = match_references(
+        recognizer.decoder, references, lambda text: normalise(text, text_recipe)
+    )
+    greedy = None if isinstance(decoder, Greedy) else Greedy(vocabulary)
     read: list[Utterance] = []
     texts: list[str] = []
     greedy_texts: list[str] = []
     failed: dict[str, str] = {}
     results = recognizer.emissions(utterances, cache)
-    for number, (utterance, result) in enumerate(zip(utterances, results, strict=True), 1):
+    for number, (utterance, text, result) in enumerate(
+        zip(utterances, references, results, strict=True), 1
+    ):
         on_progress(number, len(utterances), utterance.id)
         if isinstance(result, SpeechgruError):
             failed[utterance.id] = str(result)
             continue
-        read.append(structs.replace(utterance, text=normalise(utterance.text, text_recipe)))
-        texts.append(normalise(recognizer.decode(result).text, text_recipe))
+        read.append(structs.replace(utterance, text=text))
+        texts.append(normalise(recognizer.decode(result, decoder).text, text_recipe))
         if greedy is not None:
             greedy_texts.append(normalise(recognizer.decode(result, greedy).text, text_recipe))
     if failed and not read:
@@ -128,11 +135,13 @@ def evaluate_utterances(
     unknown: Counter[str] = sum((vocabulary.unknown(u.text) for u in read), Counter())
     beside = None
     if greedy is not None:
-        lexicon = getattr(recognizer.decoder, "lexicon", None)
-        known = None if lexicon is None else {normalise(w, text_recipe) for w in lexicon.words}
+        lexicon, known = getattr(decoder, "lexicon", None), None
+        if lexicon is not None:
+            entries = {*lexicon.words, *lexicon.spellings}
+            known = {word for e in entries for word in normalise(e, text_recipe).split()}
         beside = _beside_greedy(scored, _score(read, greedy_texts), known)
     return Evaluation(
-        scored, str(recognizer.decoder), dict(unknown.most_common()), failed,
+        scored, str(decoder), dict(unknown.most_common()), failed,
         describe(text_recipe), beside=beside,
     )  # fmt: skip
 

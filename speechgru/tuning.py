@@ -24,6 +24,7 @@ import numpy.typing as npt
 import torch
 
 from speechgru.decoding import BeamSearch, Decoder, Emission, Greedy
+from speechgru.decoding.references import match_references
 from speechgru.decoding.settings import Decoding, load_decoder
 from speechgru.decoding.words import spell
 from speechgru.errors import LanguageModelError, SpeechgruError, none_readable
@@ -107,14 +108,17 @@ def tune(
     AudioError when no utterance can be read.
     """
     checkpoint = recognizer.checkpoint
-    decoder = load_decoder(
-        decoding, checkpoint.vocabulary, lambda text: normalise(text, checkpoint.config.text)
-    )
+
+    def normalised(text: str) -> str:
+        return normalise(text, checkpoint.config.text)
+
+    decoder = load_decoder(decoding, checkpoint.vocabulary, normalised)
     if decoder.lm is None and decoder.lexicon is None:
         raise LanguageModelError(
             "nothing to tune: give a language model (--lm) or a vocabulary (--vocabulary)"
         )
     dev, failed = _emissions(recognizer, utterances, on_progress)
+    decoder = match_references(decoder, dev.texts, normalised)
     grid = list(_grid(decoding, decoder))
     costs = UNKNOWN_COSTS if decoder.lexicon and decoding.vocabulary is None else ()
     tried, total = 0, len(grid) + len(costs) + len(BEAMS[1:])

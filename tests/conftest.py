@@ -59,6 +59,14 @@ def tone_run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def digits_for_tones(tmp_path: Path) -> Path:
+    """A vocabulary that writes the words of the tones as digits."""
+    path = tmp_path / "digits.txt"
+    path.write_text("1\tam\n2\tmo\n3\toa\n4\tma\n")
+    return path
+
+
 @pytest.fixture(scope="session")
 def stream_run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of a unidirectional model that reads the tones; read-only."""

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from speechgru.audio.segmentation import SHORTEST
-from speechgru.calibration import Words, calibrate, quality, write_calibration
+from speechgru.calibration import Words, calibrate, quality, recognise_words, write_calibration
 from speechgru.decoding.confidence import Calibration, read_calibrations
+from speechgru.decoding.settings import Decoding
 from speechgru.decoding.words import LEAD
 from speechgru.errors import SpeechgruError
+from speechgru.manifest import read_manifest
 from speechgru.recognizer import Recognizer
 
 
@@ -87,6 +89,12 @@ def test_the_command_writes_what_transcribe_uses(tone_run, tones, tmp_path, spee
     (tmp_path / "calibration.json").write_text('{"format": "other"}')
     with pytest.raises(SpeechgruError, match=r"calibration\.json: .*'other'"):
         Recognizer.load(tmp_path, "cpu")
+
+
+def test_words_are_right_in_the_form_of_the_references(tone_run, tones, digits_for_tones):
+    decoding = Decoding().changed(vocabulary=digits_for_tones)
+    recognizer = Recognizer.load(tone_run, "cpu", decoder=decoding)
+    assert recognise_words(recognizer, read_manifest(tones / "dev.jsonl")).right.mean() > 0.8
 
 
 def test_confidence_is_never_turned_upside_down():

@@ -17,6 +17,7 @@ from speechgru.conditions import (
     write_conditions,
 )
 from speechgru.decoding import Transcript
+from speechgru.decoding.settings import Decoding
 from speechgru.recognizer import Recognizer
 
 RATE = 8000
@@ -109,3 +110,13 @@ def test_a_model_is_scored_under_every_condition(tone_run, tones, tmp_path):
     written = json.loads(files[0].read_text())["conditions"]
     assert written["clean"]["words"] == written["4 joined, 1 s pauses"]["words"]
     assert files[1].read_text().startswith("<?xml")
+
+
+def test_words_are_scored_in_the_form_of_the_references(
+    tone_run, tones, digits_for_tones, monkeypatch
+):
+    monkeypatch.setattr("speechgru.conditions.CONDITIONS", CONDITIONS[:1])
+    monkeypatch.setattr("speechgru.conditions.NON_SPEECH", {})
+    decoding = Decoding().changed(vocabulary=digits_for_tones)
+    recognizer = Recognizer.load(tone_run, "cpu", decoder=decoding)
+    assert evaluate_conditions(recognizer, tones / "dev.jsonl").scores["clean"].wer < 0.2

@@ -10,6 +10,7 @@ import pytest
 from msgspec import structs
 
 from speechgru.decoding import Greedy, Transcript
+from speechgru.decoding.settings import Decoding
 from speechgru.errors import AudioError, ManifestError, SpeechgruError
 from speechgru.evaluation import evaluate, evaluate_utterances, results_folder, write_results
 from speechgru.files import write_json
@@ -35,7 +36,8 @@ class Recognised:
         self.texts, self.greedy = texts, greedy
         self.decoder: object = Greedy(Vocabulary.from_texts([characters]))
         if greedy:
-            self.decoder = SimpleNamespace(lexicon=SimpleNamespace(words=words) if words else None)
+            lexicon = SimpleNamespace(words=words, spellings=words) if words else None
+            self.decoder = SimpleNamespace(lexicon=lexicon)
         self.checkpoint = SimpleNamespace(
             config=SimpleNamespace(text=TextRecipe()),
             vocabulary=Vocabulary.from_texts([characters]),
@@ -48,7 +50,7 @@ class Recognised:
             yield AudioError(f"{utterance.id}.wav: no such file") if text is None else number
 
     def decode(self, emission: int, decoder: object = None) -> Transcript:
-        texts = self.texts if decoder is None else self.greedy
+        texts = self.texts if decoder in (None, self.decoder) else self.greedy
         return Transcript(texts[emission] or "", 1.0)
 
 
@@ -125,6 +127,33 @@ def test_greedy_decoding_is_scored_beside_a_beam_search():
     alone = scored(Recognised("a", greedy=["b"]), "a").beside
     assert alone is not None
     assert (alone.difference, alone.outside) == (None, None)
+
+
+def test_words_are_scored_in_the_form_of_the_references(tone_run, tones, digits_for_tones):
+    decoding = Decoding().changed(vocabulary=digits_for_tones)
+    recognizer = Recognizer.load(tone_run, "cpu", decoder=decoding)
+    utterances = read_manifest(tones / "test.jsonl")
+    digit = {"am": "1", "mo": "2", "oa": "3", "ma": "4"}
+    written = [
+        structs.replace(u, text=" ".join(digit[word] for word in u.text.split()))
+        for u in utterances
+    ]
+    for references, other in ((utterances, "12"), (written, "am")):
+        result = evaluate_utterances(recognizer, references)
+        assert result.score.wer < 0.2
+        assert not any(set(other) & set(u.hypothesis) for u in result.score.utterances)
+        assert ("as spelled" in result.decoder) == (references is utterances)
+        assert result.beside is not None
+        assert result.beside.outside is not None
+        assert result.beside.outside.words == 0
+
+
+def test_the_words_of_phrases_are_in_the_lexicon():
+    recognised = Recognised("turn on", greedy=["turn on"], words=["turn on", "turn off"])
+    beside = scored(recognised, "turn up").beside
+    assert beside is not None
+    assert beside.outside is not None
+    assert (beside.outside.words, beside.outside.errors) == (1, 1)  # up
 
 
 def test_the_figures_as_json():

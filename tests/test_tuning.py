@@ -110,6 +110,17 @@ def test_a_vocabulary_stays_closed(tone_run: Path, tones: Path, tmp_path: Path) 
     assert b"<svg" in (tmp_path / "plot.svg").read_bytes()
 
 
+def test_words_are_scored_in_the_form_of_the_references(
+    tone_run: Path, tones: Path, digits_for_tones: Path
+) -> None:
+    found = tune(
+        Recognizer.load(tone_run, "cpu", decoder="greedy"),
+        read_manifest(tones / "dev.jsonl"),
+        Decoding().changed(vocabulary=digits_for_tones),
+    )
+    assert found.best.wer <= found.greedy.wer
+
+
 def test_nothing_to_tune(tone_run: Path, tones: Path) -> None:
     recognizer = Recognizer.load(tone_run, "cpu", decoder="greedy")
     with pytest.raises(LanguageModelError):

@@ -13,6 +13,7 @@ Design choices
 
 from copy import copy
 from dataclasses import replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +73,8 @@ class BeamSearch:
         if self.lexicon is not None:
             others = "no others" if self.options.unknown_cost is None else "others spelled"
             parts.append(f"{len(set(self.lexicon.words)):,} words ({others})")
+            if self.lexicon.words is self.lexicon.spellings:
+                parts.append("as spelled")
         if self.hotwords:
             parts.append(f"{len(self.hotwords):,} hot words")
         return ", ".join(parts)
@@ -106,6 +109,13 @@ class BeamSearch:
         if self.lexicon is not None:
             lexicon = CLOSED if options.unknown_cost is None else OPEN
         other.graph = self.graph._replace(weights=options.weights(), lexicon=lexicon)
+        return other
+
+    def spelled(self) -> Self:
+        """The same, but its words are written as they are spelled."""
+        other = copy(self)
+        if self.lexicon is not None:
+            other.lexicon = replace(self.lexicon, words=self.lexicon.spellings)
         return other
 
     def start(self) -> "Search":

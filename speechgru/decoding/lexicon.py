@@ -44,6 +44,7 @@ class Lexicon:
     """Words, sorted by the node of the tree at which their spelling ends."""
 
     words: tuple[str, ...]
+    spellings: tuple[str, ...]  # (words,)
     numbers: Ints = field(repr=False)  # (words,) in the language model; 0 is its unknown word
     tree: Records = field(repr=False)  # (nodes + 1,) of NODE
     unwritable: tuple[str, ...] = ()  # excluded: the model lacks some of their tokens
@@ -64,7 +65,7 @@ def build_lexicon(
     Raises LanguageModelError when the model can write none of them.
     """
     numbers = numbers or {}
-    entries: dict[tuple[tuple[int, ...], str, int], None] = {}
+    entries: dict[tuple[tuple[int, ...], str, int], str] = {}
     unwritable: dict[str, None] = {}
     for word, spelling in pairs:
         if not spelling or not vocabulary.covers(spelling):
@@ -72,7 +73,7 @@ def build_lexicon(
             continue
         tokens = tuple(vocabulary.encode(spelling))
         for number in numbers.get(word, [0]):
-            entries[tokens, word, number] = None
+            entries[tokens, word, number] = spelling
     if not entries:
         shown = ", ".join(w if w == s else f"{w} spelled {s}" for w, s in pairs[:3])
         raise LanguageModelError(
@@ -92,7 +93,8 @@ def build_lexicon(
         np.maximum.at(tree["best"], end[ranks], lm.tables.log_prob[1 + chosen])
     _spread(tree, parent)
     words = tuple(ordered[rank][1] for rank in ranks.tolist())
-    return Lexicon(words, chosen, tree, tuple(unwritable), _other_spellings(pairs))
+    spellings = tuple(entries[ordered[rank]] for rank in ranks.tolist())
+    return Lexicon(words, spellings, chosen, tree, tuple(unwritable), _other_spellings(pairs))
 
 
 @compiled
