@@ -46,7 +46,7 @@ def test_every_option_reaches_the_spec_or_the_run_options(speechgru, calls, reci
     assert said.status == 0
     ((spec, options),) = [(call.spec, call.options) for call in calls]
     assert (spec.recipe.model.hidden_size, spec.recipe.training.epochs) == (16, 2)
-    assert (spec.key, spec.names) == ("features.kind", ["logmel", "mfcc"])  # --vary over --cells
+    assert (spec.key, spec.names) == ("features.kind", ["logmel", "mfcc"])
     assert (spec.seeds, spec.test, spec.by_speaker) == (3, "data/test.jsonl", True)
     assert (spec.match, spec.learning_rates) == ("params", (0.001, 0.003))
     assert calls[0].folder == Path("some/where")
