@@ -33,9 +33,11 @@ def quoted() -> dict[str, list[str]]:
     for row in _table("length-an4/length", "WER % by context"):
         wers = [f"{row[context]['median']:.1f}" for context in ("0.6 s", "1.5 s", "unlimited")]
         found[f"dev WER % with 0.6, 1.5 and unlimited seconds of context, {row['cell']}"] = wers
-    for name in ("an4-cells", "an4-time", "fsdd-speakers", "librispeech-cells"):
+    for name in ("an4-cells", "an4-tuned", "an4-time", "fsdd-speakers", "librispeech-cells"):
         for what, numbers in _comparison(read_analysis(RESULTS / name)).items():
             found[f"{name}: {what}"] = numbers
+    for pair in ("rnn-gru", "gru-lstm"):
+        found |= _with_language_model(f"an4-tuned/lm/{pair}.json")
     return found | _equal_hidden_size()
 
 
@@ -73,12 +75,26 @@ def _comparison(analysis: Analysis) -> dict[str, list[str]]:
         if (growth.a, growth.b) == ("gru", "lstm"):
             points = signed_points(growth.comparison.difference, 1)
             found["growth, gru − lstm"] = [points, p_text(growth.comparison.p_adjusted)]
+    if not analysis.costs:
+        return found
     ours, theirs = (analysis.costs[cell].timing() for cell in ("gru", "lstm"))
     found["time, gru ÷ lstm: training, transcription"] = [
         f"{ours.seconds_per_epoch / theirs.seconds_per_epoch:.2f}",
         f"{ours.rtf_1_thread / theirs.rtf_1_thread:.2f}",
     ]
     return found
+
+
+def _with_language_model(file: str) -> dict[str, list[str]]:
+    """WERs and their difference, of the transcripts that `speechgru significance` compared."""
+    test = json.loads((RESULTS / file).read_text())["bootstrap"]
+    low, high = (signed_points(end, 1) for end in test["ci95"])
+    wers = [f"{100 * test[rate]:.1f}" for rate in ("rate_a", "rate_b")]
+    return {
+        f"{file}: WER": wers,
+        f"{file}: difference, interval": [signed_points(test["difference"], 1), f"{low} to {high}"],
+        f"{file}: p": [f"{test['p']:.3f}"],
+    }
 
 
 def _equal_hidden_size() -> dict[str, list[str]]:
