@@ -43,12 +43,12 @@ def compare(
         ),
     ] = ...,  # type: ignore[assignment]
     cells: Annotated[
-        str | None,
+        str,
         typer.Option(
             help="recurrent cells to compare (docs/recipe.md lists them); the same as --vary "
-            "model.cell=…  [default: rnn,gru,lstm]"
+            "model.cell=…"
         ),
-    ] = None,
+    ] = "rnn,gru,lstm",
     vary: Annotated[
         str | None,
         typer.Option(

@@ -12,7 +12,7 @@ import hashlib
 import itertools
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -27,7 +27,6 @@ from speechgru.manifest import read_manifest
 from speechgru.recipe import Recipe
 from speechgru.text import normalise
 from speechgru.text.units import make_vocabulary
-from speechgru.training.state import resume_key
 
 FORMAT = "speechgru-plan-2"
 TRIAL_SEED = 1  # of the trainings that try learning rates
@@ -109,7 +108,7 @@ def make_plan(spec: ComparisonSpec, folder: Path, device: torch.device) -> Plan:
     data = hashlib.sha256(json.dumps(everything).encode()).hexdigest()[:16]
     old = read_plan(folder) if (folder / "plan.json").exists() else None
     if old is not None:
-        _check_same(folder, old, spec)
+        _check_same(folder, old.spec, spec)
         if old.data not in ("", data):
             raise SpeechgruError(
                 f"{folder}: utterances or texts in the manifests have changed since this "
@@ -117,7 +116,7 @@ def make_plan(spec: ComparisonSpec, folder: Path, device: torch.device) -> Plan:
             )
     folds = write_folds(manifests, folder) if spec.by_speaker else ()
     if old is not None:
-        return replace(old, spec=spec)  # with files where they are now
+        return old
 
     def candidate(recipe: Recipe) -> Candidate:
         texts = (u.text for path in recipe.data.train for u in manifests[path])
@@ -139,10 +138,12 @@ def make_plan(spec: ComparisonSpec, folder: Path, device: torch.device) -> Plan:
     return plan
 
 
-def _check_same(folder: Path, plan: Plan, spec: ComparisonSpec) -> None:
-    """Refuse to continue a comparison with other options. Where files are and what does not affect
-    a result, such as the number of workers, may change: the plan has a fingerprint of the data."""
-    old, new = (_terms(each, paths=plan.data == "") for each in (plan.spec, spec))
+def _check_same(folder: Path, *specs: ComparisonSpec) -> None:
+    """Refuse to continue a comparison with other options."""
+    old, new = (TypeAdapter(ComparisonSpec).dump_python(spec, mode="json") for spec in specs)
+    for values in (old, new):
+        for section, keys in values.pop("recipe").items():
+            values |= {f"{section}.{key}": value for key, value in keys.items()}
     changed = [f"{key}: {old[key]!r} → {new[key]!r}" for key in new if old[key] != new[key]]
     if changed:
         raise SpeechgruError(
@@ -151,28 +152,9 @@ def _check_same(folder: Path, plan: Plan, spec: ComparisonSpec) -> None:
         )
 
 
-def _terms(spec: ComparisonSpec, paths: bool) -> Json:
-    """By name, each option and each setting of the recipe that must stay; with `paths`, all."""
-    values: Json = TypeAdapter(ComparisonSpec).dump_python(spec, mode="json")
-    sections = values.pop("recipe")
-    settings = {f"{s}.{key}": value for s, keys in sections.items() for key, value in keys.items()}
-    if not paths:
-        values["test"] = spec.test is not None
-        kept = {*resume_key(spec.recipe), "data.max_seconds"}
-        settings = {key: value for key, value in settings.items() if key in kept}
-    return values | settings
-
-
 def read_plan(folder: Path) -> Plan:
     """Raises SpeechgruError: no plan, or a file that is not one."""
-    file = folder / "plan.json"
-    plan = read_dataclass(file, Plan, "a comparison plan", FORMAT, _from_version_1)
-    folds = {*(plan.folds or ("",))}
-    for name in plan.spec.names:
-        rates = plan.learning_rates and plan.learning_rates.get(name, {})
-        if name not in plan.sizes or (rates is not None and not folds <= {*rates}):
-            raise SpeechgruError(f"{file}: damaged: no hidden size or learning rate of {name}")
-    return plan
+    return read_dataclass(folder / "plan.json", Plan, "a comparison plan", FORMAT, _from_version_1)
 
 
 def _from_version_1(values: Json) -> Json:

@@ -10,7 +10,6 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -22,7 +21,7 @@ from speechgru.compare.cost import measure_all
 from speechgru.compare.folds import fold_manifest
 from speechgru.compare.plan import TRIAL_SEED, Plan, PlannedRun, make_plan
 from speechgru.compare.spec import ComparisonSpec
-from speechgru.errors import CheckpointError, Diverged, SpeechgruError
+from speechgru.errors import Diverged, SpeechgruError
 from speechgru.evaluation import evaluate_utterances, write_results
 from speechgru.files import Json, atomic_write, exclusive_lock, read_dataclass
 from speechgru.manifest import read_manifest
@@ -97,12 +96,7 @@ def read_result(file: Path) -> RunResult | None:
     """None if there is no such file. Raises SpeechgruError for a damaged one."""
     if not file.exists():
         return None
-    result = read_dataclass(file, RunResult, "the result of a run", FORMAT, _from_version_1)
-    if result.model and not result.curve:
-        raise SpeechgruError(f"{file}: damaged: no epochs of a finished training")
-    if result.scores and len({len(values) for values in vars(result.scores).values()}) > 1:
-        raise SpeechgruError(f"{file}: damaged: unequal numbers of ids, words, errors, …")
-    return result
+    return read_dataclass(file, RunResult, "the result of a run", FORMAT, _from_version_1)
 
 
 def _from_version_1(values: Json) -> Json:
@@ -314,10 +308,7 @@ def perform(task: Task, on_step: OnStep = lambda _: None) -> RunResult:
     try:
         model = _train(task, on_step)
         scores = _score(task, task.test) if task.test is not None else None
-        course = _course(task)
-        if not course.curve:
-            raise CheckpointError(f"{task.home}: its metrics.jsonl is missing; delete the folder")
-        return _saved(task, replace(course, model=model, scores=scores))
+        return _saved(task, replace(_course(task), model=model, scores=scores))
     except Exception as error:  # whatever it is, the other runs continue
         log.debug("%s failed", task.run.name, exc_info=True)
         reason = str(error) if isinstance(error, SpeechgruError) else repr(error)
@@ -325,11 +316,8 @@ def perform(task: Task, on_step: OnStep = lambda _: None) -> RunResult:
 
 
 def _fail(task: Task, kind: Literal["diverged", "error"], reason: str) -> RunResult:
-    result = _identified(task)
-    with suppress(CheckpointError):  # metrics that cannot be read may be why it failed
-        result = _course(task)
     failure = Failure(kind, " ".join(reason.split())[:500])
-    return _saved(task, replace(result, failure=failure))
+    return _saved(task, replace(_course(task), failure=failure))
 
 
 def _saved(task: Task, result: RunResult) -> RunResult:
@@ -339,14 +327,11 @@ def _saved(task: Task, result: RunResult) -> RunResult:
 
 
 def _course(task: Task) -> RunResult:
-    """What is known before the model is: names, and the training epoch by epoch. Raises
-    CheckpointError: metrics that cannot be read."""
-    return replace(_identified(task), curve=tuple(RunFolder(task.home).read_metrics()))
-
-
-def _identified(task: Task) -> RunResult:
-    run, rate = task.run, task.recipe.training.learning_rate
-    return RunResult(run.name, run.variant, run.seed, run.fold, fingerprint(task.recipe), rate)
+    """What is known before the model is: names, and the training epoch by epoch."""
+    curve, run = tuple(RunFolder(task.home).read_metrics()), task.run
+    rate = task.recipe.training.learning_rate
+    recipe = fingerprint(task.recipe)
+    return RunResult(run.name, run.variant, run.seed, run.fold, recipe, rate, curve)
 
 
 def fingerprint(recipe: Recipe) -> str:

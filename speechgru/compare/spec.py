@@ -15,7 +15,6 @@ from speechgru.recipe_file import override
 
 Match = Literal["hidden-size", "params", "macs", "time", "train-time"]
 CELL = "model.cell"
-CELLS = "rnn,gru,lstm"  # compared where nothing else is asked for
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)  # × the recipe's learning rate, tried by `--tune lr`
 
 
@@ -44,7 +43,7 @@ class ComparisonSpec:
 def parse(
     recipe: Recipe,
     vary: str | None = None,
-    cells: str | None = None,
+    cells: str = "rnn,gru,lstm",
     seeds: int = 1,
     test: str | None = None,
     folds: str | None = None,
@@ -52,13 +51,10 @@ def parse(
     tune: str | None = None,
 ) -> ComparisonSpec:
     """The command line's options as a ComparisonSpec; `cells` is short for `vary` = model.cell=….
-    Without either, CELLS are compared.
 
     Raises RecipeError: an unknown key or value, fewer than two values, an unknown choice.
     """
-    if vary is not None and cells is not None:
-        raise RecipeError("give either --cells or --vary: a comparison varies one setting")
-    key, values = split_vary(vary if vary is not None else f"{CELL}={cells or CELLS}")
+    key, values = split_vary(vary if vary is not None else f"{CELL}={cells}")
     variants = {file_name(value): value for value in values}
     matches = {name: name for name in get_args(Match)}
     if len(variants) < max(2, len(values)):

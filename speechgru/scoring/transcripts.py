@@ -87,9 +87,9 @@ def read_matched(
     """
     paths = [Path(path) for path in (reference, *hypotheses)]
     lines = [read_lines(path) for path in paths]
-    formats: list[str] = _formats(paths, lines) if format is None else [format] * len(paths)
     if ignore_case:
         lines = [[line.lower() for line in each] for each in lines]
+    formats: list[str] = _formats(paths, lines) if format is None else [format] * len(paths)
     formats[1:] = ["ctm" if format == "stm" else name for name in formats[1:]]
     if formats[0] in ("stm", "ctm"):
         texts, found = _by_time(paths, lines, formats[0])

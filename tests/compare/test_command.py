@@ -38,7 +38,7 @@ def calls(finished: Path, monkeypatch: pytest.MonkeyPatch) -> list[Call]:
 
 def test_every_option_reaches_the_spec_or_the_run_options(speechgru, calls, recipe):
     said = speechgru(
-        "compare", recipe, "model.hidden_size=16", "training.epochs=2",
+        "compare", recipe, "model.hidden_size=16", "training.epochs=2", "--cells", "gru,lstm",
         "--vary", "features.kind=logmel,mfcc", "--seeds", 3, "--test", "data/test.jsonl",
         "--folds", "speaker", "--match", "params", "--tune", "lr=0.003,0.001", "--jobs", 2,
         "--threads", 3, "--no-cost", "--device", "cpu", "--out", "some/where",

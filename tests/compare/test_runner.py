@@ -2,7 +2,6 @@
 what is finished is not done again."""
 
 import json
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +13,7 @@ from pydantic import TypeAdapter
 
 from speechgru import workers
 from speechgru.checkpoint import load_model
-from speechgru.compare import (
-    ComparisonSpec,
-    RunOptions,
-    parse,
-    run_comparison,
-    runner,
-    write_report,
-)
+from speechgru.compare import RunOptions, parse, run_comparison, runner
 from speechgru.compare.plan import PlannedRun, make_plan, read_plan
 from speechgru.compare.runner import (
     Failure,
@@ -197,38 +189,6 @@ def test_a_result_of_another_recipe_is_refused(make_spec: MakeSpec, finished: Pa
 def test_another_comparison_in_the_folder_is_refused(make_spec: MakeSpec, finished: Path):
     with pytest.raises(SpeechgruError, match="seeds: 2 → 3"):
         run_comparison(make_spec(seeds=3), finished, OPTIONS)
-
-
-def test_a_comparison_continues_with_moved_data_and_other_resources(
-    small: Recipe, tones: Path, tmp_path: Path
-):
-    def spec(home: Path, *changes: str) -> ComparisonSpec:
-        recipe = override(small, [
-            f"data.train=[{home / 'train.jsonl'}]", f"data.dev={home / 'dev.jsonl'}", *changes,
-        ])  # fmt: skip
-        return parse(recipe, cells="rnn,gru", test=str(home / "test.jsonl"))
-
-    moved = shutil.copytree(tones, tmp_path / "moved")
-    plan = make_plan(spec(tones), tmp_path / "out", CPU)
-    new = spec(moved, "training.workers=1", "training.cache_mb=100")
-    assert make_plan(new, tmp_path / "out", CPU) == replace(plan, spec=new)
-    with pytest.raises(SpeechgruError, match=r"data\.max_seconds"):
-        make_plan(spec(tones, "data.max_seconds=1"), tmp_path / "out", CPU)
-    with pytest.raises(SpeechgruError, match="test"):
-        make_plan(replace(new, test=None), tmp_path / "out", CPU)
-
-
-def test_metrics_that_are_missing_or_damaged_fail_one_run_in_one_line(
-    make_spec: MakeSpec, finished: Path, tmp_path: Path
-):
-    for text, name in (("", "rnn-seed1"), ('{"epoch": 1, "st', "gru-seed2")):
-        folder = shutil.copytree(finished, tmp_path / name)
-        (folder / "results" / f"{name}.json").unlink()
-        (folder / "runs" / name / "metrics.jsonl").write_text(text)
-        run_comparison(make_spec(seeds=2), folder, OPTIONS)
-        assert list(failures(folder)) == [name]
-        assert "metrics" in failures(folder)[name].reason
-        write_report(folder)
 
 
 def test_utterances_that_changed_since_the_plan_are_refused(

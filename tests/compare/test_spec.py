@@ -49,7 +49,6 @@ def test_every_variant_has_the_same_grid_of_learning_rates():
         ({"match": "size"}, "'size'.*params"),
         ({"vary": "model.hidden_size=8,16", "match": "params"}, "--match.*model.hidden_size"),
         ({"vary": "training.seed=1,2"}, "--seeds"),
-        ({"vary": "model.layers=1,2", "cells": "gru,lstm"}, "--cells or --vary"),
         ({"vary": "training.learning_rate=0.1,0.2", "tune": "lr"}, "--tune"),
         ({"vary": "data.train=[a],[b]", "folds": "speaker"}, "--folds.*data.train"),
         ({"vary": "data.dev=a,b", "folds": "speaker"}, "--folds.*data.dev"),

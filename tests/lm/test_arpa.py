@@ -136,7 +136,6 @@ def test_the_english_model_equals_kenlm(real_data: Path, tmp_path: Path) -> None
 
 BROKEN = {
     "no data": "one two three\n",
-    "a long count": SMALL.replace("ngram 1=5", "ngram 1=" + 5000 * "5"),
     "no counts": SMALL.replace("ngram 1=5\nngram 2=3\nngram 3=1\n", ""),
     "counts in disorder": SMALL.replace("ngram 1=5\nngram 2=3", "ngram 2=3\nngram 1=5"),
     "too many announced": SMALL.replace("ngram 2=3", "ngram 2=4"),

@@ -134,14 +134,6 @@ def test_letter_case_is_ignored_on_demand(tmp_path):
     assert "letter case" not in read_matched(*files, ignore_case=True).read_as
 
 
-@pytest.mark.parametrize("ignore_case", [False, True])
-def test_another_format_is_no_plain_text(tmp_path, ignore_case):
-    for text in ('File type = "ooTextFile"\nObject class = "TextGrid"\n', "#!MLF!#\none\n"):
-        file = write(tmp_path, "a.txt", text)
-        with pytest.raises(ScoringError, match="looks like"):
-            read_matched(file, file, ignore_case=ignore_case)
-
-
 def test_several_hypotheses_share_the_reference(tmp_path):
     files = [write(tmp_path, "ref", kaldi(TEXTS))]
     files += [write(tmp_path, str(n), text) for n, text in enumerate((kaldi(WRONG), trn(TEXTS)))]
