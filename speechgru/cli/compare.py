@@ -43,12 +43,13 @@ def compare(
         ),
     ] = ...,  # type: ignore[assignment]
     cells: Annotated[
-        str,
+        str | None,
         typer.Option(
+            metavar="A,B",
             help="recurrent cells to compare (docs/recipe.md lists them); the same as --vary "
-            "model.cell=…"
+            "model.cell=…  [default: rnn,gru,lstm]",
         ),
-    ] = "rnn,gru,lstm",
+    ] = None,
     vary: Annotated[
         str | None,
         typer.Option(

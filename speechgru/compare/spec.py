@@ -15,6 +15,7 @@ from speechgru.recipe_file import override
 
 Match = Literal["hidden-size", "params", "macs", "time", "train-time"]
 CELL = "model.cell"
+CELLS = "rnn,gru,lstm"  # compared by default
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)  # × the recipe's learning rate, tried by `--tune lr`
 
 
@@ -43,7 +44,7 @@ class ComparisonSpec:
 def parse(
     recipe: Recipe,
     vary: str | None = None,
-    cells: str = "rnn,gru,lstm",
+    cells: str | None = None,
     seeds: int = 1,
     test: str | None = None,
     folds: str | None = None,
@@ -52,9 +53,14 @@ def parse(
 ) -> ComparisonSpec:
     """The command line's options as a ComparisonSpec; `cells` is short for `vary` = model.cell=….
 
-    Raises RecipeError: an unknown key or value, fewer than two values, an unknown choice.
+    Raises RecipeError: an unknown key or value, fewer than two values, an unknown choice, options
+    that contradict each other.
     """
-    key, values = split_vary(vary if vary is not None else f"{CELL}={cells}")
+    if vary is None:
+        vary = f"{CELL}={CELLS if cells is None else cells}"
+    elif cells is not None:
+        raise RecipeError(f"--cells sets {CELL}; give either it or --vary {vary}")
+    key, values = split_vary(vary)
     variants = {file_name(value): value for value in values}
     matches = {name: name for name in get_args(Match)}
     if len(variants) < max(2, len(values)):

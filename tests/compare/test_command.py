@@ -38,7 +38,7 @@ def calls(finished: Path, monkeypatch: pytest.MonkeyPatch) -> list[Call]:
 
 def test_every_option_reaches_the_spec_or_the_run_options(speechgru, calls, recipe):
     said = speechgru(
-        "compare", recipe, "model.hidden_size=16", "training.epochs=2", "--cells", "gru,lstm",
+        "compare", recipe, "model.hidden_size=16", "training.epochs=2",
         "--vary", "features.kind=logmel,mfcc", "--seeds", 3, "--test", "data/test.jsonl",
         "--folds", "speaker", "--match", "params", "--tune", "lr=0.003,0.001", "--jobs", 2,
         "--threads", 3, "--no-cost", "--device", "cpu", "--out", "some/where",
@@ -51,6 +51,11 @@ def test_every_option_reaches_the_spec_or_the_run_options(speechgru, calls, reci
     assert (spec.match, spec.learning_rates) == ("params", (0.001, 0.003))
     assert calls[0].folder == Path("some/where")
     assert (options.device, options.threads, options.jobs, options.cost) == ("cpu", 3, 2, False)
+
+
+def test_cells_reach_the_spec(speechgru, calls, recipe):
+    assert speechgru("compare", recipe, "--cells", "gru,lstm", "--out", "o").status == 0
+    assert (calls[0].spec.key, calls[0].spec.names) == ("model.cell", ["gru", "lstm"])
 
 
 @pytest.mark.parametrize(("jobs", "threads"), [(1, 8), (3, 2), (16, 1)])

@@ -14,6 +14,7 @@ def test_cells_is_short_for_vary():
     assert short == parse(RECIPE, vary="model.cell=gru,lstm")
     assert short.names == ["gru", "lstm"]
     assert [short.recipe_of(name).model.cell for name in short.names] == ["gru", "lstm"]
+    assert parse(RECIPE).names == ["rnn", "gru", "lstm"]
 
 
 def test_any_setting_can_vary_and_nothing_else_does():
@@ -44,6 +45,7 @@ def test_every_variant_has_the_same_grid_of_learning_rates():
         ({"vary": "cell=gru,lstm"}, "cell=gru,lstm"),
         ({"vary": "model.layers=1,many"}, "many"),
         ({"cells": "gru"}, "model.cell=gru"),
+        ({"cells": "gru,lstm", "vary": "model.layers=1,2"}, "--cells.*--vary model.layers=1,2"),
         ({"cells": "gru,gru"}, "model.cell=gru,gru"),
         ({"cells": "gru,[half"}, "half"),
         ({"match": "size"}, "'size'.*params"),
