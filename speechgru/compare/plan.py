@@ -12,7 +12,7 @@ import hashlib
 import itertools
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -27,6 +27,7 @@ from speechgru.manifest import read_manifest
 from speechgru.recipe import Recipe
 from speechgru.text import normalise
 from speechgru.text.units import make_vocabulary
+from speechgru.training.state import RESOURCE_KEYS
 
 FORMAT = "speechgru-plan-2"
 TRIAL_SEED = 1  # of the trainings that try learning rates
@@ -92,15 +93,12 @@ class Plan:
 
 def make_plan(spec: ComparisonSpec, folder: Path, device: torch.device) -> Plan:
     """The plan in `folder`, made now or read; once made it only gains the tuned learning rates.
+    One that is read has the paths and resources of `spec`, which may have changed.
 
     Raises SpeechgruError: another comparison in the folder, or a plan that cannot be read.
     """
     recipes = {name: spec.recipe_of(name) for name in spec.names}
-    paths = []
-    for recipe in (spec.recipe, *recipes.values()):
-        paths += [*recipe.data.train, recipe.data.dev]
-    paths += [spec.test] if spec.test else []
-    manifests = {path: read_manifest(path) for path in dict.fromkeys(paths)}
+    manifests = {path: read_manifest(path) for path in dict.fromkeys(_manifests(spec))}
     everything = [
         [(os.path.basename(u.audio), u.offset, u.duration, u.text, u.speaker) for u in utterances]
         for utterances in manifests.values()
@@ -108,7 +106,7 @@ def make_plan(spec: ComparisonSpec, folder: Path, device: torch.device) -> Plan:
     data = hashlib.sha256(json.dumps(everything).encode()).hexdigest()[:16]
     old = read_plan(folder) if (folder / "plan.json").exists() else None
     if old is not None:
-        _check_same(folder, old.spec, spec)
+        _check_same(folder, old, spec)
         if old.data not in ("", data):
             raise SpeechgruError(
                 f"{folder}: utterances or texts in the manifests have changed since this "
@@ -116,7 +114,7 @@ def make_plan(spec: ComparisonSpec, folder: Path, device: torch.device) -> Plan:
             )
     folds = write_folds(manifests, folder) if spec.by_speaker else ()
     if old is not None:
-        return old
+        return replace(old, spec=spec)
 
     def candidate(recipe: Recipe) -> Candidate:
         texts = (u.text for path in recipe.data.train for u in manifests[path])
@@ -138,13 +136,32 @@ def make_plan(spec: ComparisonSpec, folder: Path, device: torch.device) -> Plan:
     return plan
 
 
-def _check_same(folder: Path, *specs: ComparisonSpec) -> None:
-    """Refuse to continue a comparison with other options."""
-    old, new = (TypeAdapter(ComparisonSpec).dump_python(spec, mode="json") for spec in specs)
+def _manifests(spec: ComparisonSpec) -> list[str]:
+    """The paths of all manifests, recipe by recipe, and of the test set."""
+    paths = []
+    for recipe in (spec.recipe, *map(spec.recipe_of, spec.names)):
+        paths += [*recipe.data.train, recipe.data.dev]
+    return [*paths, spec.test] if spec.test else paths
+
+
+def _check_same(folder: Path, plan: Plan, spec: ComparisonSpec) -> None:
+    """Refuse to continue a comparison with options that may change its results: all but the
+    resources, and the paths of manifests with the same uses, whose content `plan.data` compares."""
+    before, after = (_manifests(each) for each in (plan.spec, spec))
+    same_uses = list(map(before.index, before)) == list(map(after.index, after))
+    free = {*RESOURCE_KEYS}
+    if plan.data and same_uses:
+        free |= {"data.train", "data.dev", "test"}
+    adapter = TypeAdapter(ComparisonSpec)
+    old, new = (adapter.dump_python(each, mode="json") for each in (plan.spec, spec))
     for values in (old, new):
         for section, keys in values.pop("recipe").items():
             values |= {f"{section}.{key}": value for key, value in keys.items()}
-    changed = [f"{key}: {old[key]!r} → {new[key]!r}" for key in new if old[key] != new[key]]
+    changed = [
+        f"{key}: {old[key]!r} → {new[key]!r}"
+        for key in new
+        if key not in free and old[key] != new[key]
+    ]
     if changed:
         raise SpeechgruError(
             f"{folder} contains another comparison ({'; '.join(changed[:3])}): continue it with "

@@ -30,10 +30,12 @@ from speechgru.recipe import Recipe
 STATE_FORMAT = "speechgru-state-4"  # from 4 on, loud noise is excluded from normalisation
 OLD_STATE_FORMATS = ("speechgru-state-1", "speechgru-state-2", "speechgru-state-3")
 WEIGHTS_FORMAT = "speechgru-weights-1"
+RESOURCE_KEYS = {"training.workers", "training.cache_mb"}  # of the recipe
 # Recipe keys that change nothing in the result. Which data a run uses is compared by content, with
 # TrainingData.fingerprint().
 FREE_KEYS = {
-    *("training.workers", "training.cache_mb", "training.max_bad_steps"),
+    *RESOURCE_KEYS,
+    "training.max_bad_steps",
     *("data.train", "data.dev", "data.max_seconds", "augment.noise_manifest"),
 }
 

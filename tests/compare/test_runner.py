@@ -2,6 +2,7 @@
 what is finished is not done again."""
 
 import json
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from pydantic import TypeAdapter
 
 from speechgru import workers
 from speechgru.checkpoint import load_model
-from speechgru.compare import RunOptions, parse, run_comparison, runner
+from speechgru.compare import ComparisonSpec, RunOptions, parse, run_comparison, runner
 from speechgru.compare.plan import PlannedRun, make_plan, read_plan
 from speechgru.compare.runner import (
     Failure,
@@ -189,6 +190,79 @@ def test_a_result_of_another_recipe_is_refused(make_spec: MakeSpec, finished: Pa
 def test_another_comparison_in_the_folder_is_refused(make_spec: MakeSpec, finished: Path):
     with pytest.raises(SpeechgruError, match="seeds: 2 → 3"):
         run_comparison(make_spec(seeds=3), finished, OPTIONS)
+
+
+@pytest.fixture
+def planned(make_spec: MakeSpec, tmp_path: Path) -> Path:
+    """A folder with a plan of `make_spec()`."""
+    make_plan(make_spec(), tmp_path / "out", CPU)
+    return tmp_path / "out"
+
+
+RESOURCES = ["training.workers=2", "training.cache_mb=100"]
+
+
+def moved(small: Recipe, folder: Path, **options: str) -> ComparisonSpec:
+    """The spec of `planned` with the data in this folder, and other resources."""
+    train, dev, test = (str(folder / f"{name}.jsonl") for name in ("train", "dev", "test"))
+    recipe = override(small, [f"data.train=[{train}]", f"data.dev={dev}", *RESOURCES])
+    return parse(recipe, **{"cells": "rnn,gru", "test": test} | options)
+
+
+def test_a_comparison_continues_with_moved_data_and_other_resources(
+    planned: Path, small: Recipe, tones: Path, tmp_path: Path
+):
+    spec = moved(small, shutil.copytree(tones, tmp_path / "moved"))
+    old, plan = read_plan(planned), make_plan(spec, planned, CPU)
+    assert plan == replace(old, spec=spec)
+    for run in plan.runs():
+        recipe = plan.recipe(run, planned)
+        assert recipe.data.dev == str(tmp_path / "moved" / "dev.jsonl")
+        assert (recipe.training.workers, recipe.training.cache_mb) == (2, 100)
+        assert runner.fingerprint(recipe) == runner.fingerprint(old.recipe(run, planned))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("data.max_seconds=1", "data.max_seconds"),
+        ("training.max_bad_steps=1", "training.max_bad_steps"),  # which runs diverge
+        ("augment.noise_manifest=noise.jsonl", "augment.noise_manifest"),
+        ("data.train=[{0}/train.jsonl,{0}/dev.jsonl]", "data.train"),
+    ],
+)
+def test_settings_that_affect_results_are_refused(
+    make_spec: MakeSpec, planned: Path, tones: Path, change: str, named: str
+):
+    spec = make_spec()
+    changed = replace(spec, recipe=override(spec.recipe, [change.format(tones)]))
+    with pytest.raises(SpeechgruError, match=named):
+        make_plan(changed, planned, CPU)
+
+
+def test_the_same_manifests_with_other_uses_are_refused(small: Recipe, tones: Path, tmp_path: Path):
+    train, dev, test = (str(tones / f"{name}.jsonl") for name in ("train", "dev", "test"))
+
+    def spec(*train: str, dev: str, test: str | None) -> ComparisonSpec:
+        recipe = override(small, [f"data.train=[{','.join(train)}]", f"data.dev={dev}"])
+        return parse(recipe, cells="rnn,gru", test=test)
+
+    make_plan(spec(train, dev=dev, test=test), tmp_path, CPU)
+    for other in (spec(train, dev, dev=test, test=None), spec(train, dev, dev=dev, test=test)):
+        with pytest.raises(SpeechgruError, match=r"data\.train"):
+            make_plan(other, tmp_path, CPU)
+
+
+def test_a_plan_without_a_fingerprint_of_the_data_keeps_its_paths(
+    make_spec: MakeSpec, planned: Path, small: Recipe, tones: Path, tmp_path: Path
+):
+    plan = replace(read_plan(planned), data="")
+    plan.save(planned)
+    spec = make_spec()
+    spec = replace(spec, recipe=override(spec.recipe, RESOURCES))
+    assert make_plan(spec, planned, CPU) == replace(plan, spec=spec)
+    with pytest.raises(SpeechgruError, match=r"data\.train"):
+        make_plan(moved(small, shutil.copytree(tones, tmp_path / "moved")), planned, CPU)
 
 
 def test_utterances_that_changed_since_the_plan_are_refused(
