@@ -31,7 +31,7 @@ from speechgru.lm.text import read_bytes
 
 LN10 = float(np.log(10))
 ROWS = 100_000  # lines made at a time
-_COUNT = re.compile(rb"ngram\s+(\d+)\s*=\s*(\d+)")
+_COUNT = re.compile(rb"ngram\s+(\d{1,18})\s*=\s*(\d{1,18})")  # int() refuses thousands of digits
 
 
 def read_arpa(path: str | Path) -> NGram:

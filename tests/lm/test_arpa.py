@@ -141,6 +141,8 @@ BROKEN = {
     "too many announced": SMALL.replace("ngram 2=3", "ngram 2=4"),
     "too few announced": SMALL.replace("ngram 2=3", "ngram 2=2"),
     "absurd count": SMALL.replace("ngram 2=3", "ngram 2=300000000000"),
+    "more digits than int() takes": SMALL.replace("ngram 2=3", f"ngram 2={'3' * 5000}"),
+    "an order of more digits": SMALL.replace("ngram 2=3", f"ngram {'2' * 5000}=3"),
     "no number": SMALL.replace("-0.5\ta b", "x\ta b"),
     "nothing but a sign": SMALL.replace("-0.5\ta b", "-\ta b"),
     "too probable": SMALL.replace("-0.5\ta b", "0.5\ta b"),
