@@ -25,6 +25,7 @@ from speechgru.compare.cost import VariantCost, load_costs
 from speechgru.compare.matching import ModelSize
 from speechgru.compare.plan import Plan, read_plan
 from speechgru.compare.runner import RunResult, Scores, read_results
+from speechgru.errors import SpeechgruError
 from speechgru.files import Json
 from speechgru.scoring.interval import rate_interval
 from speechgru.scoring.significance import Comparison, adjust, crossed_bootstrap
@@ -205,7 +206,8 @@ def analyse(plan: Plan, results: dict[str, RunResult], costs: dict[str, VariantC
 
 
 def _pool(name: str, runs: Sequence[RunResult], folds: int) -> System | None:
-    """The seeds of which every fold finished."""
+    """The seeds of which every fold finished. Raises SpeechgruError when they were scored on
+    different utterances."""
     by_seed: dict[int, list[Scores]] = {}
     for run in runs:
         if run.scores:
@@ -220,6 +222,12 @@ def _pool(name: str, runs: Sequence[RunResult], folds: int) -> System | None:
         ]
         for field in fields(Scores)
     }
+    for seed, ids in zip(whole, joined["ids"], strict=True):
+        if ids != joined["ids"][0]:
+            raise SpeechgruError(
+                f"{name}: the results of seed {seed} are of other utterances than those of seed "
+                f"{next(iter(whole))}; delete those of the wrong ones in results/ and repeat them"
+            )
     return System(
         name=name,
         seeds=tuple(whole),

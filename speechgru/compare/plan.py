@@ -60,6 +60,14 @@ class Plan:
     # variant → fold ("" without folds) → rate; None until tuning has chosen them
     data: str = ""  # fingerprint of all utterances; "" in plans of older versions
 
+    def __post_init__(self) -> None:
+        rates = self.learning_rates
+        for name in self.spec.names:
+            if name not in self.sizes:
+                raise ValueError(f"no size of {name}")
+            if rates is not None and not {*(self.folds or ("",))} <= {*rates.get(name, {})}:
+                raise ValueError(f"no learning rate of {name}, or of one of its folds")
+
     def runs(self) -> list[PlannedRun]:
         """The trainings that are compared. Variants alternate within a seed, so that an unfinished
         comparison is as balanced as possible."""

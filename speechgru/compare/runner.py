@@ -5,12 +5,13 @@ complete: the report is built from results alone, on any machine. It is final, e
 that may be temporary (a full disk, an unreadable file); such a run is tried again.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +22,7 @@ from speechgru.compare.cost import measure_all
 from speechgru.compare.folds import fold_manifest
 from speechgru.compare.plan import TRIAL_SEED, Plan, PlannedRun, make_plan
 from speechgru.compare.spec import ComparisonSpec
-from speechgru.errors import Diverged, SpeechgruError
+from speechgru.errors import CheckpointError, Diverged, SpeechgruError
 from speechgru.evaluation import evaluate_utterances, write_results
 from speechgru.files import Json, atomic_write, exclusive_lock, read_dataclass
 from speechgru.manifest import read_manifest
@@ -60,6 +61,10 @@ class Scores:
     character_errors: tuple[int, ...]
     hypotheses: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        if len({len(getattr(self, field.name)) for field in fields(self)}) > 1:
+            raise ValueError("scores of different numbers of utterances")
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -84,6 +89,10 @@ class RunResult:
     model: TrainedModel | None = None
     scores: Scores | None = None
     failure: Failure | None = None
+
+    def __post_init__(self) -> None:
+        if (self.model or self.scores) and not self.curve:
+            raise ValueError("a finished training without epochs")
 
 
 def read_results(folder: Path) -> dict[str, RunResult]:
@@ -307,8 +316,14 @@ def perform(task: Task, on_step: OnStep = lambda _: None) -> RunResult:
     KeyboardInterrupt when the user stopped the training, whose state is then saved."""
     try:
         model = _train(task, on_step)
+        folder = RunFolder(task.home)
+        if not (curve := folder.read_metrics()):
+            raise SpeechgruError(
+                f"{folder.metrics}: no epochs of a finished training; restore the file, or delete "
+                f"{task.home} to train again"
+            )
         scores = _score(task, task.test) if task.test is not None else None
-        return _saved(task, replace(_course(task), model=model, scores=scores))
+        return _saved(task, replace(_course(task, curve), model=model, scores=scores))
     except Exception as error:  # whatever it is, the other runs continue
         log.debug("%s failed", task.run.name, exc_info=True)
         reason = str(error) if isinstance(error, SpeechgruError) else repr(error)
@@ -317,7 +332,10 @@ def perform(task: Task, on_step: OnStep = lambda _: None) -> RunResult:
 
 def _fail(task: Task, kind: Literal["diverged", "error"], reason: str) -> RunResult:
     failure = Failure(kind, " ".join(reason.split())[:500])
-    return _saved(task, replace(_course(task), failure=failure))
+    curve: list[EpochMetrics] = []
+    with contextlib.suppress(CheckpointError):  # a damaged file may be the failure
+        curve = RunFolder(task.home).read_metrics()
+    return _saved(task, replace(_course(task, curve), failure=failure))
 
 
 def _saved(task: Task, result: RunResult) -> RunResult:
@@ -326,12 +344,11 @@ def _saved(task: Task, result: RunResult) -> RunResult:
     return result
 
 
-def _course(task: Task) -> RunResult:
+def _course(task: Task, curve: Sequence[EpochMetrics]) -> RunResult:
     """What is known before the model is: names, and the training epoch by epoch."""
-    curve, run = tuple(RunFolder(task.home).read_metrics()), task.run
-    rate = task.recipe.training.learning_rate
+    run, rate = task.run, task.recipe.training.learning_rate
     recipe = fingerprint(task.recipe)
-    return RunResult(run.name, run.variant, run.seed, run.fold, recipe, rate, curve)
+    return RunResult(run.name, run.variant, run.seed, run.fold, recipe, rate, tuple(curve))
 
 
 def fingerprint(recipe: Recipe) -> str:

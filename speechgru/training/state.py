@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from speechgru.checkpoint import MODEL_FILE, Checkpoint, read_tensors, write_tensors
@@ -248,6 +249,16 @@ class RunFolder:
         atomic_write(self.metrics, text, TrainingError)
 
     def read_metrics(self) -> list[EpochMetrics]:
+        """Of the epochs so far; none without a file. Raises CheckpointError for a damaged one."""
         if not os.path.exists(self.metrics):
             return []
-        return [EpochMetrics(**json.loads(line)) for line in self.metrics.read_text().splitlines()]
+        adapter = TypeAdapter(EpochMetrics)
+        try:
+            lines = self.metrics.read_text(encoding="utf-8").splitlines()
+            return [adapter.validate_python(json.loads(line)) for line in lines]
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise CheckpointError(
+                f"{self.metrics}: expected the metrics of an epoch on each line; restore the file, "
+                f"or delete it: {reason:.200}"
+            ) from None

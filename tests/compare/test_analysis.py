@@ -94,7 +94,9 @@ def test_failures_and_missing_runs_are_counted_and_their_seeds_left_out():
 
 def test_held_out_speakers_are_pooled_where_all_folds_finished():
     plan = compared({"rnn": [BAD, BAD], "gru": [GOOD, GOOD]}).plan
-    plan = replace(plan, folds=("ann", "bob"), spec=replace(plan.spec, by_speaker=True))
+    rates = {name: {"ann": 0.01, "bob": 0.01} for name in plan.spec.names}
+    spec = replace(plan.spec, by_speaker=True)
+    plan = replace(plan, folds=("ann", "bob"), spec=spec, learning_rates=rates)
     results = {}
     for planned in plan.runs():
         counts = [1, 2] if planned.fold == "ann" else [3, 4]

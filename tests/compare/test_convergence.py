@@ -115,7 +115,6 @@ def test_when_half_of_a_variant_diverged_the_other_sets_the_target():
         ((0.9, 0.80, 0.46, 0.46), False),  # no new minimum
         ((0.8, 0.5), True),
         ((0.5,), False),
-        ((), False),
     ],
 )
 def test_still_improving_at_the_last_evaluation(dev_wer, expected):

@@ -2,10 +2,13 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from speechgru.compare.analysis import read_analysis
 from speechgru.compare.cost import load_costs
 from speechgru.compare.plan import read_plan
 from speechgru.compare.runner import read_results
@@ -75,3 +78,45 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str, text: str):
     (folder / name).write_text(text)
     with pytest.raises(SpeechgruError, match=Path(name).name):
         _ = read_plan(folder), load_costs(folder / "cost.json"), read_results(folder)
+
+
+INCONSISTENT: dict[str, tuple[str, Callable[[Any], object]]] = {
+    "no size": ("plan.json", lambda plan: plan["sizes"].pop("gru")),
+    "no learning rate": ("plan.json", lambda plan: plan["learning_rates"].pop("gru")),
+    "no rate of a fold": ("plan.json", lambda plan: plan["learning_rates"]["gru"].clear()),
+    "a fold without a rate": ("plan.json", lambda plan: plan["folds"].append("anna")),
+    "no curve": ("results/gru-seed1.json", lambda result: result["curve"].clear()),
+    "scores without a curve": (
+        "results/gru-seed1.json", lambda result: result.update(model=None, curve=[])
+    ),
+    "a count too few": ("results/gru-seed1.json", lambda result: result["scores"]["errors"].pop()),
+    "an id too few": ("results/gru-seed1.json", lambda result: result["scores"]["ids"].pop()),
+}  # fmt: skip
+
+
+def changed(finished: Path, folder: Path, name: str, change: Callable[[Any], object]) -> Path:
+    """A copy of a comparison, one of whose files is changed."""
+    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("runs"))
+    values = json.loads((folder / name).read_text())
+    change(values)
+    (folder / name).write_text(json.dumps(values))
+    return folder
+
+
+@pytest.mark.parametrize("kind", INCONSISTENT)
+def test_a_file_that_contradicts_itself_is_named(finished: Path, tmp_path: Path, kind: str):
+    name, change = INCONSISTENT[kind]
+    folder = changed(finished, tmp_path / "copy", name, change)
+    with pytest.raises(SpeechgruError, match=Path(name).name):
+        read_analysis(folder)
+
+
+def test_seeds_that_were_scored_on_other_utterances_are_named(finished: Path, tmp_path: Path):
+    def drop_an_utterance(result: Any) -> None:
+        for values in result["scores"].values():
+            values.pop()
+
+    name = "results/gru-seed2.json"
+    folder = changed(finished, tmp_path / "copy", name, drop_an_utterance)
+    with pytest.raises(SpeechgruError, match=r"gru.*seed 2"):
+        read_analysis(folder)

@@ -12,7 +12,7 @@ from made_runs import MODEL, compared, finished, run, scores
 
 from speechgru.compare.analysis import Analysis, read_analysis
 from speechgru.compare.cost import Timing, VariantCost
-from speechgru.compare.plan import ModelSize
+from speechgru.compare.plan import ModelSize, Plan
 from speechgru.compare.report import (
     command,
     figures,
@@ -258,7 +258,8 @@ def test_reasons_and_paths_cannot_break_the_page():
 def test_the_command_repeats_the_comparison(options):
     spec = parse(compared(TWO).plan.spec.recipe, **options)
     analysis = compared(TWO)
-    words = shlex.split(command(replace(analysis, plan=replace(analysis.plan, spec=spec))))
+    sizes = dict.fromkeys(spec.names, analysis.plan.sizes["gru"])
+    words = shlex.split(command(replace(analysis, plan=Plan(spec, sizes))))
     assert words[:3] == ["speechgru", "compare", "recipe.yaml"]
     given = dict(zip(words[3::2], words[4::2], strict=True))
     assert given.pop("--out") == "FOLDER"

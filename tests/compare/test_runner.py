@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from speechgru import workers
 from speechgru.checkpoint import load_model
 from speechgru.compare import ComparisonSpec, RunOptions, parse, run_comparison, runner
+from speechgru.compare.analysis import read_analysis
 from speechgru.compare.plan import PlannedRun, make_plan, read_plan
 from speechgru.compare.runner import (
     Failure,
@@ -160,6 +161,30 @@ def test_an_error_that_may_be_temporary_is_tried_again(
     run_comparison(make_spec(), tmp_path, OPTIONS)
     assert failures(tmp_path) == {}
     assert list(scored(tmp_path)) == ["gru-seed1", "rnn-seed1"]
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", '{"epoch": 1, "st', "[]\n", '{"epoch": 1}\n', "\xff"]
+)
+def test_damaged_metrics_fail_their_own_run_only(
+    make_spec: MakeSpec, finished: Path, tmp_path: Path, content: str | None
+):
+    folder = shutil.copytree(finished, tmp_path / "out")
+    metrics = folder / "runs/gru-seed1/metrics.jsonl"
+    whole = metrics.read_bytes()
+    metrics.unlink()
+    if content is not None:
+        metrics.write_text(content, encoding="latin-1")
+    for name in ("gru-seed1", "gru-seed2"):
+        (folder / "results" / f"{name}.json").unlink()
+    run_comparison(make_spec(seeds=2), folder, OPTIONS)
+    ((name, failure),) = failures(folder).items()
+    assert (name, failure.kind) == ("gru-seed1", "error")
+    assert str(metrics) in failure.reason
+    assert read_analysis(folder).failures == {name: failure.reason}
+    metrics.write_bytes(whole)
+    run_comparison(make_spec(seeds=2), folder, OPTIONS)
+    assert read_results(folder) == read_results(finished)
 
 
 def test_learning_rates_are_not_chosen_without_all_trials(

@@ -110,6 +110,15 @@ def test_a_damaged_state_is_refused_not_restarted(few, tmp_path):
         train(recipe, folder, "cpu", resume=True)
 
 
+def test_damaged_metrics_are_refused_before_an_epoch_is_trained(few, tmp_path):
+    seen = list[TrainingProgress]()
+    train(long_recipe(few), tmp_path, "cpu", on_progress=Stopper(5))
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "st')
+    with pytest.raises(CheckpointError, match=r"metrics\.jsonl"):
+        train(long_recipe(few), tmp_path, "cpu", resume=True, on_progress=seen.append)
+    assert seen == []
+
+
 # What changes the result, and what does not -----------------------------------------------------
 
 
