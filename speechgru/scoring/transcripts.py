@@ -87,6 +87,9 @@ def read_matched(
     """
     paths = [Path(path) for path in (reference, *hypotheses)]
     lines = [read_lines(path) for path in paths]
+    if format is None:
+        for each in zip(paths, lines, strict=True):
+            _refuse_foreign(*each)  # before the case is lost: SPEAKER begins rttm, speaker a text
     if ignore_case:
         lines = [[line.lower() for line in each] for each in lines]
     formats: list[str] = _formats(paths, lines) if format is None else [format] * len(paths)
@@ -186,17 +189,33 @@ def _formats(paths: Sequence[Path], lines: Sequence[list[str]]) -> list[str]:
     return [("kaldi" if kaldi else "plain") if name == TEXT else name for name in found]
 
 
-def _recognised(path: Path, lines: Sequence[str]) -> str:
-    """One of `Format`, or TEXT."""
-    if (suffix := path.suffix.lower().removeprefix(".")) in ("trn", "stm", "ctm"):
-        return suffix
-    content = [tidy(line) for line in lines if line.strip() and not line.startswith(";;")]
+def _refuse_foreign(path: Path, lines: Sequence[str]) -> None:
+    """Raise ScoringError for content of a kind that is not read here, unless its suffix decides."""
+    if _suffix(path) is not None:
+        return
     for pattern, name in _FOREIGN:
-        if any(pattern.match(line.strip()) for line in [*content[:3], *lines[:1]]):
+        if any(pattern.match(line.strip()) for line in [*_content(lines)[:3], *lines[:1]]):
             raise ScoringError(
                 f"{path}: looks like {name}; expected trn, stm, ctm, Kaldi text or plain text "
                 "(if it is one of these, name it with --format)"
             )
+
+
+def _suffix(path: Path) -> str | None:
+    """The format that a file's name states."""
+    suffix = path.suffix.lower().removeprefix(".")
+    return suffix if suffix in ("trn", "stm", "ctm") else None
+
+
+def _content(lines: Sequence[str]) -> list[str]:
+    return [tidy(line) for line in lines if line.strip() and not line.startswith(";;")]
+
+
+def _recognised(path: Path, lines: Sequence[str]) -> str:
+    """One of `Format`, or TEXT."""
+    if (suffix := _suffix(path)) is not None:
+        return suffix
+    content = _content(lines)
 
     def matching(pattern: re.Pattern[str]) -> int:
         return sum(pattern.match(line) is not None for line in content)

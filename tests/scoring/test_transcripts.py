@@ -107,6 +107,28 @@ def test_what_is_unclear_or_does_not_match_is_refused(tmp_path, reference, hypot
 
 
 @pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ("WEBVTT\n\n00:01.000 --> 00:02.000\none\n", "subtitles"),
+        ("SPEAKER r 1 0.1 0.2 <NA> <NA> s <NA>\n", "rttm"),
+        ("<!DOCTYPE x>\n", "XML"),
+        ('File type = "ooTextFile"\nObject class = "TextGrid"\n', "TextGrid"),
+        ("#!MLF!#\n", "HTK"),
+    ],
+)
+@pytest.mark.parametrize("ignore_case", [False, True])
+def test_another_format_is_recognised_whatever_case_counts(tmp_path, content, named, ignore_case):
+    file = write(tmp_path, "ref", content)
+    with pytest.raises(ScoringError, match=named):
+        score_files(file, file, ignore_case=ignore_case)
+
+
+def test_a_text_is_no_other_format_where_case_does_not_count(tmp_path):
+    file = write(tmp_path, "ref", "speaker one is here now\n")
+    assert score_files(file, file, ignore_case=True).wer == 0
+
+
+@pytest.mark.parametrize(
     ("format", "reference", "hypothesis", "words"),
     [
         ("plain", kaldi(WORDS), kaldi(WORDS), 15),
