@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from speechgru.cpus import cpu_count
 from speechgru.decoding import BeamSearch, Decoder, Emission, Greedy
 from speechgru.decoding.references import match_references
 from speechgru.decoding.settings import Decoding, load_decoder
@@ -123,7 +123,7 @@ def tune(
     costs = UNKNOWN_COSTS if decoder.lexicon and decoding.vocabulary is None else ()
     tried, total = 0, len(grid) + len(costs) + len(BEAMS[1:])
 
-    with ThreadPoolExecutor(cpu_count()) as workers:
+    with ThreadPoolExecutor(torch.get_num_threads()) as workers:
 
         def measure(setting: Decoding) -> Point:
             nonlocal tried

@@ -1,6 +1,7 @@
 """Tuning: one pass of the model, and choices that are not mere luck."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from speechgru.lm.arpa import arpa_bytes
 from speechgru.lm.smoothing import train
 from speechgru.lm.text import read_lines
 from speechgru.manifest import read_manifest
+from speechgru.measure import torch_threads
 from speechgru.recognizer import Recognizer
 from speechgru.tuning import Point, plot, tune
 from tests.lm.texts import corpus
@@ -95,6 +97,24 @@ def test_the_model_runs_once(
     assert found.best.wer <= found.greedy.wer
     assert found.best.decoding.lm == str(lm)
     assert len(found.grid) == len(tuning.LM_WEIGHTS) * len(tuning.WORD_SCORES)
+
+
+def test_as_many_threads_decode_as_torch_may_use(
+    tone_run: Path, tones: Path, lm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+
+    def pool(count: int) -> ThreadPoolExecutor:
+        threads.append(count)
+        return ThreadPoolExecutor(count)
+
+    monkeypatch.setattr(tuning, "ThreadPoolExecutor", pool)
+    monkeypatch.setattr(tuning, "LM_WEIGHTS", (0.0, 0.5))
+    monkeypatch.setattr(tuning, "WORD_SCORES", (0.0, 1.0))
+    recognizer = Recognizer.load(tone_run, "cpu", decoder="greedy")
+    with torch_threads(3):
+        tune(recognizer, read_manifest(tones / "dev.jsonl"), Decoding().changed(lm))
+    assert threads == [3]
 
 
 def test_a_vocabulary_stays_closed(tone_run: Path, tones: Path, tmp_path: Path) -> None:
