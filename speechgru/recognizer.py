@@ -21,7 +21,7 @@ from speechgru import kernels
 from speechgru.batches import AudioCache, load_ahead, pad
 from speechgru.cells.precision import use_precision
 from speechgru.checkpoint import Checkpoint, frame_timing, load_model
-from speechgru.decoding import Decoder, Emission, Greedy, Transcript, make_decoder
+from speechgru.decoding import BeamSearch, Decoder, Emission, Greedy, Transcript, make_decoder
 from speechgru.decoding.confidence import FILE as CALIBRATION
 from speechgru.decoding.confidence import Calibration, read_calibrations
 from speechgru.decoding.emission import join
@@ -272,10 +272,13 @@ def _load_decoder(
 ) -> Decoder:
     if decoder is None:
         decoder = choose_decoding(path, hotwords=hotwords) or "greedy"
-    if isinstance(decoder, str) and hotwords is None:
-        return make_decoder(decoder, checkpoint.vocabulary)
     if isinstance(decoder, str):
-        raise SpeechgruError(f"hot words need a beam search, and the decoder is {decoder}")
+        made = make_decoder(decoder, checkpoint.vocabulary)
+        if hotwords is None:
+            return made
+        if not isinstance(made, BeamSearch):
+            raise SpeechgruError(f"hot words need a beam search, and the decoder is {decoder}")
+        decoder = Decoding()
     return load_decoder(
         decoder,
         checkpoint.vocabulary,

@@ -10,6 +10,7 @@ import pytest
 
 from speechgru import Recognizer
 from speechgru.decoding import BeamSearch, Greedy
+from speechgru.errors import SpeechgruError
 
 
 @pytest.fixture
@@ -75,6 +76,11 @@ def test_hot_words_without_a_language_model(
     recognizer = Recognizer.load(run, "cpu", hotwords="oa, mo am:2")
     assert recognizer.decoder.hotwords == {"oa": 1.0, "mo am": 2.0}
     assert recognizer.transcribe(recording).text == plain.split(": ")[-1].strip()
+    named = Recognizer.load(run, "cpu", decoder="beam", hotwords="oa, mo am:2")
+    assert named.decoder.hotwords == recognizer.decoder.hotwords
+    for decoder in ("greedy", "beams"):
+        with pytest.raises(SpeechgruError, match=decoder):
+            Recognizer.load(run, "cpu", decoder=decoder, hotwords="oa")
 
 
 @pytest.mark.parametrize(
