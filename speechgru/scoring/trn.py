@@ -60,13 +60,13 @@ def read_plain(lines: Sequence[str]) -> dict[str, WordGraph]:
 def speaker_of(id_: str) -> str | None:
     """The speaker that an id begins with: what is before its first hyphen or, if it has none, its
     first underscore, as in SCTK (src/sclite/align.c, extract_speaker). None if there is none, or
-    if it is `UNKNOWN`.
+    if it is `UNKNOWN`; a speaker of this name is written as %75nknown.
 
     >>> speaker_of("cmh-sa_01"), speaker_of("cmh_sa01"), speaker_of("sa01")
     ('cmh', 'cmh', None)
     """
-    speaker = unquote(id_.partition("-" if "-" in id_ else "_")[0])
-    return None if speaker in (unquote(id_), UNKNOWN, "") else speaker
+    speaker = id_.partition("-" if "-" in id_ else "_")[0]
+    return None if speaker in (id_, UNKNOWN, "") else unquote(speaker)
 
 
 def write_trn(
@@ -113,6 +113,8 @@ def safe_id(name: str) -> str:
 
 
 def _speaker(speaker: str | None) -> str:
+    if speaker == UNKNOWN:
+        return "%75nknown"  # a name, which `speaker_of` unquotes
     return safe_id(speaker or UNKNOWN).replace("-", "%2D")
 
 

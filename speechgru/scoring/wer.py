@@ -148,14 +148,14 @@ def score(
     Args:
         references, hypotheses: texts, (utterances,) each; either may be empty strings.
         ids: unique names, (utterances,); "1", "2", … if not given.
-        speakers: (utterances,); None where unknown.
+        speakers: (utterances,); None or "" where unknown.
 
     Raises:
         ScoringError: no utterances, lists of different length, or an id that occurs twice.
     """
     total = len(references)
     ids = [str(number) for number in range(1, total + 1)] if ids is None else ids
-    speakers = [None] * total if speakers is None else speakers
+    speakers = [None] * total if speakers is None else [each or None for each in speakers]
     _check(total, hypotheses=len(hypotheses), ids=len(ids), speakers=len(speakers))
     if len(set(ids)) < total:
         twice = next(name for name, count in Counter(ids).items() if count > 1)

@@ -115,7 +115,7 @@ def test_written_trn_reads_back_under_safe_ids(tmp_path_factory, transcripts):
 
 @given(
     st.lists(
-        st.tuples(texts, texts, st.sampled_from(["ann", "b-b", "c_c", "d", "e", None])),
+        st.tuples(texts, texts, st.sampled_from(["ann", "b-b", "c_c", "unknown", "e", "", None])),
         min_size=1,
         max_size=12,
     )
@@ -131,7 +131,8 @@ def test_written_files_score_as_the_texts_do(tmp_path_factory, utterances):
     expected = score(references, hypotheses, ids, speakers)
     found = score_files(folder / "ref.trn", folder / "hyp.trn")
     assert (found.words, found.characters) == (expected.words, expected.characters)
-    assert [u.speaker for u in found.utterances] == list(speakers)
+    assert [u.speaker for u in found.utterances] == [u.speaker for u in expected.utterances]
+    assert [u.speaker for u in found.utterances] == [each or None for each in speakers]
     assert (found.wer_ci95, found.ci_unit) == (expected.wer_ci95, expected.ci_unit)
 
 
@@ -146,6 +147,7 @@ def test_written_files_score_as_the_texts_do(tmp_path_factory, utterances):
         ("u1", None),
         ("-1", None),
         ("unknown-1", None),
+        ("%75nknown-1", "unknown"),
     ],
 )
 def test_speakers_are_the_beginning_of_ids(id_, speaker):
@@ -158,6 +160,8 @@ def test_ids_begin_with_their_speakers(tmp_path):
     assert path.read_text() == "x (ann-an1-ann-b)\ny (unknown-an2)\n"
     write_trn(path, [("ann-1", "x"), ("bob_1", "y")], ["ann", "bob"])
     assert path.read_text() == "x (ann-1)\ny (bob_1)\n"
+    write_trn(path, [("unknown-1", "x")], ["unknown"])
+    assert path.read_text() == "x (%75nknown-unknown-1)\n"
 
 
 def test_ids_are_kept_where_they_are_safe(tmp_path):
