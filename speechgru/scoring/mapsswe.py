@@ -160,7 +160,10 @@ def _files(names: str | Path) -> list[Path]:
     """An existing file, whatever its name, or several separated by commas."""
     if isinstance(names, Path) or os.path.exists(names):
         return [Path(names)]
-    return [Path(name) for name in names.split(",") if name]
+    listed = names.split(",")
+    if "" in listed:
+        raise ScoringError(f"{names!r}: expected files separated by commas, without empty names")
+    return list(map(Path, listed))
 
 
 def _test(errors_a: Errors, errors_b: Errors) -> MatchedPairs:

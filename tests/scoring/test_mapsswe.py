@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from speechgru.errors import ScoringError
 from speechgru.scoring.mapsswe import compare_files, mapsswe, segments
 from speechgru.scoring.trn import write_trn
 
@@ -191,6 +193,14 @@ def test_a_comma_in_a_files_name_is_no_list(folder):
     (folder / "good1.trn").rename(folder / "a,b.trn")
     report = compare_files(folder / "ref.trn", f"{folder}/a,b.trn", folder / "bad1.trn")
     assert report.bootstrap.seeds == (1, 1)
+
+
+@pytest.mark.parametrize("names", [",", "{0}/good1.trn,", "{0}/good1.trn,,{0}/good2.trn", ""])
+def test_an_empty_name_in_a_list_is_refused(folder, names):
+    names = names.format(folder)
+    for sides in ((names, folder / "bad1.trn"), (folder / "bad1.trn", names)):
+        with pytest.raises(ScoringError, match=re.escape(repr(names))):
+            compare_files(folder / "ref.trn", *sides)
 
 
 def test_the_command_prints_both_tests_and_writes_the_figures(folder, speechgru):
