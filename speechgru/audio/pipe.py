@@ -144,7 +144,9 @@ def _read_samples(
         rest = data[whole:]
         if whole:
             values = np.frombuffer(data[:whole], kind).reshape(-1, channels)
-            yield (values / scale).astype(np.float32)
+            with np.errstate(invalid="ignore", over="ignore"):  # refused where they are used
+                samples = (values / scale).astype(np.float32)
+            yield samples
         data = b""
     if found < frame:
         raise _failed(AudioError(f"{name}: no audio", "empty"))

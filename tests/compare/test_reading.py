@@ -17,7 +17,11 @@ from speechgru.errors import SpeechgruError
 KEPT = Path(__file__).parents[2] / "docs" / "results"
 
 
-@pytest.mark.parametrize("folder", sorted(f.parent for f in KEPT.glob("*/plan.json")), ids=str)
+PLANS = sorted(KEPT.glob("*/plan.json"))
+OLD = [file.parent for file in PLANS if "speechgru-plan-1" in file.read_text()]
+
+
+@pytest.mark.parametrize("folder", OLD, ids=str)
 def test_kept_comparisons_are_read_whole(folder: Path):
     plan, results = read_plan(folder), read_results(folder)
     old = json.loads((folder / "plan.json").read_text())
