@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -23,7 +23,8 @@ READ = 1 << 12  # bytes at once
 HEAD = 12  # bytes from which a format is known
 OTHERS = {  # beginning → format
     b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3", b"\x1aE\xdf\xa3": "Matroska or WebM",
-    b"FORM": "AIFF", b"caff": "CAF", b"NIST_1A": "SPHERE",
+    b"FORM": "AIFF", b"caff": "CAF", b"NIST_1A": "SPHERE", b".snd": "AU", b"RF64": "RF64",
+    b"BW64": "BW64", b"RIFX": "RIFX", b"riff": "W64",
 }  # fmt: skip
 Samples = npt.NDArray[np.float32]
 
@@ -99,17 +100,27 @@ def _read_form(file: BinaryIO, name: str, head: bytes) -> _Form:
             f"{name}: WAV with {channels} channels of {bits} bits in format {tag}: expected 16 or "
             "32 bits, or 32-bit float"
         )
-    known = None if size == 0 or size >= STREAMED else size
-    return _Form(rate, WAV_ENCODINGS[tag, bits], channels, known)
+    return _Form(rate, WAV_ENCODINGS[tag, bits], channels, _known(size))
 
 
 def _wav_samples(file: BinaryIO, name: str, form: _Form) -> Iterator[Samples]:
     """The samples of a file, and of those that follow, as after `cat a.wav b.wav |`."""
-    yield from _read_samples(file, name, form.encoding, form.channels, form.size)
-    if form.size is None:
-        return
-    file.read(form.size % 2)
-    while len(head := file.read(8)) == 8:
+    following: _Form | None = form
+    while following is not None:
+        form = following
+        yield from _read_samples(file, name, form.encoding, form.channels, form.size)
+        following = None if form.size is None else _following(file, name, form)
+
+
+def _following(file: BinaryIO, name: str, form: _Form) -> _Form | None:
+    """The form of the next samples behind those of `form`, read up to them; None at the end."""
+    left = (form.size or 0) % 2  # bytes that are not audio
+    while True:
+        while left and (skipped := file.read(min(left, READ))):
+            left -= len(skipped)
+        head = file.read(8)
+        if len(head) < 8:
+            return None
         if head[:4] == b"RIFF":
             head += _read_exactly(file, HEAD - len(head), name)
             other = _read_form(file, name, head)
@@ -118,12 +129,17 @@ def _wav_samples(file: BinaryIO, name: str, form: _Form) -> Iterator[Samples]:
                     f"{name}: {other.rate} Hz and {other.channels} channels in a second WAV file, "
                     f"{form.rate} Hz and {form.channels} in the first; transcribe them one by one"
                 )
-            yield from _wav_samples(file, name, other)
-            return
-        (size,) = struct.unpack("<I", head[4:])
-        left = size + size % 2  # of a chunk that is not audio
-        while left and (skipped := file.read(min(left, READ))):
-            left -= len(skipped)
+            return other
+        _refuse_others(head, name)
+        chunk, size = struct.unpack("<4sI", head)
+        if chunk == b"data" and size:  # some recorders write several
+            return replace(form, size=_known(size))
+        left = size + size % 2
+
+
+def _known(size: int) -> int | None:
+    """Bytes of samples; None where the recorder did not know them."""
+    return None if size == 0 or size >= STREAMED else size
 
 
 def _read_samples(

@@ -83,6 +83,30 @@ def test_files_of_one_format_in_a_row():
     assert "2 channels" in str(error)
 
 
+def test_more_files_in_a_row_than_calls_can_be_nested():
+    header = wav()[:40]
+    one = header + struct.pack("<I", 2) + b"\1\2"
+    assert len(read(one * 1500)[1]) == 1500
+
+
+def test_another_data_chunk_is_read():
+    size = len(WAVE) // 2 * 2
+    data, at = wav(), wav().index(b"data") + 4
+    first = data[:at] + struct.pack("<I", size) + data[at + 4 : at + 4 + size]
+    second = (
+        b"LIST\3\0\0\0abc\0data" + struct.pack("<I", 2 * len(WAVE) - size) + data[at + 4 + size :]
+    )
+    np.testing.assert_allclose(read(first + second)[1][:, 0], WAVE, atol=1e-4)
+
+
+def test_another_format_behind_the_samples_is_an_error():
+    file = io.BytesIO()
+    soundfile.write(file, WAVE, 8000, format="FLAC")
+    samples, error = read_until_error(wav() + file.getvalue())
+    assert len(samples) == len(WAVE)
+    assert "FLAC" in str(error)
+
+
 @pytest.mark.parametrize("size", [0, 1, 2, 0xFFFFFFFF])
 def test_no_audio_at_all_is_an_error(size):
     header = wav()[:44]
@@ -92,7 +116,7 @@ def test_no_audio_at_all_is_an_error(size):
         list(read_raw_pipe(Pipe(b""), "s16", "pipe"))
 
 
-@pytest.mark.parametrize("kind", ["FLAC", "OGG", "AIFF", "CAF"])
+@pytest.mark.parametrize("kind", ["FLAC", "OGG", "AIFF", "CAF", "AU", "RF64", "W64"])
 def test_other_formats_are_named(kind):
     file = io.BytesIO()
     soundfile.write(file, WAVE, 8000, format=kind)
