@@ -189,9 +189,15 @@ def iter_audio(
             yield from blocks
             return
         stream = soxr.ResampleStream(reader.rate, sample_rate, 1, dtype="float32", quality="HQ")
+        found = 0
         for block in blocks:
-            yield stream.resample_chunk(np.ascontiguousarray(block, dtype=np.float32))
-        yield stream.resample_chunk(np.empty(0, np.float32), last=True)
+            resampled = stream.resample_chunk(np.ascontiguousarray(block, dtype=np.float32))
+            found += len(resampled)
+            yield resampled
+        last = stream.resample_chunk(np.empty(0, np.float32), last=True)
+        if not found + len(last):
+            raise AudioError(f"{path}: too short for a sample at {sample_rate} Hz", "empty")
+        yield last
 
 
 @contextlib.contextmanager

@@ -444,6 +444,15 @@ def test_a_header_without_samples(tmp_path: Path, name: str) -> None:
         audio_info(tmp_path / name)
 
 
+def test_too_short_for_a_sample_at_the_rate_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.full(1, 0.3, np.float32), 48000)
+    assert len(read_audio(path)) == 1
+    with pytest.raises(AudioError, match=r"a\.wav: .*16000 Hz") as raised:
+        read_audio(path, 16000)
+    assert raised.value.kind == "empty"
+
+
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 @pytest.mark.parametrize(
     "name",
