@@ -1,8 +1,8 @@
 #!/bin/sh
 # RNN, GRU and LSTM on AN4: greedy, then each with the corpus's dictionary and a word 3-gram.
-# Usage: sh recipes/an4/cells.sh AN4_FOLDER [OUT]      (default: runs/an4-cells)
+# Usage: sh recipes/an4/cells.sh AN4_FOLDER [OUT]      (default: runs/an4-tuned)
 set -eu
-out=${2:-runs/an4-cells} lm=${2:-runs/an4-cells}/lm
+out=${2:-runs/an4-tuned} lm=${2:-runs/an4-tuned}/lm
 speechgru prepare an4 --source "$1"
 speechgru compare recipes/an4 training.epochs=24 training.precision=bfloat16 \
     --cells rnn,gru,lstm --seeds 3 --match params --tune lr=0.001,0.0025 \
