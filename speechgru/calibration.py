@@ -165,10 +165,12 @@ def _words(
 def write_calibration(path: Path, decoder: str, calibration: Calibration, measured: Json) -> None:
     """Write the calibration of one decoder, and how good it was; a file's others stay. Raises
     SpeechgruError."""
-    known, measurements = {}, {}
+    known: dict[str, Calibration] = {}
+    measurements: Json = {}
     if path.exists():
         known = read_calibrations(path)
-        measurements = read_json(path, "a calibration").get("measured", {})
+        earlier = read_json(path, "a calibration").get("measured")
+        measurements = earlier if isinstance(earlier, dict) else {}
     values = {name: each.to_json() for name, each in known.items()}
     values[decoder] = calibration.to_json()
     measurements[decoder] = measured

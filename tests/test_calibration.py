@@ -45,7 +45,11 @@ def test_each_decoder_keeps_its_calibration_and_measurements(tmp_path):
     assert {name: each.slope for name, each in read_calibrations(file).items()} == {
         "greedy": 1, "beam": 3
     }  # fmt: skip
-    assert json.loads(file.read_text())["measured"] == {"greedy": {"dev": 1}, "beam": {"dev": 3}}
+    values = json.loads(file.read_text())
+    assert values["measured"] == {"greedy": {"dev": 1}, "beam": {"dev": 3}}
+    file.write_text(json.dumps(values | {"measured": None}))
+    write_calibration(file, "beam", Calibration(), {"dev": 4})
+    assert json.loads(file.read_text())["measured"] == {"beam": {"dev": 4}}
 
 
 def test_overconfidence_is_calibrated():

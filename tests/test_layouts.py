@@ -866,6 +866,8 @@ def test_what_speechgru_wrote_is_read_only_where_nothing_else_has_texts(tmp_path
     write(tmp_path / "x-manifests/audit.json", "{}")
     assert texts(detected(tmp_path, "nemo"), "train") == {"a": "old"}
     write(tmp_path / "a.txt", "new")
+    write(tmp_path / "fixed/train.jsonl", json.dumps(line))
+    write(tmp_path / "fixed/changes.jsonl", "{}")
     result = detected(tmp_path, "sidecar")
     assert texts(result) == {"a": "new"}
     assert any("x-manifests" in note and "run/results/test" in note for note in result.notes)

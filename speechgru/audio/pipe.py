@@ -24,7 +24,11 @@ HEAD = 12  # bytes from which a format is known
 OTHERS = {  # beginning → format
     b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3", b"\x1aE\xdf\xa3": "Matroska or WebM",
     b"FORM": "AIFF", b"caff": "CAF", b"NIST_1A": "SPHERE", b".snd": "AU", b"RF64": "RF64",
-    b"BW64": "BW64", b"RIFX": "RIFX", b"riff": "W64",
+    b"BW64": "BW64", b"RIFX": "RIFX", b"riff": "W64", b"#!AMR": "AMR", b"0&\xb2u": "WMA",
+}  # fmt: skip
+NO_AUDIO = {
+    b"PK\3\4": "a ZIP archive", b"\x1f\x8b\x08": "gzip", b"<!DOCTYPE": "HTML",
+    b"<!doctype": "HTML", b"<html": "HTML", b"<?xml": "XML",
 }  # fmt: skip
 Samples = npt.NDArray[np.float32]
 
@@ -63,6 +67,9 @@ def read_raw_pipe(file: BinaryIO, encoding: str, name: str) -> Iterator[Samples]
 
 
 def _refuse_others(head: bytes, name: str) -> None:
+    for beginning, found in NO_AUDIO.items():
+        if head.startswith(beginning):
+            raise AudioError(f"{name}: {found}: expected WAV")
     others = [each for beginning, each in OTHERS.items() if head.startswith(beginning)]
     if head[4:8] == b"ftyp":
         others = ["MP4"]

@@ -16,18 +16,19 @@ from speechgru.errors import CorpusError
 UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")  # before a name that was uploaded to Label Studio
 RIVALS = 2  # files named where several fit
 RESULTS = {"ref.trn", "hyp.trn", "score.json"}  # in a folder that `evaluate` wrote
+CLEANED = {"changes.jsonl"}  # in one that `audit --fix` wrote
 MANIFESTS = {"train.jsonl", "audit.json"}  # in a folder NAME-manifests that `init` wrote
 
 
 class Folder:
     """The files of a folder and its subfolders, without hidden ones. `root` is absolute.
 
-    `written`: subfolders with results of `evaluate` or manifests of `init`, whose files are not
-    among `files`: texts of a recogniser, and what the folder had when `init` last ran.
+    `written`: subfolders with results of `evaluate`, or manifests of `audit --fix` or `init`, whose
+    files are not among `files`: texts of a recogniser, and what the folder had at that time.
     """
 
     def __init__(self, root: Path, with_manifests: bool = False) -> None:
-        """`with_manifests`: those of `init` are among `files`, too.
+        """`with_manifests`: those of `audit --fix` and `init` are among `files`, too.
 
         Raises CorpusError: not a folder, or one that cannot be searched.
         """
@@ -44,7 +45,7 @@ class Folder:
             folder
             for folder, found in names.items()
             if found >= RESULTS
-            or (found >= MANIFESTS and folder.name.endswith("-manifests") and not with_manifests)
+            or (not with_manifests and (found >= CLEANED or _by_init(folder, found)))
         ]
         skipped = set(self.written)
         self.files = [file for file in files if file.parent not in skipped]
@@ -89,6 +90,10 @@ class Folder:
             if path.stem.isdecimal():
                 found.setdefault(int(path.stem), []).append(path)
         return found
+
+
+def _by_init(folder: Path, names: set[str]) -> bool:
+    return names >= MANIFESTS and folder.name.endswith("-manifests")
 
 
 def _key(stem: str) -> str:

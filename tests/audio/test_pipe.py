@@ -127,6 +127,12 @@ def test_other_formats_are_named(kind):
         assert "--rate" not in str(raised.value)
 
 
+@pytest.mark.parametrize("beginning", [b"<!DOCTYPE html>", b"PK\3\4", b"\x1f\x8b\x08"])
+def test_a_page_or_an_archive_is_not_taken_for_samples(beginning):
+    with pytest.raises(AudioError, match=r"^pipe: (HTML|a ZIP archive|gzip): expected WAV$"):
+        list(read_raw_pipe(Pipe(beginning + bytes(99)), "s16", "pipe"))
+
+
 @pytest.mark.parametrize(
     "data",
     [b"", b"RIFF", b"OggS" + bytes(50), wav()[:30], wav("PCM_U8"), wav("ULAW"),
