@@ -1,5 +1,6 @@
 """Text to n-gram counts, by sorting: ten million words take seconds and some hundred megabytes."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -12,6 +13,8 @@ from speechgru.lm.ngram import END, SPACE, START, UNKNOWN, Ints, Unit
 
 Normalise = Callable[[str], str]
 SPECIAL = (UNKNOWN, START, END)  # numbers 0, 1 and 2
+FOLLOWING_NUMBERS = re.compile(r"[0-9]\s+[0-9]")
+BETWEEN_PARTS = re.compile(r"(?<![0-9])\s+|\s+(?![0-9])")
 
 
 @dataclass(frozen=True)
@@ -40,32 +43,49 @@ class Level:
 
 
 class _Units(dict[str, tuple[int, ...]]):
-    """White-space separated text → the numbers of its units, computed once for each distinct one.
-
-    Normalisation never looks across white space, so it can go word by word.
-    """
+    """A part of a line → the numbers of its units, computed once for each distinct one."""
 
     def __init__(self, unit: Unit, normalise: Normalise, vocabulary: Sequence[str] | None) -> None:
-        super().__init__({START: (), END: (), UNKNOWN: (0,)})
+        super().__init__()
         self.unit, self.normalise, self.open = unit, normalise, True
         self.numbers = {word: number for number, word in enumerate(SPECIAL)}
         if unit == "character":
             self._number(SPACE)
-        for raw in " ".join(vocabulary or ()).split():  # read as the text is, to match its units
-            self[raw]
+        for text in vocabulary or ():  # read as the text is, to match its units
+            for part in _parts(text):
+                self[part]
         self.open = vocabulary is None
 
-    def __missing__(self, raw: str) -> tuple[int, ...]:
-        words = self.normalise(raw).split()
-        if self.unit == "character":
-            words = [unit for word in words for unit in (SPACE, *word)]
-        self[raw] = found = tuple(map(self._number, words))
+    def __missing__(self, part: str) -> tuple[int, ...]:
+        self[part] = found = tuple(map(self._number, _units_of(part, self.unit, self.normalise)))
         return found
 
     def _number(self, word: str) -> int:
         if self.open:
             return self.numbers.setdefault(word, len(self.numbers))
         return self.numbers.get(word, 0)
+
+
+def _parts(line: str) -> list[str]:
+    """What of a line can be normalised on its own: words, and numbers that follow one another,
+    since `text.spell_numbers` reads groups of digits as one."""
+    return BETWEEN_PARTS.split(line.strip()) if FOLLOWING_NUMBERS.search(line) else line.split()
+
+
+def _units_of(part: str, unit: Unit, normalise: Normalise) -> list[str]:
+    """Words, or characters with a space before each word; those of `<s>` and `</s>` are none."""
+    if part in (START, END):
+        return []
+    words: list[Sequence[str]] = [[UNKNOWN]] if part == UNKNOWN else [*normalise(part).split()]
+    if unit == "character":
+        return [each for word in words for each in (SPACE, *word)]
+    return ["".join(word) for word in words]
+
+
+def sentence_units(line: str, unit: Unit, normalise: Normalise) -> list[str]:
+    """The units of a line, as a model is trained on them."""
+    units = chain.from_iterable(_units_of(part, unit, normalise) for part in _parts(line))
+    return [*units][unit == "character" :]
 
 
 def read_corpus(
@@ -78,7 +98,7 @@ def read_corpus(
     """The sentences of a text, one per line; lines without words are skipped.
 
     Args:
-        normalise: as the recogniser's text rule; it must treat words one by one.
+        normalise: as the recogniser's text rule; it must treat words one by one, except numbers.
         vocabulary: texts whose words (or characters) are the only ones of the model; all others
             become `<unk>`.
         source: name of the text in errors.
@@ -89,7 +109,7 @@ def read_corpus(
     skip = 1 if unit == "character" else 0  # the space before the first word
     pieces, sentences = [], 0
     for line in lines:
-        sentence = list(chain.from_iterable(map(units.__getitem__, line.split())))[skip:]
+        sentence = list(chain.from_iterable(map(units.__getitem__, _parts(line))))[skip:]
         if sentence:
             pieces.append(np.array([1, *sentence, 2], np.int32))
             sentences += 1

@@ -12,8 +12,8 @@ import numpy as np
 
 from speechgru.errors import LanguageModelError
 from speechgru.files import Json, no_text
-from speechgru.lm.counting import Normalise
-from speechgru.lm.ngram import NGram, tokens
+from speechgru.lm.counting import Normalise, sentence_units
+from speechgru.lm.ngram import NGram
 from speechgru.manifest import read_manifest
 
 LISTED = 10  # unknown units that are named
@@ -60,6 +60,7 @@ class Perplexity:
 
     sentences: int
     units: int
+    ends: int  # sentence ends that were predicted: none by a model without `</s>`
     unknown: int  # units the model does not have
     log_prob: float  # natural, of known units and sentence ends
     unknown_log_prob: float  # of the unknown ones, as the unknown word
@@ -68,12 +69,12 @@ class Perplexity:
     @property
     def perplexity(self) -> float:
         """Without the unknown units, as SRILM's `ppl`."""
-        return _perplexity(self.log_prob, self.units - self.unknown + self.sentences)
+        return _perplexity(self.log_prob, self.units - self.unknown + self.ends)
 
     @property
     def with_unknown(self) -> float:
         """With the unknown units, each as probable as the unknown word."""
-        return _perplexity(self.log_prob + self.unknown_log_prob, self.units + self.sentences)
+        return _perplexity(self.log_prob + self.unknown_log_prob, self.units + self.ends)
 
     @property
     def unknown_rate(self) -> float:
@@ -94,7 +95,7 @@ def measure(
     unknown: Counter[str] = Counter()
     model = model.in_normal_form(normalise)
     for line in lines:
-        names = tokens(normalise(line), model.unit)
+        names = sentence_units(line, model.unit, normalise)
         if not names:
             continue
         unknown_here = np.array([model.number(name) == 0 for name in names])
@@ -105,8 +106,9 @@ def measure(
         sentences, units = sentences + 1, units + len(names)
     if not sentences:
         raise LanguageModelError(f"{source}: no words; expected one sentence per line")
+    ends = sentences if model.end >= 0 else 0
     return Perplexity(
-        sentences, units, unknown.total(), log_prob, unknown_log_prob,
+        sentences, units, ends, unknown.total(), log_prob, unknown_log_prob,
         tuple(unknown.most_common(LISTED)),
     )  # fmt: skip
 

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from speechgru.errors import LanguageModelError, ManifestError
+from speechgru.lm.arpa import parse_arpa
+from speechgru.lm.counting import read_corpus
+from speechgru.lm.ngram import Unit
 from speechgru.lm.smoothing import train
 from speechgru.lm.text import measure, read_lines
 from tests.lm.texts import corpus, zipf_sentences
@@ -65,6 +68,25 @@ def test_perplexity_by_hand() -> None:
     assert found.with_unknown == pytest.approx(
         math.exp(-(known + 2 * math.log(probability["x"])) / 7)
     )
+
+
+def test_a_model_without_sentence_ends_is_measured_on_words_alone() -> None:
+    model = parse_arpa(b"\\data\\\nngram 1=2\n\n\\1-grams:\n-0.5\ta\n-0.3\tb\n\n\\end\\\n")
+    assert measure(model, ["a b", "b"], str).perplexity == pytest.approx(10 ** (1.1 / 3))
+
+
+@pytest.mark.parametrize("unit", ["word", "character"])
+def test_a_text_is_measured_in_the_units_that_it_is_trained_on(unit: Unit) -> None:
+    def rule(text: str) -> str:
+        return text.replace("1\u00a0000", "one thousand").lower()
+
+    text = ["<s> Ab cd </s>", "<unk> cd", "<unk>", "in 1\u00a0000 Days", "1 2"]
+    read = read_corpus(text, unit, rule)
+    found = measure(train(read, 2, unit).model, text, rule)
+    assert (found.sentences, found.units, found.unknown) == (5, read.tokens, 2)
+    assert found.worst == (("<unk>", 2),)
+    normal = read_corpus(["ab cd", "in one thousand days", "1 2"], unit, str)
+    assert read.words == normal.words
 
 
 def test_a_longer_context_predicts_better() -> None:
