@@ -19,7 +19,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import logsigmoid, softplus
 
 from speechgru.cells.base import Cell, State
@@ -109,13 +108,11 @@ class Scan(torch.autograd.Function):
         return h
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_h: Tensor) -> tuple[Tensor, Tensor]:
         a, h = ctx.saved_tensors
         # grad_b[t] = grad_h[t] + a[t+1] ⊙ grad_b[t+1]
         following = torch.nn.functional.pad(a[:, 1:], (0, 0, 0, 1)).flip(1)
-        grad_b = scan(following.transpose(0, 1), grad_h.flip(1).transpose(0, 1))
-        grad_b = grad_b.transpose(0, 1).flip(1)
+        grad_b: Tensor = Scan.apply(following, grad_h.flip(1)).flip(1)  # type: ignore[no-untyped-call]
         before = torch.nn.functional.pad(h[:, :-1], (0, 0, 1, 0))
         return grad_b * before, grad_b
 

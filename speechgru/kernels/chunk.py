@@ -36,7 +36,7 @@ class Chunks(threading.local):
         if self.packed is not packed or len(self.by_length) > KEPT:
             self.packed, self.by_length = packed, {}
         if frames not in self.by_length:
-            self.by_length[frames] = Chunk(packed, x[0])
+            self.by_length[frames] = Chunk(packed, x[0].contiguous())  # as every later one
         return self.by_length[frames]
 
 

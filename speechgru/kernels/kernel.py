@@ -162,8 +162,11 @@ class _Recurrence(torch.autograd.Function):
         return y, *final
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_y: Tensor, *grad_state: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # create_graph=True
+            raise RuntimeError(
+                'the CPU kernels have no second derivatives; use backend = "unroll" for them'
+            )
         lengths, x, *rest = ctx.saved_tensors
         layout, directions = ctx.layout, ctx.directions
         # The loop turns the tape into gradients: a second backward pass needs a new one.

@@ -34,6 +34,7 @@ def test_gradient_of_the_scan(frames):
     a = torch.rand(2, frames, 3, dtype=torch.float64, requires_grad=True)
     b = torch.randn(2, frames, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(Scan.apply, (a, b))
+    assert torch.autograd.gradgradcheck(Scan.apply, (a, b))
 
 
 def test_scan_stays_exact_over_long_sequences():

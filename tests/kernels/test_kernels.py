@@ -313,6 +313,23 @@ def test_prepared_chunks_equal_other_calls_bit_for_bit(cell, dtype):
     assert frozen._kernel._chunks.by_length.keys() == {2, 5, 64}
 
 
+def test_prepared_chunks_of_other_strides():
+    torch.manual_seed(1)
+    layer = RecurrentLayer(CELLS["gru"], 7, 21, bidirectional=False).requires_grad_(False)
+    lengths, state, wide = torch.tensor([5]), layer.initial_state(1), torch.randn(1, 5, 20)
+    for x in (wide[..., :7], wide[..., ::3], wide[:, :, 1:8], torch.randn(1, 7, 5).transpose(1, 2)):
+        expected = copy.deepcopy(layer).requires_grad_()(x.contiguous(), lengths, state)[0]
+        assert all(torch.equal(layer(x, lengths, state)[0], expected) for _ in range(3))
+
+
+def test_a_second_derivative_is_refused_not_wrong():
+    layer = RecurrentLayer(CELLS["gru"], 4, 5, bidirectional=False)
+    x = torch.randn(2, 6, 4, requires_grad=True)
+    y, _ = layer(x, torch.tensor([6, 6]))
+    with pytest.raises(RuntimeError, match="second derivatives"):
+        torch.autograd.grad(y.sum(), x, create_graph=True)
+
+
 def test_prepared_chunks_are_not_used_after_a_change():
     torch.manual_seed(1)
     layer = RecurrentLayer(CELLS["gru"], 7, 21, bidirectional=False).requires_grad_(False)
