@@ -89,13 +89,16 @@ def _microphone(name: str | None) -> tuple[int, "Iterator[Samples]"]:
             f"microphone {name or 'default'!r}: cannot be opened ({error}); "
             "`python -m sounddevice` lists the devices"
         ) from None
-    return rate, _record(source, rate // 20)
+    return rate, _record(source, rate // 20, sounddevice.PortAudioError)
 
 
-def _record(source: Any, count: int) -> "Iterator[Samples]":
+def _record(source: Any, count: int, failure: type[Exception]) -> "Iterator[Samples]":
     with source:
         while True:
-            samples, lost = source.read(count)
+            try:
+                samples, lost = source.read(count)
+            except failure as error:  # unplugged, for instance
+                raise AudioError(f"microphone: cannot be read any more ({error})") from None
             if lost:
                 warn("audio was lost: the computer is too slow for this model, or busy")
             yield samples

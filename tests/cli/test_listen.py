@@ -187,6 +187,20 @@ def test_a_microphone_that_is_missing_is_named(speechgru, stream_run, device):
     assert len(result.err.splitlines()) == 1
 
 
+def test_a_microphone_that_fails_loses_nothing(speechgru, stream_run, device, monkeypatch):
+    read = Microphone.read
+
+    def unplugged(self: Microphone, count: int) -> tuple[np.ndarray, bool]:
+        if self.position >= len(say("am mo", 1)):
+            raise sys.modules["sounddevice"].PortAudioError("device unavailable")
+        return read(self, count)
+
+    monkeypatch.setattr(Microphone, "read", unplugged)
+    result = speechgru("listen", "-m", stream_run)
+    assert (result.status, result.out) == (2, "am mo\n")
+    assert "microphone: cannot be read any more (device unavailable)" in result.err
+
+
 def test_without_the_package_there_is_one_line(speechgru, stream_run, monkeypatch):
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     result = speechgru("listen", "-m", stream_run)
