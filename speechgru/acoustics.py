@@ -14,8 +14,11 @@ import soundfile
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import butter, fftconvolve, sosfilt
 
+from speechgru.audio import resample
+
 Samples = npt.NDArray[np.float32]
 _butter = cache(butter)  # to design a filter takes longer than to filter an utterance
+CODEC_RATES = (8000, 12000, 16000, 24000, 48000)  # Hz, that MP3 and Opus have
 COLOURS = {"white": 0.0, "pink": 1.0, "brown": 2.0}  # power falls as 1 / f^exponent
 
 
@@ -131,22 +134,20 @@ def reverberate(samples: Samples, impulse_response: Samples) -> Samples:
 def mu_law(samples: Samples) -> Samples:
     """8-bit mu-law and back (ITU-T G.711)."""
     clipped = np.clip(samples, -1, 1)
-    coded = np.sign(clipped) * np.log1p(255 * np.abs(clipped)) / np.log(256.0)
-    coded = np.round(coded * 127) / 127
+    coded = np.round(np.sign(clipped) * np.log1p(255 * np.abs(clipped)) / np.log(256.0) * 127) / 127
     return np.asarray(np.sign(coded) * np.expm1(np.abs(coded) * np.log(256.0)) / 255, np.float32)
 
 
 def encode(samples: Samples, rate: int, codec: str) -> Samples:
     """Through "mu-law" and back, or through "mp3" or "opus" at the lowest quality."""
-    if codec == "mu-law":
+    if codec == "mu-law" or not len(samples):
         return mu_law(samples)
     container, subtype = {"mp3": ("MP3", "MPEG_LAYER_III"), "opus": ("OGG", "OPUS")}[codec]
-    file = io.BytesIO()
-    soundfile.write(
-        file, np.clip(samples, -1, 1), rate, subtype, format=container, compression_level=0.99
-    )
+    coded = next((each for each in CODEC_RATES if each >= rate), CODEC_RATES[-1])
+    file, given = io.BytesIO(), np.clip(resample(samples, rate, coded), -1, 1)
+    soundfile.write(file, given, coded, subtype, format=container, compression_level=0.99)
     file.seek(0)
-    decoded, _ = soundfile.read(file, dtype="float32", always_2d=False)
+    decoded = resample(soundfile.read(file, dtype="float32")[0], coded, rate)
     return np.resize(np.pad(decoded, (0, max(0, len(samples) - len(decoded)))), len(samples))
 
 

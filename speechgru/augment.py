@@ -200,7 +200,7 @@ def spec_augment(
     blocks = features.clone().reshape(len(features), 1 + kind.deltas, -1)  # (frames, …, bands)
     frames, _, bands = blocks.shape
     mean = blocks.mean(0) if kind.normalise == "none" else torch.zeros_like(blocks[0])
-    widest = min(round(recipe.frequency_mask_width * bands / kind.mels), bands // 2)
+    widest = min(max(1, round(recipe.frequency_mask_width * bands / kind.mels)), bands // 2)
     for _ in range(recipe.frequency_masks):
         start, width = _span(rng, bands, widest)
         blocks[:, :, start : start + width] = mean[:, start : start + width]

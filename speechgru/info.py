@@ -16,6 +16,7 @@ from speechgru.checkpoint import (
 from speechgru.errors import RecipeError
 from speechgru.features import CAUSAL
 from speechgru.model import Convolution, macs_per_second, parameter_count
+from speechgru.model_file import begins_as_safetensors
 from speechgru.recipe_file import find_recipe, load_recipe
 from speechgru.text import Vocabulary
 
@@ -41,7 +42,11 @@ def describe(source: str, overrides: Iterable[str] = ()) -> ModelInfo:
     Raises RecipeError (no such recipe, overrides of a trained model) and CheckpointError.
     """
     path = Path(source)
-    trained = path.suffix == ".safetensors" or os.path.exists(path / MODEL_FILE)
+    trained = (
+        path.suffix == ".safetensors"
+        or os.path.exists(path / MODEL_FILE)
+        or begins_as_safetensors(path)
+    )
     if trained:
         if refused := list(overrides):
             raise RecipeError(

@@ -123,7 +123,7 @@ class Dropout(nn.Module):
 
     def __init__(self, share: float) -> None:
         super().__init__()
-        self.kept = round((1 - share) * 65_536)
+        self.kept = max(1, round((1 - share) * 65_536))
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.kept == 65_536:

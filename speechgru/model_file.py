@@ -176,7 +176,7 @@ def read_arrays(path: Path, *kinds: str) -> tuple[str, Arrays, Json]:
             # Copies: a mapped file that another process truncates would end this one.
             arrays = {key: np.array(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        if not _begins_as_safetensors(path):
+        if not begins_as_safetensors(path):
             raise CheckpointError(
                 f"{path}: not a checkpoint; expected a run folder or its {MODEL_FILE}"
             ) from None
@@ -191,8 +191,8 @@ def read_arrays(path: Path, *kinds: str) -> tuple[str, Arrays, Json]:
     return metadata["format"], arrays, details
 
 
-def _begins_as_safetensors(path: Path) -> bool:
-    """A header of JSON, after its length in 8 bytes."""
+def begins_as_safetensors(path: Path) -> bool:
+    """Whether a file has a header of JSON, after its length in 8 bytes."""
     with contextlib.suppress(OSError), path.open("rb") as file:
         return file.read(9)[8:] == b"{"
     return False

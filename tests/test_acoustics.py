@@ -99,12 +99,13 @@ def test_mu_law_is_8_bits():
 
 
 @pytest.mark.parametrize("codec", ["mu-law", "mp3", "opus"])
-@pytest.mark.parametrize("rate", [8000, 16000])
+@pytest.mark.parametrize("rate", [2000, 8000, 11025, 16000, 22050, 44100, 96000])
 def test_a_codec_keeps_the_length_and_roughly_the_sound(codec, rate):
     speech = acoustics.noise("pink", rate, np.random.default_rng(1), rate) * np.float32(0.1)
     coded = acoustics.encode(speech, rate, codec)
     assert coded.shape == speech.shape
     assert np.corrcoef(speech, coded)[0, 1] > 0.6
+    assert len(acoustics.encode(speech[:0], rate, codec)) == 0
 
 
 def test_trimming_keeps_pauses_and_what_is_less_far_below_the_speech():

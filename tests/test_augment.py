@@ -397,6 +397,13 @@ def test_cepstra_lose_the_share_that_mel_bands_lose():
     assert widths == set(range(5))  # 16 of 80 bands: 4 of 20
 
 
+def test_the_narrowest_masks_of_cepstra_are_one_wide():
+    kind = FeatureRecipe(kind="mfcc", mels=80, cepstra=13)
+    recipe = AugmentRecipe(frequency_masks=20, frequency_mask_width=1)
+    masked = spec_augment(torch.ones(50, 13), recipe, kind, np.random.default_rng(0))
+    assert (masked == 0).any()
+
+
 def test_long_utterances_get_more_masks_in_time():
     recipe = AugmentRecipe(time_masks=4, time_mask_frames=10)
     share = {}

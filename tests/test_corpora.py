@@ -157,6 +157,13 @@ def test_an4(an4: Path) -> None:
     ]
 
 
+def test_lists_that_an_editor_of_windows_saved(an4: Path) -> None:
+    before = prepare("an4", an4).splits
+    for file in (an4 / "etc").iterdir():
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    assert prepare("an4", an4).splits == before
+
+
 def test_an4_takes_the_folder_above_too(
     an4: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

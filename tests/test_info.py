@@ -155,6 +155,12 @@ def test_figures_of_a_run_are_those_of_its_model(tmp_path, capsys):
         assert "epoch 3" in capsys.readouterr().out
 
 
+def test_a_model_file_may_have_any_name(tmp_path):
+    file = tmp_path / "best.bin"
+    save_model(file, checkpoint(FeatureRecipe(), ModelRecipe(hidden_size=16)))
+    assert describe(str(file)).trained
+
+
 def test_a_recipe_is_described_with_its_overrides(tmp_path, capsys):
     (tmp_path / "recipe.yaml").write_text("model: {hidden_size: 32}")
     info = describe(str(tmp_path), ["model.cell=lstm", "model.factor=4"])

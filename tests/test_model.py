@@ -171,6 +171,7 @@ def test_an_unknown_cell_is_answered_with_the_known_ones():
 
 def test_dropout_zeroes_its_share_and_keeps_the_mean():
     x = torch.ones(101, 203, requires_grad=True)
+    assert torch.isfinite(Dropout(0.999_999).train()(torch.ones(1000))).all()
     layer = Dropout(0.3).train()
     torch.manual_seed(4)
     y = layer(x)

@@ -47,6 +47,9 @@ def prepare(
         out.print(printable(text), markup=False)
     show_corpus(name, summary_rows(prepared.splits), files, prepared.problems)
     if files:
+        sets = (folder / f"{name}.jsonl" for name in ("train", "dev", "test", "all"))
+        if left := [printable(file) for file in sets if file not in files and file.exists()]:
+            warn(f"{', '.join(left)}: of an earlier run; delete what is not to be used")
         out.print(
             f"next: speechgru audit {' '.join(printable(file) for file in files)}", markup=False
         )

@@ -276,7 +276,7 @@ def not_the_corpus(source: Path, name: str, looked_for: str) -> NoReturn:
 def read_lines(file: Path) -> list[str]:
     """The lines of a corpus's text file that are not blank. Raises CorpusError."""
     try:
-        return [line for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
+        return [line for line in file.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise CorpusError(f"{file}: cannot be read: {reason}") from None

@@ -44,7 +44,7 @@ def read(folder: Folder) -> Prepared:
         used = {name: rows for name, rows in listed.items() if name in SPLITS}
     else:
         used = {UNSPLIT: listed.get("validated") or listed.get("other") or []}
-        notes.append("splits: no clip in train.tsv, so the validated clips are split here")
+        notes.append("splits: no clip in train.tsv, so these are the validated clips")
     notes += encoding_notes(files[name] for name in listed)
     return prepared(folder.root, used, [*notes, *finder.notes()])
 

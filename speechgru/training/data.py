@@ -278,13 +278,14 @@ class BatchLoader:
         self, data: TrainingData, recipe: Recipe, extract: FeatureExtractor, cache: AudioCache
     ) -> None:
         self.utterances, self.vocabulary = data.train, data.vocabulary
-        self.options, self.factor, self.cache = recipe.training, recipe.model.factor, cache
+        self.options, self.model, self.cache = recipe.training, recipe.model, cache
         self.augment = Augment(
             recipe.augment, extract, recipe.training.seed, self._example, len(data.train),
             data.vocabulary.between, data.noises, 2 if recipe.training.consistency else 1,
         )  # fmt: skip
         self.durations = np.array([utterance.duration for utterance in data.train])
-        self.skipped: set[str] = set()  # ids found to be unusable while loading
+        self.skipped: set[str] = set()  # ids of utterances that were unusable at least once,
+        self.unreadable: set[str] = set()  # and of those that will always be
 
     def count(self, epoch: int) -> int:
         """The number of batches of an epoch; epochs count from 0."""
@@ -311,8 +312,9 @@ class BatchLoader:
             if augmented is None:
                 continue
             views, encoded = augmented
-            if model_frames(len(views[0]), self.factor) < frames_needed(encoded):
-                self._skip(utterance, "too short for its text at this speed")
+            frames = model_frames(len(views[0]), self.model.factor) - self.model.lookahead
+            if frames < frames_needed(encoded):
+                self._skip(utterance, "too short for its text as it was augmented")
                 continue
             members.append(utterance)
             rows.append(views)
@@ -332,6 +334,7 @@ class BatchLoader:
             return self.cache.read(utterance)
         except AudioError as error:
             self._skip(utterance, str(error))
+            self.unreadable.add(utterance.id)
             return None
 
     def _skip(self, utterance: Utterance, reason: str) -> None:

@@ -113,6 +113,7 @@ def train(
             stack.enter_context(exclusive_lock(folder.path, COMMAND))
             state, tensors = folder.load_state()
             folder.read_metrics()  # damaged, they would be refused at the end of an epoch only
+            folder.check_model(state)
             if initial is not None:
                 folder.check_same_initial(state, initial.fingerprint)
             folder.check_same_recipe(state, recipe)
@@ -256,10 +257,10 @@ class Trainer:
             members = [batch for _ in group if (batch := next(batches)) is not None]
             if members:
                 self._step(members)
-            elif len(self.loader.skipped) == len(self.data.train):
+            elif len(self.loader.unreadable) == len(self.data.train):
                 raise TrainingError(
                     f"{', '.join(self.recipe.data.train)}: none of the {len(self.data.train)} "
-                    "training utterances can be used; see the warnings above"
+                    "training utterances can be read; see the warnings above"
                 )
             state.skipped_utterances += sum(map(len, group)) - sum(len(b.ids) for b in members)
             took = time.monotonic() - began

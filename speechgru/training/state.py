@@ -131,10 +131,20 @@ class RunFolder:
         if not self.started():
             raise TrainingError(f"{self.path}: no run to resume; start one without --resume")
 
+    def check_model(self, state: TrainingState) -> None:
+        """Raises TrainingError when the model of the best epoch is not there any more."""
+        if state.best_wer is not None and not os.path.exists(self.model):
+            raise TrainingError(
+                f"{self.model}: missing, and its dev WER of {100 * state.best_wer:.2f} % may not "
+                "be reached again: put the file back, or start a new run in another folder"
+            )
+
     def write_inputs(self, recipe: Recipe, excluded: dict[str, list[str]]) -> None:
         """Write what a run was given; when it resumes, its data may have moved."""
         if excluded:
             write_json(self.path / "excluded.json", excluded, TrainingError)
+        else:
+            (self.path / "excluded.json").unlink(missing_ok=True)
         atomic_write(self.path / "recipe.yaml", recipe.to_yaml(), TrainingError)
 
     def check_same_recipe(self, state: TrainingState, recipe: Recipe) -> None:

@@ -212,6 +212,23 @@ def test_a_text_too_long_for_its_audio_is_found_when_loading(few, tmp_path, capl
     assert trainer.loader.utterances[3].id in caplog.text
 
 
+def test_a_text_too_long_for_what_a_look_ahead_leaves(few, tmp_path):
+    """The frames that it reads of the silence after the end are not for tokens."""
+    model = {"bidirectional": False, "lookahead": 5}
+    recipe = quick(few, model=model, features={"normalise": "running"})
+    trainer = make_trainer(recipe, tmp_path)
+    utterance, loaded = trainer.loader.utterances[3], []
+    for syllables in range(1, 60):
+        trainer.loader.utterances[3] = replace(utterance, text="am" * syllables)
+        batch = trainer.loader.load([3], 0)
+        loaded.append(batch is not None)
+        if batch is not None:
+            _, lengths = trainer.model(batch.features, batch.lengths)
+            assert int(lengths[0]) >= 2 * syllables
+    assert loaded[0]
+    assert not loaded[-1]
+
+
 def test_the_header_of_a_file_of_many_utterances_is_read_once(few, tmp_path, monkeypatch):
     opened = []
 
@@ -238,6 +255,9 @@ def test_all_excluded_utterances_are_listed_in_the_run_folder(few, tmp_path):
     named = json.loads((tmp_path / "run" / "excluded.json").read_text(encoding="utf-8"))
     ids = [u.id for u in read_manifest(tmp_path / "train.jsonl")]
     assert named == {"without text": ids[:7], TOO_SHORT: [ids[7]]}
+    write_manifest(tmp_path / "train.jsonl", utterances[8:])  # the same that can be used
+    train(recipe, tmp_path / "run", "cpu", resume=True)
+    assert not (tmp_path / "run" / "excluded.json").exists()
 
 
 @pytest.mark.parametrize("shared", [0, 1, 4])

@@ -38,6 +38,7 @@ from speechgru.recipe import Recipe
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import score
 from speechgru.text import Vocabulary
+from speechgru.training.data import BatchLoader
 from speechgru.training.loop import (
     Trainer,
     TrainingProgress,
@@ -389,6 +390,19 @@ def test_damage_found_while_training_is_named_and_the_rest_continues(
     assert caplog.text.count("nan.wav") == 1
     assert [row["skipped_utterances"] for row in metrics(tmp_path / "run")] == [1, 2]
     assert all(row["skipped_steps"] == 0 for row in metrics(tmp_path / "run"))
+
+
+def test_an_epoch_whose_augmentation_leaves_every_utterance_too_short(few, tmp_path, monkeypatch):
+    load = BatchLoader.load
+
+    def too_short_at_first(self, indices, epoch):
+        for index in indices if epoch == 0 else ():
+            self._skip(self.utterances[index], "too short")
+        return None if epoch == 0 else load(self, indices, epoch)
+
+    monkeypatch.setattr(BatchLoader, "load", too_short_at_first)
+    assert train(quick(few), tmp_path / "run", "cpu").epochs == 2
+    assert [row["skipped_utterances"] for row in metrics(tmp_path / "run")] == [12, 12]
 
 
 @pytest.mark.parametrize("normalise", ["utterance", "global"])

@@ -88,6 +88,13 @@ def test_resuming_a_finished_run_reports_it_and_changes_nothing(few, tmp_path, w
     check_same_run(tmp_path / "run", whole)
 
 
+def test_a_run_whose_model_is_gone_is_not_resumed(few, tmp_path, whole):
+    shutil.copytree(whole, tmp_path / "run")
+    (tmp_path / "run/model.safetensors").unlink()
+    with pytest.raises(TrainingError, match=r"model\.safetensors: missing"):
+        train(long_recipe(few), tmp_path / "run", "cpu", resume=True)
+
+
 def test_stray_files_are_ignored(few, tmp_path, whole):
     recipe, folder = long_recipe(few), tmp_path / "run"
     train(recipe, folder, "cpu", on_progress=Stopper(5))
