@@ -37,10 +37,10 @@ class Cleaned:
 def write_cleaned(folder: Path, manifests: Sequence[Path], problems: Sequence[Problem]) -> Cleaned:
     """Write `folder`/NAME.jsonl for each manifest, and every change to `folder`/changes.jsonl.
 
-    Raises SpeechgruError when two manifests have the same name, when a file would replace one of
-    the manifests or cannot be written, and when no line of a manifest would be kept.
+    Raises SpeechgruError as `cleaned_files` does, when a file cannot be written, and when no line
+    of a manifest would be kept.
     """
-    files = _targets(folder, manifests)
+    *files, changes_file = cleaned_files(folder, manifests)
     by_line: dict[tuple[str, int], list[Problem]] = {}
     for problem in problems:
         if _action(problem) != "nothing":
@@ -55,17 +55,24 @@ def write_cleaned(folder: Path, manifests: Sequence[Path], problems: Sequence[Pr
         atomic_write(file, "".join(lines))
     changes = [change for found in by_line.values() for change in found]
     listed = [json.dumps(_change(problem), ensure_ascii=False) + "\n" for problem in changes]
-    atomic_write(folder / CHANGES, "".join(listed))
+    atomic_write(changes_file, "".join(listed))
     removed = sum(any(_action(p) == "remove" for p in found) for found in by_line.values())
     kept = sum(map(len, contents.values()))
-    return Cleaned((*files, folder / CHANGES), kept, len(by_line) - removed, removed)
+    return Cleaned((*files, changes_file), kept, len(by_line) - removed, removed)
 
 
-def _targets(folder: Path, manifests: Sequence[Path]) -> list[Path]:
-    files = [folder / path.name for path in manifests]
-    name, count = Counter(file.name for file in files).most_common(1)[0]
+def cleaned_files(folder: Path, manifests: Sequence[Path]) -> list[Path]:
+    """The file of each cleaned manifest in `folder`, then that of the changes.
+
+    Raises SpeechgruError when two of them have the same name, or one would replace a manifest.
+    """
+    name, count = Counter(path.name for path in manifests).most_common(1)[0]
     if count > 1:
         raise SpeechgruError(f"{count} manifests are named {name}: fix them in separate commands")
+    for path in manifests:
+        if path.name == CHANGES:
+            raise SpeechgruError(f"{path}: has the name of the list of changes; rename it")
+    files = [folder / path.name for path in manifests] + [folder / CHANGES]
     sources = {os.path.realpath(path) for path in manifests}
     for file in files:
         if os.path.realpath(file) in sources:

@@ -14,6 +14,7 @@ from speechgru.audit import KINDS, AuditReport, ManifestFacts, Problem
 from speechgru.errors import AudioError
 from speechgru.files import atomic_write, write_json
 
+FILES = ("audit.json", "audit.html")
 LISTED = 100  # problems of each kind on the page; audit.json has all
 PLAYERS = 10  # of them with audio, at most
 PLAYER_SECONDS = 15.0  # longer audio gets no player
@@ -23,7 +24,7 @@ STYLE: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "speechgru", "f
 
 def write_report(report: AuditReport, folder: Path) -> list[Path]:
     """Write `folder`/audit.json and audit.html; returns them. Raises SpeechgruError."""
-    files = [folder / "audit.json", folder / "audit.html"]
+    files = [folder / name for name in FILES]
     write_json(files[0], report.to_json())
     atomic_write(files[1], to_html(report))
     return files

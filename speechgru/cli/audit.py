@@ -54,15 +54,15 @@ def audit(
     Nothing is changed. `--fix` writes copies of the manifests without the lines that cannot be
     trained on, with corrected durations, ids and Unicode forms."""
     from speechgru.audit import audit as run_audit
-    from speechgru.audit.cleaning import CHANGES, write_cleaned
-    from speechgru.audit.report import write_report
+    from speechgru.audit.cleaning import cleaned_files, write_cleaned
+    from speechgru.audit.report import FILES, write_report
     from speechgru.recipe_file import load_recipe
 
     folder = folder or manifests[0].parent
-    check_outputs(folder / "audit.json", fix and fix / CHANGES)
-    check_outputs(*(fix / manifest.name for manifest in manifests if fix), inputs=manifests)
     if len({os.path.realpath(manifest) for manifest in manifests}) < len(manifests):
         raise SpeechgruError("a manifest is given twice; give each once")
+    cleaned = [] if fix is None else cleaned_files(fix, manifests)
+    check_outputs(*(folder / name for name in FILES), *cleaned, inputs=manifests)
     loaded = None if recipe is None else load_recipe(recipe)
     with counting_progress() as show:
         report = run_audit(manifests, loaded, model, threads, show)

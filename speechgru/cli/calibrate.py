@@ -51,7 +51,7 @@ def calibrate(
     from speechgru.recognizer import Recognizer, calibration_file, decoder_kind
 
     file = calibration_file(model)
-    check_outputs(file)
+    check_outputs(file, inputs=(manifest, test))
     manifests = {"dev": read_manifest(manifest)}
     if test is not None:
         manifests["test"] = read_manifest(test)

@@ -105,7 +105,8 @@ def evaluate(
     from speechgru.recognizer import Recognizer
 
     folder = folder or results_folder(model if os.path.isdir(model) else model.parent, manifest)
-    check_outputs(folder / "score.json", json, inputs=[manifest])
+    check_outputs(folder / "score.json", inputs=[manifest])
+    check_outputs(json, inputs=[manifest])  # may be the same file, of the same content
     decoder = choose_decoder(model, greedy, decoding, lm, vocabulary, hotwords)
     recognizer = Recognizer.load(model, device, precision, batch_seconds, decoder, hotwords)
     with counting_progress() as show:

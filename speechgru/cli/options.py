@@ -105,11 +105,12 @@ STREAMS = ("/dev/std", "/dev/fd/", "/dev/pts/", "/dev/tty", "/proc/")  # and wha
 
 def check_outputs(*files: Path | None, inputs: Iterable[Path | None] = ()) -> None:
     """Raise SpeechgruError if one of these files could not be written, or would replace one of the
-    inputs; before long work."""
+    inputs or another of them; before long work."""
     from speechgru.errors import SpeechgruError
     from speechgru.files import check_writable
 
     given = {os.path.realpath(file) for file in inputs if file is not None}
+    written: set[str] = set()
     for file in files:
         if file is None:
             continue
@@ -118,6 +119,9 @@ def check_outputs(*files: Path | None, inputs: Iterable[Path | None] = ()) -> No
         check_writable(file)
         if os.path.realpath(file) in given:
             raise SpeechgruError(f"{file}: an input of this command; write to another file")
+        if os.path.realpath(file) in written:
+            raise SpeechgruError(f"{file}: two outputs of this command; write one to another file")
+        written.add(os.path.realpath(file))
 
 
 def use_threads(threads: int) -> None:

@@ -53,11 +53,12 @@ def tune(
     from speechgru.tuning import tune as run_tuning
 
     file = file or (model if os.path.isdir(model) else model.parent) / FILE
-    check_outputs(file, inputs=(manifest, lm, vocabulary))
+    inputs = (manifest, lm, vocabulary)
+    check_outputs(file, inputs=inputs)
     picture = file.with_name(f"{file.stem}.svg")
     if picture == file:
         raise SpeechgruError(f"--out {file}: would be replaced by the picture; name a .yaml file")
-    check_outputs(picture)
+    check_outputs(picture, inputs=inputs)
     utterances = read_manifest(manifest)
     recognizer = Recognizer.load(model, device, "float32", batch_seconds, "greedy")
     with counting_progress() as show:

@@ -157,6 +157,23 @@ def test_wrong_manifests_and_folders_are_refused_before_the_work(
     assert not (tmp_path / "report").exists()
 
 
+@pytest.mark.parametrize("name", ["audit.json", "audit.html", "link.jsonl", "changes.jsonl"])
+def test_a_manifest_with_the_name_of_an_output_is_kept(speechgru, tmp_path: Path, name) -> None:
+    corpus = Corpus(tmp_path)
+    corpus.add()
+    manifest = corpus.write()[0].rename(tmp_path / name)
+    if name == "link.jsonl":
+        (tmp_path / "audit.json").symlink_to(manifest)
+    before = manifest.read_bytes()
+    fixed, out = tmp_path / "fixed", tmp_path / "out"
+    for options in ([], ["--out", fixed, "--fix", fixed], ["--out", out, "--fix", fixed]):
+        done = speechgru("audit", manifest, *options)
+        assert done.status in (0, 2)
+        assert manifest.read_bytes() == before
+        if done.status == 0 and "--fix" in options:
+            assert len(read_manifest(fixed / name)) == 1
+
+
 def test_problems_are_fatal_only_when_asked(speechgru, tmp_path: Path) -> None:
     corpus = Corpus(tmp_path)
     corpus.add("empty-text", text="")

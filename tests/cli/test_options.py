@@ -22,3 +22,9 @@ def test_standard_output_is_no_file(name: str) -> None:
 def test_an_output_never_replaces_an_input(tmp_path: Path) -> None:
     with pytest.raises(SpeechgruError, match="input"):
         check_outputs(tmp_path / "x.json", inputs=[tmp_path / "x.json"])
+
+
+def test_an_output_never_replaces_another(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "x.json")
+    with pytest.raises(SpeechgruError, match="two outputs"):
+        check_outputs(tmp_path / "x.json", tmp_path / "link")
