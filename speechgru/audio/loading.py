@@ -98,7 +98,8 @@ def segment_duration(
     path: str | Path, header: AudioInfo | AudioError, offset: float, duration: float
 ) -> float:
     """How many seconds of a segment `read_audio` returns: less than `duration` if the file ends up
-    to SLACK earlier. Raises AudioError for a segment past the end, and the header's own error."""
+    to SLACK earlier. Raises AudioError for a segment past the end or of less than one sample, and
+    the header's own error."""
     if isinstance(header, AudioError):
         raise header
     end = offset + duration
@@ -107,6 +108,12 @@ def segment_duration(
         raise AudioError(
             f"{path}: the segment from {offset:.6g} to {end:.6g} s is past the end of the file at "
             f"{header.duration:.6g} s; check offset and duration"
+        )
+    if round(duration * header.sample_rate) < 1:
+        raise AudioError(
+            f"{path}: the segment of {duration:.6g} s from {offset:.6g} s is shorter than one "
+            "sample; check offset and duration",
+            "empty",
         )
     return min(duration, header.duration - offset)
 

@@ -78,7 +78,10 @@ def _duration_problems(entry: Entry, max_seconds: float) -> Iterator[Problem]:
         return
     stated, left = f"{utterance.duration:.2f} s", file.seconds - utterance.offset
     correction = round(left, 6) if left > 0 else None
-    if utterance.duration > left + SLACK:
+    if entry.audio is None and left > 0:
+        detail = f"{utterance.duration:g} s from {utterance.offset:.2f} s: less than one sample"
+        yield entry.problem("empty-file", detail)
+    elif utterance.duration > left + SLACK:
         start = f" from {utterance.offset:.2f} s" if utterance.offset else ""
         detail = f"{stated}{start}; the file has {file.seconds:.2f} s"
         yield entry.problem("duration-too-long", detail, correction)

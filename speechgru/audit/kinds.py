@@ -26,7 +26,8 @@ _ALL = (
     Kind("duplicate-id", "id of an earlier line", "give each utterance its own id", "id"),
     Kind("missing-file", "no such file", "check path, letter case and suffix", "remove"),
     # the file
-    Kind("empty-file", "file without audio", "record or copy it again", "remove"),
+    Kind("empty-file", "file or segment without audio",
+         "record or copy it again, or correct the segment's times", "remove"),
     Kind("undecodable", "file that cannot be decoded", "convert or copy it again", "remove"),
     Kind("truncated", "less audio than the file's header claims", "copy it again", "remove"),
     Kind("wrong-suffix", "suffix of another format", "rename it; it is read all the same"),

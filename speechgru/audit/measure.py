@@ -44,7 +44,8 @@ class Measurement:
 @dataclass(frozen=True, slots=True)
 class FileMeasurement:
     """A file: its header, its true length, whether a channel is silent or channels cancel each
-    other; its utterances in the order asked for, None for one past the end. After an `error`,
+    other; its utterances in the order asked for, None for one past the end or of
+    less than one sample. After an `error`,
     nothing else is known."""
 
     info: AudioInfo | None
@@ -61,11 +62,11 @@ def measure_file(path: str, segments: Sequence[tuple[float, float | None]]) -> F
     try:
         with open_audio(path) as (info, blocks):
             channels = _Channels(info.channels)
-            ranges = [
-                (round(start * info.sample_rate),
-                 None if seconds is None else round((start + seconds) * info.sample_rate))
-                for start, seconds in segments
-            ]  # fmt: skip
+            ranges: list[tuple[int, int | None]] = []
+            for start, seconds in segments:  # the samples that are read for training
+                first = round(start * info.sample_rate)
+                end = None if seconds is None else first + round(seconds * info.sample_rate)
+                ranges.append((first, end))
             found: list[Measurement | None] = [None] * len(segments)
             for index, samples in _cut(channels.mixed(blocks), ranges):
                 found[index] = measure(samples, info.sample_rate)
@@ -84,7 +85,9 @@ def _cut(
     blocks: Iterable[Samples], ranges: Sequence[tuple[int, int | None]]
 ) -> Iterator[tuple[int, Samples]]:
     """The samples of each range (first, end) that is not empty, when it is complete."""
-    open_: dict[int, list[Samples]] = {index: [] for index in range(len(ranges))}
+    open_: dict[int, list[Samples]] = {
+        index: [] for index, (first, end) in enumerate(ranges) if end is None or end > first
+    }
     position = 0
     for block in blocks:
         after = position + len(block)

@@ -10,11 +10,13 @@ import pytest
 import soundfile
 from injected import INJECTIONS, RATE, Corpus, compare
 
+from speechgru.audio import read_utterance
 from speechgru.audit import KINDS, AuditReport, audit
 from speechgru.audit.facts import spread
 from speechgru.audit.measure import measure, measure_file
 from speechgru.audit.text_problems import is_mojibake
-from speechgru.errors import ManifestError
+from speechgru.errors import AudioError, ManifestError
+from speechgru.manifest import read_manifest
 
 NEED_A_MODEL = {"outside-vocabulary", "contradicted"}
 
@@ -94,6 +96,18 @@ def test_segments_of_a_long_recording_are_no_duration_problem(tmp_path: Path) ->
     assert [(p.kind, p.id, p.correction) for p in report.problems] == [
         ("duration-too-long", "u9.5", 0.5)
     ]
+
+
+@pytest.mark.parametrize("start", [1.0, 8192 / RATE])  # within a block, and between two
+def test_a_segment_of_less_than_one_sample_is_empty(tmp_path: Path, start: float) -> None:
+    corpus = Corpus(tmp_path)
+    corpus.add(samples=corpus.speech(3.0), offset=start, duration=2e-5)
+    corpus.add(samples=corpus.speech(3.0), offset=start, duration=1.5)
+    report = audit(corpus.write()[:1])
+    assert [(p.kind, p.line) for p in report.problems] == [("empty-file", 1)]
+    (empty, _) = read_manifest(tmp_path / "train.jsonl")
+    with pytest.raises(AudioError, match="shorter than one sample"):
+        read_utterance(empty, RATE)
 
 
 def test_a_first_segment_is_no_whole_file(tmp_path: Path) -> None:
