@@ -51,10 +51,11 @@ def _by_manifest(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
 
 
 def _copies(entries: Sequence[Entry]) -> list[list[Entry]]:
-    """Groups of two or more entries with identical samples, not all zero."""
+    """Groups of two or more entries with identical samples, not all zero. Entries without text are
+    no reason to remove those that have one."""
     groups: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
-        if entry.audio is not None and entry.audio.silence < 1:
+        if entry.text and entry.audio is not None and entry.audio.silence < 1:
             groups[entry.audio.digest].append(entry)
     return [group for group in groups.values() if len(group) > 1]
 

@@ -119,6 +119,19 @@ def test_a_first_segment_is_no_whole_file(tmp_path: Path) -> None:
     assert report.facts.manifests[0].hours * 3600 == pytest.approx(5.2)
 
 
+def test_copies_without_text_are_no_contradiction(tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path)
+    speech = corpus.speech(2.0)
+    for text in ("Straße", "", "straße."):
+        corpus.add(samples=speech, text=text)
+    corpus.add(samples=speech, split="test", text="")
+    report = audit(corpus.write())
+    found = [(p.kind, Path(p.manifest).stem, p.line) for p in report.problems]
+    assert found == [
+        ("empty-text", "train", 2), ("empty-text", "test", 1), ("duplicate-audio", "train", 3),
+    ]  # fmt: skip
+
+
 def test_a_manifest_without_lines_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("\n")
     with pytest.raises(ManifestError):
