@@ -97,8 +97,7 @@ def _signal_problems(entry: Entry) -> Iterator[Problem]:
     if audio is None or entry.file is None or entry.file.info is None:
         return
     if audio.level < SILENT_DB:
-        if not entry.file.inverted:
-            yield entry.problem("silent", f"at most {audio.level:.0f} dB of full scale")
+        yield entry.problem("silent", f"at most {audio.level:.0f} dB of full scale")
         return
     if audio.silence > SILENCE:
         yield entry.problem("mostly-silent", f"{audio.silence:.0%} of {audio.seconds:.1f} s")

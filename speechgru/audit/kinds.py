@@ -33,7 +33,8 @@ _ALL = (
     Kind("wrong-suffix", "suffix of another format", "rename it; it is read all the same"),
     Kind("mixed-rate", "sample rate unlike the other files'", "prefer recordings of one rate"),
     Kind("silent-channel", "channel without signal", "keep the other: the mean is 6 dB lower"),
-    Kind("inverted-channels", "channels that cancel in their mean", "keep one channel", "remove"),
+    Kind("inverted-channels", "channels that cancel in their mean",
+         "keep one channel; it is read all the same"),
     # its duration
     Kind("duration-too-long", "stated duration past the end", "measure it", "duration"),
     Kind("duration-too-short", "audio past the stated duration", "measure it", "duration"),

@@ -3,7 +3,8 @@
 Design choices:
 - Every file is decoded to its end, once, however many utterances it contains; in blocks, so that
   the length of a file costs no memory, only that of an utterance.
-- Audio is measured at the file's own rate: resampling would hide clipping and bandwidth.
+- Audio is measured as it is read, but at the file's own rate: resampling would hide clipping and
+  bandwidth.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ import numpy as np
 
 from speechgru.audio import AudioInfo, Block, Samples, open_audio
 from speechgru.audio.levels import SILENCE_DB, frame_levels
+from speechgru.audio.mixing import choose_signs, mono_blocks, products_of
 from speechgru.errors import AudioError
 
 FRAME_SECONDS = 0.02  # of the frames that levels are measured in
@@ -23,7 +25,6 @@ SPECTRA = 100  # at most as many frames are used for the bandwidth
 BAND_HZ = 250  # width of the bands that the bandwidth is measured in
 LOWEST_END = 3000.0  # Hz; no codec ends earlier, but the spectrum of a vowel does
 DROP_DB = 25.0  # the spectrum falls by that much where a narrower recording ends
-CANCELS = 0.1  # channels whose mean is below this share of the louder one cancel each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +63,14 @@ def measure_file(path: str, segments: Sequence[tuple[float, float | None]]) -> F
     try:
         with open_audio(path) as (info, blocks):
             channels = _Channels(info.channels)
+            mixed = mono_blocks(channels.counted(blocks), info.sample_rate)
             ranges: list[tuple[int, int | None]] = []
             for start, seconds in segments:  # the samples that are read for training
                 first = round(start * info.sample_rate)
                 end = None if seconds is None else first + round(seconds * info.sample_rate)
                 ranges.append((first, end))
             found: list[Measurement | None] = [None] * len(segments)
-            for index, samples in _cut(channels.mixed(blocks), ranges):
+            for index, samples in _cut(mixed, ranges):
                 found[index] = measure(samples, info.sample_rate)
     except AudioError as error:
         return FileMeasurement(None, utterances=(None,) * len(segments), error=error)
@@ -107,27 +109,23 @@ class _Channels:
 
     def __init__(self, count: int) -> None:
         self.frames = 0
-        self.power = np.zeros(count)
-        self.mixed_power = 0.0
+        self.products = np.zeros((count, count))
 
-    def mixed(self, blocks: Iterable[Block]) -> Iterator[Samples]:
-        """The mean of the channels of each block."""
+    def counted(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """The same blocks, added up as they pass."""
         for block in blocks:
             self.frames += len(block)
-            if block.shape[1] == 1:
-                yield block[:, 0]
-                continue
-            mono = block.mean(axis=1)
-            self.power += np.square(block, dtype=np.float64).sum(axis=0)
-            self.mixed_power += float(np.square(mono, dtype=np.float64).sum())
-            yield mono
+            if block.shape[1] > 1:
+                self.products += products_of(block)
+            yield block
 
     def silent(self) -> int:
         """Channels without signal beside one that has some: 60 dB below it or further."""
-        return int((self.power < 1e-6 * self.power.max(initial=0.0)).sum())
+        powers = np.diag(self.products)
+        return int((powers < 1e-6 * powers.max()).sum())
 
     def inverted(self) -> bool:
-        return bool(self.mixed_power < CANCELS**2 * self.power.max(initial=0.0))
+        return bool(choose_signs(self.products).min() < 0)
 
 
 def measure(samples: Samples, rate: int) -> Measurement:

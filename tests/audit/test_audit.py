@@ -76,6 +76,7 @@ def test_channels_and_parts_of_a_file(tmp_path: Path) -> None:
     found = measure_file(str(tmp_path / "a.wav"), parts)
     assert (found.seconds, found.inverted, found.silent_channels) == (3.0, True, 0)
     assert [m and round(m.seconds, 3) for m in found.utterances] == [0.5, 3.0, 0.1, 0.5, None]
+    assert found.utterances[1] == measure(left, RATE)  # as it is read
 
 
 def test_a_part_has_the_samples_of_its_place(tmp_path: Path) -> None:
