@@ -38,7 +38,7 @@ def write_cleaned(folder: Path, manifests: Sequence[Path], problems: Sequence[Pr
     """Write `folder`/NAME.jsonl for each manifest, and every change to `folder`/changes.jsonl.
 
     Raises SpeechgruError as `cleaned_files` does, when a file cannot be written, and when no line
-    of a manifest would be kept.
+    of a manifest would be kept, or one that would be has a value that cannot be copied.
     """
     *files, changes_file = cleaned_files(folder, manifests)
     by_line: dict[tuple[str, int], list[Problem]] = {}
@@ -102,11 +102,17 @@ def _clean(
         problems = by_line.get((str(path), number), ())
         if not isinstance(utterance, Utterance) or any(_action(p) == "remove" for p in problems):
             continue
-        values = json.loads(raw[number])
-        values["audio_filepath"] = relative_path(utterance.audio, real)
-        if not values.get("id"):
-            values["id"] = utterance.id  # which the path gave it
-        for problem in problems:
-            values[KEYS[_action(problem)]] = problem.correction
-        lines.append(to_json_line(values))
+        try:
+            values = json.loads(raw[number])
+            values["audio_filepath"] = relative_path(utterance.audio, real)
+            if not values.get("id"):
+                values["id"] = utterance.id  # which the path gave it
+            for problem in problems:
+                values[KEYS[_action(problem)]] = problem.correction
+            lines.append(to_json_line(values))
+        except (ValueError, RecursionError) as error:  # in a key that is not used, such as 1e999
+            reason = str(error).partition(";")[0]
+            raise SpeechgruError(
+                f"{path}:{number}: cannot be copied: {reason}; correct the line"
+            ) from None
     return lines

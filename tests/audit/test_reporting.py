@@ -112,6 +112,17 @@ def test_other_keys_of_a_line_are_kept(tmp_path: Path) -> None:
     assert values["audio_filepath"] == "../data/train00001.wav"
 
 
+@pytest.mark.parametrize("value", [b'"a\xff"', b"1e999", b"1" * 5000])
+def test_a_value_that_cannot_be_copied_is_named(value: bytes, tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path / "data")
+    corpus.add(note="NOTE")
+    (path, _) = corpus.write()
+    path.write_bytes(path.read_bytes().replace(b'"NOTE"', value))
+    with pytest.raises(SpeechgruError, match=r"train\.jsonl:1"):
+        write_cleaned(tmp_path / "out", [path], audit([path]).problems)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_manifest_with_a_long_line_at_a_path_in_the_home_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
