@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from msgspec.structs import replace
 
-from speechgru.audio import read_audio
+from speechgru.audio import AudioInfo, read_audio
 from speechgru.corpora import read_folder
 from speechgru.corpora.export import EXPORTS, export, kaldi_source
 from speechgru.corpora.kaldi import file_of
@@ -82,12 +82,33 @@ def test_kaldi_directories_are_sorted_and_consistent(
     assert not (tmp_path / "out/test/segments").exists()
 
 
-@pytest.mark.parametrize("file", ["/a b/c.wav", "/a'b.flac", "/x y.sph", "/$(touch x).mp3"])
-def test_our_commands_for_kaldi_are_known_to_our_reader(file: str) -> None:
-    if "$" in file:  # quoted for the shell, and still refused by a reader that cannot know
-        assert "'" in kaldi_source(file)
-    else:
-        assert file_of(kaldi_source(file)) == file
+@pytest.mark.parametrize(
+    ("file", "container"),
+    [("/a b/c.wav", "wav"), ("/a'b.flac", "flac"), ("/x y.sph", "nistsphere"), ("/a b.mp3", "mp3")],
+)
+def test_our_commands_for_kaldi_are_known_to_our_reader(file: str, container: str) -> None:
+    assert file_of(kaldi_source(file, AudioInfo(1.0, RATE, 1, container, "pcm_16"))) == file
+
+
+def test_a_name_that_is_a_command_is_quoted() -> None:
+    source = kaldi_source("/$(touch x).mp3", AudioInfo(1.0, RATE, 1, "mp3", "mpeg_layer_iii"))
+    assert "'/$(touch x).mp3'" in source
+
+
+def test_kaldi_reads_what_is_no_16_bit_wav_through_a_program(tmp_path: Path) -> None:
+    listed = []
+    for name, container, subtype in (
+        ("a.wav", "WAV", "PCM_16"), ("b.wav", "WAV", "PCM_24"), ("c.wav", "WAV", "FLOAT"),
+        ("d.wav", "FLAC", "PCM_16"), ("e.flac", "FLAC", "PCM_24"), ("f.wav |", "WAV", "PCM_16"),
+    ):  # fmt: skip
+        with (tmp_path / name).open("wb") as file:
+            soundfile.write(file, np.full(RATE, 0.1), RATE, subtype, format=container)
+        listed.append(Utterance(str(tmp_path / name), 1.0, "one", name[0]))
+    listed.append(Utterance(str(tmp_path / "gone.wav"), 1.0, "one", "g"))
+    export("kaldi", tmp_path / "out", {"train": listed})
+    lines = (tmp_path / "out/train/wav.scp").read_text().splitlines()
+    programs = [line.split()[1] for line in lines]
+    assert programs == [str(tmp_path / "a.wav"), *["ffmpeg"] * 2, "flac", *["ffmpeg"] * 3]
 
 
 def test_what_cannot_be_written(sets: dict[str, list[Utterance]], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import soundfile
 
-from speechgru.audio import audio_info, read_audio
+from speechgru.audio import AudioInfo, audio_info, read_audio, read_headers
 from speechgru.corpora.common import split_named, unique_ids
 from speechgru.errors import AudioError, CorpusError
 from speechgru.files import atomic_write, check_folder
@@ -23,12 +23,6 @@ from speechgru.manifest_writer import to_json_line
 
 Sets = Mapping[str, Sequence[Utterance]]
 WHOLE = 0.15  # seconds that an utterance may end before its file and still be all of it
-CONVERTERS = {  # suffix → the command by which Kaldi reads such a file as WAV
-    ".wav": "",
-    ".flac": "flac -c -d -s {} |",
-    ".sph": "sph2pipe -f wav -p {} |",
-}
-OTHER_CONVERTER = "ffmpeg -v error -i {} -f wav - |"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +72,14 @@ def _kaldi_set(folder: Path, utterances: Sequence[Utterance]) -> Iterator[Path]:
     files = dict.fromkeys(utterance.audio for utterance in utterances)
     parts = len(files) < len(utterances) or not all(map(_is_whole, utterances))
     recordings = dict(zip(files, _recording_names(list(files)), strict=True))
+    sources = dict(zip(files, map(kaldi_source, files, read_headers(files)), strict=True))
     tables: dict[str, dict[str, str]] = {"text": {}, "utt2spk": speakers, "wav.scp": {}}
     by_speaker: dict[str, list[str]] = {}
     for name, utterance in zip(names, utterances, strict=True):
         tables["text"][name] = " ".join(utterance.text.split())
         by_speaker.setdefault(speakers[name], []).append(name)
         recording = recordings[utterance.audio] if parts else name
-        tables["wav.scp"][recording] = kaldi_source(utterance.audio)
+        tables["wav.scp"][recording] = sources[utterance.audio]
         if parts:
             end = utterance.offset + utterance.duration
             segment = f"{recording} {utterance.offset:.6f} {end:.6f}"
@@ -109,14 +104,17 @@ def _recording_names(files: Sequence[str]) -> list[str]:
     return unique_ids([_token(Path(file).stem) for file in files])
 
 
-def kaldi_source(file: str) -> str:
-    """The entry of wav.scp for an audio file: WAV is read as it is, the rest through a program.
-
-    >>> kaldi_source("/data/a.wav"), kaldi_source("/my data/a.flac")
-    ('/data/a.wav', "flac -c -d -s '/my data/a.flac' |")
-    """
-    command = CONVERTERS.get(os.path.splitext(file)[1].lower(), OTHER_CONVERTER)
-    return command.format(shlex.quote(file)) if command else file
+def kaldi_source(file: str, header: AudioInfo | AudioError) -> str:
+    """The entry of wav.scp for an audio file. Kaldi reads 16-bit WAV only: the rest comes from a
+    program that converts it, ffmpeg where the header cannot be read."""
+    found = ("", "") if isinstance(header, AudioError) else (header.container, header.codec)
+    if found == ("wav", "pcm_16") and file.lower().endswith(".wav"):  # not "a.wav |", a command
+        return file
+    if found == ("flac", "pcm_16"):
+        return f"flac -c -d -s {shlex.quote(file)} |"
+    if found[0] == "nistsphere":
+        return f"sph2pipe -f wav -p {shlex.quote(file)} |"
+    return f"ffmpeg -v error -i {shlex.quote(file)} -f wav - |"
 
 
 # Audio folders -----------------------------------------------------------------------------------
