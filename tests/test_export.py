@@ -83,6 +83,24 @@ def test_kaldi_directories_are_sorted_and_consistent(
 
 
 @pytest.mark.parametrize(
+    "pairs",  # of speaker and id
+    [
+        [("1", "10-a"), ("10", "1b"), ("10", "lf")],
+        [("anna", "x"), ("anna-maria", "a"), ("anna+", "1"), (None, "anna-b")],
+        [("a", "a"), ("a", "a-1"), ("a1", "a1-1")],
+    ],
+)
+def test_kaldi_sorts_the_same_by_utterance_and_by_speaker(
+    pairs: list[tuple[str | None, str]], sets: dict[str, list[Utterance]], tmp_path: Path
+) -> None:
+    listed = [replace(sets["train"][0], speaker=speaker, id=id_) for speaker, id_ in pairs]
+    export("kaldi", tmp_path / "out", {"train": listed})
+    rows = [line.split() for line in (tmp_path / "out/train/utt2spk").read_bytes().splitlines()]
+    assert rows == sorted(rows) == sorted(rows, key=lambda row: row[::-1])
+    assert len({speaker for _, speaker in rows}) == len({speaker or id_ for speaker, id_ in pairs})
+
+
+@pytest.mark.parametrize(
     ("file", "container"),
     [("/a b/c.wav", "wav"), ("/a'b.flac", "flac"), ("/x y.sph", "nistsphere"), ("/a b.mp3", "mp3")],
 )
@@ -121,6 +139,9 @@ def test_what_cannot_be_written(sets: dict[str, list[Utterance]], tmp_path: Path
     gone = [replace(sets["train"][0], audio=str(tmp_path / "gone.wav"))]
     with pytest.raises(AudioError, match=r"gone\.wav: cannot be read"):
         export("audiofolder", tmp_path / "gone", {"train": gone})
+    joined = [replace(u, speaker="an na" if n else "an_na") for n, u in enumerate(sets["train"])]
+    with pytest.raises(CorpusError, match="an_na"):
+        export("kaldi", tmp_path / "joined", {"train": joined})
     twice = [replace(u, id="a b" if n else "a_b") for n, u in enumerate(sets["train"][:2])]
     with pytest.raises(CorpusError, match="a_b"):
         export("kaldi", tmp_path / "twice", {"train": twice})

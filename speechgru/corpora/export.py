@@ -53,29 +53,19 @@ def export(format_name: str, folder: Path, sets: Sets) -> list[Path]:
 
 def _kaldi(folder: Path, sets: Sets) -> list[Path]:
     """A directory per set: wav.scp, text, utt2spk, spk2utt, and segments where any utterance is a
-    part of its file. Ids begin with the speaker, as Kaldi sorts by both; without a speaker, each
-    utterance is its own. Lines are in C order."""
+    part of its file. Lines are in C order."""
     return [file for name, listed in sets.items() for file in _kaldi_set(folder / name, listed)]
 
 
 def _kaldi_set(folder: Path, utterances: Sequence[Utterance]) -> Iterator[Path]:
-    speakers: dict[str, str] = {}
-    names: list[str] = []
-    for utterance in utterances:
-        name = _token(utterance.id)
-        speaker = _token(utterance.speaker or name)
-        name = name if name.startswith(speaker) else f"{speaker}-{name}"
-        if name in speakers:
-            raise CorpusError(f"{utterance.id!r}: Kaldi would have two utterances {name!r}")
-        speakers[name] = speaker
-        names.append(name)
+    speakers = _kaldi_speakers(utterances)
     files = dict.fromkeys(utterance.audio for utterance in utterances)
     parts = len(files) < len(utterances) or not all(map(_is_whole, utterances))
     recordings = dict(zip(files, _recording_names(list(files)), strict=True))
     sources = dict(zip(files, map(kaldi_source, files, read_headers(files)), strict=True))
     tables: dict[str, dict[str, str]] = {"text": {}, "utt2spk": speakers, "wav.scp": {}}
     by_speaker: dict[str, list[str]] = {}
-    for name, utterance in zip(names, utterances, strict=True):
+    for name, utterance in zip(speakers, utterances, strict=True):
         tables["text"][name] = " ".join(utterance.text.split())
         by_speaker.setdefault(speakers[name], []).append(name)
         recording = recordings[utterance.audio] if parts else name
@@ -92,6 +82,36 @@ def _kaldi_set(folder: Path, utterances: Sequence[Utterance]) -> Iterator[Path]:
         lines = sorted(row.encode("utf-8", "surrogateescape") for row in rows)
         atomic_write(folder / file, b"".join(lines), CorpusError)
         yield folder / file
+
+
+def _kaldi_speakers(utterances: Sequence[Utterance]) -> dict[str, str]:
+    """Kaldi's name of each utterance → that of its speaker; without one, an utterance is its own.
+
+    Kaldi requires the same order by both, so names begin with the speaker and a hyphen. Where one
+    speaker's name begins with another's and a character up to the hyphen (anna, anna-maria), the
+    orders may differ: speakers are then written without such characters. Raises CorpusError."""
+    speakers = _named(utterances, _token)
+    ordered = [speakers[name] for name in sorted(speakers)]
+    if ordered == sorted(ordered):
+        return speakers
+    return _named(utterances, lambda text: re.sub(r"[\s!-\-]+", "_", text))
+
+
+def _named(utterances: Sequence[Utterance], token: Callable[[str], str]) -> dict[str, str]:
+    speakers: dict[str, str] = {}
+    known: dict[str, str] = {}  # a speaker in Kaldi → in the manifest
+    for utterance in utterances:
+        given = utterance.speaker or utterance.id
+        speaker = token(given)
+        name = _token(utterance.id) if utterance.speaker else speaker
+        if name != speaker and not name.startswith(f"{speaker}-"):
+            name = f"{speaker}-{name}"
+        if name in speakers:
+            raise CorpusError(f"{utterance.id!r}: Kaldi would have two utterances {name!r}")
+        if known.setdefault(speaker, given) != given:
+            raise CorpusError(f"{given!r} and {known[speaker]!r}: one speaker {speaker!r} in Kaldi")
+        speakers[name] = speaker
+    return speakers
 
 
 def _token(text: str) -> str:
