@@ -231,6 +231,21 @@ def test_a_file_name_that_is_not_utf_8(name: str, tmp_path: Path) -> None:
         assert os.fsencode(audio) in scp.read_bytes()
 
 
+@pytest.mark.parametrize("subtype", ["FLOAT", "PCM_24", "PCM_16"])
+def test_parts_keep_their_bits_and_are_not_clipped(
+    subtype: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    samples = (24 if subtype == "FLOAT" else 0.9) * np.sin(np.arange(2 * RATE))
+    soundfile.write(tmp_path / "a.wav", samples, RATE, subtype)
+    part = Utterance(str(tmp_path / "a.wav"), 1.0, "one", "a", offset=0.5)
+    export("audiofolder", tmp_path / "out", {"train": [part]})
+    written = tmp_path / "out/train/a.flac"
+    assert soundfile.info(written).subtype == ("PCM_16" if subtype == "PCM_16" else "PCM_24")
+    expected = samples[RATE // 2 :][:RATE] / (np.abs(samples).max() if subtype == "FLOAT" else 1)
+    np.testing.assert_allclose(soundfile.read(written)[0], expected, atol=1e-4)
+    assert ("full scale" in caplog.text) == (subtype == "FLOAT")
+
+
 @pytest.mark.parametrize("seconds", [1.0, 0.5])
 def test_an_id_too_long_for_a_file_name(seconds: float, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.full(RATE, 0.1), RATE)

@@ -4,6 +4,7 @@ A format is a folder with a set per manifest, named like it. Formats that refer 
 is (kaldi, nemo) copy nothing; the others copy whole files and write parts of recordings as FLAC.
 """
 
+import logging
 import os
 import re
 import shlex
@@ -12,17 +13,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import soundfile
 
 from speechgru.audio import AudioInfo, audio_info, read_audio, read_headers
 from speechgru.corpora.common import split_named, unique_ids
-from speechgru.errors import AudioError, CorpusError
+from speechgru.errors import AudioError, CorpusError, SpeechgruError
 from speechgru.files import atomic_write, check_folder
 from speechgru.manifest import Utterance
 from speechgru.manifest_writer import to_json_line
 
+log = logging.getLogger(__name__)
 Sets = Mapping[str, Sequence[Utterance]]
 WHOLE = 0.15  # seconds that an utterance may end before its file and still be all of it
+MORE_BITS = re.compile("24|32|64|float|double")  # in a codec's name: more than 16 per sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,16 +206,27 @@ def _copied(
             if whole:
                 shutil.copyfile(utterance.audio, target)
             else:
-                rate = audio_info(utterance.audio).sample_rate
-                samples = read_audio(utterance.audio, None, utterance.offset, utterance.duration)
-                with target.open("wb") as stream:
-                    soundfile.write(stream, samples, rate, format="FLAC")
+                _write_part(utterance, target)
         except (OSError, soundfile.LibsndfileError) as error:
             reason = error.strerror if isinstance(error, OSError) else error.error_string
             if getattr(error, "filename", None) == utterance.audio:
                 raise AudioError(f"{utterance.audio}: cannot be read: {reason}") from None
             raise CorpusError(f"{target}: cannot be written: {reason}") from None
         yield utterance, target
+
+
+def _write_part(utterance: Utterance, target: Path) -> None:
+    """As FLAC, whose samples are integers: 24 bits where the source has more than 16."""
+    info = audio_info(utterance.audio)
+    subtype = "PCM_24" if MORE_BITS.search(info.codec) else "PCM_16"
+    samples = read_audio(utterance.audio, None, utterance.offset, utterance.duration)
+    peak = float(np.abs(samples).max())
+    if peak > 1:  # floats, or a decoder's overshoot
+        problem = f"{utterance.id}: {peak:.2f} times full scale; its level is lowered"
+        log.warning("%s", SpeechgruError(problem))
+        samples /= peak
+    with target.open("wb") as stream:
+        soundfile.write(stream, samples, info.sample_rate, subtype, format="FLAC")
 
 
 def _is_whole(utterance: Utterance) -> bool:
