@@ -26,6 +26,7 @@ from speechgru.manifest_writer import to_json_line
 log = logging.getLogger(__name__)
 Sets = Mapping[str, Sequence[Utterance]]
 WHOLE = 0.15  # seconds that an utterance may end before its file and still be all of it
+STEM_BYTES = 200  # of the 255 that a file name may have, with a number and a suffix
 MORE_BITS = re.compile("24|32|64|float|double")  # in a codec's name: more than 16 per sample
 
 
@@ -196,6 +197,7 @@ def _copied(
     for utterance in utterances:
         whole = _is_whole(utterance)
         stem = re.sub(r"[^\w.-]+", "_", utterance.id).strip("._") or "utterance"
+        stem = stem.encode()[:STEM_BYTES].decode(errors="ignore")
         suffix = os.path.splitext(utterance.audio)[1] if whole else ".flac"
         name, number = f"{stem}{suffix}", 2
         while name.casefold() in taken:
