@@ -137,8 +137,13 @@ def test_what_cannot_be_written(sets: dict[str, list[Utterance]], tmp_path: Path
     with pytest.raises(CorpusError, match="full"):
         export("nemo", tmp_path / "full", sets)
     gone = [replace(sets["train"][0], audio=str(tmp_path / "gone.wav"))]
-    with pytest.raises(AudioError, match=r"gone\.wav: cannot be read"):
-        export("audiofolder", tmp_path / "gone", {"train": gone})
+    (tmp_path / "empty").mkdir()
+    for name in ("gone", "empty"):  # a folder that did not exist, and one that did
+        for format_name in ("audiofolder", "commonvoice"):
+            with pytest.raises(AudioError, match=r"gone\.wav: cannot be read"):
+                export(format_name, tmp_path / name, {"train": sets["train"], "dev": gone})
+            assert not list((tmp_path / name).glob("*"))
+    assert (tmp_path / "empty").is_dir()
     joined = [replace(u, speaker="an na" if n else "an_na") for n, u in enumerate(sets["train"])]
     with pytest.raises(CorpusError, match="an_na"):
         export("kaldi", tmp_path / "joined", {"train": joined})

@@ -40,7 +40,8 @@ class Export:
 
 
 def export(format_name: str, folder: Path, sets: Sets) -> list[Path]:
-    """Write sets in a format of EXPORTS; returns the lists written.
+    """Write sets in a format of EXPORTS; returns the lists written. After an error or an
+    interruption, nothing is left, so that the same command can be repeated.
 
     Raises CorpusError: no such format, a folder that is not empty, ids or texts that the format
     cannot express; AudioError: audio that has to be copied and cannot be read.
@@ -50,7 +51,16 @@ def export(format_name: str, folder: Path, sets: Sets) -> list[Path]:
     if os.path.exists(folder) and (not os.path.isdir(folder) or any(folder.iterdir())):
         raise CorpusError(f"{folder}: exists already; give --out the name of a new folder")
     check_folder(folder, CorpusError)
-    return EXPORTS[format_name].write(folder, sets)
+    existed = os.path.exists(folder)
+    try:
+        return EXPORTS[format_name].write(folder, sets)
+    except BaseException:
+        for part in list(folder.iterdir()) if existed else [folder]:
+            if part.is_dir():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
+                part.unlink(missing_ok=True)
+        raise
 
 
 # Kaldi -------------------------------------------------------------------------------------------
