@@ -15,6 +15,7 @@ SLACK = 0.15  # seconds by which a stated duration may differ, as when audio is 
 SILENT_DB = -65.0  # below that, the loud frames of an utterance are noise
 SILENCE = 0.8  # share of silent frames
 CLIPPED = 0.001  # share of samples
+PEAK = 2.0  # of full scale; what decoders overshoot by is less
 OFFSET = 0.02  # of full scale
 BANDWIDTH = 0.5  # share of what a model at 16 kHz uses, up to SPEECH_HZ
 SPEECH_HZ = 8000.0
@@ -103,6 +104,8 @@ def _signal_problems(entry: Entry) -> Iterator[Problem]:
         yield entry.problem("mostly-silent", f"{audio.silence:.0%} of {audio.seconds:.1f} s")
     if audio.clipped > CLIPPED:
         yield entry.problem("clipped", f"{audio.clipped:.1%} of the samples")
+    if audio.peak > PEAK:
+        yield entry.problem("beyond-full-scale", f"samples of up to {audio.peak:.3g}")
     if abs(audio.offset) > OFFSET:
         yield entry.problem("offset", f"{audio.offset:+.3f} of full scale")
     rate = entry.file.info.sample_rate

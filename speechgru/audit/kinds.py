@@ -43,6 +43,8 @@ _ALL = (
     Kind("silent", "nothing but silence", "record it again", "remove"),
     Kind("mostly-silent", "more than 80 % silence", "trim it, or check that the text is complete"),
     Kind("clipped", "clipped samples", "record with a lower input level"),
+    Kind("beyond-full-scale", "floats far beyond full scale (1)",
+         "export it at a lower level, as other programs clip it; it is read all the same"),
     Kind("offset", "constant offset of the signal", "remove it by a high-pass filter"),
     Kind("low-bandwidth", "nothing in the upper half of the spectrum",
          "it was upsampled or telephoned: use features.sample_rate=8000 for all, or exclude it"),

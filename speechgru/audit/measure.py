@@ -29,12 +29,13 @@ DROP_DB = 25.0  # the spectrum falls by that much where a narrower recording end
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One utterance. Levels in dB of full scale, `silence` and `clipped` as shares, `bandwidth` in
-    Hz; it is half the sample rate unless the spectrum ends earlier. `digest` is the same for
-    identical samples only."""
+    """One utterance. `level` in dB of full scale, of which `peak` is a multiple; `silence` and
+    `clipped` as shares; `bandwidth` in Hz: half the sample rate unless the spectrum ends earlier.
+    `digest` is the same for identical samples only."""
 
     seconds: float
     level: float
+    peak: float
     silence: float
     clipped: float
     offset: float
@@ -134,10 +135,12 @@ def measure(samples: Samples, rate: int) -> Measurement:
     levels = frame_levels(samples, max(1, round(FRAME_SECONDS * rate)))
     rank = max(1, min(LOUD_FRAMES, len(levels) // 20))
     level = float(np.partition(levels, -rank)[-rank])
-    quantised = np.rint(samples * np.float32(32767)).astype(np.int16)
+    peak = float(np.abs(samples).max())
+    quantised = np.rint(samples * np.float32(32767 / max(1.0, peak))).astype(np.int16)
     return Measurement(
         seconds=len(samples) / rate,
         level=level,
+        peak=peak,
         silence=float((levels < level - QUIET_DB).mean()) if level > SILENCE_DB else 1.0,
         clipped=clipped_share(samples),
         offset=offset,

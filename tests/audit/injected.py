@@ -21,6 +21,7 @@ IMPLIED = {  # what else may be found where a kind was injected
     "mojibake": {"rare-character", "symbol"},
     "mixed-scripts": {"rare-character"},
     "long-audio": {"speaking-rate"},
+    "beyond-full-scale": {"offset"},
     "text-too-long": {"speaking-rate"},
 }
 
@@ -58,6 +59,7 @@ class Corpus:
         content: Callable[[bytes], bytes] | None = None,
         suffix: str = ".wav",
         rate: int = RATE,
+        subtype: str = "PCM_16",
         **changes: object,
     ) -> dict[str, object]:
         """Write one utterance; `changes` are values of its line, None for a key to remove."""
@@ -65,7 +67,7 @@ class Corpus:
         name = f"{split}{self.count:05}{suffix}"
         samples = self.speech() if samples is None else samples
         path = self.folder / name
-        soundfile.write(path, samples, rate, format="WAV")
+        soundfile.write(path, samples, rate, subtype, format="WAV")
         if content is not None:
             path.write_bytes(content(path.read_bytes()))
         line: dict[str, object] = {
@@ -112,6 +114,8 @@ INJECTIONS: dict[str, Callable[[Corpus], object]] = {
     "mostly-silent": lambda c: c.add("mostly-silent", np.concatenate(
         [np.zeros(RATE, np.float32), c.speech(0.5), np.zeros(2 * RATE, np.float32)])),
     "clipped": lambda c: c.add("clipped", np.clip((x := c.speech()) / x.max() * 3, -0.9, 0.9)),
+    "beyond-full-scale": lambda c: c.add(
+        "beyond-full-scale", (x := c.speech()) * (24 / x.max()), subtype="FLOAT"),
     "offset": lambda c: c.add("offset", c.speech() + 0.06),
     "low-bandwidth": lambda c: c.add("low-bandwidth", narrow(c.speech())),
     "empty-text": lambda c: c.add("empty-text", text=" - "),

@@ -86,6 +86,13 @@ def test_a_part_has_the_samples_of_its_place(tmp_path: Path) -> None:
     assert part == measure(samples[round(1.25 * RATE) : round(2.05 * RATE)], RATE)
 
 
+def test_unscaled_samples_are_measured_without_overflow(tmp_path: Path) -> None:
+    samples = Corpus(tmp_path).speech(1.0)
+    loud = measure(samples * np.float32(1e6), RATE)  # with warnings as errors
+    assert loud.peak == pytest.approx(1e6 * np.abs(samples).max())
+    assert loud.bandwidth == measure(samples, RATE).bandwidth
+
+
 def test_segments_of_a_long_recording_are_no_duration_problem(tmp_path: Path) -> None:
     corpus = Corpus(tmp_path)
     for start in (0, 2.5, 5.0, 9.5):
