@@ -146,8 +146,7 @@ def encode(samples: Samples, rate: int, codec: str) -> Samples:
     coded = next((each for each in CODEC_RATES if each >= rate), CODEC_RATES[-1])
     file, given = io.BytesIO(), np.clip(resample(samples, rate, coded), -1, 1)
     soundfile.write(file, given, coded, subtype, format=container, compression_level=0.99)
-    file.seek(0)
-    decoded = resample(soundfile.read(file, dtype="float32")[0], coded, rate)
+    decoded = resample(soundfile.read(io.BytesIO(file.getvalue()), dtype="float32")[0], coded, rate)
     return np.resize(np.pad(decoded, (0, max(0, len(samples) - len(decoded)))), len(samples))
 
 

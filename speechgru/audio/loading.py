@@ -98,23 +98,17 @@ def segment_duration(
     path: str | Path, header: AudioInfo | AudioError, offset: float, duration: float
 ) -> float:
     """How many seconds of a segment `read_audio` returns: less than `duration` if the file ends up
-    to SLACK earlier. Raises AudioError for a segment past the end or of less than one sample, and
-    the header's own error."""
+    to SLACK earlier. Raises AudioError past its end, for no sample, and the header's own error."""
     if isinstance(header, AudioError):
         raise header
-    end = offset + duration
-    begin = round(offset * header.sample_rate) / header.sample_rate  # as it is read
-    if begin >= header.duration or end > header.duration + SLACK:
-        raise AudioError(
-            f"{path}: the segment from {offset:.6g} to {end:.6g} s is past the end of the file at "
-            f"{header.duration:.6g} s; check offset and duration"
-        )
-    if round(duration * header.sample_rate) < 1:
-        raise AudioError(
-            f"{path}: the segment of {duration:.6g} s from {offset:.6g} s is shorter than one "
-            "sample; check offset and duration",
-            "empty",
-        )
+    end, rate, fault = offset + duration, header.sample_rate, ""
+    if round(offset * rate) / rate >= header.duration or end > header.duration + SLACK:
+        fault = f"past the end of the file at {header.duration:.6g} s"
+    elif round(duration * rate) < 1:
+        fault = "shorter than one sample"
+    if fault:
+        segment = f"the segment from {offset:.6g} to {end:.6g} s"
+        raise AudioError(f"{path}: {segment} is {fault}; check offset and duration")
     return min(duration, header.duration - offset)
 
 

@@ -284,8 +284,7 @@ class BatchLoader:
             data.vocabulary.between, data.noises, 2 if recipe.training.consistency else 1,
         )  # fmt: skip
         self.durations = np.array([utterance.duration for utterance in data.train])
-        self.skipped: set[str] = set()  # ids of utterances that were unusable at least once,
-        self.unreadable: set[str] = set()  # and of those that will always be
+        self.skipped: dict[str, bool] = {}  # ids of unusable utterances; whether they always are
 
     def count(self, epoch: int) -> int:
         """The number of batches of an epoch; epochs count from 0."""
@@ -333,11 +332,10 @@ class BatchLoader:
         try:
             return self.cache.read(utterance)
         except AudioError as error:
-            self._skip(utterance, str(error))
-            self.unreadable.add(utterance.id)
+            self._skip(utterance, str(error), always=True)
             return None
 
-    def _skip(self, utterance: Utterance, reason: str) -> None:
+    def _skip(self, utterance: Utterance, reason: str, always: bool = False) -> None:
         if utterance.id not in self.skipped:
-            self.skipped.add(utterance.id)
+            self.skipped[utterance.id] = always
             log.warning("utterance %s is skipped: %s", utterance.id, reason)

@@ -257,7 +257,7 @@ class Trainer:
             members = [batch for _ in group if (batch := next(batches)) is not None]
             if members:
                 self._step(members)
-            elif len(self.loader.unreadable) == len(self.data.train):
+            elif sum(self.loader.skipped.values()) == len(self.data.train):
                 raise TrainingError(
                     f"{', '.join(self.recipe.data.train)}: none of the {len(self.data.train)} "
                     "training utterances can be read; see the warnings above"

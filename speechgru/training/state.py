@@ -141,11 +141,11 @@ class RunFolder:
 
     def write_inputs(self, recipe: Recipe, excluded: dict[str, list[str]]) -> None:
         """Write what a run was given; when it resumes, its data may have moved."""
+        atomic_write(self.path / "recipe.yaml", recipe.to_yaml(), TrainingError)
         if excluded:
             write_json(self.path / "excluded.json", excluded, TrainingError)
-        else:
+        else:  # there is one if an earlier start excluded some
             (self.path / "excluded.json").unlink(missing_ok=True)
-        atomic_write(self.path / "recipe.yaml", recipe.to_yaml(), TrainingError)
 
     def check_same_recipe(self, state: TrainingState, recipe: Recipe) -> None:
         """Raises TrainingError when `recipe` would not give the result of this run's recipe."""
