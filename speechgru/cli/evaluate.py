@@ -105,8 +105,10 @@ def evaluate(
     from speechgru.recognizer import Recognizer
 
     folder = folder or results_folder(model if os.path.isdir(model) else model.parent, manifest)
-    check_outputs(folder / "score.json", inputs=[manifest])
-    check_outputs(json, inputs=[manifest])  # may be the same file, of the same content
+    phrases = Path(hotwords) if hotwords else None  # which may be a file
+    inputs = (manifest, decoding, lm, vocabulary, phrases)
+    check_outputs(folder / "score.json", inputs=inputs)
+    check_outputs(json, inputs=inputs)  # may be the same file, of the same content
     decoder = choose_decoder(model, greedy, decoding, lm, vocabulary, hotwords)
     recognizer = Recognizer.load(model, device, precision, batch_seconds, decoder, hotwords)
     with counting_progress() as show:
@@ -179,9 +181,9 @@ def significance(
 ) -> None:
     """Test whether one system has a lower WER than another: paired bootstrap and NIST's MAPSSWE."""
     from speechgru.files import write_json
-    from speechgru.scoring.mapsswe import compare_files
+    from speechgru.scoring.mapsswe import compare_files, split_names
 
-    check_outputs(json, inputs=[reference, *(Path(file) for file in f"{a},{b}".split(","))])
+    check_outputs(json, inputs=[reference, *split_names(a), *split_names(b)])
     margin = None if margin is None else margin / 100
     report = compare_files(reference, a, b, margin, check_format(file_format), ignore_case)
     show_significance(report)

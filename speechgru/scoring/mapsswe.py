@@ -140,7 +140,7 @@ def compare_files(
         raise ScoringError(
             f"a margin of {100 * margin:g} percentage points: expected above 0 and below 100"
         )
-    files = [_files(hypothesis_a), _files(hypothesis_b)]
+    files = [split_names(hypothesis_a), split_names(hypothesis_b)]
     texts = read_matched(reference, *files[0], *files[1], format=format, ignore_case=ignore_case)
     errors = [_errors(texts.references, each) for each in texts.hypotheses]
     errors_a, errors_b = errors[: len(files[0])], errors[len(files[0]) :]
@@ -156,8 +156,9 @@ def compare_files(
     )
 
 
-def _files(names: str | Path) -> list[Path]:
-    """An existing file, whatever its name, or several separated by commas."""
+def split_names(names: str | Path) -> list[Path]:
+    """An existing file, whatever its name, or several separated by commas. Raises ScoringError for
+    an empty name."""
     if isinstance(names, Path) or os.path.exists(names):
         return [Path(names)]
     listed = names.split(",")

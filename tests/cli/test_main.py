@@ -189,6 +189,12 @@ def test_an_input_is_not_replaced(words, speechgru, folder, monkeypatch):
     assert "an input of this command" in error
 
 
+@pytest.mark.parametrize("option", ["--decoding", "--lm", "--vocabulary", "--hotwords"])
+def test_figures_replace_no_input(option, speechgru, folder):
+    result = speechgru("evaluate", "DEV", "--model", "RUN", option, "TEXT", "--json", "TEXT")
+    assert (result.status, "an input of this command" in result.err) == (2, True)
+
+
 # Wrong input --------------------------------------------------------------------------------------
 
 WRONG = [

@@ -195,6 +195,15 @@ def test_a_comma_in_a_files_name_is_no_list(folder):
     assert report.bootstrap.seeds == (1, 1)
 
 
+def test_the_command_does_not_replace_an_input_with_a_comma_in_its_name(folder, speechgru):
+    file = (folder / "good1.trn").rename(folder / "a,b.trn")
+    text = file.read_text()
+    for sides in ((file, folder / "bad1.trn"), (folder / "bad1.trn", file)):
+        result = speechgru("significance", folder / "ref.trn", *sides, "--json", file)
+        assert (result.status, "input" in result.err) == (2, True)
+    assert file.read_text() == text
+
+
 @pytest.mark.parametrize("names", [",", "{0}/good1.trn,", "{0}/good1.trn,,{0}/good2.trn", ""])
 def test_an_empty_name_in_a_list_is_refused(folder, names):
     names = names.format(folder)
