@@ -182,8 +182,9 @@ def results_folder(run: Path, manifest: Path) -> Path:
 def write_results(
     evaluation: Evaluation, folder: Path, json_file: Path | None = None
 ) -> list[Path]:
-    """Write ref.trn, hyp.trn and score.json into `folder`, hyp-greedy.trn beside a beam search, and
-    the scores to `json_file` if given; returns the files. Raises SpeechgruError."""
+    """Write ref.trn, hyp.trn and score.json into `folder`, hyp-greedy.trn beside a beam search
+    (otherwise, an earlier one is removed), and the scores to `json_file` if given; returns the
+    files. Raises SpeechgruError."""
     scored = evaluation.score.utterances
     files = [folder / name for name in ("ref.trn", "hyp.trn", "score.json")]
     speakers = [u.speaker for u in scored]
@@ -192,7 +193,9 @@ def write_results(
     files += [json_file] if json_file else []
     for path in files[2:]:
         write_json(path, evaluation.to_json())
-    if evaluation.beside is not None:
+    if evaluation.beside is None:
+        (folder / "hyp-greedy.trn").unlink(missing_ok=True)
+    else:
         files.insert(2, folder / "hyp-greedy.trn")
         greedy = evaluation.beside.score.utterances
         write_trn(files[2], [(u.id, u.hypothesis) for u in greedy], speakers)

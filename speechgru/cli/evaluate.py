@@ -122,6 +122,8 @@ def evaluate(
             report = evaluate_conditions(recognizer, manifest, show)
         show_conditions(report)
         show_written(write_conditions(report, folder))
+    elif os.path.exists(earlier := folder / "conditions.json"):
+        warn(f"{earlier} is of an earlier evaluation; --conditions measures it again")
     if evaluation.failed:
         raise typer.Exit(1)
 

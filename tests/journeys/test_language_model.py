@@ -37,7 +37,10 @@ def test_from_text_to_transcripts(
     assert score["outside_lexicon"]["words"] == 0
     assert (folder / "hyp-greedy.trn").exists()
 
+    (folder / "conditions.json").write_text("{}")
     done = speechgru("evaluate", tones / "test.jsonl", "--model", run, "--greedy")
+    assert not (folder / "hyp-greedy.trn").exists()
+    assert f"{folder / 'conditions.json'} is of an earlier evaluation" in done.err
     assert json.loads((folder / "score.json").read_text())["decoder"] == "greedy"
     assert "greedy" not in json.loads((folder / "score.json").read_text())
 
