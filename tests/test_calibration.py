@@ -101,6 +101,13 @@ def test_words_are_right_in_the_form_of_the_references(tone_run, tones, digits_f
     assert recognise_words(recognizer, read_manifest(tones / "dev.jsonl")).right.mean() > 0.8
 
 
+def test_no_word_is_certain_after_a_steep_fit():
+    confidences = Calibration(slope=50.0)(np.log([0.9, 0.9999, 1e-9]))
+    assert (confidences > 0).all()
+    assert (confidences < 1).all()
+    assert np.isfinite(quality(confidences, np.array([True, False, True])).nce)
+
+
 def test_confidence_is_never_turned_upside_down():
     logits = np.linspace(-2, 2, 40)
     found = calibrate(Words(-np.log1p(np.exp(-logits)), logits < 0, np.array([])))

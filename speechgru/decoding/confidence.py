@@ -20,7 +20,7 @@ from speechgru.files import Json, read_json
 
 FILE = "calibration.json"
 FORMAT = "speechgru-calibration-1"
-LEAST, MOST = 1e-4, 1 - 1e-4  # raw confidences beyond these are all the same
+LEAST, MOST = 1e-4, 1 - 1e-4  # of confidences: nothing is certain
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,10 @@ class Calibration:
     shortest: float = SHORTEST
 
     def __call__(self, log_probs: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
-        """Probabilities that words are right, from the natural logarithms of raw confidences."""
-        return 1 / (1 + np.exp(-(self.offset + self.slope * logit(log_probs))))
+        """Probabilities that words are right, from LEAST to MOST, from the natural logarithms of
+        raw confidences."""
+        probabilities = 1 / (1 + np.exp(-(self.offset + self.slope * logit(log_probs))))
+        return np.clip(probabilities, LEAST, MOST)
 
     def to_json(self) -> Json:
         return asdict(self)
