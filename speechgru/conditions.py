@@ -6,6 +6,7 @@ recording's number, so that two models are scored on the same audio.
 """
 
 import io
+import logging
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,12 +18,14 @@ from speechgru import acoustics
 from speechgru.acoustics import Samples
 from speechgru.audio import read_utterance
 from speechgru.decoding.references import match_references
-from speechgru.errors import AudioError, SpeechgruError, none_readable
+from speechgru.errors import AudioError, SpeechgruError, none_readable, printable
 from speechgru.files import Json, atomic_write, write_json
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import Score, score
 from speechgru.text import normalise
+
+log = logging.getLogger(__name__)
 
 Change = Callable[[Samples, int, np.random.Generator, Sequence[Samples]], Samples]
 NonSpeech = Callable[[int, np.random.Generator, int], Samples]  # length, generator, rate
@@ -33,11 +36,13 @@ VOICES = 6  # of babble
 @dataclass(frozen=True, slots=True)
 class Condition:
     """`change(samples, rate, generator, other utterances' samples)` → samples; `joined`: how many
-    utterances make up a recording, with pauses of PAUSE seconds."""
+    utterances make up a recording, with pauses of PAUSE seconds; `babble`: whether it needs other
+    utterances."""
 
     name: str
     change: Change
     joined: int = 1
+    babble: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,8 @@ def evaluate_conditions(
     manifest: str | Path,
     on_progress: Callable[[int, int, str], None] = lambda done, total, name: None,
 ) -> ConditionReport:
-    """Transcribe and score a manifest's utterances under every one of CONDITIONS.
+    """Transcribe and score a manifest's utterances under every one of CONDITIONS, except babble if
+    there is only one utterance.
 
     Raises ManifestError, and AudioError when no utterance can be read.
     """
@@ -69,9 +75,12 @@ def evaluate_conditions(
     rule = recognizer.checkpoint.config.text
     texts = [normalise(utterance.text, rule) for utterance in utterances]
     decoder = match_references(recognizer.decoder, texts, lambda text: normalise(text, rule))
+    conditions = [each for each in CONDITIONS if len(utterances) > 1 or not each.babble]
+    if len(conditions) < len(CONDITIONS):
+        log.warning("%s: babble is skipped: it needs a second utterance", printable(manifest))
     scores = {}
-    for number, condition in enumerate(CONDITIONS, 1):
-        on_progress(number, len(CONDITIONS), condition.name)
+    for number, condition in enumerate(conditions, 1):
+        on_progress(number, len(conditions), condition.name)
         groups = _groups(len(utterances), condition.joined)
         made = _recordings(condition, groups, audio, recognizer.sample_rate)
         hypotheses = []
@@ -157,7 +166,10 @@ def _recordings(
     for number, group in enumerate(groups):
         samples = np.concatenate([part for i in group for part in (audio[i], pause)][:-1])
         rng = np.random.default_rng([zlib.crc32(condition.name.encode()), number])
-        others = [audio[int(i)] for i in rng.integers(len(audio), size=VOICES)]
+        drawn = (int(i) for i in rng.integers(len(audio), size=VOICES))
+        # Those after the group in place of its own; the draws of all others stay as they are.
+        voices = [(i + len(group)) % len(audio) if i in group else i for i in drawn]
+        others = [audio[i] for i in voices]
         yield condition.change(samples, rate, rng, others).astype(np.float32)
 
 
@@ -249,7 +261,7 @@ CONDITIONS = (
     Condition("4 joined, 1 s pauses", _unchanged, joined=4),
     *(Condition(f"level {db:+d} dB", _gain(db)) for db in (-40, -20, 6)),
     *(
-        Condition(f"{kind} noise, {snr} dB", _noise(kind, snr))
+        Condition(f"{kind} noise, {snr} dB", _noise(kind, snr), babble=kind == "babble")
         for kind in ("white", "babble")
         for snr in (20, 10, 5)
     ),

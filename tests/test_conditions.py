@@ -18,6 +18,8 @@ from speechgru.conditions import (
 )
 from speechgru.decoding import Transcript
 from speechgru.decoding.settings import Decoding
+from speechgru.manifest import read_manifest
+from speechgru.manifest_writer import write_manifest
 from speechgru.recognizer import Recognizer
 
 RATE = 8000
@@ -70,6 +72,18 @@ def test_an_utterance_is_cut_to_its_speech():
     np.testing.assert_array_equal(cut, spoken[RATE // 2 : -RATE // 2])
 
 
+def test_babble_consists_of_other_utterances():
+    given = []
+
+    def change(samples, rate, rng, others):
+        given.append(others)
+        return samples
+
+    list(_recordings(Condition("babble", change), _groups(2, 1), AUDIO[:2], RATE))
+    assert len(given) == 2
+    assert all(voice is AUDIO[1 - n] for n, others in enumerate(given) for voice in others)
+
+
 def test_joined_utterances_are_a_second_apart():
     (condition,) = (c for c in CONDITIONS if c.joined == 4)
     first, second = made(condition)
@@ -110,6 +124,18 @@ def test_a_model_is_scored_under_every_condition(tone_run, tones, tmp_path):
     written = json.loads(files[0].read_text())["conditions"]
     assert written["clean"]["words"] == written["4 joined, 1 s pauses"]["words"]
     assert files[1].read_text().startswith("<?xml")
+
+
+def test_babble_needs_a_second_utterance(tone_run, tones, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("speechgru.conditions.NON_SPEECH", {})
+    shown = [CONDITIONS[0], *(condition for condition in CONDITIONS if condition.babble)]
+    monkeypatch.setattr("speechgru.conditions.CONDITIONS", shown)
+    for count, expected in ((1, ["clean"]), (2, [condition.name for condition in shown])):
+        caplog.clear()
+        write_manifest(tmp_path / "some.jsonl", read_manifest(tones / "dev.jsonl")[:count])
+        report = evaluate_conditions(Recognizer.load(tone_run, "cpu"), tmp_path / "some.jsonl")
+        assert list(report.scores) == expected
+        assert ("babble is skipped" in caplog.text) == (count == 1)
 
 
 def test_words_are_scored_in_the_form_of_the_references(
