@@ -24,7 +24,7 @@ from speechgru.lm.ngram import Doubles, Ints
 from speechgru.lm.text import read_lines
 
 DEFAULT_BOOST = 1.0  # natural log units per character
-
+MAX_BOOST = 100.0  # far more than any acoustic evidence
 
 # A state of the automaton; state 0 has matched nothing, the others are prefixes of phrases.
 STATE = np.dtype(
@@ -44,13 +44,16 @@ _PATH = re.compile(  # rather a file than a phrase
     r"(?:[A-Za-z]:[/\\]|~?/|\.{1,2}/)[^\s,]*|[^\s,]+\.(?:txt|csv|tsv|lst|list|words)", re.IGNORECASE
 )
 
+_TIME = re.compile(r"\d:[0-5]\d$")
+
 
 def read_hotwords(source: str | Path, normalise: Callable[[str], str]) -> dict[str, float]:
     """Phrases and their boosts per character, from a file (a phrase per line; lines that begin with
     # are skipped) or from text (phrases separated by commas). A phrase may end in `:BOOST`;
     DEFAULT_BOOST otherwise.
 
-    Raises LanguageModelError: no phrase, a phrase without letters, a boost that is not above 0.
+    Raises LanguageModelError: no phrase, a phrase without letters, a boost that is not above 0 and
+    at most MAX_BOOST, or a time such as 10:30, whose minutes would be a boost.
     """
     is_file = os.path.isfile(source)
     if not is_file and _PATH.fullmatch(str(source)):
@@ -67,9 +70,15 @@ def read_hotwords(source: str | Path, normalise: Callable[[str], str]) -> dict[s
             boost = float(number) if colon else DEFAULT_BOOST
         except ValueError:
             boost = math.nan
-        if not 0 < boost < math.inf:
+        if not 0 < boost <= MAX_BOOST:
             raise LanguageModelError(
-                f"hot word {line!r:.60}: expected PHRASE or PHRASE:BOOST with a boost above 0"
+                f"hot word {line!r:.60}: expected PHRASE or PHRASE:BOOST with a boost above 0 and "
+                f"at most {MAX_BOOST:g}"
+            )
+        if _TIME.search(line):
+            raise LanguageModelError(
+                f"hot word {line!r:.60}: a time, or a boost of {boost:g}? Write a time in words, "
+                f"as it is spoken, or the boost as {boost:.1f}"
             )
         phrase = normalise(text if colon else line)
         if not phrase:

@@ -73,7 +73,9 @@ def test_a_phrase_and_its_boost_are_read(tmp_path: Path) -> None:
     assert found == {"new york": 2.5, "ann bob": DEFAULT_BOOST}
 
 
-@pytest.mark.parametrize("text", ["", " , ", "ann:much", "ann:-1", "ann:0", "ann:nan", ":2", "!"])
+@pytest.mark.parametrize(
+    "text", ["", " , ", "ann:much", "ann:-1", "ann:0", "ann:nan", ":2", "!", "ann:1e308", "10:30"]
+)
 def test_what_is_no_hot_word(text: str) -> None:
     with pytest.raises(LanguageModelError):
         read_hotwords(text, lambda text: text.strip("!"))
