@@ -10,13 +10,14 @@ Design choices, as in NIST's sclite:
 - `<ALT_BEGIN>`, `<ALT>` and `<ALT_END>` in the place of words enclose and separate alternatives.
 - A recording without any recognised word counts as deletions. A warning names it, since nothing
   in a ctm file distinguishes silence from a crash.
-- A reference in ctm is cut at pauses (`chunks`) to score one hypothesis; to compare several, each
-  channel is one utterance.
+- A reference in ctm is cut at pauses (`chunks`): as sclite does to score one hypothesis, and at
+  pauses of all files to compare several.
 
 Format: NIST SCTK, doc/infmts.htm; src/sclite/stm2ctm.c.
 """
 
 import logging
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -205,13 +206,16 @@ def check_channels(
 
 
 def _records(
-    path: Path, lines: Sequence[str], pattern: re.Pattern[str], name: str, fields: str
+    path: Path, lines: Sequence[str], pattern: re.Pattern[str], name: str, expected: str
 ) -> Iterator[tuple[int, re.Match[str]]]:
     for number, line in enumerate(map(tidy, lines), 1):
         if not line or line.startswith(";"):
             continue
-        if (match := pattern.match(line)) is None:
+        match = pattern.match(line)
+        fields = match.groupdict() if match else {}
+        times = [float(fields[key]) for key in ("begin", "end", "duration") if fields.get(key)]
+        if match is None or not math.isfinite(sum(times)):  # 1e999 is infinite
             raise ScoringError(
-                f"{path}, line {number}: expected {name}, '{fields}', found {short(line)!r}"
+                f"{path}, line {number}: expected {name}, '{expected}', found {short(line)!r}"
             )
         yield number, match

@@ -176,6 +176,8 @@ def test_several_hypotheses_share_the_reference(tmp_path):
         ("a.ctm", "r A * * <ALT_BEGIN>\nr A * * <ALT_END>\n", "line 2"),
         ("a.ctm", "r A * * <ALT_BEGIN>\nr A 0.1 0.2 a\n", "<ALT_END>"),
         ("a.ctm", "r A 0.1 0.2 ;tag\n", "line 1"),
+        ("a.ctm", "r A 1e400 0.2 one\n", "line 1"),
+        ("a.ctm", "r A 0.1 1e999 one\n", "line 1"),
     ],
 )
 def test_malformed_ctm_is_named(tmp_path, name, content, named):
@@ -184,8 +186,10 @@ def test_malformed_ctm_is_named(tmp_path, name, content, named):
 
 
 @pytest.mark.parametrize(
-    "content", ["r A s 0.1\n", "r A s 2.0 1.0 a\n", "r A s 0 1 { a\n", "", ";; only a comment\n"]
-)
+    "content",
+    ["r A s 0.1\n", "r A s 2.0 1.0 a\n", "r A s 0 1e999 a\n", "r A s 0 1 { a\n", "",
+     ";; only a comment\n"],
+)  # fmt: skip
 def test_malformed_stm_is_named(tmp_path, content):
     with pytest.raises(ScoringError, match=r"ref\.stm"):
         score_files(write(tmp_path, "ref.stm", content), write(tmp_path, "h.ctm", CTM))
