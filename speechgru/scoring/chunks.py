@@ -1,11 +1,14 @@
-"""Cutting two ctm files at common pauses, where a reference is ctm and has no segments.
+"""Cutting ctm files at common pauses, where a reference is ctm and has no segments.
 
-As sclite does, so that counts are equal: chunks of some 50 lines that end at a pause in both files.
-Long recordings would otherwise take memory by the product of their words.
+Two files as sclite does, so that counts are equal: chunks of some 50 lines that end at a pause in
+both. Long recordings would otherwise take memory by the product of their words, and a recording
+would be a single utterance, from which no significance can be estimated.
 
 Source: NIST SCTK 2.4.10, src/sclite/ctm2ctm.c (chop_WTOKE_2).
 """
 
+import math
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -46,6 +49,27 @@ def cut_at_pauses(
             chunk.append(side[taken[k] : stop])
             taken[k] = stop
         yield chunk[0], chunk[1]
+
+
+def cut_at_common_pauses(*sides: Sequence[TimedWord]) -> list[tuple[list[TimedWord], ...]]:
+    """Chunks of a reference and several hypotheses; together they are all words. Each ends at the
+    first pause of all files after LINES words of the reference."""
+    words = [(w.begin, w.end, number == 0) for number, side in enumerate(sides) for w in side]
+    cuts: list[float] = []  # seconds
+    end, count = -math.inf, 0  # of the words until now; of the reference's in this chunk
+    for begin, word_end, in_reference in sorted(words):
+        if count >= LINES and begin >= end:
+            cuts.append(begin)
+            count = 0
+        end = max(end, word_end)
+        count += in_reference
+    chunks: list[tuple[list[TimedWord], ...]] = [
+        tuple([] for _ in sides) for _ in range(len(cuts) + 1)
+    ]
+    for number, side in enumerate(sides):
+        for word in side:
+            chunks[bisect_right(cuts, word.begin)][number].append(word)
+    return chunks
 
 
 def _lines(index: int, word: TimedWord) -> list[_Line]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from speechgru.errors import ScoringError
-from speechgru.scoring.chunks import cut_at_pauses
+from speechgru.scoring.chunks import cut_at_common_pauses, cut_at_pauses
 from speechgru.scoring.graph import WordGraph
 from speechgru.scoring.lines import TIDIED, read_lines, short, some, tidy
 from speechgru.scoring.timed import (
@@ -158,9 +158,11 @@ def _by_time(
         for channel, listed in expected.items():
             name = "-".join(channel)
             hypotheses = [each.get(channel, []) for each in words]
-            chunks: Iterable[tuple[Sequence[TimedWord], ...]] = [(listed, *hypotheses)]
-            if len(words) == 1:
-                chunks = cut_at_pauses(listed, hypotheses[0])
+            chunks: Iterable[tuple[Sequence[TimedWord], ...]] = (
+                cut_at_pauses(listed, hypotheses[0])
+                if len(words) == 1
+                else cut_at_common_pauses(listed, *hypotheses)
+            )
             for number, (reference, *others) in enumerate(chunks):
                 references[f"{name}-{number:04}"] = (name, graph_of(reference))
                 for texts, chunk in zip(found, others, strict=True):

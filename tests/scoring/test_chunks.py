@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechgru.scoring import score_files
-from speechgru.scoring.chunks import cut_at_pauses
+from speechgru.scoring.chunks import cut_at_common_pauses, cut_at_pauses
 from speechgru.scoring.timed import TimedWord, read_ctm
 
 
@@ -20,6 +20,13 @@ def test_chunks_end_at_the_last_pause_of_both_that_fits():
     hypothesis = words(*((b, b + 0.55) for b in begins))
     chunks = list(cut_at_pauses(reference, hypothesis))
     assert [(len(a), len(b)) for a, b in chunks] == [(40, 40), (40, 40)]
+
+
+def test_several_hypotheses_are_cut_at_pauses_of_all_files():
+    reference = words(*((b, b + 0.5) for b in range(120)))
+    without_pauses = words(*((b, b + 1.1) for b in range(60)))
+    chunks = cut_at_common_pauses(reference, reference, without_pauses)
+    assert [tuple(map(len, each)) for each in chunks] == [(61, 61, 60), (50, 50, 0), (9, 9, 0)]
 
 
 def test_short_files_are_one_chunk():
@@ -45,6 +52,9 @@ def test_no_word_is_lost_or_used_twice(seed, n, m):
     assert [word for chunk, _ in chunks for word in chunk] == reference
     assert [word for _, chunk in chunks for word in chunk] == hypothesis
     assert len(chunks) <= max(1, n + m)
+    sides = [reference, hypothesis, hypothesis[::2]]
+    parts = cut_at_common_pauses(*sides)
+    assert [[word for part in parts for word in part[k]] for k in range(3)] == sides
 
 
 def test_a_long_reference_in_ctm_is_scored_in_chunks(tmp_path):

@@ -195,6 +195,16 @@ def test_a_comma_in_a_files_name_is_no_list(folder):
     assert report.bootstrap.seeds == (1, 1)
 
 
+def test_a_single_recording_in_ctm_is_compared_in_chunks(tmp_path):
+    lines = [f"r A {n}.0 0.5 w{n % 7}\n" for n in range(300)]
+    for name, kept in (("ref", lines), ("a", lines[1:]), ("b", lines[::2])):
+        (tmp_path / f"{name}.ctm").write_text("".join(kept))
+    report = compare_files(*(tmp_path / f"{name}.ctm" for name in ("ref", "a", "b")))
+    assert (report.utterances, report.words) == (6, 300)
+    assert (report.bootstrap.rate_a, report.bootstrap.rate_b) == (1 / 300, 1 / 2)
+    assert report.bootstrap.verdict == "better"
+
+
 def test_the_command_does_not_replace_an_input_with_a_comma_in_its_name(folder, speechgru):
     file = (folder / "good1.trn").rename(folder / "a,b.trn")
     text = file.read_text()
