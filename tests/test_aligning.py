@@ -86,6 +86,20 @@ def test_an_audio_file_and_its_text(tone_run, tmp_path, speechgru):
         assert speechgru("align", *arguments, "-m", tone_run).status == 2
 
 
+def test_an_audio_file_is_named_as_given(tone_run, tmp_path, speechgru):
+    file, text, out = tmp_path / "in" / "a.wav", tmp_path / "a.txt", tmp_path / "out"
+    file.parent.mkdir()
+    soundfile.write(file, say("am mo", 5), RATE)
+    text.write_text("am mo")
+    done = speechgru("align", file, text, "-m", tone_run, "-f", "json", "-o", out)
+    assert done.status == 0, done.err
+    assert json.loads((out / "a.json").read_text())["file"] == str(file)
+    text.write_text("am " * 200)
+    done = speechgru("align", file, text, "-m", tone_run)
+    assert done.status == 1
+    assert f"{file}: " in done.err
+
+
 def test_alignment_needs_no_language_model(tone_run, tones, tmp_path, speechgru):
     shutil.copy(tone_run / "model.safetensors", tmp_path)
     (tmp_path / "decoding.yaml").write_text("lm: gone.arpa\nlm_sha256: abc\n")

@@ -52,17 +52,19 @@ def align(
     from speechgru.aligning import as_files
     from speechgru.decoding.confidence import read_calibrations
     from speechgru.recognizer import Recognizer, calibration_file
-    from speechgru.transcription import Outputs
+    from speechgru.transcription import AudioFile, Outputs
 
     utterances = _read(source, text)
+    files = as_files(utterances) if text is None else [AudioFile(source, Path(source.name))]
     inputs = (source, text, *(Path(utterance.audio) for utterance in utterances))
-    outputs = Outputs(as_files(utterances), formats, folder, force, inputs=inputs)
+    outputs = Outputs(files, formats, folder, force, inputs=inputs)
     recognizer = Recognizer.load(model, device, "float32", batch_seconds, "greedy")
     known = read_calibrations(file) if (file := calibration_file(model)).exists() else {}
     recognizer.calibration = known.get("greedy", known.get("beam", recognizer.calibration))
     tally = Tally(len(utterances))
+    sources = {file.source: each for file, each in zip(files, utterances, strict=True)}
     with outputs, counting_progress() as show:
-        for outcome in _outcomes(recognizer, utterances, outputs, text is None):
+        for outcome in _outcomes(recognizer, sources, outputs, text is None):
             show_outcome(outcome, next(iter(formats.values())))
             _warn_of_interpolated(outcome)
             tally.add(outcome)
@@ -84,19 +86,19 @@ def _read(source: Path, text: Path | None) -> "list[Utterance]":
 
 
 def _outcomes(
-    recognizer: "Recognizer", utterances: "list[Utterance]", outputs: "Outputs", manifest: bool
+    recognizer: "Recognizer", sources: "dict[Path, Utterance]", outputs: "Outputs", manifest: bool
 ) -> "Iterator[Outcome]":
     from speechgru.aligning import align_text
     from speechgru.transcription import Outcome
 
     wanted, known = [], {}
-    for utterance in utterances:
-        known[utterance.id] = outputs.find_existing(Path(utterance.id))
-        if known[utterance.id] is None:
+    for source, utterance in sources.items():
+        known[source] = outputs.find_existing(source)
+        if known[source] is None:
             wanted.append(utterance if manifest else utterance.audio)
     emissions = recognizer.emissions(wanted)
-    for utterance in utterances:
-        outcome = known[utterance.id]
+    for source, utterance in sources.items():
+        outcome = known[source]
         if outcome is None:
             emission = next(emissions)
             try:
@@ -105,12 +107,12 @@ def _outcomes(
                 found = align_text(
                     recognizer.checkpoint, emission, utterance.text, recognizer.calibration
                 )
-                outcome = outputs.write(Path(utterance.id), found)
+                outcome = outputs.write(source, found)
             except SpeechgruError as error:
                 named = error if str(error).startswith(utterance.audio) else type(error)(
-                    f"{utterance.id}: {error}"
+                    f"{source}: {error}"
                 )  # fmt: skip
-                outcome = Outcome(Path(utterance.id), error=named)
+                outcome = Outcome(source, error=named)
         yield outcome
     yield from outputs.finish()
 
