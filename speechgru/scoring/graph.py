@@ -26,13 +26,14 @@ MAX_DEPTH = 50  # of alternatives in alternatives
 _TAG = re.compile(r"(?<!\\);.*", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 # What SCTK would not take for a part of a word, or what we write in its place; lower-case digits
-# are ours, too, in a file that was lowercased.
+# are ours, too, in a file that was lowercased. U+FEFF at the beginning of a file is a byte order
+# mark.
 _SPECIAL = re.compile(
     r"[{;\\]|^@$|^\((?=.+\)$)|^\*(?=\*)|(?<=.)\*$|^<(?=ALT(?:_BEGIN|_END)?>$)"
-    r"|%(?=7B|3B|5C|40|28|2A|3C|25)",
+    r"|^\ufeff|%(?=7B|3B|5C|40|28|2A|3C|25|EF%BB%BF)",
     re.IGNORECASE,
 )
-_WRITTEN = re.compile("%(?:7B|3B|5C|40|28|2A|3C|25)", re.IGNORECASE)
+_WRITTEN = re.compile("%(?:7B|3B|5C|40|28|2A|3C|25|EF%BB%BF)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

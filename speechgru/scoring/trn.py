@@ -23,7 +23,7 @@ UNKNOWN = "unknown"  # speaker in the ids of utterances whose speaker is not kno
 
 RECORD = re.compile(r"^(?P<text>.*?)\(\s*(?P<id>[^\s()]+)\s*\)\s*$")
 _COMMENT = re.compile(r"^(;;|\*\*)")
-_UNSAFE = re.compile(r"^;|[\s()%\x00-\x1f\x7f\ud800-\udfff]")
+_UNSAFE = re.compile(r"^[;\ufeff]|[\s()%\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def read_trn(path: Path, lines: Sequence[str]) -> dict[str, WordGraph]:
@@ -108,7 +108,7 @@ def trn_line(id_: str, text: str) -> str:
 
 def safe_id(name: str) -> str:
     """An utterance's id without white space, parentheses, percent signs and control characters,
-    and without a semicolon at its beginning, where it begins a comment."""
+    and without a semicolon (a comment) or U+FEFF (a byte order mark) at its beginning."""
     return _UNSAFE.sub(as_percent, name)
 
 

@@ -113,6 +113,12 @@ def test_written_trn_reads_back_under_safe_ids(tmp_path_factory, transcripts):
     assert not any(c.isspace() or c in "()" for name in found for c in name)
 
 
+def test_a_text_may_begin_with_a_byte_order_mark(tmp_path):
+    transcripts = {"u1": "\ufeffone %EF%BB%BF", "u2": "two"}
+    write_trn(tmp_path / "a.trn", transcripts.items())
+    assert read(tmp_path / "a.trn") == transcripts
+
+
 @given(
     st.lists(
         st.tuples(texts, texts, st.sampled_from(["ann", "b-b", "c_c", "unknown", "e", "", None])),
