@@ -123,11 +123,11 @@ def _reason(emission: Emission) -> str | None:
 
 def _split(text: str, start: float, end: float) -> Iterator[tuple[str, float, float]]:
     """A lexicon's entry may be several words: each gets a share of the time by its length."""
-    parts = text.split()
+    parts, duration = text.split(), end - start
     for part in parts:
-        share = len(part) / sum(map(len, parts))
-        yield part, start, start + share * (end - start)
-        start += share * (end - start)
+        share = duration * len(part) / sum(map(len, parts))
+        yield part, start, start + share
+        start += share
 
 
 def _make(

@@ -90,13 +90,15 @@ def test_a_calibration_is_a_line_through_the_logit():
     assert 0 < Calibration()(log_probs)[3] < Calibration()(log_probs)[2] < 1
 
 
-def test_an_entry_of_several_words_is_divided():
+def test_an_entry_of_several_words_is_divided_by_their_lengths():
     found = emission("---a---b---", [-20.0] * 33)
-    written = Hypothesis((2, 3), (3, 7), 0.0, (Spelled("two words", 0, 1),))
-    result = transcribe_section(found, [written], VOCABULARY, Calibration())
-    assert result.text == "two words"
-    assert [word.text for word in result.words] == ["two", "words"]
-    assert result.words[0].end == result.words[1].start
+    hypothesis = Hypothesis((2, 3), (3, 7), 0.0, (Spelled("an entry of", 0, 1),))
+    result = transcribe_section(found, [hypothesis], VOCABULARY, Calibration())
+    assert result.text == "an entry of"
+    ((begin, end),) = word_spans(found, (3, 7), hypothesis.words)
+    limits = [begin, *(begin + share * (end - begin) for share in (2 / 9, 7 / 9)), end]
+    assert [word.start for word in result.words] == pytest.approx(limits[:-1], abs=1e-3)
+    assert [word.end for word in result.words] == pytest.approx(limits[1:], abs=1e-3)
 
 
 def test_sections_are_decoded_by_themselves_with_times_in_the_recording():
