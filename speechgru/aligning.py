@@ -37,7 +37,7 @@ def align_text(
             "together"
         )
     hypothesis = Hypothesis(tuple(tokens), frames, 0.0)
-    spans = word_spans(emission, frames, words, calibration.lead)
+    spans = word_spans(emission, frames, words, calibration.lead, unknown)
     confidences = calibration(least_probable(emission, hypothesis, words))
     found = [
         Word(word.text, round(start, 3), round(end, 3), interpolated=True)

@@ -1,6 +1,6 @@
 """What becomes of a hypothesis for users: words with times and confidence."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from speechgru.decoding.confidence import Calibration
 from speechgru.decoding.emission import Emission
 from speechgru.decoding.hypothesis import Hypothesis
-from speechgru.decoding.words import least_probable, spell, word_spans
+from speechgru.decoding.words import divide, least_probable, spell, word_spans
 from speechgru.files import Json
 from speechgru.text import Vocabulary
 
@@ -100,7 +100,7 @@ def transcribe_section(
     words = [
         Word(text, round(start, 3), round(end, 3), round(float(confidence), 3))
         for word, span, confidence in zip(spelled, spans, confidences, strict=True)
-        for text, start, end in _split(word.text, *span)
+        for text, start, end in divide(word.text, *span)
     ]
     alternatives = tuple(
         Alternative(" ".join(word.text for word in spell(each, vocabulary)), round(each.score, 3))
@@ -119,15 +119,6 @@ def _reason(emission: Emission) -> str | None:
     if loudest < SILENT_DB:
         return SILENT
     return TOO_QUIET if loudest < QUIET_DB else None
-
-
-def _split(text: str, start: float, end: float) -> Iterator[tuple[str, float, float]]:
-    """A lexicon's entry may be several words: each gets a share of the time by its length."""
-    parts, duration = text.split(), end - start
-    for part in parts:
-        share = duration * len(part) / sum(map(len, parts))
-        yield part, start, start + share
-        start += share
 
 
 def _make(

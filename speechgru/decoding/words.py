@@ -13,11 +13,17 @@ near its end. So between two words, from the last spike of the one to the first 
 
 The first word begins and the last word ends in the same way, at the audio's pauses. Without levels
 (`Emission.levels`), the lead and TRAIL stand in for pauses.
+
+A word that the model cannot spell has no spikes; `align` puts its token anywhere between those of
+its neighbours. It gets what is between these, which end and begin as elsewhere, but each by itself:
+only pauses near its own spike count. At an end of the recording, the audible audio is the limit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from speechgru.decoding.emission import Emission, Floats
 from speechgru.decoding.hypothesis import Hypothesis, Spelled
@@ -66,32 +72,64 @@ def least_probable(emission: Emission, hypothesis: Hypothesis, words: Sequence[S
 
 
 def word_spans(
-    emission: Emission, frames: Sequence[int], words: Sequence[Spelled], lead: float = LEAD
+    emission: Emission,
+    frames: Sequence[int],
+    words: Sequence[Spelled],
+    lead: float = LEAD,
+    unknown: Collection[int] = (),
 ) -> list[tuple[float, float]]:
     """Where words begin and end, in seconds from the beginning of the recording, given the frame in
-    which each token begins.
+    which each token begins. `unknown`: the numbers of the words that the model cannot spell.
 
     Words do not overlap, have a length above 0, and are within the audio.
     """
     spikes = emission.start - emission.begin + np.asarray(frames) * emission.seconds_per_frame
     duration = emission.duration or float(len(emission.log_probs) * emission.seconds_per_frame)
     loudness = _Loudness(emission)
-    ends, begins = [], []
-    for before, after in zip([None, *words], [*words, None], strict=True):
-        left = None if before is None else float(spikes[before.last])
-        right = None if after is None else float(spikes[after.first])
-        gap = loudness.pause(left, right)
-        if gap is None and left is not None and right is not None and before and after:
-            between = spikes[before.last + 1 : after.first]
-            gap = _meeting(left, right, float(between[0]) if len(between) else None, lead)
+    spaces = {  # the spikes of those before words
+        number: float(spikes[one.last + 1])
+        for number, (one, other) in enumerate(pairwise(words), 1)
+        if one.last + 1 < other.first
+    }
+    found: list[tuple[float, float]] = []
+    begin = 0.0
+    known = [number for number in range(len(words)) if number not in unknown]
+    for before, after in pairwise([-1, *known, len(words)]):
+        left = None if before < 0 else float(spikes[words[before].last])
+        right = None if after == len(words) else float(spikes[words[after].first])
+        between = " ".join(word.text for word in words[before + 1 : after])
+        if not between:
+            gap = loudness.pause(left, right)
+        else:
+            start, end = loudness.audible(left, right) or (0.0, duration)
+            if left is not None:
+                space = spaces.get(before + 1)
+                start = left + TRAIL if space is None else space - (lead - SPACE_LEAD)
+            if right is not None:
+                end = _begin(right, spaces.get(after), lead)
+            gap = loudness.between(left, right, start, end)
+        if gap is None and left is not None and right is not None:
+            time = _begin(right, spaces.get(after), lead)
+            gap = time, time
             if emission.levels is None and right - left > lead + TRAIL + PAUSE:
                 gap = left + TRAIL, right - lead
         elif gap is None:
             gap = (left or 0.0) + TRAIL, (duration if right is None else right) - lead
-        ends.append(gap[0])
-        begins.append(gap[1])
-    found = _in_order(list(zip(begins, ends[1:], strict=False)), duration)
+        if left is not None:
+            found.append((begin, gap[0]))
+        found += [(start, end) for _, start, end in divide(between, *gap)]
+        begin = gap[1]
+    found = _in_order(found, duration)
     return [(emission.begin + begin, emission.begin + end) for begin, end in found]
+
+
+def divide(text: str, start: float, end: float) -> Iterator[tuple[str, float, float]]:
+    """The words of a text, each with a share of the time by its length."""
+    parts, duration = text.split(), end - start
+    for part in parts:
+        share = duration * len(part) / sum(map(len, parts))
+        yield part, start, start + share
+        start += share
 
 
 def first_leads(emission: Emission, frame: int) -> list[float]:
@@ -102,12 +140,11 @@ def first_leads(emission: Emission, frame: int) -> list[float]:
     return [] if gap is None or gap[1] >= spike else [spike - gap[1]]
 
 
-def _meeting(left: float, right: float, space: float | None, lead: float) -> tuple[float, float]:
-    """Where two words meet that have no pause between them; twice, as end and as beginning."""
-    time = right - lead
-    if space is not None:
-        time = (time + space - (lead - SPACE_LEAD)) / 2
-    return time, time
+def _begin(spike: float, space: float | None, lead: float) -> float:
+    """Where a word begins that has no pause before it, by its first spike and the space's."""
+    if space is None:
+        return spike - lead
+    return (spike - lead + space - (lead - SPACE_LEAD)) / 2
 
 
 class _Loudness:
@@ -121,28 +158,27 @@ class _Loudness:
             power = np.convolve(10 ** (self.levels / 10), np.full(3, 1 / 3))[1:-1]
             self.smooth = 10 * np.log10(power + 1e-12)
 
-    def pause(self, left: float | None, right: float | None) -> tuple[float, float] | None:
+    def pause(
+        self, left: float | None, right: float | None, limit: float | None = None
+    ) -> tuple[float, float] | None:
         """Begin and end of the longest pause between two spikes, if there is one; None at `left` or
-        `right` is the beginning or the end of the audio."""
+        `right` is the beginning or the end of the audio, or `limit`, if that is given."""
         spikes = [spike for spike in (left, right) if spike is not None]
         if not self.levels.size or not spikes:
             return None
-        first = 0 if left is None else max(0, int((left - BACK) / self.step))
-        last = len(self.levels) if right is None else max(0, int(right / self.step))
-        peak = max(self._level_around(spike) for spike in spikes)
-        near = round(FLOOR_SECONDS / self.step)
-        floor = float(np.quantile(self.levels[max(0, first - near) : last + near], 0.05))
-        floor = max(floor, peak - QUIET_RANGE)
-        if peak - floor < CONTRAST:
-            return None
-        quiet = self.smooth[first:last] < floor + QUIET_SHARE * (peak - floor)
+        start = limit or 0.0 if left is None else left - BACK
+        stop = limit if right is None else right
+        first = max(0, int(start / self.step))
+        last = len(self.levels) if stop is None else max(0, int(stop / self.step))
+        quiet = self._quiet(first, last, max(self._level_around(spike) for spike in spikes))
         turns = np.flatnonzero(np.diff(quiet, prepend=False, append=False)).reshape(-1, 2)
         if left is not None and right is None:  # not a pause before the last word
             turns = turns[(first + turns[:, 1]) * self.step > left - BACK / 2]
         if not len(turns):
             return None
         begin, end = turns[np.argmax(turns[:, 1] - turns[:, 0])]
-        if left is not None and right is not None and (end - begin) * self.step < PAUSE:
+        inside = limit is not None or len(spikes) == 2
+        if inside and (end - begin) * self.step < PAUSE:
             return None
         ends, begins = float(first + begin) * self.step, float(first + end) * self.step
         if left is not None:
@@ -150,6 +186,40 @@ class _Loudness:
         if right is not None:
             begins = max(begins, right - LONGEST_LEAD)
         return ends, begins
+
+    def between(
+        self, left: float | None, right: float | None, begin: float, end: float
+    ) -> tuple[float, float]:
+        """`begin` and `end` of words that the model cannot spell, between the spikes of their
+        neighbours, moved to the pauses near these."""
+        if left is not None:
+            limit = left + LONGEST_TRAIL + PAUSE
+            pause = self.pause(left, None, limit if right is None else min(limit, right))
+            begin = pause[0] if pause else begin
+        if right is not None:
+            limit = right - LONGEST_LEAD - PAUSE
+            pause = self.pause(None, right, limit if left is None else max(limit, left))
+            end = pause[1] if pause else end
+        return min(begin, end), end
+
+    def audible(self, left: float | None, right: float | None) -> tuple[float, float] | None:
+        """Begin and end of what is not quiet between two spikes, if levels are known; None is the
+        beginning or the end of the audio."""
+        first = 0 if left is None else int(left / self.step)
+        last = len(self.levels) if right is None else int(right / self.step)
+        levels = self.smooth[first:last]
+        if not levels.size:
+            return None
+        loud = np.flatnonzero(~self._quiet(first, last, float(levels.max())))
+        return float(first + loud[0]) * self.step, float(first + loud[-1] + 1) * self.step
+
+    def _quiet(self, first: int, last: int, peak: float) -> npt.NDArray[np.bool_]:
+        """Whether each of these levels is quiet beside speech with such a peak."""
+        near = round(FLOOR_SECONDS / self.step)
+        floor = float(np.quantile(self.levels[max(0, first - near) : last + near], 0.05))
+        floor = max(floor, peak - QUIET_RANGE)
+        limit = floor + QUIET_SHARE * (peak - floor) if peak - floor >= CONTRAST else -np.inf
+        return self.smooth[first:last] < limit
 
     def _level_around(self, spike: float) -> float:
         first, last = (int(max(0.0, spike + side) / self.step) for side in (-NEAR, NEAR))

@@ -1,5 +1,8 @@
 """Word times and confidences, on emissions and levels one can check by eye."""
 
+from collections.abc import Collection
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -26,9 +29,10 @@ def emission(path: str, levels: list[float] | None = None, duration: float = 0.0
     return Emission(log_probs, STEP, 0.0, duration or STEP * len(path), values)
 
 
-def spans(found: Emission) -> list[tuple[float, float]]:
+def spans(found: Emission, unknown: Collection[int] = ()) -> list[tuple[float, float]]:
     hypothesis = Greedy(VOCABULARY)(found)
-    return word_spans(found, hypothesis.frames, spell(hypothesis, VOCABULARY))
+    words = spell(hypothesis, VOCABULARY)
+    return word_spans(found, hypothesis.frames, words, unknown=unknown)
 
 
 def test_a_word_is_where_the_audio_is_loud():
@@ -56,17 +60,45 @@ def test_without_levels_the_lead_and_the_trail_are_used():
     assert second == pytest.approx((72 * STEP - LEAD, 72 * STEP + TRAIL))
 
 
+@pytest.mark.parametrize("star", [24, 40, 72])  # where its token is says nothing
+@pytest.mark.parametrize("levels", [True, False])
+def test_words_that_cannot_be_spelled_get_what_their_neighbours_do_not_take(star, levels):
+    """0.3 to 0.7 s, 1 to 2 s and 2.3 to 2.7 s are loud, the spikes of a and b in 0.6 and 2.4 s."""
+    loud = [-60.0] * 30 + [-20.0] * 40 + [-60.0] * 30 + [-20.0] * 100 + [-60.0] * 30 + [-20.0] * 40
+    found = emission("-" * 100, [*loud, *[-60.0] * 30] if levels else None)
+
+    def times(text: str, *frames: int) -> list[float]:
+        words = [Spelled(word, place, place) for place, word in enumerate(text.split())]
+        unknown = {place for place, word in enumerate(words) if word.text.isdigit()}
+        result = word_spans(found, frames, words, unknown=unknown)
+        assert all(one[1] <= other[0] for one, other in pairwise(result))
+        return [result[0][0], *(end for _, end in result)]
+
+    first, last = (0.3, 2.7) if levels else (0.0, 3.0)
+    end, begin = (0.7, 2.3) if levels else (0.6 + TRAIL, 2.4 - LEAD)
+    a, b = 20, 80
+    assert times("a 1 b", a, star, b)[1:3] == pytest.approx([end, begin], abs=0.02)
+    middle = end + (begin - end) / 4
+    shared = times("a 1 234 b", a, star, star + 1, b)
+    assert shared[1:4] == pytest.approx([end, middle, begin], abs=0.02)
+    assert times("a 1", a, star)[1:] == pytest.approx([end, last], abs=0.02)
+    assert times("1 b", star, b)[:2] == pytest.approx([first, begin], abs=0.02)
+    assert times("1", star) == pytest.approx([first, last], abs=0.02)
+
+
 @given(
     st.text("-- ab", max_size=40), st.lists(st.sampled_from([-120.0, -60.0, -20.0]), max_size=150),
-    st.booleans(), st.floats(0.001, 3), st.floats(0, 100),
+    st.booleans(), st.floats(0.001, 3), st.floats(0, 100), st.sets(st.integers(0, 5)),
 )  # fmt: skip
-def test_words_never_overlap_and_are_within_the_audio(path, levels, known, duration, begin):
+def test_words_never_overlap_and_are_within_the_audio(
+    path, levels, known, duration, begin, unknown
+):
     found = emission(path, levels if known else None, duration)
     found = Emission(
         found.log_probs, STEP, begin + 0.016, duration, found.levels, 0.01, begin
     )  # fmt: skip
-    times = [time for span in spans(found) for time in span]
-    assert all(start < end for start, end in spans(found))
+    times = [time for span in spans(found, unknown) for time in span]
+    assert all(start < end for start, end in spans(found, unknown))
     assert times == sorted(times)
     assert all(begin - 1e-9 <= time <= begin + duration + 1e-9 for time in times)
 
