@@ -159,11 +159,26 @@ class Search:
 
     def nbest(self, n: int) -> list[Hypothesis]:
         """The n best texts if the utterance ends here, best first; none when every hypothesis is in
-        the middle of a word, and the lexicon has only complete ones. `frames` is empty."""
+        the middle of a word, and the lexicon has only complete ones. `frames` is empty.
+
+        A text's score is the sum over its token sequences, which may differ in spaces, pieces or
+        spellings; all else is the best one's. With n = 1, it stops where no other text can win."""
         endings = np.zeros(self.size * max(1, self.graph.homophones) + 1, ENDING)
         count = find_endings(self.graph, self.beam, self.size, self.prefixes, endings)
-        order = np.argsort(-endings["total"][:count], kind="stable")[:n]
-        return [self._hypothesis(endings[place]) for place in order]
+        order = np.argsort(-endings["total"][:count], kind="stable")
+        rest = np.logaddexp.accumulate(endings["total"][order[::-1]])[::-1]
+        found: dict[str, Hypothesis] = {}
+        for place, remaining in zip(order, rest, strict=True):
+            if n == 1 and found:
+                *others, best = sorted(one.score for one in found.values())
+                if np.logaddexp(max(others, default=-np.inf), remaining) < best:
+                    break
+            new = self._hypothesis(endings[place])
+            text = new.text
+            if text is None:
+                text = " ".join(self.decoder.vocabulary.decode(new.tokens).split())
+            found[text] = _merge(found[text], new) if text in found else new
+        return sorted(found.values(), key=lambda one: -one.score)[:n]
 
     def _hypothesis(self, ending: np.void) -> Hypothesis:
         tokens, words = (array.tolist() for array in path(self.prefixes, int(ending["prefix"])))
@@ -201,3 +216,14 @@ class Search:
         self.prefixes, self.table = empty_prefixes(capacity)
         copy_prefixes(old, moved, self.prefixes, self.table)
         self.beam["prefix"][: self.size] = moved[active]
+
+
+def _merge(one: Hypothesis, other: Hypothesis) -> Hypothesis:
+    """Two token sequences of the same text."""
+    assert one.acoustic is not None
+    assert other.acoustic is not None
+    return replace(
+        one,
+        score=float(np.logaddexp(one.score, other.score)),
+        acoustic=float(np.logaddexp(one.acoustic, other.acoustic)),
+    )
