@@ -101,14 +101,14 @@ def segment_duration(
     to SLACK earlier. Raises AudioError past its end, for no sample, and the header's own error."""
     if isinstance(header, AudioError):
         raise header
-    end, rate, fault = offset + duration, header.sample_rate, ""
+    end, rate, problem = offset + duration, header.sample_rate, ""
     if round(offset * rate) / rate >= header.duration or end > header.duration + SLACK:
-        fault = f"past the end of the file at {header.duration:.6g} s"
+        problem = f"past the end of the file at {header.duration:.6g} s"
     elif round(duration * rate) < 1:
-        fault = "shorter than one sample"
-    if fault:
+        problem = "shorter than one sample"
+    if problem:
         segment = f"the segment from {offset:.6g} to {end:.6g} s"
-        raise AudioError(f"{path}: {segment} is {fault}; check offset and duration")
+        raise AudioError(f"{path}: {segment} is {problem}; check offset and duration")
     return min(duration, header.duration - offset)
 
 

@@ -141,7 +141,7 @@ OUTPUTS = [  # commands with an output that cannot be written, and which of thei
     (("tune", "DEV", "--model", "RUN", "--lm", "TEXT", "--out", "TEXT/d"), "TEXT/d"),
     (("tune", "DEV", "--model", "RUN", "--lm", "TEXT", "--out", "."), "."),
     (("audit", "DEV", "--out", "TEXT"), "TEXT/audit.json"),
-    (("audit", "DEV", "--out", "EMPTY", "--fix", "TEXT"), "TEXT/changes.jsonl"),
+    (("audit", "DEV", "--out", "EMPTY", "--fix", "TEXT"), "TEXT/DEV"),
     (("prepare", "digits", "--source", "EMPTY", "--out", "TEXT"), "TEXT/train.jsonl"),
     (("init", "EMPTY", "--out", "TEXT"), "TEXT/EMPTY.yaml"),
     (("export-data", "DEV", "--to", "kaldi", "--out", "TEXT/a"), "TEXT/a"),
