@@ -46,9 +46,8 @@ class Measurement:
 @dataclass(frozen=True, slots=True)
 class FileMeasurement:
     """A file: its header, its true length, whether a channel is silent or channels cancel each
-    other; its utterances in the order asked for, None for one past the end or of
-    less than one sample. After an `error`,
-    nothing else is known."""
+    other; its utterances in the order asked for, None for one past the end or of less than one
+    sample. After an `error`, nothing else is known."""
 
     info: AudioInfo | None
     seconds: float = 0.0
