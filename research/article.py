@@ -12,10 +12,7 @@ from speechgru.scoring.significance import p_text, signed_points
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 CELLS = ("rnn", "gru", "lstm")
-COMPARISONS = (
-    *("an4-cells", "an4-tuned", "an4-full", "an4-time"),
-    *("fsdd-speakers", "librispeech-cells"),
-)
+AN4 = ("an4-cells", "an4-tuned", "an4-full", "an4-time")
 
 
 def quoted() -> dict[str, list[str]]:
@@ -37,7 +34,7 @@ def quoted() -> dict[str, list[str]]:
     for row in _table("length-an4/length", "WER % by context"):
         wers = [f"{row[context]['median']:.1f}" for context in ("0.6 s", "1.5 s", "unlimited")]
         found[f"dev WER % with 0.6, 1.5 and unlimited seconds of context, {row['cell']}"] = wers
-    for name in COMPARISONS:
+    for name in (*AN4, "fsdd-speakers", "librispeech-cells"):
         for what, numbers in _comparison(read_analysis(RESULTS / name)).items():
             found[f"{name}: {what}"] = numbers
     for pair in ("an4-tuned/lm/rnn-gru", "an4-tuned/lm/gru-lstm", "an4-full/lm/gru-lstm"):

@@ -123,7 +123,7 @@ def evaluate(
         show_conditions(report)
         show_written(write_conditions(report, folder))
     elif os.path.exists(earlier := folder / "conditions.json"):
-        warn(f"{earlier} is of an earlier evaluation; --conditions measures it again")
+        warn(f"{earlier} is from an earlier evaluation; --conditions measures it again")
     if evaluation.failed:
         raise typer.Exit(1)
 

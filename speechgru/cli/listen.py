@@ -98,7 +98,7 @@ def _record(source: Any, count: int, failure: type[Exception]) -> "Iterator[Samp
             try:
                 samples, lost = source.read(count)
             except failure as error:  # unplugged, for instance
-                raise AudioError(f"microphone: cannot be read any more ({error})") from None
+                raise AudioError(f"microphone: reading failed ({error})") from None
             if lost:
                 warn("audio was lost: the computer is too slow for this model, or busy")
             yield samples

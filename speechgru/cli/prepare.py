@@ -49,7 +49,7 @@ def prepare(
     if files:
         sets = (folder / f"{name}.jsonl" for name in ("train", "dev", "test", "all"))
         if left := [printable(file) for file in sets if file not in files and file.exists()]:
-            warn(f"{', '.join(left)}: of an earlier run; delete what is not to be used")
+            warn(f"{', '.join(left)}: from an earlier run; delete what is not needed")
         out.print(
             f"next: speechgru audit {' '.join(printable(file) for file in files)}", markup=False
         )

@@ -113,6 +113,7 @@ def _kaldi_speakers(utterances: Sequence[Utterance]) -> dict[str, str]:
 
 
 def _named(utterances: Sequence[Utterance], token: Callable[[str], str]) -> dict[str, str]:
+    """As `_kaldi_speakers`, with `token` to write a speaker's name. The order is not checked."""
     speakers: dict[str, str] = {}
     known: dict[str, str] = {}  # a speaker in Kaldi → in the manifest
     for utterance in utterances:

@@ -45,7 +45,8 @@ class Folder:
             folder
             for folder, found in names.items()
             if found >= RESULTS
-            or (not with_manifests and (found >= CLEANED or _by_init(folder, found)))
+            or (found >= CLEANED and not with_manifests)
+            or (found >= MANIFESTS and folder.name.endswith("-manifests") and not with_manifests)
         ]
         skipped = set(self.written)
         self.files = [file for file in files if file.parent not in skipped]
@@ -90,10 +91,6 @@ class Folder:
             if path.stem.isdecimal():
                 found.setdefault(int(path.stem), []).append(path)
         return found
-
-
-def _by_init(folder: Path, names: set[str]) -> bool:
-    return names >= MANIFESTS and folder.name.endswith("-manifests")
 
 
 def _key(stem: str) -> str:

@@ -13,7 +13,7 @@ from speechgru.lm.ngram import END, SPACE, START, UNKNOWN, Ints, Unit
 
 Normalise = Callable[[str], str]
 SPECIAL = (UNKNOWN, START, END)  # numbers 0, 1 and 2
-FOLLOWING_NUMBERS = re.compile(r"[0-9]\s+[0-9]")
+NUMBERS_IN_A_ROW = re.compile(r"[0-9]\s+[0-9]")
 BETWEEN_PARTS = re.compile(r"(?<![0-9])\s+|\s+(?![0-9])")
 
 
@@ -69,17 +69,17 @@ class _Units(dict[str, tuple[int, ...]]):
 def _parts(line: str) -> list[str]:
     """What of a line can be normalised on its own: words, and numbers that follow one another,
     since `text.spell_numbers` reads groups of digits as one."""
-    return BETWEEN_PARTS.split(line.strip()) if FOLLOWING_NUMBERS.search(line) else line.split()
+    return BETWEEN_PARTS.split(line.strip()) if NUMBERS_IN_A_ROW.search(line) else line.split()
 
 
 def _units_of(part: str, unit: Unit, normalise: Normalise) -> list[str]:
-    """Words, or characters with a space before each word; those of `<s>` and `</s>` are none."""
+    """Words, or characters with a space before each word; `<s>` and `</s>` have none."""
     if part in (START, END):
         return []
-    words: list[Sequence[str]] = [[UNKNOWN]] if part == UNKNOWN else [*normalise(part).split()]
-    if unit == "character":
-        return [each for word in words for each in (SPACE, *word)]
-    return ["".join(word) for word in words]
+    if part == UNKNOWN:
+        return [UNKNOWN] if unit == "word" else [SPACE, UNKNOWN]
+    words = normalise(part).split()
+    return words if unit == "word" else [each for word in words for each in (SPACE, *word)]
 
 
 def sentence_units(line: str, unit: Unit, normalise: Normalise) -> list[str]:

@@ -198,7 +198,7 @@ def test_a_microphone_that_fails_loses_nothing(speechgru, stream_run, device, mo
     monkeypatch.setattr(Microphone, "read", unplugged)
     result = speechgru("listen", "-m", stream_run)
     assert (result.status, result.out) == (2, "am mo\n")
-    assert "microphone: cannot be read any more (device unavailable)" in result.err
+    assert "microphone: reading failed (device unavailable)" in result.err
 
 
 def test_without_the_package_there_is_one_line(speechgru, stream_run, monkeypatch):

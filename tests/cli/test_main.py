@@ -291,7 +291,7 @@ def test_a_corpus_with_utterances_missing_is_prepared_with_status_1(speechgru, t
     assert total.startswith("3 ")
     assert len(read_manifest(tmp_path / "out/dev.jsonl")) == 7
     shutil.copy(tmp_path / "out/dev.jsonl", tmp_path / "out/all.jsonl")
-    assert "out/all.jsonl: of an earlier run" in speechgru(*command, tmp_path / "out").err
+    assert "out/all.jsonl: from an earlier run" in speechgru(*command, tmp_path / "out").err
     assert speechgru(*command, tmp_path / "in").status == 1
     assert len(read_manifest(tmp_path / "in/dev.jsonl")) == 8
 

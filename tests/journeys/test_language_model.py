@@ -40,7 +40,7 @@ def test_from_text_to_transcripts(
     (folder / "conditions.json").write_text("{}")
     done = speechgru("evaluate", tones / "test.jsonl", "--model", run, "--greedy")
     assert not (folder / "hyp-greedy.trn").exists()
-    assert f"{folder / 'conditions.json'} is of an earlier evaluation" in done.err
+    assert f"{folder / 'conditions.json'} is from an earlier evaluation" in done.err
     assert json.loads((folder / "score.json").read_text())["decoder"] == "greedy"
     assert "greedy" not in json.loads((folder / "score.json").read_text())
 
