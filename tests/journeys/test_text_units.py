@@ -45,8 +45,6 @@ def stream_recipe(tones: Path, unit: str, **training: object) -> Recipe:
 def run(
     request: pytest.FixtureRequest, tones: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    if request.param == "bpe":
-        pytest.importorskip("sentencepiece")
     folder: Path = tmp_path_factory.mktemp(request.param) / "run"
     train(stream_recipe(tones, request.param), folder, "cpu")
     return folder

@@ -6,6 +6,7 @@ import signal
 import sys
 import unicodedata
 
+import num2words
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -217,7 +218,6 @@ def test_a_damaged_vocabulary_is_refused(values: object, found: str) -> None:
 def test_whole_numbers_are_spelled_and_others_are_not(
     text: str, language: str, expected: str
 ) -> None:
-    pytest.importorskip("num2words")
     rule = TextRecipe(spell_numbers=language)
     assert normalise(text, rule) == expected
     assert language in describe(rule)
@@ -225,8 +225,6 @@ def test_whole_numbers_are_spelled_and_others_are_not(
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs an alarm")
 def test_every_language_spells_a_number_or_refuses_it_at_once() -> None:
-    num2words = pytest.importorskip("num2words")
-
     def too_late(*_: object) -> None:
         raise TimeoutError
 
@@ -251,7 +249,6 @@ def test_every_language_spells_a_number_or_refuses_it_at_once() -> None:
 def test_without_a_language_of_numbers_or_num2words_the_error_names_the_setting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pytest.importorskip("num2words")
     with pytest.raises(SpeechgruError, match="'klingon'"):
         normalise("7", TextRecipe(spell_numbers="klingon"))
     with pytest.raises(SpeechgruError, match="999999999999"):

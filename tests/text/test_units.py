@@ -1,9 +1,11 @@
 """Vocabularies of words and pieces: splitting, files, fine-tuning."""
 
+import io
 import json
 from dataclasses import replace
 
 import pytest
+import sentencepiece as spm
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,7 +26,6 @@ WORD = TextRecipe(unit="word")
 
 @pytest.fixture(scope="module")
 def pieces() -> Vocabulary:
-    pytest.importorskip("sentencepiece")
     return make_vocabulary(TEXTS, BPE)
 
 
@@ -42,9 +43,6 @@ def test_words_are_tokens_with_a_space_before_them() -> None:
 
 
 def test_words_are_split_as_sentencepiece_does() -> None:
-    spm = pytest.importorskip("sentencepiece")
-    import io
-
     text = [word * 3 for word in TEXTS]
     for size in (40, 70):
         model = io.BytesIO()
@@ -77,7 +75,6 @@ def test_a_word_that_no_model_file_can_have_is_refused() -> None:
 
 
 def test_the_name_of_the_blank_in_a_text() -> None:
-    pytest.importorskip("sentencepiece")
     texts = ["a<blank> b<blank> c<blank> d<blank>"] * 20
     found = make_vocabulary(texts, TextRecipe(unit="bpe", pieces=22, punctuation="keep"))
     assert vocabulary_from_json(found.to_json()) == found
@@ -105,8 +102,6 @@ def test_what_pieces_lack_is_characters(pieces: Vocabulary) -> None:
 
 @pytest.mark.parametrize("unit", ["character", "bpe", "word"])
 def test_a_vocabulary_is_the_same_from_json(unit: str) -> None:
-    if unit == "bpe":
-        pytest.importorskip("sentencepiece")
     vocabulary = make_vocabulary(TEXTS, TextRecipe(unit=unit, pieces=40))  # type: ignore[arg-type]
     copy = vocabulary_from_json(json.loads(json.dumps(vocabulary.to_json())))
     assert copy == vocabulary
@@ -115,7 +110,6 @@ def test_a_vocabulary_is_the_same_from_json(unit: str) -> None:
 
 @pytest.mark.parametrize(("size", "expected"), [(5, "at least 2"), (5000, "at most ")])
 def test_a_number_of_pieces_that_cannot_be_is_refused(size: int, expected: str) -> None:
-    pytest.importorskip("sentencepiece")
     with pytest.raises(RecipeError, match=expected) as caught:
         make_vocabulary(TEXTS, TextRecipe(unit="bpe", pieces=size))
     assert "\n" not in str(caught.value)
