@@ -54,14 +54,13 @@ def synthetic_emission(text: str, vocabulary: Vocabulary, rng: np.random.Generat
 def model_emissions(run: str, manifest: str) -> tuple[list[Emission], list[str], Vocabulary]:
     from speechgru.manifest import read_manifest
     from speechgru.recognizer import Recognizer
-    from speechgru.text import normalise
 
     recognizer = Recognizer.load(run, "cpu")
     utterances = read_manifest(manifest)
     emissions = [one for one in recognizer.emissions(utterances) if isinstance(one, Emission)]
-    rule = recognizer.checkpoint.config.text
-    texts = [normalise(one.text, rule) for one in utterances]
-    return emissions, texts, recognizer.checkpoint.vocabulary
+    checkpoint = recognizer.checkpoint
+    texts = [checkpoint.normalise(one.text) for one in utterances]
+    return emissions, texts, checkpoint.vocabulary
 
 
 def hot_words(count: int, vocabulary: Vocabulary, rng: np.random.Generator) -> dict[str, float]:

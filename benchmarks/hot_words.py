@@ -24,7 +24,6 @@ from speechgru.errors import SpeechgruError
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import score
-from speechgru.text import normalise
 
 BOOSTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0)
 ALIKE = ("bcdegptvz", "fsx", "mn", "ajk", "iy", "quw", "lmo", "hr")
@@ -107,20 +106,17 @@ def main() -> None:
     for run in arguments.run:
         recognizer = Recognizer.load(run, "cpu", decoder="greedy")
         checkpoint = recognizer.checkpoint
-
-        def rule(text: str, recipe: object = checkpoint.config.text) -> str:
-            return normalise(text, recipe)  # type: ignore[arg-type]
-
-        texts = [rule(one.text) for one in utterances]
+        vocabulary, normalise = checkpoint.vocabulary, checkpoint.normalise
+        texts = [normalise(one.text) for one in utterances]
         names = sorted({text for text in texts if is_name(text)})
         rng = np.random.default_rng(0)
         phrases = [*names, *(confusable(name, names, rng) for name in names)]
         results = recognizer.emissions(noisy(recognizer, utterances, arguments.snr))
         emissions = [one for one in results if not isinstance(one, SpeechgruError)]
-        base = load_decoder(choose_decoding(run) or Decoding(), checkpoint.vocabulary, rule)
+        base = load_decoder(choose_decoding(run) or Decoding(), vocabulary, normalise)
         for boost in arguments.boosts:
             hot = dict.fromkeys(phrases, boost) if boost else {}
-            decoder = BeamSearch(checkpoint.vocabulary, base.options, base.lm, base.lexicon, hot)
+            decoder = BeamSearch(vocabulary, base.options, base.lm, base.lexicon, hot)
             counts = count(decoder, emissions, texts, phrases)
             totals[boost] += np.array(list(vars(counts).values()))
     print(f"{len(phrases)} phrases, of which {len(names)} occur; {len(arguments.run)} models")

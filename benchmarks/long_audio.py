@@ -23,7 +23,6 @@ from speechgru.decoding import Transcript
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.measure import return_memory, status_bytes
 from speechgru.recognizer import Recognizer
-from speechgru.text import normalise
 
 BETWEEN = ("silence", "noise", "nothing")
 PAUSE = (0.3, 2.0)  # seconds
@@ -39,8 +38,7 @@ def main() -> None:
     options = parser.parse_args()
     recognizer = Recognizer.load(options.model, "cpu", decoder="greedy")
     utterances = read_manifest(options.manifest)
-    text = recognizer.checkpoint.config.text
-    references = [normalise(each.text, text) for each in utterances]
+    references = [recognizer.checkpoint.normalise(each.text) for each in utterances]
     alone = [getattr(each, "text", "") for each in recognizer.transcribe_all(utterances)]
     print(f"each utterance once: {_wer(references, alone)}", flush=True)
     for between in options.between:

@@ -15,7 +15,6 @@ from speechgru.decoding.hypothesis import Hypothesis, Spelled
 from speechgru.decoding.words import least_probable, word_spans
 from speechgru.errors import AudioError, SpeechgruError
 from speechgru.manifest import Utterance
-from speechgru.text import normalise
 from speechgru.transcription import AudioFile
 
 
@@ -60,7 +59,7 @@ def spell_text(checkpoint: Checkpoint, text: str) -> tuple[list[int], list[Spell
     words: list[Spelled] = []
     unknown: set[int] = set()
     for written in text.split():
-        spelling = normalise(written, checkpoint.config.text)
+        spelling = checkpoint.normalise(written)
         if not spelling:
             continue
         if words:

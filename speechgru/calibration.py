@@ -25,7 +25,7 @@ from speechgru.files import Json, read_json, write_json
 from speechgru.manifest import Utterance
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import score
-from speechgru.text import Vocabulary, normalise
+from speechgru.text import Vocabulary
 
 Doubles = npt.NDArray[np.float64]
 BINS = 10
@@ -124,9 +124,9 @@ def recognise_words(
     right: list[bool] = []
     leads: list[float] = []
     failed: dict[str, str] = {}
-    recipe = recognizer.checkpoint.config.text
-    references = [normalise(utterance.text, recipe) for utterance in utterances]
-    decoder = match_references(recognizer.decoder, references, lambda t: normalise(t, recipe))
+    normalise = recognizer.checkpoint.normalise
+    references = [normalise(utterance.text) for utterance in utterances]
+    decoder = match_references(recognizer.decoder, references, normalise)
     for number, (utterance, reference, emission) in enumerate(
         zip(utterances, references, recognizer.emissions(utterances), strict=True), 1
     ):
@@ -137,7 +137,7 @@ def recognise_words(
         vocabulary, sections = recognizer.checkpoint.vocabulary, emission.sections()
         found = [part for each in sections for part in _words(decoder, vocabulary, each, leads)]
         texts = [text for text, _ in found]
-        scored = score([reference], [normalise(" ".join(texts), recipe)]).utterances[0]
+        scored = score([reference], [normalise(" ".join(texts))]).utterances[0]
         marks = [mark == "" for _, word, mark, _ in scored.alignment if word]
         if len(marks) == len(texts):
             log_probs += [value for _, value in found]

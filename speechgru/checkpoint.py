@@ -19,7 +19,7 @@ from speechgru.model_file import (
     write_arrays,
     write_model_file,
 )
-from speechgru.text import Vocabulary
+from speechgru.text import Vocabulary, normalise
 
 __all__ = [
     "MODEL_FILE", "Checkpoint", "ModelConfig", "average_weights", "frame_timing", "load_model",
@@ -36,6 +36,10 @@ class Checkpoint:
     extract: FeatureExtractor
     model: RecurrentCTC
     metadata: Json  # where it comes from: versions, dev WER, …; informative only
+
+    def normalise(self, text: str) -> str:
+        """A text by the rule that the training texts were normalised by."""
+        return normalise(text, self.config.text)
 
 
 def new_checkpoint(config: ModelConfig, vocabulary: Vocabulary, metadata: Json) -> Checkpoint:

@@ -23,7 +23,6 @@ from speechgru.files import Json, atomic_write, write_json
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import Score, score
-from speechgru.text import normalise
 
 log = logging.getLogger(__name__)
 
@@ -72,9 +71,9 @@ def evaluate_conditions(
     Raises ManifestError, and AudioError when no utterance can be read.
     """
     utterances, audio, failed = _read(manifest, recognizer.sample_rate)
-    rule = recognizer.checkpoint.config.text
-    texts = [normalise(utterance.text, rule) for utterance in utterances]
-    decoder = match_references(recognizer.decoder, texts, lambda text: normalise(text, rule))
+    normalise = recognizer.checkpoint.normalise
+    texts = [normalise(utterance.text) for utterance in utterances]
+    decoder = match_references(recognizer.decoder, texts, normalise)
     conditions = [each for each in CONDITIONS if len(utterances) > 1 or not each.babble]
     if len(conditions) < len(CONDITIONS):
         log.warning("%s: babble is skipped: it needs a second utterance", printable(manifest))
@@ -87,7 +86,7 @@ def evaluate_conditions(
         for result in recognizer.emissions(made):
             if isinstance(result, SpeechgruError):
                 raise result
-            hypotheses.append(normalise(recognizer.decode(result, decoder).text, rule))
+            hypotheses.append(normalise(recognizer.decode(result, decoder).text))
         references = [" ".join(texts[i] for i in group) for group in groups]
         ids = [utterances[group[0]].id for group in groups]
         speakers = [utterances[group[0]].speaker for group in groups]

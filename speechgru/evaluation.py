@@ -19,7 +19,7 @@ from speechgru.manifest import Utterance, read_manifest
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import Score, breakdown, score, write_trn
 from speechgru.scoring.significance import Comparison, crossed_bootstrap
-from speechgru.text import describe, normalise
+from speechgru.text import describe
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,9 @@ def evaluate_utterances(
     on_progress: Callable[[int, int, str], None] = lambda done, total, id_: None,
 ) -> Evaluation:
     """The same for utterances in memory; unreadable ones are listed in `failed`."""
-    text_recipe, vocabulary = recognizer.checkpoint.config.text, recognizer.checkpoint.vocabulary
-    references = [normalise(utterance.text, text_recipe) for utterance in utterances]
-    decoder = match_references(
-        recognizer.decoder, references, lambda text: normalise(text, text_recipe)
-    )
+    vocabulary, normalise = recognizer.checkpoint.vocabulary, recognizer.checkpoint.normalise
+    references = [normalise(utterance.text) for utterance in utterances]
+    decoder = match_references(recognizer.decoder, references, normalise)
     greedy = None if isinstance(decoder, Greedy) else Greedy(vocabulary)
     read: list[Utterance] = []
     texts: list[str] = []
@@ -126,9 +124,9 @@ def evaluate_utterances(
             failed[utterance.id] = str(result)
             continue
         read.append(structs.replace(utterance, text=text))
-        texts.append(normalise(recognizer.decode(result, decoder).text, text_recipe))
+        texts.append(normalise(recognizer.decode(result, decoder).text))
         if greedy is not None:
-            greedy_texts.append(normalise(recognizer.decode(result, greedy).text, text_recipe))
+            greedy_texts.append(normalise(recognizer.decode(result, greedy).text))
     if failed and not read:
         raise none_readable(failed)
     scored = _score(read, texts)
@@ -138,11 +136,11 @@ def evaluate_utterances(
         lexicon, known = getattr(decoder, "lexicon", None), None
         if lexicon is not None:
             entries = {*lexicon.words, *lexicon.spellings}
-            known = {word for e in entries for word in normalise(e, text_recipe).split()}
+            known = {word for e in entries for word in normalise(e).split()}
         beside = _beside_greedy(scored, _score(read, greedy_texts), known)
     return Evaluation(
         scored, str(decoder), dict(unknown.most_common()), failed,
-        describe(text_recipe), beside=beside,
+        describe(recognizer.checkpoint.config.text), beside=beside,
     )  # fmt: skip
 
 

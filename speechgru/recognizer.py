@@ -32,7 +32,6 @@ from speechgru.measure import return_memory
 from speechgru.sections import Assembler, Cutter, Piece
 from speechgru.sources import Source, read_blocks, to_rate
 from speechgru.streaming import DEFAULT_RULES, Endpointing, Stream
-from speechgru.text import normalise
 
 RETURN_SECONDS = 900.0  # of audio after which freed memory is returned to the system
 MAX_WINDOW = 8  # batches of audio that are read before they are sorted by length
@@ -279,12 +278,7 @@ def _load_decoder(
         if not isinstance(made, BeamSearch):
             raise SpeechgruError(f"hot words need a beam search, and the decoder is {decoder}")
         decoder = Decoding()
-    return load_decoder(
-        decoder,
-        checkpoint.vocabulary,
-        lambda text: normalise(text, checkpoint.config.text),
-        hotwords,
-    )
+    return load_decoder(decoder, checkpoint.vocabulary, checkpoint.normalise, hotwords)
 
 
 def _load_calibration(path: str | Path, decoder: Decoder) -> Calibration:

@@ -32,7 +32,6 @@ from speechgru.files import atomic_write
 from speechgru.manifest import Utterance
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import Score, score
-from speechgru.text import normalise
 
 Errors = npt.NDArray[np.int64]
 LM_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0)
@@ -88,7 +87,7 @@ class _Dev:
             """As `Recognizer.decode`, without the times of words, which take longer to find."""
             hypotheses = map(decoder, emission.sections())
             words = [word.text for one in hypotheses for word in spell(one, checkpoint.vocabulary)]
-            return normalise(" ".join(words), checkpoint.config.text)
+            return checkpoint.normalise(" ".join(words))
 
         return score(self.texts, list(workers.map(text, self.emissions)))
 
@@ -108,17 +107,13 @@ def tune(
     AudioError when no utterance can be read.
     """
     checkpoint = recognizer.checkpoint
-
-    def normalised(text: str) -> str:
-        return normalise(text, checkpoint.config.text)
-
-    decoder = load_decoder(decoding, checkpoint.vocabulary, normalised)
+    decoder = load_decoder(decoding, checkpoint.vocabulary, checkpoint.normalise)
     if decoder.lm is None and decoder.lexicon is None:
         raise LanguageModelError(
             "nothing to tune: give a language model (--lm) or a vocabulary (--vocabulary)"
         )
     dev, failed = _emissions(recognizer, utterances, on_progress)
-    decoder = match_references(decoder, dev.texts, normalised)
+    decoder = match_references(decoder, dev.texts, checkpoint.normalise)
     grid = list(_grid(decoding, decoder))
     costs = UNKNOWN_COSTS if decoder.lexicon and decoding.vocabulary is None else ()
     tried, total = 0, len(grid) + len(costs) + len(BEAMS[1:])
@@ -188,7 +183,6 @@ def _emissions(
     utterances: Sequence[Utterance],
     on_progress: Callable[[int, int, str], None],
 ) -> tuple[_Dev, dict[str, str]]:
-    recipe = recognizer.checkpoint.config.text
     dev, failed = _Dev([], [], recognizer), {}
     results = recognizer.emissions(utterances)
     for number, (utterance, result) in enumerate(zip(utterances, results, strict=True), 1):
@@ -197,7 +191,7 @@ def _emissions(
             failed[utterance.id] = str(result)
             continue
         dev.emissions.append(result)
-        dev.texts.append(normalise(utterance.text, recipe))
+        dev.texts.append(recognizer.checkpoint.normalise(utterance.text))
     if not dev.emissions:
         raise none_readable(failed)
     return dev, failed

@@ -19,7 +19,7 @@ from speechgru.manifest_writer import write_manifest
 from speechgru.recipe import TextRecipe
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import score_files
-from speechgru.text import Vocabulary, describe
+from speechgru.text import Vocabulary, describe, normalise
 
 
 class Recognised:
@@ -41,6 +41,7 @@ class Recognised:
         self.checkpoint = SimpleNamespace(
             config=SimpleNamespace(text=TextRecipe()),
             vocabulary=Vocabulary.from_texts([characters]),
+            normalise=lambda text: normalise(text, TextRecipe()),
         )
 
     def emissions(

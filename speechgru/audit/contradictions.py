@@ -16,7 +16,7 @@ from speechgru.decoding import Emission
 from speechgru.errors import SpeechgruError
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import score
-from speechgru.text import Vocabulary, frames_needed, normalise
+from speechgru.text import Vocabulary, frames_needed
 
 LIMIT = 3.0  # nats per character
 
@@ -31,8 +31,8 @@ def contradictions(
 ) -> Iterator[Problem]:
     """Problems of the entries that can be decoded: characters that the model lacks, in the order of
     the entries; then contradicted texts, worst first."""
-    vocabulary, rule = recognizer.checkpoint.vocabulary, recognizer.checkpoint.config.text
-    texts = [normalise(entry.utterance.text, rule) for entry in entries]
+    vocabulary, normalise = recognizer.checkpoint.vocabulary, recognizer.checkpoint.normalise
+    texts = [normalise(entry.utterance.text) for entry in entries]
     known: list[tuple[Entry, str]] = []
     for entry, text in zip(entries, texts, strict=True):
         if unknown := vocabulary.unknown(text):
@@ -47,7 +47,7 @@ def contradictions(
             continue  # reported by what its file is measured with
         if frames_needed(vocabulary.encode(text)) > len(emission.log_probs):
             continue  # text-too-long
-        own = normalise(recognizer.decode(emission).text, rule)
+        own = normalise(recognizer.decode(emission).text)
         ratio = likelihood_ratio(emission, vocabulary, own, text)
         if ratio > LIMIT:
             cer = score([text], [own]).cer
