@@ -5,7 +5,6 @@ folder or in its subfolders train, validation and test.
 import csv
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from speechgru.corpora.as_csv import objects_as_csv
@@ -44,8 +43,7 @@ def read(folder: Folder) -> Prepared:
         if note := source.note(file):
             notes.append(note)
         problems += table.problems(folder.relative(file))
-    result = prepared(folder.root, by_split, [*notes, *finder.notes()])
-    return replace(result, problems=problems + result.problems)
+    return prepared(folder.root, by_split, [*notes, *finder.notes()], problems)
 
 
 def _lists(folder: Folder) -> list[Path]:

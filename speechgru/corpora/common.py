@@ -56,15 +56,19 @@ class Recording:
 
 
 def prepared(
-    source: Path, recordings: dict[str, list[Recording]], notes: Iterable[str] = ()
+    source: Path,
+    recordings: dict[str, list[Recording]],
+    notes: Iterable[str] = (),
+    problems: Sequence[str] = (),
 ) -> Prepared:
-    """Recordings by split → utterances with durations; unusable ones become problems.
+    """Recordings by split → utterances with durations; unusable ones become problems, after those
+    that a reader found before.
 
     A stated duration past the end of its file is replaced by what the file has, with a note; so is
     an id that a split has twice. Raises CorpusError when no utterance is usable.
     """
     splits: dict[str, list[Utterance]] = {}
-    problems: dict[str, None] = {}  # as an ordered set: a recording may be in several splits
+    unusable: dict[str, None] = {}  # as an ordered set: a recording may be in several splits
     shortened: dict[str, float] = {}  # id → seconds
     repeated: list[str] = []
     for split, listed in recordings.items():
@@ -75,14 +79,14 @@ def prepared(
             try:
                 utterance, excess = _utterance(source, recording, infos)
             except AudioError as error:
-                problems[f"{recording.id}: {error}"] = None
+                unusable[f"{recording.id}: {error}"] = None
                 continue
             if excess:
                 shortened[utterance.id] = excess
             splits[split].append(utterance)
         repeated += make_ids_unique(splits[split])
     corrections = _corrections(shortened, list(dict.fromkeys(repeated)))
-    result = Prepared(splits, list(problems), notes=(*notes, *corrections))
+    result = Prepared(splits, [*problems, *unusable], notes=(*notes, *corrections))
     refuse_empty(source, result)
     return result
 

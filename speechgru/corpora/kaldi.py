@@ -9,7 +9,6 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared, split_named
@@ -52,10 +51,7 @@ def read(folder: Folder) -> Prepared:
     if named and len(named) < len(directories):
         others = [d.name for d in directories if d not in named]
         notes.append(f"splits: {', '.join(others)} are not named as splits; not used")
-    if problems and not any(by_split.values()):
-        raise CorpusError(f"{folder.root}: no usable utterance; the first problem: {problems[0]}")
-    result = prepared(folder.root, by_split, [*notes, *finder.notes()])
-    return replace(result, problems=problems + result.problems)
+    return prepared(folder.root, by_split, [*notes, *finder.notes()], problems)
 
 
 def _directories(folder: Folder) -> list[Path]:

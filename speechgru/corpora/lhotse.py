@@ -9,7 +9,6 @@ import json
 import os
 import zlib
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared, split_of
@@ -48,8 +47,7 @@ def read(folder: Folder) -> Prepared:
                 ) from None
             by_split.setdefault(split, []).extend(recordings)
         notes.append(f"list: {folder.relative(file)}, cuts of Lhotse")
-    result = prepared(folder.root, by_split, [*notes, *finder.notes()])
-    return replace(result, problems=problems + result.problems)
+    return prepared(folder.root, by_split, [*notes, *finder.notes()], problems)
 
 
 def _is_cuts(file: Path) -> bool:

@@ -5,6 +5,7 @@ The duration may be missing or wrong. Manifests named train, dev (val) and test 
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared, split_of, without_whole
@@ -34,7 +35,7 @@ def read(folder: Folder) -> Prepared:
     notes += encoding_notes(files)
     by_split = without_whole(by_split, notes)
     result = prepared(folder.root, by_split, [*notes, *finder.notes()])
-    return Prepared(result.splits, result.problems, tuple(files), result.notes)
+    return replace(result, read_from=tuple(files))
 
 
 def _is_manifest(file: Path) -> bool:

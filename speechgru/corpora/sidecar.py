@@ -208,8 +208,7 @@ def read(folder: Folder) -> Prepared:
         names = list(unused.values())
         notes.append(f"texts: {len(names):,} have no recording of their name: {examples(names)}")
     by_split = with_folder_speakers(folder, by_split, notes)
-    result = prepared(folder.root, by_split, notes)
-    return Prepared(result.splits, problems + result.problems, notes=result.notes)
+    return prepared(folder.root, by_split, notes, problems)
 
 
 def _recordings(folder: Folder, audio: Path, segments: list[Segment]) -> list[Recording]:

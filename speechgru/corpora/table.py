@@ -77,8 +77,6 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
         problems += table.problems(folder.relative(file))
     if not read_files:
         raise CorpusError(f"{folder.root}: no list (CSV, TSV, …) with names of audio files in it")
-    if problems and not by_split:
-        raise CorpusError(f"{folder.root}: no usable row; the first problem: {problems[0]}")
     by_split = _once(without_whole(by_split, notes), notes)
     by_split = _respelled(folder, by_split, read_files, spelling, notes)
     by_split = with_folder_speakers(folder, by_split, notes)
@@ -87,8 +85,7 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
         notes.append(
             f"audio: {unlisted:,} files in the folder are in no usable row, and are not used"
         )
-    result = prepared(folder.root, by_split, [*notes, *finder.notes()])
-    return Prepared(result.splits, problems + result.problems, notes=result.notes)
+    return prepared(folder.root, by_split, [*notes, *finder.notes()], problems)
 
 
 def _accepted(table: Table, notes: list[str]) -> Table:
