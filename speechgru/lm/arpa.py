@@ -14,7 +14,7 @@ import numpy as np
 
 from speechgru.errors import LanguageModelError
 from speechgru.files import no_text
-from speechgru.lm.arpa_parser import PROBLEMS, Names, parse_ngrams, parse_unigrams
+from speechgru.lm.arpa_parser import PROBLEMS, Names, parse_ngrams
 from speechgru.lm.ngram import (
     END,
     IMPOSSIBLE,
@@ -67,8 +67,9 @@ def parse_arpa(data: bytes) -> NGram:
             _fail(data, position, rf"expected \{order}-grams:")
         ngrams = np.zeros((count, order), np.int32)
         log_prob, back_off = np.zeros(count, np.float32), np.zeros(count, np.float32)
-        parse = parse_unigrams if order == 1 else parse_ngrams
-        rows, position, problem = parse(text, header.end(), names, ngrams, log_prob, back_off)
+        rows, position, problem = parse_ngrams(
+            text, header.end(), names, ngrams, log_prob, back_off
+        )
         if problem:
             _fail(data, position, PROBLEMS[problem].format(order=order, count=count))
         if rows < count:

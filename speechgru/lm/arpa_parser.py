@@ -2,7 +2,7 @@
 
     log10 probability, white space, the words, and where more follows: white space, log10 back-off
 
-Every parser returns (rows read, position, problem): the position after the last row, or of the
+`parse_ngrams` returns (rows read, position, problem): the position after the last row, or of the
 line with a problem, which is a key of PROBLEMS.
 """
 
@@ -43,41 +43,11 @@ class Names(NamedTuple):
 
 
 @compiled
-def parse_unigrams(
-    data: Bytes, position: int, names: Names, ngrams: Ints, log_prob: Floats, back_off: Floats
-) -> tuple[int, int, int]:
-    row = 0
-    while True:
-        position = _next_line(data, position)
-        if position >= len(data) or data[position] == BACKSLASH:
-            return row, position, 0
-        begin = position
-        if row == len(ngrams):
-            return row, begin, 7
-        value, position, problem = _probability(data, position)
-        if problem:
-            return row, begin, problem
-        log_prob[row] = value
-        start, position = _word(data, position)
-        if position == start:
-            return row, begin, 3
-        slot = _slot(data, names, start, position - start)
-        if names.slots[slot]:
-            return row, begin, 6
-        names.start[row], names.length[row] = start, position - start
-        names.slots[slot] = row + 1
-        ngrams[row, 0] = row
-        back_off[row], position, problem = _rest(data, position)
-        if problem:
-            return row, begin, problem
-        row += 1
-
-
-@compiled
 def parse_ngrams(
     data: Bytes, position: int, names: Names, ngrams: Ints, log_prob: Floats, back_off: Floats
 ) -> tuple[int, int, int]:
-    row = 0
+    """The rows of the section of one order; the words of 1-grams are added to `names`."""
+    row, order = 0, ngrams.shape[1]
     while True:
         position = _next_line(data, position)
         if position >= len(data) or data[position] == BACKSLASH:
@@ -89,14 +59,19 @@ def parse_ngrams(
         if problem:
             return row, begin, problem
         log_prob[row] = value
-        for column in range(ngrams.shape[1]):
+        for column in range(order):
             start, position = _word(data, position)
             if position == start:
                 return row, begin, 3
-            found = names.slots[_slot(data, names, start, position - start)]
-            if found == 0:
+            slot = _slot(data, names, start, position - start)
+            if order == 1:
+                if names.slots[slot]:
+                    return row, begin, 6
+                names.start[row], names.length[row] = start, position - start
+                names.slots[slot] = row + 1
+            elif not names.slots[slot]:
                 return row, begin, 4
-            ngrams[row, column] = found - 1
+            ngrams[row, column] = names.slots[slot] - 1
         back_off[row], position, problem = _rest(data, position)
         if problem:
             return row, begin, problem
