@@ -56,14 +56,18 @@ class ModelFile:
     arrays: Arrays
 
 
+def model_path(model: str | Path) -> Path:
+    """The model file of a run folder, or the file itself."""
+    return Path(model, MODEL_FILE) if os.path.isdir(model) else Path(model)
+
+
 def read_model_file(path: str | Path) -> ModelFile:
     """Read a model file, or the one in a run folder.
 
     Raises CheckpointError: no such file, damaged, not a speechgru model, or with settings that
     cannot be used.
     """
-    path = Path(path)
-    file = path / MODEL_FILE if os.path.isdir(path) else path
+    file = model_path(path)
     found, arrays, details = read_arrays(file, FORMAT, FORMAT_4, FORMAT_3, FORMAT_2, FORMAT_1)
     try:
         if found == FORMAT_1:

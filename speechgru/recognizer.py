@@ -29,6 +29,7 @@ from speechgru.decoding.settings import Decoding, choose_decoding, load_decoder
 from speechgru.decoding.transcript import join_transcripts, transcribe_section
 from speechgru.errors import SpeechgruError
 from speechgru.measure import return_memory
+from speechgru.model_file import model_path
 from speechgru.sections import Assembler, Cutter, Piece
 from speechgru.sources import Source, read_blocks, to_rate
 from speechgru.streaming import DEFAULT_RULES, Endpointing, Stream
@@ -290,7 +291,7 @@ def _load_calibration(path: str | Path, decoder: Decoder) -> Calibration:
 
 def calibration_file(model: str | Path) -> Path:
     """Where the calibration of a run folder or model file is."""
-    return (Path(model) if Path(model).is_dir() else Path(model).parent) / CALIBRATION
+    return model_path(model).with_name(CALIBRATION)
 
 
 def decoder_kind(decoder: Decoder) -> str:

@@ -1,7 +1,6 @@
 """The models to be probed: trained ones, and the same models before training."""
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,10 @@ from torch import Tensor
 
 from speechgru.audio import read_utterance
 from speechgru.cells import CELLS
-from speechgru.checkpoint import MODEL_FILE, Checkpoint, load_model, new_checkpoint
+from speechgru.checkpoint import Checkpoint, load_model, new_checkpoint
 from speechgru.errors import SpeechgruError
 from speechgru.manifest import Utterance, read_manifest
+from speechgru.model_file import model_path
 
 STATES = ("untrained", "trained")
 
@@ -59,9 +59,9 @@ def load_subjects(runs: Sequence[Path]) -> list[Subject]:
     for path in runs:
         checkpoint = load_model(path)
         checkpoint.model.eval()
-        file = path / MODEL_FILE if os.path.isdir(path) else path
         seed = int(checkpoint.metadata.get("seed", 1))
-        subjects.append(Subject(checkpoint, checkpoint.config.model.cell, seed, digest(file)))
+        name = digest(model_path(path))
+        subjects.append(Subject(checkpoint, checkpoint.config.model.cell, seed, name))
     return subjects
 
 

@@ -102,9 +102,10 @@ def evaluate(
     use_threads(threads)
     from speechgru.evaluation import evaluate as run_evaluation
     from speechgru.evaluation import results_folder, write_results
+    from speechgru.model_file import model_path
     from speechgru.recognizer import Recognizer
 
-    folder = folder or results_folder(model if os.path.isdir(model) else model.parent, manifest)
+    folder = folder or results_folder(model_path(model).parent, manifest)
     phrases = Path(hotwords) if hotwords else None  # which may be a file
     inputs = (manifest, decoding, lm, vocabulary, phrases)
     check_outputs(folder / "score.json", inputs=inputs)

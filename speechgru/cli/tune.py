@@ -48,11 +48,12 @@ def tune(
     use_threads(threads)
     from speechgru.decoding.settings import FILE, Decoding, write_decoding
     from speechgru.manifest import read_manifest
+    from speechgru.model_file import model_path
     from speechgru.recognizer import Recognizer
     from speechgru.tuning import plot
     from speechgru.tuning import tune as run_tuning
 
-    file = file or (model if os.path.isdir(model) else model.parent) / FILE
+    file = file or model_path(model).with_name(FILE)
     inputs = (manifest, lm, vocabulary)
     check_outputs(file, inputs=inputs)
     picture = file.with_name(f"{file.stem}.svg")

@@ -19,6 +19,7 @@ from speechgru.errors import LanguageModelError, printable
 from speechgru.files import atomic_write
 from speechgru.lm.ngram import END, SPACE, START, UNKNOWN, NGram
 from speechgru.lm.store import file_digest, load_ngram
+from speechgru.model_file import model_path
 from speechgru.recipe import Section, to_yaml
 from speechgru.recipe_errors import expected_values
 from speechgru.recipe_file import parse_yaml
@@ -82,8 +83,7 @@ def choose_decoding(
 
     Raises LanguageModelError as `read_decoding` does.
     """
-    folder = Path(model) if os.path.isdir(model) else Path(model).parent
-    beside = folder / FILE
+    beside = model_path(model).with_name(FILE)
     if file is None and os.path.exists(beside):
         file = beside
     if file is not None:

@@ -9,15 +9,15 @@ Design choices:
 """
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
-from speechgru.checkpoint import MODEL_FILE, Checkpoint, ModelConfig, load_model
+from speechgru.checkpoint import Checkpoint, ModelConfig, load_model
 from speechgru.errors import RecipeError, TrainingError
 from speechgru.model import RecurrentCTC
+from speechgru.model_file import model_path
 from speechgru.recipe import Recipe
 
 LEARNING_RATE = 1e-3  # where the recipe states none; docs/fine-tuning.md has the figures
@@ -37,8 +37,7 @@ class InitialModel:
 def read_initial(path: Path) -> InitialModel:
     """Read a run folder or a model file. Raises CheckpointError."""
     checkpoint = load_model(path)
-    file = path / MODEL_FILE if os.path.isdir(path) else path
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    digest = hashlib.sha256(model_path(path).read_bytes()).hexdigest()[:16]
     return InitialModel(path, checkpoint, digest)
 
 
