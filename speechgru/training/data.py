@@ -10,6 +10,7 @@ import gc
 import hashlib
 import json
 import logging
+import math
 import os
 from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
@@ -289,6 +290,11 @@ class BatchLoader:
     def count(self, epoch: int) -> int:
         """The number of batches of an epoch; epochs count from 0."""
         return count_batches(self.durations, self.options.batch_seconds, self.options.seed, epoch)
+
+    def count_steps(self) -> int:
+        """The number of training steps of all epochs."""
+        epochs, per_step = range(self.options.epochs), self.options.accumulate
+        return sum(math.ceil(self.count(epoch) / per_step) for epoch in epochs)
 
     def plan(self, epoch: int) -> list[Sequence[int]]:
         """The utterances of each batch of an epoch; they depend on nothing but seed and epoch."""

@@ -1,6 +1,5 @@
 """How long a training will take and how much memory, from a few measured steps."""
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +14,7 @@ from speechgru.checkpoint import ModelConfig, new_checkpoint
 from speechgru.cpus import usable_cpus
 from speechgru.errors import TrainingError
 from speechgru.measure import memory_use, synchronise, torch_threads
-from speechgru.model import RecurrentCTC
+from speechgru.model import RecurrentCTC, parameter_count
 from speechgru.recipe import Recipe, TrainingRecipe
 from speechgru.recognizer import choose_device
 from speechgru.training.data import BatchLoader, read_training_data
@@ -71,9 +70,6 @@ def estimate_training(recipe: Recipe, device: str = "auto") -> Estimate:
         raise TrainingError(
             f"{', '.join(recipe.data.train)}: no batch can be loaded; audit the data"
         )
-    steps = sum(
-        math.ceil(loader.count(epoch) / options.accumulate) for epoch in range(options.epochs)
-    )
     # With a second CPU, batches are loaded while the step before runs.
     aside = options.workers > 0 and usable_cpus() > 1
     per_second = (max(loading, training) if aside else loading + training) / audio
@@ -85,9 +81,9 @@ def estimate_training(recipe: Recipe, device: str = "auto") -> Estimate:
         options.cache_mb * 1_000_000,
         int((3600 * data.hours + dev) * recipe.features.sample_rate * SAMPLE_BYTES),
     )
-    parameters = sum(p.numel() for p in model.parameters())
+    parameters = parameter_count(model)
     most = None if memory is None else memory[1] + (cached if chosen.type == "cpu" else 0)
-    return Estimate(seconds, most, steps, parameters, chosen.type)
+    return Estimate(seconds, most, loader.count_steps(), parameters, chosen.type)
 
 
 def _step(

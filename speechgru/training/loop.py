@@ -39,11 +39,7 @@ from speechgru.training.data import BatchLoader, TrainingData, read_training_dat
 from speechgru.training.fine_tuning import InitialModel, adapted, freeze, initialise, read_initial
 from speechgru.training.selection import ModelSelection
 from speechgru.training.state import EpochMetrics, RunFolder, TrainingState, resume_key
-from speechgru.training.step import (
-    learning_rate,
-    make_optimiser,
-    train_step,
-)
+from speechgru.training.step import learning_rate, make_optimiser, train_step
 
 log = logging.getLogger(__name__)
 SMALL = 25_000_000  # multiply-accumulates per second of audio and view; docs/log.md, "All CPUs"
@@ -180,10 +176,7 @@ class Trainer:
         self.optimiser = make_optimiser(self.model, self.options)
         self.cache = AudioCache(recipe.features.sample_rate, self.options.cache_mb * 1_000_000)
         self.loader = BatchLoader(data, recipe, self.checkpoint.extract, self.cache)
-        self.total_steps = sum(
-            math.ceil(self.loader.count(epoch) / self.options.accumulate)
-            for epoch in range(self.options.epochs)
-        )
+        self.total_steps = self.loader.count_steps()
         self.selection = ModelSelection(
             recipe, data, self.checkpoint, self.cache, device, folder, state, self.precision
         )
