@@ -21,7 +21,6 @@ def rate_interval(
     words: Integers,
     speakers: Sequence[str | None] | None = None,
     draws: int = DRAWS,
-    seed: int = 0,
     held_out: bool = False,
 ) -> tuple[tuple[float, float], str]:
     """95 % bootstrap interval of a corpus WER, and the unit resampled: "speaker" or "utterance".
@@ -46,7 +45,7 @@ def rate_interval(
     rate = float(totals[:, 0].sum() / max(all_words, 1))
     if n == 1:
         return (0.0, max(1.0, rate)), unit
-    sums = resampled_sums(totals, n, draws, np.random.default_rng(seed))
+    sums = resampled_sums(totals, n, draws, np.random.default_rng(0))
     drawn = sums[:, 0] / np.maximum(sums[:, 1], 1)
     low, high = np.quantile(drawn, [LEVEL / 2, 1 - LEVEL / 2]) - rate
     stretch = t_quantile(LEVEL, n - 1) / t_quantile(LEVEL, math.inf) * math.sqrt(n / (n - 1))

@@ -8,6 +8,7 @@ from speechgru.errors import ScoringError
 from speechgru.files import no_text
 
 TIDIED = "Unicode NFC, white space collapsed; letter case and punctuation count"  # see tidy
+SHORT = 60  # characters of an id or a line in a message
 NAMED = 3  # ids or lines that a message names before it counts the rest
 
 
@@ -45,6 +46,6 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(short(name) for name in names[:NAMED]) + more
 
 
-def short(text: str, limit: int = 60) -> str:
+def short(text: str) -> str:
     text = text.strip()
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return text if len(text) <= SHORT else text[: SHORT - 1] + "…"

@@ -167,9 +167,9 @@ def score(
     return _score(ids, speakers, *sides)
 
 
-def score_matched(texts: MatchedTexts, file: int = 0) -> Score:
-    """Score one of the hypothesis files of texts that were read from files. Raises ScoringError."""
-    return _score(texts.ids, texts.speakers, texts.references, texts.hypotheses[file])
+def score_matched(texts: MatchedTexts) -> Score:
+    """Score the (first) hypotheses of texts that were read from files."""
+    return _score(texts.ids, texts.speakers, texts.references, texts.hypotheses[0])
 
 
 def score_files(
