@@ -14,8 +14,8 @@ from speechgru.checkpoint import ModelConfig, new_checkpoint
 from speechgru.cpus import usable_cpus
 from speechgru.errors import TrainingError
 from speechgru.measure import memory_use, synchronise, torch_threads
-from speechgru.model import RecurrentCTC, parameter_count
-from speechgru.recipe import Recipe, TrainingRecipe
+from speechgru.model import parameter_count
+from speechgru.recipe import Recipe
 from speechgru.recognizer import choose_device
 from speechgru.training.data import BatchLoader, read_training_data
 from speechgru.training.loop import default_threads
@@ -61,8 +61,12 @@ def estimate_training(recipe: Recipe, device: str = "auto") -> Estimate:
         samples = (loader.read(utterance) for utterance in data.train[:50])
         checkpoint.extract.fit(each for each in samples if each is not None)
     model = checkpoint.model.to(chosen).train()
-    step = partial(_step, recipe.training, model, make_optimiser(model, options),
-                   choose_precision(options.precision, chosen, recipe.model.cell))  # fmt: skip
+    optimiser = make_optimiser(model, options)
+    precision = choose_precision(options.precision, chosen, recipe.model.cell)
+
+    def step(batch: Batch) -> None:
+        train_step(model, optimiser, [batch], options.clip_norm, precision, options.consistency)
+
     picked = [plan[len(plan) * (2 * i + 1) // (2 * STEPS)] for i in range(STEPS)]
     with torch_threads(default_threads(model, recipe)):
         loading, training, audio, memory = _measured(step, loader, [plan[-1], *picked], chosen)
@@ -84,16 +88,6 @@ def estimate_training(recipe: Recipe, device: str = "auto") -> Estimate:
     parameters = parameter_count(model)
     most = None if memory is None else memory[1] + (cached if chosen.type == "cpu" else 0)
     return Estimate(seconds, most, loader.count_steps(), parameters, chosen.type)
-
-
-def _step(
-    options: TrainingRecipe,
-    model: RecurrentCTC,
-    optimiser: torch.optim.Optimizer,
-    precision: torch.dtype,
-    batch: Batch,
-) -> None:
-    train_step(model, optimiser, [batch], options.clip_norm, precision, options.consistency)
 
 
 def _measured(
