@@ -30,10 +30,6 @@ from speechgru.text.units import vocabulary_from_json
 
 MODEL_FILE = "model.safetensors"
 FORMAT = "speechgru-5"
-FORMAT_4 = "speechgru-4"
-FORMAT_3 = "speechgru-3"
-FORMAT_2 = "speechgru-2"
-FORMAT_1 = "speechgru-1"
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -68,16 +64,11 @@ def read_model_file(path: str | Path) -> ModelFile:
     cannot be used.
     """
     file = model_path(path)
-    found, arrays, details = read_arrays(file, FORMAT, FORMAT_4, FORMAT_3, FORMAT_2, FORMAT_1)
+    found, arrays, details = read_arrays(file, FORMAT, *MIGRATIONS)
     try:
-        if found == FORMAT_1:
-            details = _from_format_1(details)
-        if found in (FORMAT_1, FORMAT_2):
-            details = _from_format_2(details)
-        if found in (FORMAT_1, FORMAT_2, FORMAT_3):
-            details = _from_format_3(details)
-        if found != FORMAT:
-            details = _from_format_4(details)
+        formats = [*MIGRATIONS, FORMAT]
+        for older in formats[formats.index(found) : -1]:
+            details = MIGRATIONS[older](details)
         config = _complete_config(details["config"])
         vocabulary = vocabulary_from_json(details["vocabulary"])
         metadata = dict(details["metadata"])
@@ -145,6 +136,14 @@ def _from_format_4(details: Json) -> Json:
     config = details["config"]
     characters = {"unit": "character", "pieces": TextRecipe().pieces}
     return details | {"config": config | {"text": characters | config["text"]}}
+
+
+MIGRATIONS = {  # older formats, the oldest first → the details as the next format has them
+    "speechgru-1": _from_format_1,
+    "speechgru-2": _from_format_2,
+    "speechgru-3": _from_format_3,
+    "speechgru-4": _from_format_4,
+}
 
 
 # Arrays in a file --------------------------------------------------------------------------------
