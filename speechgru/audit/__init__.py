@@ -74,9 +74,10 @@ def audit(
     """
     recipe, recognizer = recipe or Recipe(), None
     if model is not None:
-        from speechgru.audit.contradictions import contradictions, load_recognizer  # with torch
+        from speechgru.audit.contradictions import contradictions  # with torch
+        from speechgru.recognizer import Recognizer
 
-        recognizer = load_recognizer(model)
+        recognizer = Recognizer.load(model, decoder="greedy")
         config = recognizer.checkpoint.config
         recipe = recipe.model_copy(
             update={"text": config.text, "features": config.features, "model": config.model}

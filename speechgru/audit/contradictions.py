@@ -6,7 +6,6 @@ anyway, and large where the audio is of other words. docs/audit.md has the figur
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import torch
 
@@ -19,11 +18,6 @@ from speechgru.scoring import score
 from speechgru.text import Vocabulary, frames_needed
 
 LIMIT = 3.0  # nats per character
-
-
-def load_recognizer(model: Path) -> Recognizer:
-    """A run folder or model file with greedy decoding. Raises CheckpointError."""
-    return Recognizer.load(model, decoder="greedy")
 
 
 def contradictions(
