@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +16,6 @@ GENERIC = re.compile(  # folders that are named by something else
     r"(19|20)\d\d[-_]?[01]\d[-_]?[0-3]\d)",
     re.IGNORECASE,
 )
-
-
 BEGINNING = re.compile(r"([^_-]+)[_-].")
 
 
@@ -57,13 +55,7 @@ def with_folder_speakers(
         return with_file_speakers(by_split, notes)
     names = sorted(set(speakers.values()))
     notes.append(f"speakers: the names of {len(names)} folders: {examples(names)}")
-    return {
-        split: [
-            replace(r, speaker=speakers.get(_named_folder(folder, r.audio), "")) if r.audio else r
-            for r in listed
-        ]
-        for split, listed in by_split.items()
-    }
+    return _with_speakers(by_split, lambda audio: speakers.get(_named_folder(folder, audio), ""))
 
 
 def _named_folder(folder: Folder, audio: Path) -> Path:
@@ -97,10 +89,13 @@ def with_file_speakers(
     if not words or len(folders) < 2 or len(most) < 0.9 * len(folders) or recordings < 2 * pairs:
         return dict(by_split)
     notes.append(f"speakers: the beginnings of file names: {examples(sorted(folders))}")
+    return _with_speakers(by_split, lambda audio: audio.stem.replace("-", "_").partition("_")[0])
+
+
+def _with_speakers(
+    by_split: Mapping[str, list[Recording]], speaker_of: Callable[[Path], str]
+) -> dict[str, list[Recording]]:
     return {
-        split: [
-            replace(r, speaker=r.audio.stem.replace("-", "_").partition("_")[0]) if r.audio else r
-            for r in listed
-        ]
+        split: [replace(r, speaker=speaker_of(r.audio)) if r.audio else r for r in listed]
         for split, listed in by_split.items()
     }
