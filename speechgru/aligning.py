@@ -12,6 +12,7 @@ from speechgru.decoding import Emission, Transcript, Word
 from speechgru.decoding.alignment import STAR, align
 from speechgru.decoding.confidence import Calibration
 from speechgru.decoding.hypothesis import Hypothesis, Spelled
+from speechgru.decoding.transcript import mean_confidence
 from speechgru.decoding.words import least_probable, word_spans
 from speechgru.errors import AudioError, SpeechgruError
 from speechgru.manifest import Utterance
@@ -46,9 +47,8 @@ def align_text(
             zip(words, spans, confidences, strict=True)
         )
     ]
-    known = [word.confidence for word in found if word.confidence is not None]
-    mean = round(sum(known) / len(known), 3) if known else None
-    return Transcript(" ".join(text.split()), round(emission.duration, 3), tuple(found), mean)
+    duration, mean = round(emission.duration, 3), mean_confidence(found)
+    return Transcript(" ".join(text.split()), duration, tuple(found), mean)
 
 
 def spell_text(checkpoint: Checkpoint, text: str) -> tuple[list[int], list[Spelled], set[int]]:

@@ -127,15 +127,20 @@ def _make(
     reason: str,
     alternatives: tuple[Alternative, ...] = (),
 ) -> Transcript:
-    known = [word.confidence for word in words if word.confidence is not None]
     return Transcript(
         " ".join(word.text for word in words),
         round(duration, 3),
         tuple(words),
-        round(float(np.mean(known)), 3) if known else None,
+        mean_confidence(words),
         None if words else reason,
         alternatives,
     )
+
+
+def mean_confidence(words: Sequence[Word]) -> float | None:
+    """Of the words whose confidence is known; None without any."""
+    known = [word.confidence for word in words if word.confidence is not None]
+    return round(float(np.mean(known)), 3) if known else None
 
 
 def join_transcripts(parts: Sequence[Transcript]) -> Transcript:
