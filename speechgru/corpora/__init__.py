@@ -6,6 +6,7 @@ utterance the corpus's own id.
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -127,9 +128,7 @@ def _with_notes(folder: Folder, prepared: Prepared) -> Prepared:
 
 
 def _what_is_there(folder: Folder) -> str:
-    suffixes: dict[str, int] = {}
-    for file in folder.files:
-        suffixes[file.suffix.lower() or file.name] = suffixes.get(file.suffix.lower(), 0) + 1
+    suffixes = Counter(file.suffix.lower() or file.name for file in folder.files)
     kinds = ", ".join(f"{suffix} ({count})" for suffix, count in list(suffixes.items())[:6])
     reasons = why_no_texts(folder)
     return "; ".join([f"{len(folder.files):,} files ({kinds or 'none'})", *reasons])
