@@ -7,7 +7,6 @@ Design choices:
 - docs/recipe.md is generated from this file: `python docs/write_recipe.py`.
 """
 
-import hashlib
 import json
 import re
 from typing import Any, Literal
@@ -419,11 +418,6 @@ class Recipe(Section):
             for section, values in sections.items()
         }
         return self.model_copy(update=update)
-
-    def fingerprint(self) -> str:
-        """Sixteen hex digits that change when any value does."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def make_recipe(values: dict[str, Any], origin: str = "recipe") -> Recipe:

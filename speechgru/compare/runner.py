@@ -6,7 +6,6 @@ that may be temporary (a full disk, an unreadable file); such a run is tried aga
 """
 
 import contextlib
-import hashlib
 import json
 import logging
 import time
@@ -30,7 +29,7 @@ from speechgru.measure import torch_threads
 from speechgru.recipe import Recipe
 from speechgru.recognizer import Recognizer, choose_device
 from speechgru.training.loop import TrainingProgress, train
-from speechgru.training.state import EpochMetrics, RunFolder, resume_key
+from speechgru.training.state import EpochMetrics, RunFolder, digest, resume_key
 from speechgru.workers import INTERRUPTED, Work, run_workers, serve
 
 log = logging.getLogger(__name__)
@@ -353,8 +352,7 @@ def _course(task: Task, curve: Sequence[EpochMetrics]) -> RunResult:
 
 def fingerprint(recipe: Recipe) -> str:
     """Of the settings that affect a result; data are compared by the plan."""
-    text = json.dumps(resume_key(recipe), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return digest(resume_key(recipe))
 
 
 def _train(task: Task, on_step: OnStep) -> TrainedModel:
