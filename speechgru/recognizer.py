@@ -114,9 +114,9 @@ class Recognizer:
         return cls(checkpoint, chosen, batch_seconds, found, _load_calibration(path, found))
 
     def transcribe(self, source: Source, sample_rate: int | None = None) -> Transcript:
-        """A path, a manifest's utterance, an array of samples, mono (n,) or (n, channels), at
-        `sample_rate` Hz (default: the model's), the bytes of an audio file, or a file opened in
-        binary mode. Raises AudioError for a source without audio."""
+        """Transcribe a path, a manifest's utterance, an array of samples, mono (n,) or (n,
+        channels), at `sample_rate` Hz (default: the model's), the bytes of an audio file, or a file
+        opened in binary mode. Raises AudioError for a source without audio."""
         if isinstance(source, np.ndarray) and sample_rate not in (None, self.sample_rate):
             assert sample_rate is not None
             source = to_rate(source, sample_rate, self.sample_rate)
@@ -283,7 +283,7 @@ def _load_decoder(
 
 
 def _load_calibration(path: str | Path, decoder: Decoder) -> Calibration:
-    """Of the decoder, from the file beside the model; one that changes nothing without it."""
+    """The decoder's calibration in the file beside the model; without one, the default."""
     file = calibration_file(path)
     known = read_calibrations(file) if file.exists() else {}
     return known.get(decoder_kind(decoder), Calibration())
@@ -295,7 +295,7 @@ def calibration_file(model: str | Path) -> Path:
 
 
 def decoder_kind(decoder: Decoder) -> str:
-    """Whose calibrations are kept apart."""
+    """The name under which a decoder's calibration is stored."""
     return "greedy" if isinstance(decoder, Greedy) else "beam"
 
 

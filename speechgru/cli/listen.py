@@ -63,7 +63,7 @@ def listen(
     rules = Endpointing(silence, max(silence, Endpointing().initial_silence))
     recognizer.stream(rules)  # refuses a model before the microphone is opened
     rate, blocks = _microphone(microphone)
-    note("listening; Ctrl-C ends")
+    note("listening; press Ctrl-C to stop")
     show_stream(recognizer.stream(rules, rate), blocks, "txt")
 
 

@@ -62,7 +62,7 @@ def transcribe(
         bool, typer.Option("--skip-existing", help="skip files whose outputs all exist")
     ] = False,
     nbest: Annotated[
-        int, typer.Option(min=1, max=100, help="texts per recording in JSON, of a beam search")
+        int, typer.Option(min=1, max=100, help="texts per recording in JSON (beam search only)")
     ] = 1,
     rate: Annotated[
         int | None,

@@ -1,4 +1,4 @@
-"""What becomes of a hypothesis for users: words with times and confidence."""
+"""From hypotheses to transcripts: words with times and confidence."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -88,8 +88,8 @@ def read_training_data(
     texts, with what `initial` has.
 
     Excluded from training, with a warning: utterances longer than `data.max_seconds`, without
-    text, with what a given vocabulary lacks, too short for CTC to align, or whose
-    header shows that their audio cannot be read.
+    text, with characters (or words) that a given vocabulary lacks, too short for CTC to align, or
+    whose header shows that their audio cannot be read.
     Raises ManifestError, and TrainingError when no utterance is left, or when dev or noise audio
     cannot be read: all evaluations of a run must be of the same utterances.
     """

@@ -90,7 +90,7 @@ def train(
 
     Raises SpeechgruError (another training is running in the folder), TrainingError (folder in
     use, nothing to train on, dev audio that cannot be decoded, repeated NaN steps), RecipeError
-    (precision that the device lacks), and what the manifests and audio files give rise to.
+    (precision that the device lacks), and the errors of manifests and audio files.
     """
     folder = RunFolder(Path(out))
     chosen = choose_device(device)
@@ -99,7 +99,7 @@ def train(
         recipe = adapted(recipe, initial)
     elif recipe.training.freeze and not resume:
         raise TrainingError(
-            "training.freeze: nothing to keep without an initial model; give --init"
+            "training.freeze: only layers of an initial model can be frozen; give --init"
         )
     check_cell(recipe.model)  # before the data are read, which can take minutes
     with ExitStack() as stack:
@@ -141,9 +141,9 @@ def train(
 
 
 def default_threads(model: RecurrentCTC, recipe: Recipe) -> int:
-    """Torch's present number of threads, but for a small model on the CPU no more than leave a CPU
-    to loading: where that takes as long as the steps, the threads of a step would wait for each
-    other whenever the loader takes one's CPU."""
+    """Torch's current number of threads; for a small model on the CPU, at most all CPUs but one.
+    Where loading takes as long as the steps, it would otherwise take the CPU of one of a step's
+    threads, and the others would wait for that one."""
     threads = torch.get_num_threads()
     views = 2 if recipe.training.consistency else 1
     work = views * macs_per_second(model, recipe.features.frames_per_second)
