@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from speechgru.decoding.confidence import Calibration
 
 app = typer.Typer()
-FEW = 10  # right or wrong words on which a calibration cannot rest
+FEW = 10  # right words, and wrong ones, that a reliable calibration needs
 
 
 @app.command(epilog="Example: `speechgru calibrate dev.jsonl --model runs/an4 --test test.jsonl`")
@@ -40,9 +40,9 @@ def calibrate(
     batch_seconds: BatchSeconds = 30.0,
     threads: Threads = 0,
 ) -> None:  # fmt: skip
-    """Make the confidence of words a probability, on a dev set, and measure how far before its
-    first output a word begins, and how long utterances are. `transcribe` and `align` use
-    calibration.json beside the model."""
+    """Calibrate the confidence of words on a dev set: it becomes the probability that a word is
+    right. Also measure how long before its first output a word begins, and how long utterances
+    are. `transcribe` and `align` use calibration.json beside the model."""
     use_threads(threads)
     from speechgru.calibration import calibrate as fit
     from speechgru.calibration import quality, recognise_words, write_calibration

@@ -170,7 +170,7 @@ def significance(
             help="texts of system A; files of several seeds separated by commas",
         ),
     ],
-    b: Annotated[str, typer.Argument(metavar="HYP_B", help="texts of system B; in the same way")],
+    b: Annotated[str, typer.Argument(metavar="HYP_B", help="texts of system B, given likewise")],
     margin: Annotated[
         float | None,
         typer.Option(
