@@ -69,7 +69,7 @@ def show_corpus(
     for row in rows:
         table.add_row(
             row.split, f"{row.utterances:,}", f"{row.hours:.2f}", str(row.speakers),
-            ", ".join(map(str, row.sample_rates)), printable("".join(row.characters)),
+            ", ".join(map(str, row.sample_rates)), printable(row.characters),
         )  # fmt: skip
     out.print(table)
     for problem in problems:
