@@ -128,7 +128,7 @@ def _match_time(
 
 def _recognition(candidate: Candidate, device: torch.device) -> Callable[[], object]:
     """Log-probabilities of one utterance of SECONDS."""
-    model, batch = candidate.build(device).eval(), _batch(candidate.recipe, 1)
+    model, batch = candidate.build(device).eval(), _batch(candidate.recipe, 1, 1)
 
     def run() -> object:
         with torch.inference_mode():
@@ -140,15 +140,19 @@ def _recognition(candidate: Candidate, device: torch.device) -> Callable[[], obj
 def _training_step(candidate: Candidate, device: torch.device) -> Callable[[], object]:
     """One optimiser step over one batch of the recipe's size."""
     options, model = candidate.recipe.training, candidate.build(device).train()
-    batch = _batch(candidate.recipe, max(1, round(options.batch_seconds / SECONDS)))
+    utterances = max(1, round(options.batch_seconds / SECONDS))
+    batch = _batch(candidate.recipe, utterances, 2 if options.consistency else 1)
     precision = choose_precision(options.precision, device, candidate.recipe.model.cell)
     optimiser = make_optimiser(model, options)
-    return lambda: train_step(model, optimiser, [batch], options.clip_norm, precision)
+    return lambda: train_step(
+        model, optimiser, [batch], options.clip_norm, precision, options.consistency
+    )
 
 
-def _batch(recipe: Recipe, rows: int) -> Batch:
+def _batch(recipe: Recipe, utterances: int, views: int) -> Batch:
     """Utterances of SECONDS as random features; their text does not matter."""
     frames, tokens = int(SECONDS * recipe.features.frames_per_second), [1] * 10
+    rows = utterances * views
     features = torch.randn(rows, frames, feature_size(recipe.features))
-    utterances = [Utterance("", SECONDS, "", str(row)) for row in range(rows)]
-    return collate(utterances, list(features), [tokens] * rows)
+    members = [Utterance("", SECONDS, "", str(number)) for number in range(utterances)]
+    return collate(members, list(features), [tokens] * rows)

@@ -122,6 +122,17 @@ def test_times_are_matched_on_the_device_that_trains(
     assert rounds[-1][0] == size.hidden_size
 
 
+def test_the_step_that_is_timed_has_two_views_where_the_recipe_has(monkeypatch: pytest.MonkeyPatch):
+    steps = []
+    monkeypatch.setattr(matching, "train_step", lambda *args: steps.append(args))
+    for views, consistency in ((1, "0"), (2, "0.2")):
+        candidate = with_value(SMALL, f"training.consistency={consistency}")
+        matching._training_step(candidate, CPU)()
+        *_, (batch,), _, _, weight = steps.pop()
+        assert len(batch.features) == views * len(batch.ids)
+        assert weight == float(consistency)
+
+
 def test_the_device_option_reaches_the_measurement(
     make_spec: MakeSpec, tmp_path, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ):
