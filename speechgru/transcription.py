@@ -239,19 +239,41 @@ def _check_printable(formats: dict[str, Format], count: int) -> None:
 
 
 def _names(files: Sequence[AudioFile]) -> dict[Path, str]:
-    """Source → name of its outputs, without suffix: anna/1.wav → anna/1; where two would be equal,
-    the whole name, 1.wav, and then a number."""
+    """Source → name of its outputs, without suffix: anna/1.wav → anna/1. Where two would be equal,
+    the whole name, 1.wav, or with folders above: day1/anna/1. So the name of a file does not depend
+    on the order of the files, in which later runs may have others. A number where paths differ in
+    nothing else, as 1.wav and ../1.wav."""
+    names = [_name(file, 0) or "" for file in files]
+    longer = [1] * len(files)  # the next level of each
+    while True:
+        uses = Counter(names)
+        found = {
+            index: name
+            for index, file in enumerate(files)
+            if uses[names[index]] > 1 and (name := _name(file, longer[index])) is not None
+        }
+        if not found:
+            break
+        for index, name in found.items():
+            names[index] = name
+            longer[index] += 1
     taken: set[str] = set()
-    names: dict[Path, str] = {}
-    stems = [printable(str(file.relative).removesuffix(file.relative.suffix)) for file in files]
-    uses = Counter(stems)
-    for file, stem in zip(files, stems, strict=True):
-        whole = printable(file.relative)
-        name = stem if uses[stem] == 1 else whole
+    for index, whole in enumerate(names):
         number = 1
-        while name in taken:
+        while names[index] in taken:
             number += 1
-            name = f"{whole}.{number}"
-        taken.add(name)
-        names[file.source] = name
-    return names
+            names[index] = f"{whole}.{number}"
+        taken.add(names[index])
+    return {file.source: name for file, name in zip(files, names, strict=True)}
+
+
+def _name(file: AudioFile, level: int) -> str | None:
+    """Without its suffix and with it; and so on with one, two, … folders above; None if there are
+    not so many."""
+    folders, with_suffix = divmod(level, 2)
+    parts = file.source.parts[: len(file.source.parts) - len(file.relative.parts)]
+    above = [part for part in parts if part not in ("..", file.source.anchor)]
+    if folders > len(above):
+        return None
+    path = Path(*above[len(above) - folders :], file.relative)
+    return printable(path if with_suffix else str(path).removesuffix(path.suffix))

@@ -287,9 +287,21 @@ def names(*files: str) -> list[str]:
 def test_names_of_outputs():
     assert names("x/a.wav", "b.wav") == ["a.txt", "b.txt"]
     assert names("a.wav", "a.mp3") == ["a.wav.txt", "a.mp3.txt"]
-    assert names("x/a.wav", "y/a.wav", "z/a.wav") == ["a.wav.txt", "a.wav.2.txt", "a.wav.3.txt"]
-    assert names("a.wav.mp3", "x/a.wav", "y/a.wav") == ["a.wav.txt", "a.wav.2.txt", "a.wav.3.txt"]
+    assert names("x/a.wav", "/y/a.wav", "a.wav") == ["x/a.txt", "y/a.txt", "a.wav.txt"]
+    assert names("x/a.wav", "x/a.mp3", "y/a.wav") == ["x/a.txt", "a.mp3.txt", "y/a.txt"]
+    assert names("x/s/a.wav", "y/s/a.wav") == ["x/s/a.txt", "y/s/a.txt"]
+    assert names("a.wav", "../a.wav", "../../a.wav") == [
+        "a.wav.txt", "a.wav.2.txt", "a.wav.3.txt"
+    ]  # fmt: skip
     assert names("new\nline.wav") == [r"new\nline.txt"]
+
+
+def test_a_file_of_an_earlier_run_is_known_by_its_folder(tmp_path):
+    touch(tmp_path, "a/1.wav", "b/1.wav", "c/1.wav")
+    a, b, c = (tmp_path / name for name in "abc")
+    transcribed([b, c], "txt", tmp_path / "out")
+    later = transcribed([c, a, b], "txt", tmp_path / "out", skip=True)
+    assert [(o.source.parent, o.skipped) for o in later] == [(c, True), (a, False), (b, True)]
 
 
 PARTS = st.sampled_from(["a", "b", "a.wav", ".wav", "a.2", "\n", "é", "-a", "..."])
@@ -302,10 +314,8 @@ def test_no_two_files_share_an_output_and_none_leaves_the_folder(parts, alone):
     found = {file: f"{name}.txt" for file, name in _names(files).items()}
     assert len(set(found.values())) == len(set(files))
     for file, name in found.items():
-        assert (
-            Path(name).name == name
-            if alone
-            else Path(name).parts[:-1] == tuple(printable(part) for part in file.parts[:-1])
-        )
+        folders = tuple(printable(part) for part in file.parts[:-1])
+        found_folders = Path(name).parts[:-1]
+        assert found_folders == (folders[len(folders) - len(found_folders) :] if alone else folders)
         assert ".." not in Path(name).parts
         assert name.isprintable()
