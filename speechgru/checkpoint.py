@@ -9,6 +9,7 @@ from torch import Tensor
 from speechgru.errors import CheckpointError, SpeechgruError
 from speechgru.features import NEED_STATISTICS, FeatureExtractor, feature_size
 from speechgru.files import Json
+from speechgru.kernels import mark_pool_used
 from speechgru.model import RecurrentCTC
 from speechgru.model_file import (
     MODEL_FILE,
@@ -70,6 +71,7 @@ def load_model(path: str | Path) -> Checkpoint:
     """
     file = read_model_file(path)
     config = file.config
+    mark_pool_used()  # by the operations below; servers load a model and then fork
     try:
         # Built without memory: what the config claims costs nothing until the tensors fit it.
         with torch.device("meta"):

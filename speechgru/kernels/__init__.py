@@ -19,6 +19,7 @@ from speechgru.kernels.buffers import release_buffers
 from speechgru.kernels.gates import GATES
 from speechgru.kernels.kernel import Kernel
 from speechgru.kernels.packed import Weights
+from speechgru.kernels.threads import mark_pool_used
 
 SUPPORTED_CELLS = tuple(GATES)
 """Names of the cells that have a kernel."""
@@ -56,6 +57,7 @@ __all__ = [
     "SUPPORTED_CELLS",
     "Kernel",
     "Weights",
+    "mark_pool_used",
     "release_buffers",
     "unsupported_reason",
 ]

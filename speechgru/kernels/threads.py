@@ -76,7 +76,7 @@ class ForkLock:
 
 # One kernel at a time uses the pool; another thread's kernel meanwhile runs on that thread alone.
 _pool = ForkLock()
-_ran = False  # whether any kernel has run, and so torch's operations around it
+_used = False  # whether torch's operations of a model, or kernels, have used the pool
 _pool_lost = False
 
 
@@ -84,12 +84,19 @@ def _forget_the_pool() -> None:
     # The child inherits the pool's state but none of its threads: torch's own operations would wait
     # for them for ever too.
     global _pool_lost
-    if _ran:
+    if _used:
         _pool_lost = True
         torch.set_num_threads(1)
 
 
 _after_fork_in_child(_forget_the_pool)
+
+
+def mark_pool_used() -> None:
+    """To be called with torch's operations that no kernel follows in this process: forked children
+    must know."""
+    global _used
+    _used = True
 
 
 def limit() -> int:
@@ -102,8 +109,7 @@ def limit() -> int:
 
 def run(function: CompiledFunction, arguments: int, wanted: int) -> None:
     """Call a kernel on up to `wanted` threads; it asks OpenMP how many it got."""
-    global _ran
-    _ran = True
+    mark_pool_used()
     if wanted > 1 and _parallel is not None and not _pool_lost and _pool.acquire(blocking=False):
         try:
             _parallel(function.address, arguments, wanted, 0)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -128,6 +129,18 @@ def test_a_child_keeps_its_threads_if_no_kernel_ran():
         "if child == 0:\n"
         "    os._exit(torch.get_num_threads())\n"
         "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2\n"
+    )
+    run_script(during=fork)
+
+
+def test_a_child_uses_one_thread_if_a_model_is_loaded():
+    model = Path(__file__).parents[1] / "assets/model-format-1.safetensors"
+    fork = (
+        f"from speechgru.checkpoint import load_model; load_model({str(model)!r})\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    os._exit(torch.get_num_threads())\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1\n"
     )
     run_script(during=fork)
 
