@@ -100,6 +100,18 @@ def test_every_suffix_found_in_folders_is_one_that_is_read(tmp_path: Path, suffi
     assert audio_info(path).duration == pytest.approx(SECONDS, abs=0.15)
 
 
+@pytest.mark.parametrize(
+    ("container", "subtype"), [("AU", "G721_32"), ("AIFF", "GSM610"), ("W64", "GSM610")]
+)
+def test_codecs_in_which_libsndfile_cannot_seek(
+    tmp_path: Path, container: str, subtype: str
+) -> None:
+    by_libsndfile(container, subtype)(path := tmp_path / "a")
+    found = read_audio(path)
+    assert correlation(found, tones(SECONDS)) > 0.9
+    np.testing.assert_array_equal(read_audio(path, offset=1.1, duration=0.7), found[17600:28800])
+
+
 def test_every_suffix_is_tested() -> None:
     assert set(" ".join(WRITERS).split()) | DECODERS.keys() == AUDIO_SUFFIXES
     for suffix, decoder in DECODERS.items():

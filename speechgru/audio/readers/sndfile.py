@@ -53,7 +53,11 @@ class SndfileReader:
 
     def blocks(self, start: int, stop: int | None) -> Iterator[Block]:
         position, stop = start, self.frames if stop is None else min(stop, self.frames)
-        self.file.seek(start)
+        if self.file.seekable():
+            self.file.seek(start)
+        else:  # ADPCM in AU, GSM in AIFF and W64
+            for first in range(0, start, BLOCK_FRAMES):
+                self.file.read(min(start - first, BLOCK_FRAMES))
         while position < stop:
             try:
                 block = self.file.read(
