@@ -116,9 +116,10 @@ def test_an_utterance_is_its_part_of_the_file(recognizer, tmp_path):
     assert texts(recognizer.transcribe_all(parts)) == ["am mo", "oa"]
 
 
-def test_integers_are_scaled_to_the_range_of_floats():
+@pytest.mark.parametrize("order", ["<i2", ">i2"])  # WAV's, and that of AU and SPHERE
+def test_integers_are_scaled_to_the_range_of_floats(order):
     """Most models do not mind: their features are normalised."""
-    samples = np.array([-32768, 0, 16384], np.int16)
+    samples = np.array([-32768, 0, 16384], order)
     assert mono(samples).tolist() == [-1.0, 0.0, 0.5]
 
 

@@ -22,7 +22,7 @@ def mono(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 def channels_of(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """The same → (n, channels). Raises AudioError for other types and shapes, and for NaN."""
     values = np.asarray(samples)
-    if values.dtype == np.int16:
+    if values.dtype.newbyteorder("=") == np.int16:  # of either byte order
         values = values.astype(np.float32) / 32768
     elif values.dtype.kind != "f":
         raise AudioError(f"samples of type {values.dtype}: expected float in [-1, 1] or int16")
