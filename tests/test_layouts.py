@@ -217,6 +217,21 @@ def test_kaldi_directories(tmp_path: Path) -> None:
     assert sorted(problem.partition(":")[0] for problem in result.problems) == ["u2", "u3", "u4"]
 
 
+def test_copies_of_a_list_are_used_once(tmp_path: Path) -> None:
+    """Kaldi's recipes copy a set for other features, and NeMo's write manifests again."""
+    write_audio(tmp_path / "kaldi/a.wav")
+    for name in ("train", "train_hires"):
+        write(tmp_path / "kaldi/data" / name / "wav.scp", "u1 a.wav\n")
+        write(tmp_path / "kaldi/data" / name / "text", "u1 one\n")
+    write_audio(tmp_path / "nemo/a.wav")
+    for name in ("train.json", "train_tokens.json"):
+        write(tmp_path / "nemo" / name, '{"audio_filepath": "a.wav", "text": "one"}\n')
+    for layout, id_ in (("kaldi", "u1"), ("nemo", "a")):
+        result = detected(tmp_path / layout, layout)
+        assert [u.id for u in result.splits["train"]] == [id_]
+        assert any("1 repeat" in note for note in result.notes)
+
+
 @pytest.mark.parametrize(
     ("script", "file"),
     [

@@ -65,13 +65,17 @@ def prepared(
     that a reader found before.
 
     A stated duration past the end of its file is replaced by what the file has, with a note; so is
-    an id that a split has twice. Raises CorpusError when no utterance is usable.
+    an id that a split has twice. What a split lists again, as copies of a list do, is used once.
+    Raises CorpusError when no utterance is usable.
     """
     splits: dict[str, list[Utterance]] = {}
     unusable: dict[str, None] = {}  # as an ordered set: a recording may be in several splits
     shortened: dict[str, float] = {}  # id → seconds
     repeated: list[str] = []
-    for split, listed in recordings.items():
+    distinct = {split: list(dict.fromkeys(listed)) for split, listed in recordings.items()}
+    if copies := sum(map(len, recordings.values())) - sum(map(len, distinct.values())):
+        notes = [*notes, f"utterances: {copies:,} repeat another one, and are not used"]
+    for split, listed in distinct.items():
         files = list(dict.fromkeys(r.audio for r in listed if r.audio is not None))
         infos = dict(zip(files, read_headers(files), strict=True))
         splits[split] = []

@@ -77,7 +77,8 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
         problems += table.problems(folder.relative(file))
     if not read_files:
         raise CorpusError(f"{folder.root}: no list (CSV, TSV, …) with names of audio files in it")
-    by_split = _once(without_whole(by_split, notes), notes)
+    by_split = without_whole(by_split, notes)
+    _note_several_texts(by_split, notes)
     by_split = _respelled(folder, by_split, read_files, spelling, notes)
     by_split = with_folder_speakers(folder, by_split, notes)
     unlisted = len(set(folder.audio) - {r.audio for rs in by_split.values() for r in rs})
@@ -232,19 +233,15 @@ def _seconds(table: Table, row: list[str], role: str) -> float | None:
     return seconds / 1000 if MILLISECONDS.search(name.lower()) else seconds
 
 
-def _once(by_split: dict[str, list[Recording]], notes: list[str]) -> dict[str, list[Recording]]:
-    """Without rows that repeat another one; a note of files with several texts for all of them."""
-    found = {split: list(dict.fromkeys(listed)) for split, listed in by_split.items()}
-    if repeated := sum(map(len, by_split.values())) - sum(map(len, found.values())):
-        notes.append(f"rows: {repeated:,} repeat another one, and are not used")
-    whole = [r for listed in found.values() for r in listed if r.audio and r.duration is None]
-    counts = Counter(r.audio for r in whole)
+def _note_several_texts(by_split: dict[str, list[Recording]], notes: list[str]) -> None:
+    """A note of files that have several texts, each for all of them."""
+    whole = [r for listed in by_split.values() for r in listed if r.duration is None]
+    counts = Counter(audio for audio, _ in dict.fromkeys((r.audio, r.text) for r in whole))
     if several := [audio.name for audio, count in counts.items() if audio and count > 1]:
         notes.append(
             f"audio: {len(several):,} files have several texts and no times: {examples(several)}; "
             "state the columns of the times: --column offset=NAME --column end=NAME"
         )
-    return found
 
 
 def _respelled(
