@@ -624,8 +624,27 @@ def textgrid(length: float, tiers: dict[str, list[tuple[float, float, str]]]) ->
             {"words": [(0, 1, "hi"), (1, 20, "sp"), (20, 21, "you"), (21, 24, "")]},
             [("a@0.000", "hi", 0.0, 1.25, None), ("a@19.750", "you", 19.75, 1.5, None)],
         ),
+        (
+            2.0,
+            {
+                "text": [(0, 1, "das ist gut"), (1, 2, "")],
+                "translation": [(0, 1, "that is good")],
+                "notes": [(1, 2, "a loud bang")],
+            },
+            [("a@0.000", "das ist gut", 0.0, 1.0, None)],
+        ),
+        (
+            2.0,
+            {"transcription": [(0, 1, "yes"), (1, 2, "")], "stress": [(0, 1, "y e s")]},
+            [("a", "yes", 0.0, 2.0, None)],
+        ),
+        (
+            2.0,
+            {"notes": [(0, 1, "that is good"), (1, 2, "")]},
+            [("a@0.000", "that is good", 0.0, 1.0, None)],
+        ),
     ],
-    ids=["words", "utterances", "speakers", "long pause"],
+    ids=["words", "utterances", "speakers", "long pause", "translation", "one word", "only notes"],
 )
 def test_textgrids(
     length: float,
@@ -638,6 +657,13 @@ def test_textgrids(
     result = detected(tmp_path, "sidecar")
     found = [(u.id, u.text, u.offset, u.duration, u.speaker) for u in result.splits[UNSPLIT]]
     assert found == expected
+
+
+def test_tiers_of_a_textgrid_may_have_the_same_name(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav", 2.0)
+    tiers = textgrid(2.0, {"text": [(0, 1, "hi you"), (1, 2, "")], "pitch": [(0, 2, "")]})
+    write(tmp_path / "a.TextGrid", tiers.replace("pitch", "text"))
+    assert texts(detected(tmp_path, "sidecar")) == {"a@0.000": "hi you"}
 
 
 def test_a_textgrid_without_words_is_a_problem(tmp_path: Path) -> None:

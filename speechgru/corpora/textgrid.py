@@ -1,8 +1,10 @@
 """Praat TextGrids → the utterances in them.
 
-The text is in a tier of words, which become one utterance per file, or one per stretch between
-long pauses; or else in the tiers with several words per interval, which are an utterance each.
-Several such tiers are one per speaker, as Montreal Forced Aligner writes them.
+The text is in the tiers with several words per interval, which are an utterance each, if possible
+in those with a name such as sentence. Several of them are one per speaker, as Montreal Forced
+Aligner writes them, but not translations, glosses and the like. Or else it is in a tier of words,
+or of single words called sentence or so, which become one utterance per file, or one per stretch
+between long pauses.
 """
 
 import re
@@ -19,6 +21,9 @@ PAUSE = 1.0  # seconds between two words that end an utterance of a long file
 LONG = 20.0  # seconds
 WORDS = re.compile(r"words?", re.IGNORECASE)
 UTTERANCES = re.compile(r"(utt|sent|text|trans|phrase|ortho|speech)", re.IGNORECASE)
+OTHERS = re.compile(  # tiers about what is spoken
+    r"(?<![a-z])(transl\w*|gloss\w*|comments?|notes?|phon\w*|ipa|pos)(?![a-z])", re.IGNORECASE
+)
 SILENCES = {"", "sil", "sp", "spn", "<sil>", "<eps>", "#", "<unk>", "<p:>", "<usb>"}
 
 
@@ -35,16 +40,19 @@ class Segment:
 def read_textgrid(file: Path) -> list[Segment]:
     """Raises CorpusError: not a TextGrid, or no tier with words in it."""
     try:
-        grid = textgrid.openTextgrid(str(file), includeEmptyIntervals=False)
+        grid = textgrid.openTextgrid(
+            str(file), includeEmptyIntervals=False, duplicateNamesMode="rename"
+        )
         tiers = [tier for tier in grid.tiers if isinstance(tier, textgrid.IntervalTier)]
         length = float(grid.maxTimestamp or 0)
     except (PraatioException, OSError, ValueError, IndexError, KeyError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise CorpusError(f"{file}: cannot be read as a TextGrid: {reason:.100}") from None
-    spoken = {tier.name: _spoken(tier.entries) for tier in tiers}
-    utterances = [tier.name for tier in tiers if _has_phrases(spoken[tier.name])]
-    utterances = [name for name in utterances if UTTERANCES.search(name)] or utterances
-    words = [name for name in spoken if WORDS.search(name) and spoken[name]]
+    spoken = {tier.name: entries for tier in tiers if (entries := _spoken(tier.entries))}
+    spoken = {name: spoken[name] for name in spoken if not OTHERS.search(name)} or spoken
+    named = [name for name in spoken if UTTERANCES.search(name)]
+    utterances = [name for name in named or spoken if _has_phrases(spoken[name])]
+    words = [name for name in spoken if WORDS.search(name)] or named
     if utterances:
         return [
             Segment(text, start, end, name if len(utterances) > 1 else None)
@@ -52,8 +60,9 @@ def read_textgrid(file: Path) -> list[Segment]:
             for start, end, text in spoken[name]
         ]
     if not words:
+        names = [tier.name for tier in tiers]
         raise CorpusError(
-            f"{file}: no tier with a text; found {', '.join(spoken) or 'no interval tier'}; "
+            f"{file}: no tier with a text; found {', '.join(names) or 'no interval tier'}; "
             "expected one with several words per interval, or one called words"
         )
     segments: list[Segment] = []
