@@ -17,6 +17,8 @@ GENERIC = re.compile(  # folders that are named by something else
     re.IGNORECASE,
 )
 BEGINNING = re.compile(r"([^_-]+)[_-].")
+# VoxForge's submissions, of which a speaker may have made several: anna-20080504-qgr
+SUBMISSION = re.compile(r"(?!anonymous-)(.+)-(?:19|20)\d{6}-[a-z]{3}", re.IGNORECASE)
 
 
 def with_folder_speakers(
@@ -50,7 +52,7 @@ def with_folder_speakers(
                 f"speakers: {examples([leaf.name for leaf in leaves])}"
             )
             continue
-        speakers |= {leaf: leaf.name for leaf in leaves}
+        speakers |= {leaf: SUBMISSION.sub(r"\1", leaf.name) for leaf in leaves}
     if not speakers:
         return with_file_speakers(by_split, notes)
     names = sorted(set(speakers.values()))
