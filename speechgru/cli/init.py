@@ -79,6 +79,9 @@ def init(
     show_problems(report)
     show_choices(steps.write_recipe(sources, project, initial, report))
     show_written([*files, project.manifests / "audit.html", project.recipe])
+    if left := sorted(set(project.manifests.glob("*.jsonl")) - set(files)):
+        names = ", ".join(map(printable, left))
+        warn(f"{names}: from an earlier run; the new sets may have the same recordings: delete it")
     if estimate:
         show_estimate(project, model)
     words = ["speechgru", "train", str(project.recipe)]

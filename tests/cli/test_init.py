@@ -94,6 +94,22 @@ def test_init_overwrites_a_recipe_only_when_asked(recordings, tmp_path, speechgr
     assert load_recipe(file).data.train == [str(tmp_path / "my tones-manifests/train.jsonl")]
 
 
+def test_init_names_the_sets_that_it_no_longer_has(tmp_path, speechgru):
+    rows = {"train": range(4), "dev": range(4, 6), "test": range(6, 8)}
+    for number in range(8):
+        file = tmp_path / f"in/{number}.wav"
+        file.parent.mkdir(exist_ok=True)
+        soundfile.write(file, say(TEXTS[number % 4], number), RATE)
+    for name, numbers in rows.items():
+        lines = [f"{number}.wav,{TEXTS[number % 4]}\n" for number in numbers]
+        (tmp_path / f"in/{name}.csv").write_text("".join(lines))
+    command = ("init", tmp_path / "in", "--out", tmp_path, "--no-estimate")
+    assert "earlier run" not in speechgru(*command).err
+    (tmp_path / "in/test.csv").rename(tmp_path / "in/train-2.csv")
+    result = speechgru(*command, "--force")
+    assert "in-manifests/test.jsonl: from an earlier run" in result.err, result.err
+
+
 def test_init_reads_the_recordings_again_not_what_it_wrote_before(
     tmp_path, monkeypatch, speechgru, tone_run
 ):
