@@ -395,6 +395,25 @@ def test_a_text_named_after_the_whole_audio_file(tmp_path: Path) -> None:
     assert texts(detected(tmp_path, "sidecar")) == {"a": "hello"}
 
 
+@pytest.mark.parametrize(
+    ("encoding", "expected"),
+    [
+        ("cp1250", ["Dzień dobry", "źle", "żółw", "śnieg"]),
+        ("cp1251", ["Да.", "Привет, как дела?", "Хорошо", "Ёлка"]),
+        ("gb18030", ["你好，世界！今天天气很好。", "我们去吃饭吧？", "他说：「好的」", "ok"]),
+    ],
+)
+def test_the_encoding_of_short_texts_is_that_of_all(
+    encoding: str, expected: list[str], tmp_path: Path
+) -> None:
+    for number, text in enumerate(expected):
+        write_audio(tmp_path / f"{number}.wav")
+        (tmp_path / f"{number}.txt").write_bytes(text.encode(encoding))
+    found = detected(tmp_path, "sidecar")
+    assert list(texts(found).values()) == expected
+    assert any(f"read as {encoding}" in note for note in found.notes)
+
+
 def test_prompts_of_speakers(tmp_path: Path) -> None:
     """VoxForge: SPEAKER-DATE-CODE/wav/ID.wav and SPEAKER-DATE-CODE/etc/PROMPTS."""
     for speaker in ("anna-20080504-qgr", "anna-20101231-abc", "bert"):

@@ -56,8 +56,11 @@ class TextFile:
         )
 
 
-def read_text(file: Path) -> TextFile:
-    """Raises CorpusError: unreadable, over MAX_BYTES, binary, or in no known encoding."""
+def read_text(file: Path, likely: str | None = None) -> TextFile:
+    """`likely`: the encoding of what is not UTF-8, unless it does not fit; None: it is guessed.
+
+    Raises CorpusError: unreadable, over MAX_BYTES, binary, or in no known encoding.
+    """
     try:
         if (size := file.stat().st_size) > MAX_BYTES:
             raise CorpusError(f"{file}: {size:,} bytes; expected a text file of less: split it")
@@ -72,12 +75,30 @@ def read_text(file: Path) -> TextFile:
     except UnicodeDecodeError as error:
         found = None
         if not encoding.startswith("utf-16") and b"\0" not in data[:SAMPLE]:
-            found = _older(data.removeprefix(codecs.BOM_UTF8))
+            found = _older(data.removeprefix(codecs.BOM_UTF8), likely)
         if found is None:
             raise CorpusError(
                 f"{file}: not a text file ({error.reason}); save it as UTF-8"
             ) from None
         return found
+
+
+def guess_together(files: Iterable[Path]) -> str | None:
+    """The encoding of the lines of short files that are not UTF-8, each of which is too short for a
+    guess; None if all are UTF-8, or if no encoding fits."""
+    lines: list[bytes] = []
+    size = 0
+    for file in files:
+        try:
+            data = file.read_bytes() if file.stat().st_size <= SAMPLE else b""
+        except OSError:  # reported by those that read it
+            continue
+        if not data.startswith(tuple(MARKS)) and b"\0" not in data:
+            lines += [line for line in data.splitlines() if not _is_utf_8(line)]
+            size += len(data)
+        if size > SAMPLE and lines:
+            break
+    return _guess(b"\n".join(lines)) if lines else None
 
 
 def encoding_notes(files: Iterable[Path]) -> list[str]:
@@ -101,17 +122,17 @@ def _utf_16(sample: bytes) -> str | None:
     return None
 
 
-def _older(data: bytes) -> TextFile | None:
+def _older(data: bytes, likely: str | None) -> TextFile | None:
     """A text that is not UTF-8, or in which fewer lines are not than are, besides those of ASCII
     alone: hardly a line in another encoding is valid UTF-8. None if no encoding fits."""
     lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
     wrong = {n: line for n, line in enumerate(lines, start=1) if not _is_utf_8(line)}
     if 2 * len(wrong) < sum(not line.isascii() for line in lines):
-        guessed = _guess(b"\n".join(wrong.values())[:SAMPLE]) or WESTERN
+        guessed = _guess(b"\n".join(wrong.values())[:SAMPLE], likely) or WESTERN
         right = {n: line.decode(guessed, errors="replace") for n, line in wrong.items()}
         decoded = (right.get(n) or line.decode() for n, line in enumerate(lines, start=1))
         return TextFile("\n".join(decoded), guessed, right)
-    if (whole := _guess(data[:SAMPLE])) is None:
+    if (whole := _guess(data[:SAMPLE], likely)) is None:
         return None
     return TextFile(_with_newlines(data.decode(whole, errors="replace")), whole)
 
@@ -124,8 +145,14 @@ def _is_utf_8(line: bytes) -> bool:
     return True
 
 
-def _guess(data: bytes) -> str | None:
-    """cp1252 if all its characters are those of western languages, else charset-normalizer's."""
+def _guess(data: bytes, likely: str | None = None) -> str | None:
+    """The `likely` encoding if it fits; cp1252 if all its characters are those of western
+    languages; else charset-normalizer's."""
+    try:
+        if likely is not None and data.decode(likely):
+            return likely
+    except UnicodeDecodeError:
+        pass
     try:
         if {char for char in data.decode(WESTERN) if not char.isascii()} <= WESTERN_CHARACTERS:
             return WESTERN

@@ -20,7 +20,7 @@ from speechgru.corpora.common import (
     prepared,
     split_named,
 )
-from speechgru.corpora.encoding import encoding_notes, read_text
+from speechgru.corpora.encoding import guess_together, read_text
 from speechgru.corpora.folder import Folder
 from speechgru.corpora.labels import read_labels
 from speechgru.corpora.speakers import with_folder_speakers
@@ -42,9 +42,8 @@ PREFERRED = ".normalized"  # numbers as words, as in LibriTTS
 MAX_TEXT = 100_000  # characters of one transcript
 
 
-def read_plain(file: Path) -> list[Segment]:
-    """The whole file is the text, unless its lines have times."""
-    content = read_text(file).text
+def read_plain(file: Path, content: str) -> list[Segment]:
+    """The whole content of a file is the text, unless its lines have times."""
     labels = read_labels(file, content)
     if labels is not None:
         return labels
@@ -54,11 +53,11 @@ def read_plain(file: Path) -> list[Segment]:
     return [Segment(text)]
 
 
-SIDECARS: dict[str, Callable[[Path], list[Segment]]] = {  # in order of preference
+SIDECARS: dict[str, Callable[[Path, str], list[Segment]]] = {  # in order of preference
     ".srt": read_subtitles,
     ".vtt": read_subtitles,
     ".ass": read_subtitles,
-    ".textgrid": read_textgrid,
+    ".textgrid": lambda file, _: read_textgrid(file),
     ".lab": read_plain,
     ".txt": read_plain,
 }
@@ -162,6 +161,7 @@ def read(folder: Folder) -> Prepared:
     problems: list[str] = []
     guesses: list[str] = []
     better = {_name(audio): audio for audio in sorted(folder.audio, key=preference)[::-1]}
+    encoding = guess_together(dict.fromkeys(texts.values()))
     copies = {audio for audio in folder.audio if better[_name(audio)] != audio}
     for audio in folder.audio:
         text = texts.get(audio)
@@ -172,11 +172,12 @@ def read(folder: Folder) -> Prepared:
             problems.append(f"{folder.relative(audio)}: {reason}")
             continue
         try:
-            segments = SIDECARS[text.suffix.lower()](text)
-            guesses += encoding_notes([text])
+            source = read_text(text, encoding)
+            segments = SIDECARS[text.suffix.lower()](text, source.text)
         except CorpusError as error:
             problems.append(f"{folder.relative(audio)}: {error}")
             continue
+        guesses += filter(None, [source.note(text)])
         kinds[text.suffix] += 1
         parts = Path(folder.relative(audio)).parts[:-1]
         split = next((s for part in parts if (s := split_named(part))), UNSPLIT)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pysubs2
 
-from speechgru.corpora.encoding import read_text
 from speechgru.corpora.textgrid import Segment
 from speechgru.errors import CorpusError
 
@@ -16,11 +15,11 @@ ROLLING = 0.3  # share of subtitles that begin with lines of the one before, whe
 TURN = re.compile(r"^\s*[-–—]\s*")  # before what each of two people says
 
 
-def read_subtitles(file: Path) -> list[Segment]:
-    """The subtitles with words in them, in order of time; overlapping ones end where the next
-    begins. Raises CorpusError for a file without any."""
+def read_subtitles(file: Path, content: str) -> list[Segment]:
+    """The subtitles with words in the content of a file, in order of time; overlapping ones end
+    where the next begins. Raises CorpusError for a file without any."""
     try:
-        subtitles = pysubs2.SSAFile.from_string(TIME.sub("", read_text(file).text))
+        subtitles = pysubs2.SSAFile.from_string(TIME.sub("", content))
     except (pysubs2.exceptions.Pysubs2Error, ValueError, KeyError, IndexError) as error:
         reason = " ".join(str(error).split())
         raise CorpusError(f"{file}: cannot be read as subtitles: {reason:.100}") from None
