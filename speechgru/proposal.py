@@ -36,7 +36,9 @@ TUNING_SHARE = 0.25  # of the epochs from scratch that fine-tuning takes,
 MIN_TUNING = 5  # but at least so many
 FEW_WORDS = 100
 SHORT = 2.5  # seconds: the median utterance of a corpus of commands
-TURKIC = {"tr", "az", "crh"}  # with dotted and dotless i
+TURKIC = {"tr", "az", "crh"}  # with dotted and dotless i,
+TURKIC_LETTERS = "ıİ"  # which no other languages have
+MIN_TURKIC = 0.02  # share of these among the letters; names from there may be in other texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class DataFacts:
     distinct_words: int
     cased: bool
     lang: str | None
+    turkic: bool = False
     bandwidth: float | None = None
 
     @property
@@ -85,7 +88,8 @@ def data_facts(train: Sequence[Utterance], bandwidth: float | None = None) -> Da
     frames = np.array([frames_needed(text) for text in texts])
     words = Counter(word for text in texts for word in text.split())
     langs = Counter(utterance.lang for utterance in train)
-    letters = {char for text in texts for char in text}
+    letters = Counter(char for utterance in train for char in utterance.text if char.isalpha())
+    turkic = sum(letters[char] for char in TURKIC_LETTERS)
     return DataFacts(
         utterances=len(train),
         hours=float(seconds.sum()) / 3600,
@@ -99,8 +103,9 @@ def data_facts(train: Sequence[Utterance], bandwidth: float | None = None) -> Da
         },
         words=words.total(),
         distinct_words=len(words),
-        cased=any(char.upper() != char for char in letters),
+        cased=any(char.upper() != char.lower() for char in letters),
         lang=langs.most_common(1)[0][0],
+        turkic=turkic > MIN_TURKIC * letters.total(),
         bandwidth=bandwidth,
     )
 
@@ -151,8 +156,9 @@ def _data(facts: DataFacts) -> Iterable[Choice]:
 def _text(facts: DataFacts) -> Iterable[Choice]:
     if not facts.cased:
         yield Choice("text", {"case": "keep"}, "this script has no capital letters")
-    elif (facts.lang or "").lower().partition("-")[0] in TURKIC:
-        reason = f"the language is {facts.lang}: I becomes ı, and İ becomes i"
+    elif facts.turkic or (facts.lang or "").lower().partition("-")[0] in TURKIC:
+        found = "the texts have ı or İ" if facts.turkic else f"the language is {facts.lang}"
+        reason = f"{found}: I becomes ı, and İ becomes i"
         yield Choice("text", {"case": "lower-tr"}, reason)
 
 

@@ -103,6 +103,7 @@ def test_commands_have_small_batches_and_as_many_steps_with_less_audio() -> None
         ({"lang": "de"}, "lower"),
         ({"lang": "tr"}, "lower-tr"),
         ({"lang": "az-AZ"}, "lower-tr"),
+        ({"turkic": True}, "lower-tr"),
         ({"cased": False, "lang": "ar"}, "keep"),
     ],
 )
@@ -130,7 +131,21 @@ def test_facts_of_a_training_set(tmp_path: Path) -> None:
     assert facts.needed > 70  # 40 equal letters: 79 frames in the one second of d
     assert facts.too_short == {3: 0.25, 2: 0.25, 1: 0.0}
     assert facts.cased
+    assert data_facts([structs.replace(u, text="YES") for u in listed]).cased
     assert not data_facts([structs.replace(u, text="نعم") for u in listed]).cased
+
+
+@pytest.mark.parametrize(
+    ("text", "turkic"),
+    [
+        ("Kapıyı açın", True),
+        ("KAPIYI AÇIN LÜTFEN, İYİ Mİ", True),
+        ("Herr Yıldız ist nicht da" + " und kommt heute nicht" * 9, False),
+    ],
+)
+def test_texts_show_a_dotless_i(text: str, turkic: bool, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(16000), 16000)
+    assert data_facts([Utterance(str(tmp_path / "a.wav"), 1.0, text, "a")]).turkic is turkic
 
 
 @pytest.mark.parametrize("facts", [READ_SPEECH, COMMANDS], ids=["read speech", "commands"])
