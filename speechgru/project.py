@@ -68,7 +68,12 @@ def read_sources(
 ) -> Sources:
     """Read a folder and complete its splits. Raises CorpusError."""
     found, prepared = read_folder(folder, layout, columns)
-    made = complete_splits(prepared.splits)
+    try:
+        made = complete_splits(prepared.splits)
+    except CorpusError as error:
+        count = len(prepared.problems)
+        excluded = f"; {count:,} are excluded, the first: {prepared.problems[0]}" if count else ""
+        raise CorpusError(f"{folder}: {error}{excluded}") from None
     return Sources(folder, found, prepared, made.splits, made.notes)
 
 

@@ -94,6 +94,18 @@ def test_init_overwrites_a_recipe_only_when_asked(recordings, tmp_path, speechgr
     assert load_recipe(file).data.train == [str(tmp_path / "my tones-manifests/train.jsonl")]
 
 
+def test_init_names_why_too_little_is_left_to_split(tmp_path, speechgru):
+    file = tmp_path / "in/a.wav"
+    file.parent.mkdir()
+    soundfile.write(file, say(TEXTS[0], 0), RATE)
+    rows = [f"a.wav,{100 * number},{100 * number + 50},{TEXTS[0]}\n" for number in range(9)]
+    (tmp_path / "in/list.csv").write_text("".join(["file,start,end,text\n", *rows]))
+    result = speechgru("init", tmp_path / "in", "--out", tmp_path)
+    assert result.status == 2
+    assert "8 are excluded" in result.err
+    assert "100" in result.err  # seconds, at which the second begins
+
+
 def test_init_names_the_sets_that_it_no_longer_has(tmp_path, speechgru):
     rows = {"train": range(4), "dev": range(4, 6), "test": range(6, 8)}
     for number in range(8):
