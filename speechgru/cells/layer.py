@@ -136,6 +136,8 @@ class RecurrentLayer(nn.Module):
         return unroll(cell, x, lengths, start)
 
     def _use_kernel(self, x: Tensor) -> bool:
+        if torch.compiler.is_compiling():  # torch.compile and torch.export cannot trace kernels
+            return False
         if self.backend not in ("auto", "cpu") or self._kernel is None:
             return False
         on_cpu = x.device.type == "cpu"

@@ -54,3 +54,15 @@ def test_the_backend_named_for_a_device_is_the_one_that_runs(name, backend, used
 def test_kernels_are_for_the_cpu_only(name):
     layer = make_layer(name, False, "auto")
     assert layer.backend_on(torch.device("cuda")) in ("fused", "unroll")
+
+
+@pytest.mark.parametrize("how", ["compile", "export"])
+def test_torch_can_compile_and_export_a_layer(how):
+    layer = make_layer("gru", True, "auto")
+    x, lengths = batch(RAGGED)
+    expected = layer(x, lengths)[0]
+    if how == "compile":
+        traced = torch.compile(layer, backend="eager", fullgraph=True)
+    else:
+        traced = torch.export.export(layer, (x, lengths)).module()
+    torch.testing.assert_close(traced(x, lengths)[0], expected)
