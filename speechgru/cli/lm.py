@@ -62,8 +62,8 @@ def train(
     from speechgru.files import atomic_write
     from speechgru.lm.arpa import arpa_bytes
     from speechgru.lm.counting import read_corpus
+    from speechgru.lm.sentences import read_sentences
     from speechgru.lm.smoothing import train as run_training
-    from speechgru.lm.text import read_lines
 
     check_outputs(file, inputs=(*texts, vocabulary))
     if unit not in ("word", "character"):
@@ -72,7 +72,7 @@ def train(
     words = None
     if vocabulary is not None:
         words = [word for word, _ in read_vocabulary(vocabulary, rule)]
-    corpus = read_corpus(read_lines(texts), unit, rule, words, _names(texts))  # type: ignore[arg-type]
+    corpus = read_corpus(read_sentences(texts), unit, rule, words, _names(texts))  # type: ignore[arg-type]
     trained = run_training(corpus, order, unit, min_count, prune)  # type: ignore[arg-type]
     atomic_write(file, arpa_bytes(trained.model, file.suffix == ".gz"), LanguageModelError)
     out.print(f"{corpus.tokens:,} {unit}s in {corpus.sentences:,} sentences")
@@ -93,12 +93,13 @@ def train(
 @app.command(epilog="Example: `speechgru lm perplexity an4.arpa.gz data/an4/dev.jsonl`")
 def perplexity(lm: LanguageModelFile, texts: Texts, model: RunModel = None) -> None:
     """Measure how well a language model predicts text: perplexity and unknown words."""
+    from speechgru.lm.sentences import read_sentences
     from speechgru.lm.store import load_ngram
-    from speechgru.lm.text import measure, read_lines
+    from speechgru.lm.text import measure
 
     ngram = load_ngram(lm)
     rule = _text_rule(_read_model(model))
-    found = measure(ngram, read_lines(texts), rule, _names(texts))
+    found = measure(ngram, read_sentences(texts), rule, _names(texts))
     print_rows(_perplexity_rows(found, ngram.unit))
 
 
@@ -117,8 +118,9 @@ def info(
 ) -> None:
     """Describe a language model: its order, words and n-grams; with --model, which of its words
     that recogniser cannot write."""
+    from speechgru.lm.sentences import read_sentences
     from speechgru.lm.store import load_ngram
-    from speechgru.lm.text import measure, read_lines
+    from speechgru.lm.text import measure
 
     ngram, recogniser = load_ngram(lm), _read_model(model)
     rows = {
@@ -130,7 +132,7 @@ def info(
     if recogniser is not None:
         rows |= _unwritable_rows(lm, recogniser)
     if texts:
-        found = measure(ngram, read_lines(texts), _text_rule(recogniser), _names(texts))
+        found = measure(ngram, read_sentences(texts), _text_rule(recogniser), _names(texts))
         rows |= _perplexity_rows(found, ngram.unit)
     print_rows(rows)
 

@@ -35,16 +35,18 @@ FORMATS = {
 }  # fmt: skip
 TIMED = {"stm", "ctm"}
 TEXT = "text"  # plain or Kaldi's; both files decide
+FEWEST = 3  # lines from which their kind is concluded without a second file
 AMBIGUOUS = 5  # lines: so many different first words, all right and in order, may well be ids
 
 _ID = re.compile(r"^(?=.*\d)(?=.*[^\W\d]|.*[-_/.]).*$|^.*[_/].*$")  # rather an id than a word
+_SURE_ID = re.compile(r"(?=.*\d)(?:.*\w[-_/]\w.*|[!-~]{9,})$", re.ASCII)  # no postcode, say
 _ODD_RECORD = re.compile(r"^.*\((?:[^()]|\([^()]*\))+\)$")  # trn, but for what is in the id
 _FOREIGN = (
     (re.compile(r'^\s*(\{\s*"|\[\s*[{"]|\[$)'), "JSON (a manifest?)"),
     (re.compile(r"^WEBVTT|^\S+ --> \S+"), "subtitles"),
     (re.compile(r"^\s*<(\?xml|!DOCTYPE|html|SYSTEM)\b"), "XML or SGML"),
     (re.compile(r"^#!MLF!#"), "an HTK label file"),
-    (re.compile(r"^(SPEAKER|LEXEME|SPKR-INFO) \S+ \S+ \S+ "), "rttm"),
+    (re.compile(r"^(SPEAKER|LEXEME|SPKR-INFO) \S+ \S+ ([\d.]+|<NA>) "), "rttm"),
     (re.compile(r'^File type = "ooTextFile"'), "a Praat TextGrid"),
     (
         re.compile(
@@ -193,14 +195,44 @@ def _formats(paths: Sequence[Path], lines: Sequence[list[str]]) -> list[str]:
 
 def _refuse_foreign(path: Path, lines: Sequence[str]) -> None:
     """Raise ScoringError for content of a kind that is not read here, unless its suffix decides."""
-    if _suffix(path) is not None:
-        return
-    for pattern, name in _FOREIGN:
-        if any(pattern.match(line.strip()) for line in [*_content(lines)[:3], *lines[:1]]):
-            raise ScoringError(
-                f"{path}: looks like {name}; expected trn, stm, ctm, Kaldi text or plain text "
-                "(if it is one of these, name it with --format)"
-            )
+    if _suffix(path) is None and (name := _foreign_kind(lines)):
+        raise ScoringError(
+            f"{path}: looks like {name}; expected trn, stm, ctm, Kaldi text or plain text "
+            "(if it is one of these, name it with --format)"
+        )
+
+
+def _foreign_kind(lines: Sequence[str]) -> str | None:
+    """The kind of file that is not read here and has these lines, if there is one."""
+    first = [*_content(lines)[:3], *lines[:1]]
+    kinds = (name for pattern, name in _FOREIGN if any(pattern.match(s.strip()) for s in first))
+    return next(kinds, None)
+
+
+def kind_with_marks(lines: Sequence[str]) -> str | None:
+    """What lines are if they have ids or times, or another syntax, besides their texts; None if
+    they may be texts alone.
+
+    >>> kind_with_marks(["anna-1 yes", "anna-2 no", "bert-1 yes"]), kind_with_marks(["yes", "no"])
+    ('Kaldi text', None)
+    """
+    if kind := _foreign_kind(lines):
+        return kind
+    content = _content(lines)
+    if len(content) < FEWEST:
+        return None
+    if all(map(STM.match, content)):
+        return FORMATS["stm"]
+    if all("." in line and CTM.match(line) for line in content):
+        return FORMATS["ctm"]
+    ids = {
+        "trn": {match["id"] for line in content if (match := RECORD.match(line))},
+        "kaldi": {id_ for id_, _, text in (line.partition(" ") for line in content) if text},
+    }
+    for name, found in ids.items():
+        if len(found) == len(content) and all(map(_SURE_ID.match, found)):
+            return FORMATS[name]
+    return None
 
 
 def _suffix(path: Path) -> str | None:

@@ -11,6 +11,7 @@ from speechgru.errors import LanguageModelError, ManifestError
 from speechgru.lm.arpa import parse_arpa
 from speechgru.lm.counting import read_corpus
 from speechgru.lm.ngram import Unit
+from speechgru.lm.sentences import read_sentences
 from speechgru.lm.smoothing import train
 from speechgru.lm.text import measure, read_lines
 from tests.lm.texts import corpus, zipf_sentences
@@ -38,6 +39,40 @@ def test_unreadable_texts_are_named(tmp_path: Path) -> None:
             list(read_lines([tmp_path / name]))
     with pytest.raises(LanguageModelError, match="latin:2"):
         list(read_lines([tmp_path / "latin"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("anna-1 yes\nanna-2 no\nbert-1\tyes no\n", "Kaldi text"),
+        ("BAC009S0002W0122 yes\nBAC009S0002W0123 no\nBAC009S0002W0124 no\n", "Kaldi text"),
+        ("yes (anna-1)\nno (anna-2)\n(bert-1)\n", "trn"),
+        ("r A anna 0.0 1.5 yes\nr A anna 1.5 2.0\nr A bert 2.0 3.5 no\n", "stm"),
+        ("r A 0.1 0.2 yes\nr A 0.3 0.2 no\nr A 0.6 0.2 no\n", "ctm"),
+        ("1\n00:00:01,000 --> 00:00:02,000\nyes\n", "subtitles"),
+        ("client_id\tpath\tsentence\n1\tx.mp3\tyes\n", "a table"),
+    ],
+)
+def test_a_text_with_ids_or_times_is_refused(tmp_path: Path, text: str, kind: str) -> None:
+    (tmp_path / "text").write_text(text)
+    with pytest.raises(LanguageModelError, match=kind):
+        list(read_sentences([tmp_path / "text"]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "covid-19 is back\nyes\nno\n",
+        "SW1A 1AA\nB33 8TH\nM1 1AE\n",
+        "555-1234\n555-2345\n555-3456\n",
+        "yes (laughs)\nno (coughs)\nwell (sighs)\n",
+        "SPEAKER PELOSI TAKES THE FLOOR\nTHE HOUSE WILL BE IN ORDER\n",
+        "\n我的电话是13812345678\n今天是2024年1月1日星期一\n在2023年12月31日 见面\n",
+    ],
+)
+def test_sentences_with_numbers_and_parentheses_are_sentences(tmp_path: Path, text: str) -> None:
+    (tmp_path / "text").write_text(text, encoding="utf-8")
+    assert list(read_sentences([tmp_path / "text"])) == text.split("\n")
 
 
 def test_a_letter_is_no_sentence_end() -> None:
