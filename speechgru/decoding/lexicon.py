@@ -128,6 +128,7 @@ def word_numbers(
     return found
 
 
+_AFFIXES = re.compile(r"[^\s/]+/\S+")  # work/ADG
 _JOINED = re.compile(r"\w\s*[,;]\s*[^\W\d]")  # one,two or one; two, but not 1,000
 
 
@@ -137,7 +138,8 @@ def read_vocabulary(path: str | Path, normalise: Normalise) -> Pairs:
     skipped. Of a manifest, the words of its transcripts.
 
     Spellings are normalised, and so are words that are their own spelling. Raises
-    LanguageModelError: unreadable, no words, a word without letters, a dictionary of phones.
+    LanguageModelError: unreadable, no words, a word without letters, a dictionary of phones
+    or of Hunspell.
     """
     if is_manifest(read_bytes(path)):
         found = dict.fromkeys(
@@ -154,6 +156,12 @@ def read_vocabulary(path: str | Path, normalise: Normalise) -> Pairs:
         raise LanguageModelError(
             f"{path}: a dictionary of phones ({lines[0]!r:.40}); expected words, each alone or "
             "followed by its spelling in the letters that the model writes"
+        )
+    affixes = sum(_AFFIXES.fullmatch(line) is not None for line in lines)
+    if lines[0].isdecimal() and affixes > len(lines) / 10:
+        raise LanguageModelError(
+            f"{path}: a dictionary of Hunspell, without inflected words; expected one word per "
+            "line, as `unmunch FILE.dic FILE.aff` writes them"
         )
     if joined := [line for line in lines if "\t" not in line and _JOINED.search(line)]:
         raise LanguageModelError(

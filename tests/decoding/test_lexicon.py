@@ -54,6 +54,7 @@ def test_lines_of_a_vocabulary(tmp_path: Path) -> None:
         "one,two\n",
         "one; two\n",
         "{\\rtf1 one}",
+        "3\none\ntwo/SM\nthree/1,2\n",
     ],
 )
 def test_what_is_no_vocabulary(text: str, tmp_path: Path) -> None:
