@@ -37,8 +37,8 @@ def quoted() -> dict[str, list[str]]:
     for name in (*AN4, "fsdd-speakers", "librispeech-cells"):
         for what, numbers in _comparison(read_analysis(RESULTS / name)).items():
             found[f"{name}: {what}"] = numbers
-    for pair in ("an4-tuned/lm/rnn-gru", "an4-tuned/lm/gru-lstm", "an4-full/lm/gru-lstm"):
-        found |= _with_language_model(f"{pair}.json")
+    for pair in ("tuned/lm/rnn-gru", "tuned/lm/gru-lstm", "full/lm/rnn-gru", "full/lm/gru-lstm"):
+        found |= _with_language_model(f"an4-{pair}.json")
     return found | _equal_hidden_size()
 
 
