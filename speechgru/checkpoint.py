@@ -71,7 +71,7 @@ def load_model(path: str | Path) -> Checkpoint:
     """
     file = read_model_file(path)
     config = file.config
-    mark_pool_used()  # by the operations below; servers load a model and then fork
+    mark_pool_used()  # by the operations below: servers load a model and then fork
     try:
         # Built without memory: what the config claims costs nothing until the tensors fit it.
         with torch.device("meta"):

@@ -243,20 +243,19 @@ def _names(files: Sequence[AudioFile]) -> dict[Path, str]:
     the whole name, 1.wav, or with folders above: day1/anna/1. So the name of a file does not depend
     on the order of the files, in which later runs may have others. A number where paths differ in
     nothing else, as 1.wav and ../1.wav."""
-    names = [_name(file, 0) or "" for file in files]
-    longer = [1] * len(files)  # the next level of each
+    candidates = [_candidates(file) for file in files]
+    names = [next(each) for each in candidates]
     while True:
         uses = Counter(names)
-        found = {
+        longer = {
             index: name
-            for index, file in enumerate(files)
-            if uses[names[index]] > 1 and (name := _name(file, longer[index])) is not None
+            for index, each in enumerate(candidates)
+            if uses[names[index]] > 1 and (name := next(each, None)) is not None
         }
-        if not found:
+        if not longer:
             break
-        for index, name in found.items():
+        for index, name in longer.items():
             names[index] = name
-            longer[index] += 1
     taken: set[str] = set()
     for index, whole in enumerate(names):
         number = 1
@@ -267,13 +266,11 @@ def _names(files: Sequence[AudioFile]) -> dict[Path, str]:
     return {file.source: name for file, name in zip(files, names, strict=True)}
 
 
-def _name(file: AudioFile, level: int) -> str | None:
-    """Without its suffix and with it; and so on with one, two, … folders above; None if there are
-    not so many."""
-    folders, with_suffix = divmod(level, 2)
+def _candidates(file: AudioFile) -> Iterator[str]:
+    """Its name without its suffix and with it; then so with one, two, … folders above."""
     parts = file.source.parts[: len(file.source.parts) - len(file.relative.parts)]
     above = [part for part in parts if part not in ("..", file.source.anchor)]
-    if folders > len(above):
-        return None
-    path = Path(*above[len(above) - folders :], file.relative)
-    return printable(path if with_suffix else str(path).removesuffix(path.suffix))
+    for first in range(len(above), -1, -1):
+        path = Path(*above[first:], file.relative)
+        yield printable(str(path).removesuffix(path.suffix))
+        yield printable(path)

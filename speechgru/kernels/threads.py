@@ -93,8 +93,7 @@ _after_fork_in_child(_forget_the_pool)
 
 
 def mark_pool_used() -> None:
-    """To be called with torch's operations that no kernel follows in this process: forked children
-    must know."""
+    """Note that torch's thread pool is in use, so that processes forked from now on do without."""
     global _used
     _used = True
 

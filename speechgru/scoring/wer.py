@@ -168,7 +168,7 @@ def score(
 
 
 def score_matched(texts: MatchedTexts) -> Score:
-    """Score the (first) hypotheses of texts that were read from files."""
+    """Score the hypotheses of texts that were read from files: the first file's."""
     return _score(texts.ids, texts.speakers, texts.references, texts.hypotheses[0])
 
 
