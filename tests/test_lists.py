@@ -443,6 +443,20 @@ def test_rows_that_repeat_others_and_texts_without_times(tmp_path: Path) -> None
     assert any("b.wav" in note and "--column" in note for note in found.notes)
 
 
+def test_a_text_in_single_letters_is_not_preferred(tmp_path: Path) -> None:
+    """FLEURS has the text as it was read, its normal form, and that in letters."""
+    rows = []
+    for name in "ab":
+        write_audio(tmp_path / f"{name}.wav")
+        rows.append(
+            f"7\t{name}.wav\tOh, {name}\toh well {name}\to h | w e l l | {name} |\t8000\tMALE\n"
+        )
+    write(tmp_path / "train.tsv", "".join(rows))
+    assert texts(detected(tmp_path, "table"), "train") == {"a": "oh well a", "b": "oh well b"}
+    write(tmp_path / "train.tsv", "a.wav\t而 对 楼 市\nb.wav\t的 限 购\n")
+    assert texts(detected(tmp_path, "table"), "train") == {"a": "而 对 楼 市", "b": "的 限 购"}
+
+
 @pytest.mark.parametrize(
     ("header", "row", "text"),
     [

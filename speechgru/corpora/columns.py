@@ -329,7 +329,8 @@ def _are_sentences(body: Sequence[Sequence[str]], column: int) -> bool:
 
 
 def _likeness_to_text(body: Sequence[Sequence[str]], column: int) -> float:
-    """The mean number of letters, times that of words; 0 for numbers, files and single codes."""
+    """The mean number of letters, times that of words; 0 for numbers, files and single codes. Less
+    for words spelled in single letters, as FLEURS has them beside its texts."""
     cells = [row[column].strip() for row in body if column < len(row)]
     cells = [cell for cell in cells if cell]
     letters = sum(char.isalpha() for cell in cells for char in cell)
@@ -337,6 +338,7 @@ def _likeness_to_text(body: Sequence[Sequence[str]], column: int) -> float:
     files = sum(cell.lower().endswith(tuple(AUDIO_SUFFIXES)) for cell in cells)
     if not cells or digits > letters or files * 2 > len(cells):
         return 0.0
-    words = sum(len(cell.split()) for cell in cells) / len(cells)
+    words = [word for cell in cells for word in cell.split()]
+    spelled = 0.001 if 2 * sum(len(word) == 1 for word in words) > len(words) else 1.0
     same = 0.001 if len(set(cells)) == 1 < len(cells) else 1.0  # a remark on all
-    return same * words * letters / len(cells)
+    return same * spelled * len(words) * letters / len(cells) ** 2
