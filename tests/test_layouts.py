@@ -7,7 +7,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from folders import RATE, detected, one, texts, write, write_audio
 
 from speechgru.corpora import LAYOUTS, UNSPLIT, prepare, read_folder
@@ -194,6 +196,16 @@ def test_lhotse_cuts(suffix: str, tmp_path: Path) -> None:
     assert (found.id, found.offset, found.duration) == ("c1-s", 0.25, 0.4)
     assert (found.speaker, found.lang) == ("anna", "en")
     assert [problem.partition(":")[0] for problem in result.problems] == ["c2", "c3"]
+
+
+def test_channels_of_lhotse_that_would_be_mixed(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "r.wav", np.full((RATE, 2), 0.1), RATE)
+    source = {"type": "file", "channels": [0, 1], "source": "r.wav"}
+    cuts = [cut("a", source), cut("b", source, channel=1), cut("c", source, start=0.7)]
+    write(tmp_path / "cuts.jsonl", "\n".join(map(json.dumps, cuts)))
+    result = detected(tmp_path, "lhotse")
+    assert [u.id for u in result.splits[UNSPLIT]] == ["c-s"]
+    assert [problem.partition(":")[0] for problem in result.problems] == ["a-s", "b-s"]
 
 
 # Kaldi -------------------------------------------------------------------------------------------

@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from folders import detected, one, texts, write, write_audio
 
 from speechgru.corpora import UNSPLIT, read_folder
@@ -441,6 +443,21 @@ def test_rows_that_repeat_others_and_texts_without_times(tmp_path: Path) -> None
     assert sorted(u.text for u in found.splits[UNSPLIT]) == ["one", "three", "two"]
     assert any("1 repeat" in note for note in found.notes)
     assert any("b.wav" in note and "--column" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(("channels", "excluded"), [(2, ["t@0.3", "t@0.7"]), (1, [])])
+def test_what_another_channel_is_mixed_with_is_a_problem(
+    channels: int, excluded: list[str], tmp_path: Path
+) -> None:
+    noise = 0.1 * np.random.default_rng(1).standard_normal((12_000, channels))
+    soundfile.write(tmp_path / "t.wav", noise, 8000)
+    times = [("A", 0.0, 0.3, "one"), ("A", 0.3, 0.9, "two"), ("B", 0.7, 1.2, "three"),
+             ("B", 1.15, 1.4, "four")]  # fmt: skip
+    rows = [f"t {channel} x {start} {end} {text}\n" for channel, start, end, text in times]
+    write(tmp_path / "calls.stm", "".join(rows))
+    result = detected(tmp_path, "table")
+    assert [problem.partition(":")[0] for problem in result.problems] == excluded
+    assert len(texts(result)) == 4 - len(excluded)
 
 
 def test_a_text_in_single_letters_is_not_preferred(tmp_path: Path) -> None:

@@ -42,8 +42,8 @@ def init(
         typer.Option(
             metavar="ROLE=NAME",
             help="for a list of files and texts (CSV, TSV, …): which column, by name or number, is "
-            "audio, text, speaker, id, lang, split, offset, end or duration; text=FILE:COLUMN "
-            "takes other spellings of the texts from another table",
+            "audio, text, speaker, id, lang, split, channel, offset, end or duration; "
+            "text=FILE:COLUMN takes other spellings of the texts from another table",
         ),
     ] = None,
     model: Annotated[

@@ -13,7 +13,7 @@ SCALARS = (str, int, float)
 TRN = re.compile(r"(?P<text>.*)\((?P<file>[^()\s]+)\)")
 PROMPT = re.compile(r'\(\s*(?P<file>\S+)\s+"(?P<text>.*)"\s*\)')
 STM = re.compile(
-    r"(?P<file>\S+)\s+\S+\s+(?P<speaker>\S+)\s+(?P<start>[\d.]+)\s+(?P<end>[\d.]+)\s+"
+    r"(?P<file>\S+)\s+(?P<channel>\S+)\s+(?P<speaker>\S+)\s+(?P<start>[\d.]+)\s+(?P<end>[\d.]+)\s+"
     r"(?:<\S*>\s+)?(?P<text>.*)"
 )
 NOT_SCORED = "ignore_time_segment_in_scoring"

@@ -41,6 +41,7 @@ HEADERS = {  # role → header words, the more specific first
     "inizio",
     "end": "end end_time stop ende fin fim fine",
     "split": "split set subset partition part teilmenge",
+    "channel": "channel chan kanal canal canale kanaal канал",
 }
 ROLES = {role: words.split() for role, words in HEADERS.items()}
 CLASSES = [  # header words of columns that are the text if there is no other

@@ -1,9 +1,10 @@
 """What the readers of corpora share: their result, durations, finding files, and errors."""
 
+import math
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,6 +24,7 @@ SPLIT_NAMES = {
 }
 NO_SPEAKER = {"n/a", "none", "null", "nan", "unknown", "unk", "<unk>", "undefined", "-", "?"}
 LISTED = 3  # examples in a note
+TOLERANCE = 0.1  # seconds by which stated times may be wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Prepared:
 class Recording:
     """An utterance as a corpus lists it. `audio` is None if its file was not found, for the reason
     `problem`; without a `duration`, it extends to the end of the file; times in seconds. An unknown
-    speaker is ""."""
+    speaker is "", and so is a `channel` that the corpus does not name."""
 
     id: str
     audio: Path | None
@@ -53,6 +55,7 @@ class Recording:
     offset: float = 0.0
     duration: float | None = None
     problem: str | None = None
+    channel: str = field(default="", compare=False)
 
 
 def prepared(
@@ -66,6 +69,8 @@ def prepared(
 
     A stated duration past the end of its file is replaced by what the file has, with a note; so is
     an id that a split has twice. What a split lists again, as copies of a list do, is used once.
+    As channels are mixed, what overlaps with another channel of its file is a problem.
+
     Raises CorpusError when no utterance is usable.
     """
     splits: dict[str, list[Utterance]] = {}
@@ -75,12 +80,19 @@ def prepared(
     distinct = {split: list(dict.fromkeys(listed)) for split, listed in recordings.items()}
     if copies := sum(map(len, recordings.values())) - sum(map(len, distinct.values())):
         notes = [*notes, f"utterances: {copies:,} repeat another one, and are not used"]
+    everything = [r for listed in distinct.values() for r in listed]
+    files = list(dict.fromkeys(r.audio for r in everything if r.audio is not None))
+    infos = dict(zip(files, read_headers(files), strict=True))
+    mixed = _overlapping_channels(everything, infos)
     for split, listed in distinct.items():
-        files = list(dict.fromkeys(r.audio for r in listed if r.audio is not None))
-        infos = dict(zip(files, read_headers(files), strict=True))
         splits[split] = []
         for recording in listed:
             try:
+                if recording in mixed:
+                    raise AudioError(
+                        f"{recording.audio}: another channel has speech at the same time, and "
+                        "channels are mixed; write each channel into a file of its own"
+                    )
                 utterance, excess = _utterance(source, recording, infos)
             except AudioError as error:
                 unusable[f"{recording.id}: {error}"] = None
@@ -95,8 +107,35 @@ def prepared(
     return result
 
 
+def _overlapping_channels(
+    recordings: Iterable[Recording], infos: Mapping[Path, AudioInfo | AudioError]
+) -> set[Recording]:
+    """The recordings that overlap in time with those of another channel of their file."""
+    by_file: dict[Path, list[Recording]] = defaultdict(list)
+    for recording in recordings:
+        if recording.audio is not None and recording.channel:
+            by_file[recording.audio].append(recording)
+    found: set[Recording] = set()
+    for audio, parts in by_file.items():
+        header = infos[audio]
+        if isinstance(header, AudioError) or header.channels == 1:
+            continue
+        open_ones: list[Recording] = []
+        for part in sorted(parts, key=lambda r: r.offset):
+            open_ones = [r for r in open_ones if _end(r) > part.offset + TOLERANCE]
+            others = [r for r in open_ones if r.channel != part.channel]
+            found |= {part, *others} if others else set()
+            open_ones.append(part)
+    return found
+
+
+def _end(recording: Recording) -> float:
+    """In seconds; infinite at the end of the file."""
+    return math.inf if recording.duration is None else recording.offset + recording.duration
+
+
 def _utterance(
-    source: Path, recording: Recording, infos: dict[Path, AudioInfo | AudioError]
+    source: Path, recording: Recording, infos: Mapping[Path, AudioInfo | AudioError]
 ) -> tuple[Utterance, float]:
     """The utterance, and by how many seconds its stated duration was too long. Raises AudioError
     with the reason why it cannot be used."""
@@ -129,7 +168,7 @@ def _utterance(
         speaker=None if speaker.casefold() in NO_SPEAKER else printable(speaker) or None,
         lang=printable(recording.lang) if recording.lang else None,
     )
-    return utterance, excess if excess > 0.1 else 0.0
+    return utterance, excess if excess > TOLERANCE else 0.0
 
 
 def unique_ids(ids: Sequence[str]) -> list[str]:

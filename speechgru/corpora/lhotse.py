@@ -96,4 +96,5 @@ def _recordings(cut: Json, file: Path, finder: AudioFinder) -> Iterator[Recordin
             lang=supervision.get("language"),
             offset=round(float(cut["start"]) + begin, 6),
             duration=round(end - begin, 6),
+            channel=str(cut.get("channel", "")),
         )

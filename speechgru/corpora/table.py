@@ -198,6 +198,7 @@ def _recordings(
                     offset=offset,
                     duration=duration,
                     problem=problem,
+                    channel=table.value(row, "channel") or "",
                 ),
             )
         )
