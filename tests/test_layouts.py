@@ -44,6 +44,17 @@ def test_common_voice_with_an_empty_split(tmp_path: Path) -> None:
     assert (clip.text, clip.speaker, clip.lang) == ('Er sagt: "c', "cc", "de")
 
 
+def test_a_broken_row_of_common_voice_is_a_problem(tmp_path: Path) -> None:
+    for name in "ab":
+        write_audio(tmp_path / f"clips/{name}.wav")
+    rows = ["x\ta.wav\tone\t2", "x\tb.wav\ttwo\tthree\t2", "x\tb.wav"]
+    write(tmp_path / "validated.tsv", "\n".join(["client_id\tpath\tsentence\tup_votes", *rows]))
+    result = detected(tmp_path, "commonvoice")
+    assert texts(result) == {"a.wav": "one"}
+    numbers = [problem.split(":")[1] for problem in result.problems]
+    assert numbers == ["3", "4"]
+
+
 def test_common_voice_validated_only_and_two_languages(tmp_path: Path) -> None:
     for lang in ("de", "tw"):
         write_audio(tmp_path / lang / "clips/a.wav")

@@ -23,7 +23,7 @@ def find(folder: Folder) -> bool:
 
 
 def read(folder: Folder) -> Prepared:
-    """Raises CorpusError: several languages in the folder, or a line that cannot be parsed."""
+    """Raises CorpusError: several languages in the folder, or a list with other columns."""
     releases = _releases(folder)
     if len(releases) != 1:
         raise CorpusError(
@@ -34,19 +34,23 @@ def read(folder: Folder) -> Prepared:
     finder = AudioFinder(folder)
     files = {name: root / f"{name}.tsv" for name in (*SPLITS, *OTHERS)}
     files = {name: file for name, file in files.items() if file in folder.files}
+    problems: dict[str, list[str]] = {name: [] for name in files}
     listed = {
-        name: list(_recordings(file, finder))
+        name: list(_recordings(file, finder, problems[name]))
         for name, file in files.items()
         if name in SPLITS or _is_list(file)
     }
     notes = ["lists: " + ", ".join(f"{name} {len(rows):,}" for name, rows in listed.items())]
     if listed.get("train"):
-        used = {name: rows for name, rows in listed.items() if name in SPLITS}
+        names = [name for name in listed if name in SPLITS]
+        used = {name: listed[name] for name in names}
     else:
-        used = {UNSPLIT: listed.get("validated") or listed.get("other") or []}
+        names = ["validated" if listed.get("validated") else "other"]
+        used = {UNSPLIT: listed.get(names[0], [])}
         notes.append("splits: no clip in train.tsv, so these are the validated clips")
     notes += encoding_notes(files[name] for name in listed)
-    return prepared(folder.root, used, [*notes, *finder.notes()])
+    wrong = [problem for name in names for problem in problems.get(name, [])]
+    return prepared(folder.root, used, [*notes, *finder.notes()], wrong)
 
 
 def _releases(folder: Folder) -> list[Path]:
@@ -66,17 +70,21 @@ def _is_list(file: Path) -> bool:
         return False
 
 
-def _recordings(file: Path, finder: AudioFinder) -> Iterator[Recording]:
+def _recordings(file: Path, finder: AudioFinder, problems: list[str]) -> Iterator[Recording]:
     lines = read_text(file).text.rstrip("\n").split("\n")
     rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     header = next(rows)
     for number, cells in enumerate(rows, start=2):
         row = dict(zip(header, cells, strict=False))
         if len(cells) > len(header) or not row.keys() >= NEEDED:
-            raise CorpusError(
+            problem = (
                 f"{file}:{number}: expected {len(header)} columns separated by tabs, among them "
                 f"{', '.join(sorted(NEEDED))}; found {len(cells)}"
             )
+            if not set(header) >= NEEDED:
+                raise CorpusError(problem)
+            problems.append(problem)
+            continue
         name = row["path"]
         audio = finder.find(name, file.parent / "clips")
         yield Recording(
