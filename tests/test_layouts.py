@@ -437,6 +437,14 @@ def test_the_encoding_of_short_texts_is_that_of_all(
     assert any(f"read as {encoding}" in note for note in found.notes)
 
 
+def test_the_encoding_of_short_lists_is_that_of_all(tmp_path: Path) -> None:
+    expected = ["Да", "Нет", "Привет, как дела?", "Хорошо", "Ёлка"]
+    for number, text in enumerate(expected):
+        write_audio(tmp_path / str(number) / f"{number}.wav")
+        write(tmp_path / str(number) / "PROMPTS", f"{number}.wav {text}\n", "cp1251")
+    assert list(texts(detected(tmp_path, "table")).values()) == expected
+
+
 def test_prompts_of_speakers(tmp_path: Path) -> None:
     """VoxForge: SPEAKER-DATE-CODE/wav/ID.wav and SPEAKER-DATE-CODE/etc/PROMPTS."""
     for speaker in ("anna-20080504-qgr", "anna-20101231-abc", "bert"):

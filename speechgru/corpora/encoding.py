@@ -84,15 +84,18 @@ def read_text(file: Path, likely: str | None = None) -> TextFile:
 
 
 def guess_together(files: Iterable[Path]) -> str | None:
-    """The encoding of the lines of short files that are not UTF-8, each of which is too short for a
-    guess; None if all are UTF-8, or if no encoding fits."""
+    """The encoding of the lines of files that are not UTF-8, each of which may be too short for a
+    guess, by the first SAMPLE bytes; None if all are UTF-8, or if no encoding fits."""
     lines: list[bytes] = []
     size = 0
     for file in files:
         try:
-            data = file.read_bytes() if file.stat().st_size <= SAMPLE else b""
+            with file.open("rb") as stream:
+                data = stream.read(SAMPLE)
         except OSError:  # reported by those that read it
             continue
+        if len(data) == SAMPLE:
+            data = data[: data.rfind(b"\n") + 1]  # without the part of a line
         if not data.startswith(tuple(MARKS)) and b"\0" not in data:
             lines += [line for line in data.splitlines() if not _is_utf_8(line)]
             size += len(data)

@@ -25,7 +25,7 @@ from speechgru.corpora.common import (
     split_of,
     without_whole,
 )
-from speechgru.corpora.encoding import TextFile, read_text
+from speechgru.corpora.encoding import TextFile, guess_together, read_text
 from speechgru.corpora.folder import AudioFinder, Folder
 from speechgru.corpora.speakers import with_folder_speakers
 from speechgru.corpora.spellings import find_spellings
@@ -62,8 +62,10 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
     read_files = []
     candidates = [*_candidates(folder), *_candidates(folder, JSON)]
     files = [file for file in candidates if _is_list(folder, file, "text" in columns)]
-    for file in [file for file in files if file.suffix.lower() not in JSON] or files:
-        source = _source(file)
+    files = [file for file in files if file.suffix.lower() not in JSON] or files
+    encoding = guess_together(files)
+    for file in files:
+        source = _source(file, encoding)
         table = read_table(folder, file, source.text, columns)
         if table is None:
             continue
@@ -124,9 +126,10 @@ def _is_list(folder: Folder, file: Path, text_is_stated: bool = False) -> bool:
         return False
 
 
-def _source(file: Path) -> TextFile:
-    """The text of a list; JSON and others as CSV. Raises CorpusError."""
-    source = read_text(file)
+def _source(file: Path, encoding: str | None = None) -> TextFile:
+    """The text of a list, as `read_text` with the likely `encoding`; JSON and others as CSV. Raises
+    CorpusError."""
+    source = read_text(file, encoding)
     suffix = file.suffix.lower()
     if suffix not in AS_CSV and source.text[:1] == "{":  # WeNet's data.list
         suffix = ".json"
