@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
+from scipy.stats import rankdata
 
 from speechgru.audio.segmentation import LONGEST, SHORTEST
 from speechgru.decoding import Decoder, Emission
@@ -104,10 +105,7 @@ def quality(confidences: Doubles, right: npt.NDArray[np.bool_]) -> Quality:
         most = -float((len(right) - wrong) * math.log2(share) + wrong * math.log2(1 - share))
         found = np.log2(np.where(right, confidences, 1 - confidences)).sum()
         nce = (most + float(found)) / most
-        ranks = np.argsort(np.argsort(confidences, kind="stable"), kind="stable") + 1.0
-        for value in np.unique(confidences):  # equal ones share their mean rank
-            same = confidences == value
-            ranks[same] = ranks[same].mean()
+        ranks = rankdata(confidences)  # equal ones share their mean rank
         positive = len(right) - wrong
         above = float(ranks[right].sum()) - positive * (positive + 1) / 2
         auc = above / (positive * wrong)
