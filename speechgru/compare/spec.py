@@ -3,11 +3,13 @@
 `parse` turns the command line's options into a `ComparisonSpec`; plan.json contains it.
 """
 
+import itertools
 import math
 import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from speechgru.corpora.common import unique_ids
 from speechgru.errors import RecipeError
 from speechgru.model import check_cell
 from speechgru.recipe import Recipe
@@ -16,6 +18,7 @@ from speechgru.recipe_file import override
 Match = Literal["hidden-size", "params", "macs", "time", "train-time"]
 CELL = "model.cell"
 CELLS = "rnn,gru,lstm"  # compared by default
+LONGEST_NAME = 60  # characters; a file's name has up to 255 bytes, with two such parts
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)  # × the recipe's learning rate, tried by `--tune lr`
 
 
@@ -61,10 +64,8 @@ def parse(
     elif cells is not None:
         raise RecipeError(f"--cells sets {CELL}; give either it or --vary {vary}")
     key, values = split_vary(vary)
-    variants = {file_name(value): value for value in values}
+    variants = dict(zip(unique_ids([file_name(value) for value in values]), values, strict=True))
     matches = {name: name for name in get_args(Match)}
-    if len(variants) < max(2, len(values)):
-        raise RecipeError(f"{key}={','.join(values)}: expected at least two values, all different")
     if match not in matches:
         raise RecipeError(f"--match {match!r}: expected one of {', '.join(matches)}")
     if folds not in (None, "speaker"):
@@ -81,8 +82,11 @@ def parse(
     rates = learning_rates(tune, recipe) if tune is not None else ()
     by_speaker = folds is not None
     spec = ComparisonSpec(recipe, key, variants, seeds, test, by_speaker, matches[match], rates)
-    for name in spec.names:
-        check_cell(spec.recipe_of(name).model)  # a value that is not valid is refused now
+    recipes = [spec.recipe_of(name) for name in spec.names]  # a value that is not valid is refused
+    if len(recipes) < 2 or any(a == b for a, b in itertools.combinations(recipes, 2)):
+        raise RecipeError(f"{key}={','.join(values)}: expected at least two values, all different")
+    for each in recipes:
+        check_cell(each.model)
     return spec
 
 
@@ -117,5 +121,6 @@ def learning_rates(tune: str, recipe: Recipe) -> tuple[float, ...]:
 
 
 def file_name(text: str) -> str:
-    """`text` as a part of a file's name: "[0.9, 1.1]" → "0.9_1.1"."""
-    return re.sub(r"[^A-Za-z0-9._+-]+", "_", text).strip("_.") or "empty"
+    """`text`, or the end of a longer one (paths differ there), as a part of a file's name:
+    "[0.9, 1.1]" → "0.9_1.1"."""
+    return re.sub(r"[^\w.+-]+", "_", text)[-LONGEST_NAME:].strip("_.") or "empty"

@@ -31,6 +31,16 @@ def test_a_comma_inside_brackets_belongs_to_the_value():
     assert [spec.recipe_of(name).augment.speed for name in spec.names] == [[0.9, 1.1], [1.0]]
 
 
+@pytest.mark.parametrize(
+    "values", [("日本.jsonl", "中国.jsonl"), ("a/b", "a_b"), ("x" * 300 + "1", "x" * 300 + "2")]
+)
+def test_different_values_have_different_names_that_a_file_can_have(values: tuple[str, str]):
+    spec = parse(RECIPE, vary=f"data.dev={values[0]},{values[1]}")
+    assert len(set(spec.names)) == 2
+    assert max(map(len, spec.names)) < 100
+    assert [spec.recipe_of(name).data.dev for name in spec.names] == list(values)
+
+
 def test_every_variant_has_the_same_grid_of_learning_rates():
     rates = parse(RECIPE, tune="lr").learning_rates
     assert rates == tuple(factor * RECIPE.training.learning_rate for factor in FACTORS)
@@ -47,6 +57,7 @@ def test_every_variant_has_the_same_grid_of_learning_rates():
         ({"cells": "gru"}, "model.cell=gru"),
         ({"cells": "gru,lstm", "vary": "model.layers=1,2"}, "--cells.*--vary model.layers=1,2"),
         ({"cells": "gru,gru"}, "model.cell=gru,gru"),
+        ({"vary": "training.learning_rate=0.001,1e-3"}, "all different"),
         ({"cells": "gru,[half"}, "half"),
         ({"match": "size"}, "'size'.*params"),
         ({"vary": "model.hidden_size=8,16", "match": "params"}, "--match.*model.hidden_size"),
