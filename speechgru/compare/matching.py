@@ -21,6 +21,7 @@ from speechgru.manifest import Utterance
 from speechgru.measure import time_ratio
 from speechgru.model import RecurrentCTC, macs_per_second, parameter_count
 from speechgru.recipe import Recipe
+from speechgru.scoring.significance import signed_points
 from speechgru.training.step import make_optimiser, train_step
 
 log = logging.getLogger(__name__)
@@ -81,9 +82,9 @@ def solve(
     within = abs(ratio - 1) <= TOLERANCE[match] + 1e-9
     if not within:
         log.warning(
-            "hidden size %d comes closest to equal %s, but is %+.1f %% off (tolerance %.0f %%); "
+            "hidden size %d comes closest to equal %s, but is %s %% off (tolerance %.0f %%); "
             "a larger model.hidden_size can be matched more closely",
-            size, match, 100 * (ratio - 1), 100 * TOLERANCE[match],
+            size, match, signed_points(ratio - 1), 100 * TOLERANCE[match],
         )  # fmt: skip
     sized = variant.sized(size)
     return ModelSize(size, sized.parameters(), sized.macs(), ratio, within)

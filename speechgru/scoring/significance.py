@@ -350,8 +350,8 @@ def adjust(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """Always with a sign; the minus is as wide as the plus."""
-    return f"{value:+.{digits}f}".replace("-", "−")
+    """Always with a sign, which is plus for what rounds to 0; the minus is as wide as the plus."""
+    return f"{value:+z.{digits}f}".replace("-", "−")
 
 
 def signed_points(difference: float, digits: int = 2) -> str:

@@ -335,7 +335,8 @@ def test_verdict_figures_and_json():
 
 
 @pytest.mark.parametrize(
-    ("difference", "text"), [(-0.0123, "−1.23"), (0.5, "+50.00"), (0.0, "+0.00")]
+    ("difference", "text"),
+    [(-0.0123, "−1.23"), (0.5, "+50.00"), (0.0, "+0.00"), (-0.00001, "+0.00")],
 )
 def test_points_always_have_a_sign(difference, text):
     assert signed_points(difference) == text
