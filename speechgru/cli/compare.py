@@ -7,7 +7,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
-from speechgru.cli.console import out, training_progress, warn
+from speechgru.cli.console import out, print_wide, training_progress, warn
 from speechgru.cli.options import Device, use_threads
 from speechgru.cpus import cpu_count
 from speechgru.errors import printable
@@ -146,8 +146,8 @@ def show_comparison(analysis: "Analysis", folder: Path) -> None:
     from speechgru.compare.report import headline, pair_line, shown_pairs, warnings
 
     names = ("WER %", "95 % interval", "CER %", "hidden size", "parameters", "s/epoch")
-    numbers = [Column(name, justify="right", no_wrap=True) for name in names]
-    table = Table(Column("variant", overflow="fold"), *numbers, box=SIMPLE_HEAD, pad_edge=False)
+    numbers = [Column(name, justify="right") for name in names]
+    table = Table("variant", *numbers, box=SIMPLE_HEAD, pad_edge=False)
     for system in analysis.systems:
         cells = ["–", "–", "–"]
         if rates := system.rates:
@@ -159,7 +159,7 @@ def show_comparison(analysis: "Analysis", folder: Path) -> None:
             system.name, *cells, str(system.size.hidden_size), f"{system.size.parameters:,}",
             "–" if seconds is None else f"{seconds:.1f}",
         )  # fmt: skip
-    out.print(table)
+    print_wide(table)
     out.print(headline(analysis), markup=False, style="bold")
     for pair in shown_pairs(analysis):
         out.print(pair_line(pair, len(analysis.pairs) > 1), markup=False)
