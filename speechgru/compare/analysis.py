@@ -128,10 +128,14 @@ class Analysis:
         return {"format": FORMAT, **json.loads(TypeAdapter(Analysis).dump_json(self))}
 
     def ranking(self) -> tuple[str, dict[str, PairResult]] | None:
-        """The variant of lowest WER, and its pairs with the others, by their names. None when no
-        two variants can be compared."""
+        """The variant of lowest WER (then CER), and its pairs with the others, by their names. None
+        when no two variants can be compared."""
         compared = {name for pair in self.pairs for name in (pair.a, pair.b)}
-        rates = {s.name: s.rates.wer_mean for s in self.systems if s.rates and s.name in compared}
+        rates = {
+            s.name: (s.rates.wer_mean, s.rates.cer_mean)
+            for s in self.systems
+            if s.rates and s.name in compared
+        }
         if not rates:
             return None
         best = min(rates, key=lambda name: rates[name])

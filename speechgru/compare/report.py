@@ -22,7 +22,8 @@ from speechgru.compare.cost import doubts
 from speechgru.compare.folds import MANY
 from speechgru.compare.matching import TOLERANCE
 from speechgru.files import atomic_write, write_json
-from speechgru.scoring.interval import LEVEL
+from speechgru.scoring import plural
+from speechgru.scoring.interval import LEVEL, MIN_SPEAKERS
 from speechgru.scoring.significance import Comparison, p_text, signed_points
 
 if TYPE_CHECKING:
@@ -104,8 +105,10 @@ def headline(analysis: Analysis) -> str:
         "no difference shown": "not significantly better than",
     }
     parts = [f"{text[key]} {_list(names[key])}" for key in text if key in names]
-    wer = next(s.rates.wer_mean for s in analysis.systems if s.rates and s.name == best)
-    return f"{best} has the lowest WER, {_percent(wer)} %: {', '.join(parts)}."
+    rates = {s.name: s.rates.wer_mean for s in analysis.systems if s.rates}
+    equal = [other for other in pairs if rates[other] == rates[best]]
+    lowest = f"{best}, like {_list(equal)}," if equal else best
+    return f"{lowest} has the lowest WER, {_percent(rates[best])} %: {', '.join(parts)}."
 
 
 def shown_pairs(analysis: Analysis) -> list[PairResult]:
@@ -155,9 +158,13 @@ def warnings(analysis: Analysis) -> dict[str, str]:
     if any(1 in pair.comparison.seeds for pair in analysis.pairs):
         found["one-seed"] = "with one training per variant, another seed may change the order."
     if any(r.ci_unit == "utterance" for r in rates):
+        known = rates[0].speakers
+        count = plural(known, "speaker") if known else "no known speakers"
+        reason = f"the test set has {count}, too few to generalise to others"
+        if known >= MIN_SPEAKERS:
+            reason = "some utterances of the test set have no known speaker"
         found["few-speakers"] = (
-            f"the test set has {rates[0].speakers or 'no known'} speakers, too few to generalise "
-            "to others: intervals are for other utterances of the same speakers."
+            f"{reason}: intervals are for other utterances of the same speakers."
         )
     return found | _unequal_terms(analysis)
 

@@ -123,12 +123,20 @@ def test_kept_reports_are_up_to_date(kept: Path):
 
 
 def test_the_headline_names_the_best_and_how_surely():
-    text = headline(compared({"rnn": [BAD, BAD], "gru": [GOOD, GOOD], "lstm": [GOOD, GOOD]}))
+    close = [*GOOD[:-1], GOOD[-1] + 1]
+    text = headline(compared({"rnn": [BAD, BAD], "gru": [GOOD, GOOD], "lstm": [close, close]}))
     assert text.startswith("gru has the lowest WER, 5.00 %")
     better, _, rest = text.partition(",")[2].partition("not significantly")
     assert "rnn" in better
     assert "lstm" in rest
     assert "5.00" not in headline(compared({"a": [GOOD], "b": [GOOD]}, key="text.case"))
+
+
+def test_variants_of_equal_wer_are_both_named_and_that_of_lower_cer_is_first():
+    wrong_letters = replace(scores(GOOD), character_errors=(5,) * len(GOOD))
+    changes = {"rnn-seed1": finished("rnn", 1, wrong_letters)}
+    text = headline(compared({"rnn": [GOOD], "gru": [GOOD]}, changes=changes))
+    assert text.startswith("gru, like rnn, has the lowest WER, 5.00 %")
 
 
 def kinds(analysis: Analysis) -> list[str]:
@@ -186,6 +194,12 @@ def test_few_speakers_and_a_missed_match_are_warned_of():
         for seed in (1, 2)
     }
     assert kinds(compared(TWO, changes=few)) == ["few-speakers"]
+    unknown = {
+        run: replace(each, scores=replace(each.scores, speakers=(None, *scores(GOOD).speakers[1:])))
+        for run, each in few.items()
+    }
+    (text,) = warnings(compared(TWO, changes=unknown)).values()
+    assert "too few" not in text
     analysis = compared(TWO)
     sizes = analysis.plan.sizes | {"gru": ModelSize(8, 900, 1e6, 0.9, False)}
     gru = replace(analysis.systems[1], size=sizes["gru"])
