@@ -17,6 +17,7 @@ from speechgru.errors import RecipeError
 from speechgru.model import RecurrentCTC
 from speechgru.recipe import make_recipe
 from speechgru.recipe_file import override
+from speechgru.scoring.significance import signed_points
 
 CPU = torch.device("cpu")
 GPU = torch.device("cuda", 1)  # tests only name it
@@ -63,7 +64,7 @@ def test_a_size_that_cannot_be_matched_closely_is_a_warning(caplog: pytest.LogCa
     assert not size.within
     (warning,) = caplog.messages
     assert f"hidden size {size.hidden_size} " in warning
-    assert f"{100 * (size.ratio - 1):+.1f} %" in warning
+    assert f"{signed_points(size.ratio - 1)} %" in warning
 
 
 # Times -------------------------------------------------------------------------------------------
