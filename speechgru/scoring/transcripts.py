@@ -35,7 +35,7 @@ FORMATS = {
 }  # fmt: skip
 TIMED = {"stm", "ctm"}
 TEXT = "text"  # plain or Kaldi's; both files decide
-FEWEST = 3  # lines from which their kind is concluded without a second file
+FEWEST = 2  # lines from which their kind is concluded without a second file
 AMBIGUOUS = 5  # lines: so many different first words, all right and in order, may well be ids
 
 _ID = re.compile(r"^(?=.*\d)(?=.*[^\W\d]|.*[-_/.]).*$|^.*[_/].*$")  # rather an id than a word

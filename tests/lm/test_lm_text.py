@@ -45,6 +45,7 @@ def test_unreadable_texts_are_named(tmp_path: Path) -> None:
     ("text", "kind"),
     [
         ("anna-1 yes\nanna-2 no\nbert-1\tyes no\n", "Kaldi text"),
+        ("anna-1 yes\nanna-2 no\n", "Kaldi text"),
         ("BAC009S0002W0122 yes\nBAC009S0002W0123 no\nBAC009S0002W0124 no\n", "Kaldi text"),
         ("yes (anna-1)\nno (anna-2)\n(bert-1)\n", "trn"),
         ("r A anna 0.0 1.5 yes\nr A anna 1.5 2.0\nr A bert 2.0 3.5 no\n", "stm"),
