@@ -5,7 +5,7 @@ Design choices:
   results do not depend on the pieces, bit for bit.
 - An utterance ends in the middle of a pause, where no token is, or, without a pause, where its
   last word begins. The model's state continues: its outputs are those for the whole recording, and
-  no word is cut.
+  no word is cut unless it is as long as an utterance may be.
 - `finish` ends the recording as `Recognizer.transcribe` does: what is in the look-ahead is
   recognised.
 """
@@ -22,6 +22,7 @@ from torch import Tensor
 from speechgru.audio import MAX_RATE, MIN_RATE
 from speechgru.audio.arrays import channels_of
 from speechgru.audio.levels import frame_levels
+from speechgru.audio.segmentation import runs
 from speechgru.audio.stream_mixing import StreamMixer
 from speechgru.checkpoint import Checkpoint, frame_timing
 from speechgru.decoding import Decoder, Emission, Transcript
@@ -251,12 +252,22 @@ class Stream:
         if silent >= (rules.silence if self._spoken else rules.initial_silence):
             return self._cut(self._frames - round(rules.silence / 2 / self._seconds_per_frame))
         if self._frames * self._seconds_per_frame >= rules.longest:
-            best = np.concatenate(self._log_probs).argmax(axis=1)
-            first = np.diff(best, prepend=-1) != 0  # of the frames of one token
-            starts = np.flatnonzero(np.isin(best, self._starts) & first)
-            starts = starts[starts > self._frames // 2]
-            return self._cut(int(starts[-1]) if len(starts) else self._frames)
+            return self._cut(self._last_break())
         return []
+
+    def _last_break(self) -> int:
+        """The frame in which the last word begins; without one, the middle of the longest run of
+        blanks in the second half, so that no token is in two utterances."""
+        best = np.concatenate(self._log_probs).argmax(axis=1)
+        first = np.diff(best, prepend=best[0]) != 0  # of the frames of one token
+        starts = np.flatnonzero(np.isin(best, self._starts) & first)
+        if len(starts):
+            return int(starts[-1])
+        blanks = runs(best == self.checkpoint.vocabulary.blank)
+        blanks = blanks[blanks.sum(axis=1) > self._frames]
+        if not len(blanks):
+            return self._frames
+        return int(blanks[np.diff(blanks).argmax()].sum()) // 2
 
     def _cut(self, frames: int) -> list[Final]:
         """End the utterance after so many frames; the others are the next one's."""

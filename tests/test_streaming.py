@@ -199,6 +199,16 @@ def test_an_utterance_without_a_pause_is_cut_between_words(trained):
     np.testing.assert_allclose([final.start for final in finals[1:]], ends[:-1], atol=1e-3)
 
 
+@pytest.mark.parametrize("text", ["amomamaoamomaoamaomoamomaoma", "am amomamaoamomaoamaomoamo"])
+def test_a_word_longer_than_an_utterance_is_cut_between_its_tokens(trained, text):
+    wave = say(text, 4)
+    whole = trained.transcribe(wave).text
+    for longest in np.arange(1.0, 1.3, 0.02):
+        finals = run(trained, wave, [], endpointing=Endpointing(longest=longest))
+        assert len(finals) >= 2
+        assert "".join(final.text for final in finals) == whole.replace(" ", "")
+
+
 @pytest.mark.parametrize("text", ["am", "mo", "oa", "ma"])
 def test_a_word_cut_at_its_end_is_recognised(trained, text):
     wave = say(text, 5)[: -RATE // 20]  # without the silence at its end
