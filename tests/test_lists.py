@@ -159,6 +159,24 @@ def test_a_list_of_everything_beside_a_test_set(tmp_path: Path) -> None:
     assert texts(result, "test") == {"b": "two"}
 
 
+def test_other_sentences_of_a_list_without_header_are_named(tmp_path: Path) -> None:
+    """KSS has the text twice, then in single letters of Hangul, and its translation."""
+    rows = []
+    for number, word in enumerate(("하나", "둘", "셋")):
+        write_audio(tmp_path / f"1/{number}.wav")
+        text = f"이것은 {word}"
+        rows.append(f"1/{number}.wav|{text}|{text}|{number}.5|this is the number {number}\n")
+    write(tmp_path / "transcript.txt", "".join(rows))
+    (note,) = [n for n in detected(tmp_path, "table").notes if n.startswith("text:")]
+    assert "column 5" in note
+    assert "in column 2; " in note
+    _, stated = read_folder(tmp_path, columns={"text": "2"})
+    assert texts(stated)["1/1"] == "이것은 둘"
+    assert not any(n.startswith("text:") for n in stated.notes)
+    write(tmp_path / "transcript.txt", "file|korean|again|length|text\n" + "".join(rows))
+    assert not any(n.startswith("text:") for n in detected(tmp_path, "table").notes)
+
+
 def test_columns_can_be_stated(tmp_path: Path) -> None:
     write_audio(tmp_path / "a.wav")
     write(tmp_path / "l.csv", "datei,romaji,kana\na.wav,hashi desu,はし です\n")

@@ -80,6 +80,19 @@ class Table:
         """A column's name; empty where the header has none for it."""
         return self.names[column] if self.names and column < len(self.names) else ""
 
+    def other_texts(self) -> list[int]:
+        """The columns that may as well be the text, in a table without header: with sentences that
+        no column before has, nor the text."""
+        if self.names:
+            return []
+        rows, text = self.rows[:SAMPLE_ROWS], self.columns["text"]
+        free = set(range(max(map(len, rows), default=0))) - {*self.columns.values()}
+        columns = [text, *(c for c in sorted(free) if _are_sentences(rows, c))]
+        first: dict[tuple[str, ...], int] = {}  # cells → the first column with them
+        for column in columns:
+            first.setdefault(tuple(row[column] for row in rows if column < len(row)), column)
+        return [column for column in first.values() if column != text]
+
     def problems(self, file: str) -> list[str]:
         """A line for each uneven row."""
         return [

@@ -72,6 +72,8 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
         table = _accepted(table, notes)
         read_files.append(file)
         notes.append(_describe(folder, file, table))
+        if "text" not in columns:
+            notes += [note for note in _other_texts(table) if note not in notes]
         if note := source.note(file):
             notes.append(note)
         for split, recording in _recordings(folder, file, table, finder):
@@ -171,6 +173,16 @@ def _describe(folder: Folder, file: Path, table: Table) -> str:
     roles = ", ".join(f"{role}: {name(column)}" for role, column in table.columns.items())
     kind = {None: "space", "\t": "tab"}.get(table.delimiter, repr(table.delimiter))
     return f"list: {folder.relative(file)}, {len(table.rows):,} rows separated by {kind}; {roles}"
+
+
+def _other_texts(table: Table) -> list[str]:
+    """A note of the other columns of a table without header that may as well be the text."""
+    others = [str(column + 1) for column in table.other_texts()]
+    text = table.columns["text"] + 1
+    return others and [
+        f"text: column {text} is the most like one, but there are other sentences in column "
+        f"{', '.join(others)}; use another column with --column text={others[0]}"
+    ]
 
 
 def _recordings(
