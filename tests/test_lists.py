@@ -530,6 +530,8 @@ def test_a_remark_on_all_rows_is_not_the_text(tmp_path: Path) -> None:
         '{"audio": "a.wav", "text": "one, two"}\n{"audio": "b.wav", "text": "3 \\""}\n',
         '{"n": "x", "data": [{"f": "a.wav", "text": "one, two"}, {"f": "b.wav", "text": "3 \\""}]}',
         '{"a.wav": "one, two", "b.wav": "3 \\""}',
+        '[{"audio": {"path": "a.wav", "bytes": null}, "sentence": "one, two"},'
+        ' {"audio": {"path": "b.wav"}, "sentence": "3 \\""}]',
     ],
 )
 def test_json(text: str, tmp_path: Path) -> None:

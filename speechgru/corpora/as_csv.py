@@ -42,9 +42,16 @@ def json_as_csv(text: str) -> str:
 
 
 def objects_as_csv(rows: Sequence[Mapping[str, object]]) -> str:
-    """With a column for each key of any row; values that are lists or objects are not written."""
-    rows = [{k: v for k, v in row.items() if isinstance(v, SCALARS)} for row in rows]
+    """With a column for each key of any row, and KEY.NAME for what an object in a row has, as the
+    audio of Hugging Face has its path; lists and deeper objects are not written."""
+    rows = [{name: v for k, value in row.items() for name, v in _values(k, value)} for row in rows]
     return _csv(list(dict.fromkeys(key for row in rows for key in row)), rows)
+
+
+def _values(key: str, value: object) -> list[tuple[str, object]]:
+    nested = value if isinstance(value, dict) else {}
+    named = [(key, value), *((f"{key}.{name}", v) for name, v in nested.items())]
+    return [(name, v) for name, v in named if isinstance(v, SCALARS)]
 
 
 def _of_object(values: dict[str, object]) -> list[object]:
