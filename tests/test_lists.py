@@ -70,6 +70,19 @@ def test_a_list_without_header_by_id_and_by_path(tmp_path: Path) -> None:
     assert texts(result) == {"x/1001": "turn on", "x/1002": "turn off"}
 
 
+def test_a_colon_after_the_name(tmp_path: Path) -> None:
+    for name in ("BASIC5000_0001", "BASIC5000_0002"):
+        write_audio(tmp_path / f"wav/{name}.wav")
+    rows = ["BASIC5000_0001:水を買わなくてはならないのです。", 'BASIC5000_0002:時間: 10:30 "です']
+    write(tmp_path / "transcript_utf8.txt", "\n".join(rows))
+    assert list(texts(detected(tmp_path, "table")).values()) == [row[15:] for row in rows]
+    write_audio(tmp_path / "0.wav")
+    for other in ("00:01 a time\n00:02 is no name\n", "C:\\wav\\0.wav\nC:\\wav\\1.wav\n"):
+        write(tmp_path / "transcript_utf8.txt", other)
+        with pytest.raises(CorpusError):
+            read_folder(tmp_path)
+
+
 def test_a_split_column_offsets_and_languages(tmp_path: Path) -> None:
     write_audio(tmp_path / "long.wav", 4.0)
     write(

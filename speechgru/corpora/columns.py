@@ -17,8 +17,9 @@ from speechgru.errors import CorpusError
 
 SAMPLE_ROWS = 300
 MIN_SHARE = 0.2  # of rows whose audio exists, in a file that is a list of audio
-MIN_SHARE_OF_WORDS = 0.8  # where a row's first word is the name: other texts have such rows too
+MIN_SHARE_OF_WORDS = 0.8  # where a row begins with the name: other texts have such rows too
 DELIMITERS = ("\t", ";", "|", ",")
+AFTER_NAME = (":", None)  # colon, as in JSUT, or space: a row is a name and the rest of the line
 csv.field_size_limit(1_000_000)
 
 HEADERS = {  # role → header words, the more specific first
@@ -110,10 +111,10 @@ def parse_table(
     CorpusError for a chosen column that does not exist, or if no column can be the text.
     """
     best: tuple[float, str | None, list[list[str]], list[int]] | None = None
-    for delimiter in (*DELIMITERS, None):
+    for delimiter in (*DELIMITERS, *AFTER_NAME):
         rows, numbers = _rows(text, delimiter, is_audio)
         share, width = _audio_share(rows[:SAMPLE_ROWS], is_audio)
-        enough = share >= (MIN_SHARE_OF_WORDS if delimiter is None else MIN_SHARE)
+        enough = share >= (MIN_SHARE_OF_WORDS if delimiter in AFTER_NAME else MIN_SHARE)
         if enough and (best is None or (share, width > 1) > (best[0], len(best[2][0]) > 1)):
             best = share, delimiter, rows, numbers
     if best is None:
@@ -123,10 +124,10 @@ def parse_table(
     body = rows[1:] if header else rows
     numbers = numbers[len(rows) - len(body) :]
     width = max(map(len, rows[:SAMPLE_ROWS]))
-    if body and delimiter is not None:
+    if body and delimiter not in AFTER_NAME:
         width = _width(header, body, is_audio)
     columns = _columns(header, body[:SAMPLE_ROWS], width, is_audio, chosen or {})
-    if delimiter is None:
+    if delimiter is None or delimiter in AFTER_NAME:
         return Table(body, numbers, columns, header, delimiter)
     folded = [_folded(row, width, delimiter, columns["text"]) for row in body]
     kept = [(row, n) for row, n in zip(folded, numbers, strict=True) if row is not None]
@@ -175,12 +176,17 @@ def _folded(row: list[str], width: int, delimiter: str, text: int) -> list[str] 
 def _rows(
     text: str, delimiter: str | None, is_audio: Callable[[str], bool]
 ) -> tuple[list[list[str]], list[int]]:
-    """The rows that are not blank, and their line numbers. Without delimiter, a row is a name and
-    the rest of the line."""
+    """The rows that are not blank, and their line numbers."""
     text = text.replace("\0", "")
-    if delimiter is None:
-        lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
-        return [line.strip().split(None, 1) for _, line in lines], [n for n, _ in lines]
+    if delimiter is None or delimiter in AFTER_NAME:
+        lines = [(n, line.strip()) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+
+        def split(line: str) -> list[str]:
+            row = line.split(delimiter, 1)  # a colon in C:\a.wav or 1:30 follows no name
+            is_row = delimiter is None or (is_audio(row[0]) and not CLOCK.match(line))
+            return row if is_row else [line]
+
+        return [split(line) for _, line in lines], [n for n, _ in lines]
     rows, numbers = [], []
     try:
         for row, number in _read_csv(text, delimiter, is_audio):
