@@ -476,6 +476,27 @@ def test_rows_that_repeat_others_and_texts_without_times(tmp_path: Path) -> None
     assert any("b.wav" in note and "--column" in note for note in found.notes)
 
 
+@pytest.mark.parametrize(
+    ("spoken", "expected"),
+    [
+        (["it 's what we 'll do", "I don 't"], ["it's what we'll do", "I don't"]),
+        (["it 's what we 'll do", "we 'll see, you'll see"], None),
+        (["'s avonds in 't donker", "da 's goed"], None),
+    ],
+)
+def test_contractions_in_two_parts_are_joined(
+    spoken: list[str], expected: list[str] | None, tmp_path: Path
+) -> None:
+    """As TED-LIUM has them; not what Dutch writes so."""
+    for name in "ab":
+        write_audio(tmp_path / f"{name}.wav")
+    rows = [f"{name} 1 anna 0.0 0.4 {text}\n" for name, text in zip("ab", spoken, strict=True)]
+    write(tmp_path / "t.stm", "".join(rows))
+    found = detected(tmp_path, "table")
+    assert list(texts(found).values()) == (expected or spoken)
+    assert any("contractions" in note for note in found.notes) == bool(expected)
+
+
 @pytest.mark.parametrize(("channels", "excluded"), [(2, ["t@0.3", "t@0.7"]), (1, [])])
 def test_what_another_channel_is_mixed_with_is_a_problem(
     channels: int, excluded: list[str], tmp_path: Path

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ SPLIT_NAMES = {
 NO_SPEAKER = {"n/a", "none", "null", "nan", "unknown", "unk", "<unk>", "undefined", "-", "?"}
 LISTED = 3  # examples in a note
 TOLERANCE = 0.1  # seconds by which stated times may be wrong
+APART = re.compile(r"(?<=\w) (?=['’](?:s|t|ll|re|ve|d|m)\b)", re.IGNORECASE)  # it 's, don 't
+ENGLISH = re.compile(r"\w( ?)['’](?:ll|re|ve)\b", re.IGNORECASE)  # unlike Dutch in 't, 's avonds
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,8 @@ def prepared(
 
     A stated duration past the end of its file is replaced by what the file has, with a note; so is
     an id that a split has twice. What a split lists again, as copies of a list do, is used once.
-    As channels are mixed, what overlaps with another channel of its file is a problem.
+    As channels are mixed, what overlaps with another channel of its file is a problem. Contractions
+    in two parts, as in TED-LIUM, are joined.
 
     Raises CorpusError when no utterance is usable.
     """
@@ -101,7 +105,7 @@ def prepared(
                 shortened[utterance.id] = excess
             splits[split].append(utterance)
         repeated += make_ids_unique(splits[split])
-    corrections = _corrections(shortened, list(dict.fromkeys(repeated)))
+    corrections = [*_corrections(shortened, list(dict.fromkeys(repeated))), *_joined(splits)]
     result = Prepared(splits, [*problems, *unusable], notes=(*notes, *corrections))
     refuse_empty(source, result)
     return result
@@ -211,6 +215,27 @@ def _corrections(shortened: dict[str, float], repeated: Sequence[str]) -> Iterat
             f"ids: {len(repeated)} ids occur more than once; the second of each is called ID#2: "
             f"{examples(repeated)}"
         )
+
+
+def _joined(splits: dict[str, list[Utterance]]) -> Iterator[str]:
+    """Join the contractions of a corpus that has nearly all of them in two parts, in place; yields
+    a note if it does."""
+    spaces = Counter(
+        space for listed in splits.values() for u in listed for space in ENGLISH.findall(u.text)
+    )
+    if spaces[" "] <= 20 * spaces[""]:
+        return
+    changed = []
+    for listed in splits.values():
+        for index, utterance in enumerate(listed):
+            text = APART.sub("", utterance.text)
+            if text != utterance.text:
+                listed[index] = replace(utterance, text=text)
+                changed.append(utterance.id)
+    yield (
+        f"texts: {len(changed):,} have contractions in two parts, such as it 's, which are "
+        f"joined: {examples(changed)}"
+    )
 
 
 def examples(names: Sequence[object]) -> str:
