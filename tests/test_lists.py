@@ -190,6 +190,16 @@ def test_other_sentences_of_a_list_without_header_are_named(tmp_path: Path) -> N
     assert not any(n.startswith("text:") for n in detected(tmp_path, "table").notes)
 
 
+def test_a_damaged_line_of_ljspeech_is_a_problem(tmp_path: Path) -> None:
+    for number in range(30):
+        write_audio(tmp_path / f"wavs/{number}.wav")
+    lines = [f"{number}|take {number}" for number in range(30)]
+    write(tmp_path / "metadata.csv", "\n".join([*lines[:25], "25 take", *lines[26:]]))
+    found = detected(tmp_path, "ljspeech")
+    assert len(texts(found)) == 29
+    assert [problem.partition(": ")[0] for problem in found.problems] == ["metadata.csv:26"]
+
+
 def test_columns_can_be_stated(tmp_path: Path) -> None:
     write_audio(tmp_path / "a.wav")
     write(tmp_path / "l.csv", "datei,romaji,kana\na.wav,hashi desu,はし です\n")

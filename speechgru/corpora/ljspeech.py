@@ -8,7 +8,6 @@ from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared
 from speechgru.corpora.encoding import read_text
 from speechgru.corpora.folder import AudioFinder, Folder
 from speechgru.corpora.speakers import with_folder_speakers
-from speechgru.errors import CorpusError
 
 LIST = "metadata.csv"
 HEAD = 20  # lines that decide
@@ -35,19 +34,18 @@ def _are_alike(lines: list[str]) -> bool:
 
 
 def read(folder: Folder) -> Prepared:
-    """Raises CorpusError: no metadata.csv, or a line that cannot be parsed."""
+    """Raises CorpusError: no metadata.csv, or no usable line."""
     file = folder.root / LIST
     source = read_text(file)
     finder = AudioFinder(folder)
-    recordings, normalised = [], 0
+    recordings, problems, normalised = [], [], 0
     for number, line in enumerate(source.text.split("\n"), start=1):
         if not line.strip():
             continue
         name, *texts = line.split("|")
         if len(texts) not in (1, 2):
-            raise CorpusError(
-                f"{file}:{number}: expected ID|TEXT or ID|TEXT|TEXT, found {line:.60}"
-            )
+            problems.append(f"{LIST}:{number}: expected ID|TEXT or ID|TEXT|TEXT, found {line:.60}")
+            continue
         text = texts[-1].strip() or texts[0].strip()
         normalised += text != texts[0].strip()
         audio = finder.find(name, file.parent)
@@ -58,4 +56,4 @@ def read(folder: Folder) -> Prepared:
     if note := source.note(file):
         notes.append(note)
     by_split = with_folder_speakers(folder, {UNSPLIT: recordings}, notes)
-    return prepared(folder.root, by_split, [*notes, *finder.notes()])
+    return prepared(folder.root, by_split, [*notes, *finder.notes()], problems)
