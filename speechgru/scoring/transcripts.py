@@ -113,6 +113,9 @@ def _by_id(
     paths: Sequence[Path], lines: Sequence[list[str]], formats: Sequence[str]
 ) -> tuple[dict[str, tuple[str | None, WordGraph]], list[list[WordGraph]]]:
     """(speaker, text) of each reference by id, and each hypothesis file's texts in that order."""
+    if "plain" in formats:  # blank lines at the end of one file are not utterances
+        least = min(map(len, lines))
+        lines = [each if any(map(str.strip, each[least:])) else each[:least] for each in lines]
     files = [_read(*each) for each in zip(paths, lines, formats, strict=True)]
     texts = files[0]
     named = formats[0] != "plain"
@@ -314,14 +317,15 @@ def _stem(id_: str) -> str:
 
 def _first_words(lines: Sequence[str], format: str) -> list[str]:
     """What may be ids: the first word of each line, or the ids of a trn file; none if they cannot
-    be ids: blank lines, or the same word twice, unless few are and all look like ids."""
+    be ids: blank lines between others, or the same word twice, unless most differ and all look like
+    ids."""
     if format == "trn":
         return [match["id"] for line in lines if (match := RECORD.match(line))]
-    words = [tidy(line).partition(" ")[0] for line in lines]
-    some_twice = len(words) // 2 < len(set(words)) < len(words)
-    if some_twice and all(map(_ID.match, words)):
+    firsts = "\n".join(tidy(line).partition(" ")[0] for line in lines).rstrip().split("\n")
+    words = list(filter(None, firsts))
+    if len(set(words)) > len(words) // 2 and all(map(_ID.match, words)):
         return words
-    return [] if "" in words or len(set(words)) < len(words) else words
+    return words if len(set(words)) == len(firsts) else []
 
 
 def _mismatch(

@@ -53,7 +53,7 @@ def read_kaldi(path: Path, lines: Sequence[str]) -> dict[str, WordGraph]:
 
 
 def read_plain(lines: Sequence[str]) -> dict[str, WordGraph]:
-    """The utterances of a plain text file by line number, without blank lines at the end."""
+    """The utterances of a plain text file by line number."""
     return {str(n): plain_graph(tidy(line).split()) for n, line in enumerate(lines, 1)}
 
 

@@ -41,6 +41,9 @@ STM = "r A s 0.0 1.0 uh huh\nr A s 1.0 2.5\n"
         (kaldi(TEXTS), kaldi(turned(WRONG)), "Kaldi text", 9),
         (kaldi(NAMES), kaldi(turned(NAMES)), "Kaldi text", 9),
         (kaldi(TEXTS).replace(" ", "\t", 1), kaldi(dict.fromkeys(TEXTS, "")), "Kaldi text", 9),
+        (kaldi(TEXTS) + "\n\n", kaldi(turned(WRONG)) + "\n", "Kaldi text", 9),
+        (kaldi(NAMES) + "\n", kaldi(turned(NAMES)), "Kaldi text", 9),
+        (kaldi(TEXTS).replace("\n", "\n\n"), kaldi(turned(WRONG)), "Kaldi text", 9),
         (trn(TEXTS), trn(turned(WRONG)), "trn", 9),
         (trn(TEXTS), kaldi(turned(WRONG)), "trn and Kaldi text", 9),
         (kaldi(turned(TEXTS)), trn(WRONG), "Kaldi text and trn", 9),
@@ -49,6 +52,9 @@ STM = "r A s 0.0 1.0 uh huh\nr A s 1.0 2.5\n"
         ("utt1 a\nutt2 b\n", "utt1 a\n2 b\n", "plain text", 4),
         ("open it\nclose\n", "close it\nopen\n", "plain text", 3),
         ("\n2 b\n", "\n2 b\n", "plain text", 2),
+        ("a\n\nc\n\n", "a\nb\nc\n", "plain text", 2),  # a blank line at the end of one file
+        ("a\nc\n", "a\nc\n\n \n", "plain text", 2),
+        ("a\nc\n\n", "a\nc\nd\n", "plain text", 2),  # an utterance without words
         ("one\ntwo\nthree\n", "two\none\nthree\n", "plain text", 3),
         (CTM, CTM, "ctm", 2),
         (STM, CTM, "stm and ctm", 2),
