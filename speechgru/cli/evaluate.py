@@ -258,9 +258,9 @@ def show_score(score: "Score", worst: int, normalisation: str) -> None:
     if alike := superficial(score):
         reference, hypothesis = alike[0]
         warn(
-            f"{len(alike)} of the {plural(score.words.errors, 'error')} differ in letter case, "
-            f"punctuation or invisible characters only, such as {reference!r} and "
-            f"{hypothesis!r}: were both sides normalised alike?"
+            f"errors in letter case, punctuation or invisible characters only: {len(alike)} of "
+            f"{score.words.errors}, such as {reference!r} and {hypothesis!r}; were both sides "
+            "normalised alike?"
         )
     if score.words.reference == 0:
         warn("the references contain no words: these are counts of insertions, not rates")
