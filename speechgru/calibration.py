@@ -132,14 +132,14 @@ def recognise_words(
         if isinstance(emission, SpeechgruError):
             failed[utterance.id] = str(emission)
             continue
-        vocabulary, sections = recognizer.checkpoint.vocabulary, emission.sections()
-        found = [part for each in sections for part in _words(decoder, vocabulary, each, leads)]
-        texts = [text for text, _ in found]
-        scored = score([reference], [normalise(" ".join(texts))]).utterances[0]
-        marks = [mark == "" for _, word, mark, _ in scored.alignment if word]
-        if len(marks) == len(texts):
-            log_probs += [value for _, value in found]
-            right += marks
+        vocabulary, texts = recognizer.checkpoint.vocabulary, []
+        for section in emission.sections():
+            for word, value in _words(decoder, vocabulary, section, leads):
+                parts = normalise(word).split()  # e-mail: two words, as in the references
+                texts += parts
+                log_probs += [value] * len(parts)
+        scored = score([reference], [" ".join(texts)]).utterances[0]
+        right += [mark == "" for _, word, mark, _ in scored.alignment if word]
     if failed and len(failed) == len(utterances):
         raise none_readable(failed)
     return Words(np.array(log_probs), np.array(right, bool), np.array(leads), failed)
@@ -153,11 +153,7 @@ def _words(
     if words:
         leads += first_leads(section, hypothesis.frames[words[0].first])
     values = least_probable(section, hypothesis, words)
-    return [
-        (part, float(value))
-        for word, value in zip(words, values, strict=True)
-        for part in word.text.split()
-    ]
+    return [(word.text, float(value)) for word, value in zip(words, values, strict=True)]
 
 
 def write_calibration(path: Path, decoder: str, calibration: Calibration, measured: Json) -> None:

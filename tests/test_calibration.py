@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from speechgru.audio.segmentation import SHORTEST
 from speechgru.calibration import Words, calibrate, quality, recognise_words, write_calibration
@@ -99,6 +100,16 @@ def test_words_are_right_in_the_form_of_the_references(tone_run, tones, digits_f
     decoding = Decoding().changed(vocabulary=digits_for_tones)
     recognizer = Recognizer.load(tone_run, "cpu", decoder=decoding)
     assert recognise_words(recognizer, read_manifest(tones / "dev.jsonl")).right.mean() > 0.8
+
+
+def test_a_word_that_normalisation_divides_is_measured(tone_run, tones, tmp_path):
+    (tmp_path / "words").write_text("a-m\tam\nmo\noa\nma\n")
+    decoding = Decoding().changed(vocabulary=tmp_path / "words")
+    recognizer = Recognizer.load(tone_run, "cpu", decoder=decoding)
+    utterances = read_manifest(tones / "dev.jsonl")
+    written = [structs.replace(u, text=u.text.replace("am", "a-m")) for u in utterances]
+    words = sum(len(u.text.replace("-", " ").split()) for u in written)
+    assert len(recognise_words(recognizer, written).right) == pytest.approx(words, abs=2)
 
 
 def test_no_word_is_certain_after_a_steep_fit():
