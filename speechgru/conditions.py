@@ -16,7 +16,7 @@ import numpy as np
 
 from speechgru import acoustics
 from speechgru.acoustics import Samples
-from speechgru.audio import read_utterance
+from speechgru.batches import AudioCache
 from speechgru.decoding.references import match_references
 from speechgru.errors import AudioError, SpeechgruError, none_readable, printable
 from speechgru.files import Json, atomic_write, write_json
@@ -30,13 +30,14 @@ Change = Callable[[Samples, int, np.random.Generator, Sequence[Samples]], Sample
 NonSpeech = Callable[[int, np.random.Generator, int], Samples]  # length, generator, rate
 PAUSE = 1.0  # seconds between joined utterances
 VOICES = 6  # of babble
+CACHE_BYTES = 1 << 30  # of decoded audio; what does not fit is decoded for each condition
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
     """`change(samples, rate, generator, other utterances' samples)` → samples; `joined`: how many
     utterances make up a recording, with pauses of PAUSE seconds; `babble`: whether it needs other
-    utterances."""
+    utterances, and gets them."""
 
     name: str
     change: Change
@@ -70,7 +71,12 @@ def evaluate_conditions(
 
     Raises ManifestError, and AudioError when no utterance can be read.
     """
-    utterances, audio, failed = _read(manifest, recognizer.sample_rate)
+    cache = AudioCache(recognizer.sample_rate, CACHE_BYTES)
+    utterances, failed = _readable(manifest, cache)
+
+    def read(place: int) -> Samples:
+        return cache.read(utterances[place])
+
     normalise = recognizer.checkpoint.normalise
     texts = [normalise(utterance.text) for utterance in utterances]
     decoder = match_references(recognizer.decoder, texts, normalise)
@@ -81,7 +87,7 @@ def evaluate_conditions(
     for number, condition in enumerate(conditions, 1):
         on_progress(number, len(conditions), condition.name)
         groups = _groups(len(utterances), condition.joined)
-        made = _recordings(condition, groups, audio, recognizer.sample_rate)
+        made = _recordings(condition, groups, len(utterances), read, cache.sample_rate)
         hypotheses = []
         for result in recognizer.emissions(made):
             if isinstance(result, SpeechgruError):
@@ -140,18 +146,18 @@ def _chart(report: ConditionReport) -> str:
     return file.getvalue()
 
 
-def _read(manifest: str | Path, rate: int) -> tuple[list[Utterance], list[Samples], dict[str, str]]:
-    """The utterances that can be decoded, their samples, and the reasons of the others."""
-    utterances, audio, failed = [], [], {}
+def _readable(manifest: str | Path, cache: AudioCache) -> tuple[list[Utterance], dict[str, str]]:
+    """The utterances that can be decoded, and the reasons of the others."""
+    utterances, failed = [], {}
     for utterance in read_manifest(manifest):
         try:
-            audio.append(read_utterance(utterance, rate))
+            cache.read(utterance)
             utterances.append(utterance)
         except AudioError as error:
             failed[utterance.id] = str(error)
     if not utterances:
         raise none_readable(failed)
-    return utterances, audio, failed
+    return utterances, failed
 
 
 def _groups(count: int, size: int) -> list[range]:
@@ -159,16 +165,21 @@ def _groups(count: int, size: int) -> list[range]:
 
 
 def _recordings(
-    condition: Condition, groups: Sequence[range], audio: Sequence[Samples], rate: int
+    condition: Condition,
+    groups: Sequence[range],
+    count: int,
+    read: Callable[[int], Samples],
+    rate: int,
 ) -> Iterator[Samples]:
+    """One per group of the `count` utterances whose samples `read` returns."""
     pause = np.zeros(round(PAUSE * rate), np.float32)
     for number, group in enumerate(groups):
-        samples = np.concatenate([part for i in group for part in (audio[i], pause)][:-1])
+        samples = np.concatenate([part for i in group for part in (read(i), pause)][:-1])
         rng = np.random.default_rng([zlib.crc32(condition.name.encode()), number])
-        drawn = (int(i) for i in rng.integers(len(audio), size=VOICES))
+        drawn = (int(i) for i in rng.integers(count, size=VOICES))
         # Those after the group in place of its own; the draws of all others stay as they are.
-        voices = [(i + len(group)) % len(audio) if i in group else i for i in drawn]
-        others = [audio[i] for i in voices]
+        voices = [(i + len(group)) % count if i in group else i for i in drawn]
+        others = [read(i) for i in voices] if condition.babble else []
         yield condition.change(samples, rate, rng, others).astype(np.float32)
 
 

@@ -29,7 +29,8 @@ AUDIO = [
 
 
 def made(condition: Condition) -> list[np.ndarray]:
-    return list(_recordings(condition, _groups(len(AUDIO), condition.joined), AUDIO, RATE))
+    groups = _groups(len(AUDIO), condition.joined)
+    return list(_recordings(condition, groups, len(AUDIO), AUDIO.__getitem__, RATE))
 
 
 @pytest.mark.parametrize("condition", CONDITIONS, ids=lambda condition: condition.name)
@@ -68,7 +69,7 @@ def test_an_utterance_is_cut_to_its_speech():
     (condition,) = (c for c in CONDITIONS if c.name == "cut to the speech")
     silence = np.zeros(RATE // 2, np.float32)
     spoken = np.concatenate([silence, AUDIO[0], silence, AUDIO[1], silence])
-    (cut,) = _recordings(condition, [range(1)], [spoken], RATE)
+    (cut,) = _recordings(condition, [range(1)], 1, lambda _: spoken, RATE)
     np.testing.assert_array_equal(cut, spoken[RATE // 2 : -RATE // 2])
 
 
@@ -79,7 +80,8 @@ def test_babble_consists_of_other_utterances():
         given.append(others)
         return samples
 
-    list(_recordings(Condition("babble", change), _groups(2, 1), AUDIO[:2], RATE))
+    babble = Condition("babble", change, babble=True)
+    list(_recordings(babble, _groups(2, 1), 2, AUDIO.__getitem__, RATE))
     assert len(given) == 2
     assert all(voice is AUDIO[1 - n] for n, others in enumerate(given) for voice in others)
 
