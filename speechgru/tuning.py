@@ -229,6 +229,7 @@ def _borders(best: Decoding, decoder: BeamSearch) -> tuple[str, ...]:
 
 def plot(tuning: Tuning, path: Path) -> None:
     """WER of the first grid over the language model's weight, a line per word score, as SVG."""
+    import matplotlib
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
@@ -251,5 +252,6 @@ def plot(tuning: Tuning, path: Path) -> None:
     axes.set_ylim(0, min(110.0, max(1.0, 1.1 * highest)))
     axes.legend(fontsize=8)
     image = BytesIO()
-    figure.savefig(image, format="svg", metadata={"Date": None})
+    with matplotlib.rc_context({"svg.hashsalt": "tuning", "svg.fonttype": "none"}):
+        figure.savefig(image, format="svg", metadata={"Date": None})
     atomic_write(path, image.getvalue())

@@ -127,7 +127,10 @@ def test_a_vocabulary_stays_closed(tone_run: Path, tones: Path, tmp_path: Path) 
     assert found.best.decoding.unknown_cost is None
     assert found.best.wer > found.greedy.wer
     plot(found, tmp_path / "plot.svg")
-    assert b"<svg" in (tmp_path / "plot.svg").read_bytes()
+    plot(found, tmp_path / "again.svg")
+    chart = (tmp_path / "plot.svg").read_bytes()
+    assert b"<svg" in chart
+    assert chart == (tmp_path / "again.svg").read_bytes()
 
 
 def test_words_are_scored_in_the_form_of_the_references(
