@@ -110,7 +110,8 @@ class ModelSelection:
         self.folder.delete_weights_except({epoch for _, epoch in self.state.kept})
 
     def try_average(self) -> None:
-        """Save the mean of the kept epochs' weights if its dev WER is no worse than the best."""
+        """Save the mean of the kept epochs' weights if no epoch was better on dev: in a language
+        without spaces, all may have a WER of 100 %, and only the CER differs."""
         state = self.state
         if len(state.kept) < 2:
             return
@@ -118,10 +119,11 @@ class ModelSelection:
         mean = average_weights([self.folder.kept_weights(epoch) for epoch in epochs])
         self.checkpoint.model.load_state_dict(mean)
         averaged = self.evaluate()
-        log.info("mean of epochs %s: dev WER %.2f %% (best single epoch %.2f %%)",
-                 ", ".join(map(str, sorted(epochs))), 100 * averaged.wer,
-                 100 * (state.best_wer or 0))  # fmt: skip
-        if state.best_wer is None or averaged.wer <= state.best_wer:
+        best = (state.best_wer or 0.0, state.best_cer or 0.0)
+        log.info("mean of epochs %s: dev WER %.2f %%  CER %.2f %% (best epoch %.2f %%, %.2f %%)",
+                 ", ".join(map(str, sorted(epochs))), 100 * averaged.wer, 100 * averaged.cer,
+                 100 * best[0], 100 * best[1])  # fmt: skip
+        if (averaged.wer, averaged.cer) <= best:
             self._save(mean, averaged, f"mean of {len(epochs)} epochs")
 
     def saved_error_rates(self) -> tuple[float, float]:

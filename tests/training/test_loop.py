@@ -252,6 +252,14 @@ def test_ties_are_broken_by_cer_and_loss(few, tmp_path, pairs, losses, without, 
     assert metadata["weights"] == f"epoch {saved}"
 
 
+@pytest.mark.parametrize(("mean", "saved"), [("abxx", "epoch 1"), ("abcd", "mean of 2 epochs")])
+def test_a_mean_of_equal_wer_is_saved_for_its_cer(few, tmp_path, monkeypatch, mean, saved):
+    hypotheses = iter(["abcx", "axxx", "abxx", mean + "e"])  # of WER 100 %
+    monkeypatch.setattr(ModelSelection, "evaluate", lambda _: score(["abcd"], [next(hypotheses)]))
+    train(quick(few, training={"epochs": 3, "average": 2}), tmp_path / "run", "cpu")
+    assert load_model(tmp_path / "run").metadata["weights"] == saved
+
+
 def test_dev_is_evaluated_as_often_as_asked_and_at_the_end(few, tmp_path, monkeypatch):
     recipe = quick(few, training={"epochs": 5, "evaluate_every": 2})
     run_with(monkeypatch, recipe, tmp_path / "run", 0.5, 0.4, 0.3)
