@@ -171,9 +171,11 @@ def read_arrays(path: Path, *kinds: str) -> tuple[str, Arrays, Json]:
             metadata = file.metadata() or {}
             if metadata.get("format") not in kinds:
                 found = metadata.get("format", "none")
+                todo = f"give a run folder or its {MODEL_FILE}"
+                if found.rpartition("-")[0] == kinds[0].rpartition("-")[0]:
+                    todo = "it was saved by a newer version of speechgru; update this one"
                 raise CheckpointError(
-                    f"{path}: expected a file of format {kinds[0]!r}, found {found!r:.60}; give a "
-                    f"run folder or its {MODEL_FILE}"
+                    f"{path}: expected a file of format {kinds[0]!r}, found {found!r:.60}; {todo}"
                 )
             details = json.loads(metadata["details"])
             # Copies: a mapped file that another process truncates would end this one.

@@ -321,6 +321,12 @@ def test_a_safetensors_file_of_another_program_is_refused(tmp_path):
     assert str(tmp_path) in error(tmp_path)
     write_tensors(tmp_path / MODEL_FILE, {}, "speechgru-state-3", {})
     assert "found 'speechgru-state-3'" in error(tmp_path)
+    assert "newer version" not in error(tmp_path)
+
+
+def test_a_model_of_a_newer_version_is_named_as_such(tmp_path):
+    write_tensors(tmp_path / MODEL_FILE, {}, "speechgru-99", {})
+    assert "newer version" in error(tmp_path)
 
 
 def test_a_missing_file_is_named(tmp_path):
