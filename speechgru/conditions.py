@@ -36,8 +36,8 @@ CACHE_BYTES = 1 << 30  # of decoded audio; what does not fit is decoded for each
 @dataclass(frozen=True, slots=True)
 class Condition:
     """`change(samples, rate, generator, other utterances' samples)` → samples; `joined`: how many
-    utterances make up a recording, with pauses of PAUSE seconds; `babble`: whether it needs other
-    utterances, and gets them."""
+    utterances make up a recording, with pauses of PAUSE seconds; `babble`: whether other utterances
+    are passed."""
 
     name: str
     change: Change

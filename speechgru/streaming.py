@@ -257,7 +257,7 @@ class Stream:
 
     def _last_break(self) -> int:
         """The frame in which the last word begins; without one, the middle of the longest run of
-        blanks in the second half, so that no token is in two utterances."""
+        blanks in the second half, so that no token is in two utterances; without those, the end."""
         best = np.concatenate(self._log_probs).argmax(axis=1)
         first = np.diff(best, prepend=best[0]) != 0  # of the frames of one token
         starts = np.flatnonzero(np.isin(best, self._starts) & first)

@@ -105,8 +105,9 @@ def prepared(
                 shortened[utterance.id] = excess
             splits[split].append(utterance)
         repeated += make_ids_unique(splits[split])
-    corrections = [*_corrections(shortened, list(dict.fromkeys(repeated))), *_joined(splits)]
-    result = Prepared(splits, [*problems, *unusable], notes=(*notes, *corrections))
+    notes = [*notes, *_corrections(shortened, list(dict.fromkeys(repeated)))]
+    notes += _join_contractions(splits)
+    result = Prepared(splits, [*problems, *unusable], notes=tuple(notes))
     refuse_empty(source, result)
     return result
 
@@ -124,12 +125,12 @@ def _overlapping_channels(
         header = infos[audio]
         if isinstance(header, AudioError) or header.channels == 1:
             continue
-        open_ones: list[Recording] = []
+        active: list[Recording] = []  # at the beginning of `part`
         for part in sorted(parts, key=lambda r: r.offset):
-            open_ones = [r for r in open_ones if _end(r) > part.offset + TOLERANCE]
-            others = [r for r in open_ones if r.channel != part.channel]
+            active = [r for r in active if _end(r) > part.offset + TOLERANCE]
+            others = [r for r in active if r.channel != part.channel]
             found |= {part, *others} if others else set()
-            open_ones.append(part)
+            active.append(part)
     return found
 
 
@@ -217,14 +218,13 @@ def _corrections(shortened: dict[str, float], repeated: Sequence[str]) -> Iterat
         )
 
 
-def _joined(splits: dict[str, list[Utterance]]) -> Iterator[str]:
-    """Join the contractions of a corpus that has nearly all of them in two parts, in place; yields
-    a note if it does."""
+def _join_contractions(splits: dict[str, list[Utterance]]) -> list[str]:
+    """In place, in a corpus that has nearly all of its contractions in two parts; then a note."""
     spaces = Counter(
         space for listed in splits.values() for u in listed for space in ENGLISH.findall(u.text)
     )
     if spaces[" "] <= 20 * spaces[""]:
-        return
+        return []
     changed = []
     for listed in splits.values():
         for index, utterance in enumerate(listed):
@@ -232,10 +232,10 @@ def _joined(splits: dict[str, list[Utterance]]) -> Iterator[str]:
             if text != utterance.text:
                 listed[index] = replace(utterance, text=text)
                 changed.append(utterance.id)
-    yield (
+    return [
         f"texts: {len(changed):,} have contractions in two parts, such as it 's, which are "
         f"joined: {examples(changed)}"
-    )
+    ]
 
 
 def examples(names: Sequence[object]) -> str:
