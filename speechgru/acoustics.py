@@ -107,9 +107,10 @@ def surround(samples: Samples, before: int, after: int) -> Samples:
     return np.pad(samples, (before, after))
 
 
-def band_limit(samples: Samples, rate: int, low: float = 300.0, high: float = 3400.0) -> Samples:
-    """The band of a telephone: a Butterworth band-pass filter of order 4, limits in Hz."""
-    filters = _butter(4, (low, min(high, 0.45 * rate)), btype="bandpass", fs=rate, output="sos")
+def band_limit(samples: Samples, rate: int) -> Samples:
+    """The band of a telephone, 300 to 3400 Hz: a Butterworth band-pass filter of order 4."""
+    limits = (300.0, min(3400.0, 0.45 * rate))
+    filters = _butter(4, limits, btype="bandpass", fs=rate, output="sos")
     return np.asarray(sosfilt(filters, samples), np.float32)
 
 

@@ -114,19 +114,19 @@ def no_text(data: bytes) -> str | None:
     return None
 
 
-def read_json(path: str | Path, what: str, error: type[SpeechgruError] = SpeechgruError) -> Json:
+def read_json(path: str | Path, what: str) -> Json:
     """The JSON object in a file. `what` describes the expected file, such as "a comparison plan".
 
-    Raises `error`: no such file, unreadable, not JSON, not an object.
+    Raises SpeechgruError: no such file, unreadable, not JSON, not an object.
     """
     try:
         values = json.loads(Path(path).read_bytes())
         if not isinstance(values, dict):
             raise ValueError(f"expected a JSON object, found {values!r:.40}")
     except FileNotFoundError:
-        raise error(f"{path}: no such file; expected {what}") from None
+        raise SpeechgruError(f"{path}: no such file; expected {what}") from None
     except (OSError, ValueError, RecursionError) as reason:
-        raise error(f"{path}: cannot be read as {what}: {_reason(reason)}") from None
+        raise SpeechgruError(f"{path}: cannot be read as {what}: {_reason(reason)}") from None
     return values
 
 

@@ -123,14 +123,12 @@ def test_json_is_read_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [None, b"", b"[1]", b"{", b'{"a": "\xe9"}', b"[" * 100_000, b"9" * 5000]
 )
-def test_what_is_not_a_json_object_raises_the_given_error(
-    tmp_path: Path, content: bytes | None
-) -> None:
+def test_what_is_not_a_json_object_is_refused(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "a.json"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ManifestError) as caught:
-        read_json(path, "a comparison plan", ManifestError)
+    with pytest.raises(SpeechgruError) as caught:
+        read_json(path, "a comparison plan")
     assert str(path) in str(caught.value)
     assert "a comparison plan" in str(caught.value)
     assert len(str(caught.value)) < len(str(path)) + 200

@@ -3,12 +3,13 @@
 import numpy as np
 
 from speechgru.decoding.emission import Floats
+from speechgru.text import Vocabulary
 
 MARGIN = 0.25  # of the overlap at either edge, where one run knows nothing of the other side
 TIES = 0.01  # nats per frame away from the middle
 
 
-def stitch(left: Floats, right: Floats, blank: int = 0) -> int:
+def stitch(left: Floats, right: Floats) -> int:
     """Where to change from one run to the other, of their log-probabilities (frames, tokens) of the
     same frames: the frame from which on `right` is used.
 
@@ -16,7 +17,7 @@ def stitch(left: Floats, right: Floats, blank: int = 0) -> int:
     token is lost or doubled when the runs place it a frame apart.
     """
     frames = len(left)
-    certain = left[:, blank] + right[:, blank]
+    certain = left[:, Vocabulary.blank] + right[:, Vocabulary.blank]
     certain[1:] += certain[:-1].copy()
     away = np.abs(np.arange(frames) - frames / 2)
     certain -= TIES * away

@@ -116,17 +116,6 @@ class NGram:
         return np.concatenate([np.array([-1], np.int32), parents])
 
 
-def tokens(text: str, unit: Unit) -> list[str]:
-    """A normalised text as the model's units.
-
-    >>> tokens("so on", "word"), tokens("so on", "character")
-    (['so', 'on'], ['s', 'o', '<space>', 'o', 'n'])
-    """
-    if unit == "word":
-        return text.split()
-    return [SPACE if char == " " else char for char in text]
-
-
 def link(
     words: Sequence[str], order: int, unit: Unit,
     word: Ints, log_prob: Floats, back_off: Floats, first: Ints,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speechgru.lm.ngram import NGram, tokens
+from speechgru.lm.ngram import SPACE, NGram
 from speechgru.text import Vocabulary
 
 Reading = tuple[tuple[str, int, bool], ...]  # (written word, number in the LM, known)
@@ -83,7 +83,7 @@ def other_scores(spelling: str, reading: Reading, case: Case) -> float:
         total += case.word_score - (0.0 if known else case.unknown_cost or 0.0)
     if case.lm is not None:
         if case.lm.unit == "character":
-            units = tokens(spelling, "character")
+            units = [SPACE if char == " " else char for char in spelling]
         else:
             units = [case.lm.words[number] for _, number, _ in reading]
         total += case.lm_weight * float(case.lm.scores(units).sum())
