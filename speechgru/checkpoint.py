@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from speechgru.errors import CheckpointError, SpeechgruError
+from speechgru.errors import CheckpointError, SpeechgruError, reason_of
 from speechgru.features import NEED_STATISTICS, FeatureExtractor, feature_size
 from speechgru.files import Json
 from speechgru.kernels import mark_pool_used
@@ -87,9 +87,8 @@ def load_model(path: str | Path) -> Checkpoint:
     try:
         model.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())
         raise CheckpointError(
-            f"{file.path}: weights do not fit its config: {reason:.200}"
+            f"{file.path}: weights do not fit its config: {reason_of(error):.200}"
         ) from None
     return Checkpoint(config, file.vocabulary, extract, model, file.metadata)
 

@@ -20,6 +20,12 @@ def printable(path: str | Path) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def reason_of(error: Exception) -> str:
+    """Why something failed, in one line: the operating system's reason, or else the message."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split())
+
+
 class SpeechgruError(Exception):
     """An error in the input. The message says in one line which input it is, what was found, what
     was expected and what to do. Names in it are escaped here, so callers need not do so."""

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from speechgru.errors import SpeechgruError
+from speechgru.errors import SpeechgruError, reason_of
 
 T = TypeVar("T")
 Json = dict[str, Any]  # a JSON object; its values are checked where they are read
@@ -46,7 +46,7 @@ def atomic_write(
                 temp.unlink(missing_ok=True)
             raise
     except (OSError, ValueError) as reason:  # ValueError: a null character in the path
-        raise error(f"{path}: cannot be written: {_reason(reason)}") from None
+        raise error(f"{path}: cannot be written: {reason_of(reason)}") from None
     with contextlib.suppress(OSError):  # so that the rename survives a power failure
         descriptor = os.open(target.parent, os.O_RDONLY)
         try:
@@ -76,7 +76,7 @@ def _check_parent(path: str | Path, target: Path, error: type[SpeechgruError]) -
             os.lstat(target)  # fails for a name that is too long
         parent = next(each for each in target.parents if os.path.lexists(each))
     except (OSError, ValueError) as reason:  # ValueError: a null character in the path
-        raise error(f"{path}: cannot be written: {_reason(reason)}") from None
+        raise error(f"{path}: cannot be written: {reason_of(reason)}") from None
     if not os.path.isdir(parent):
         raise error(f"{path}: cannot be written: {parent} is a file; expected a folder")
     if not os.access(parent, os.W_OK):
@@ -126,7 +126,7 @@ def read_json(path: str | Path, what: str) -> Json:
     except FileNotFoundError:
         raise SpeechgruError(f"{path}: no such file; expected {what}") from None
     except (OSError, ValueError, RecursionError) as reason:
-        raise SpeechgruError(f"{path}: cannot be read as {what}: {_reason(reason)}") from None
+        raise SpeechgruError(f"{path}: cannot be read as {what}: {reason_of(reason)}") from None
     return values
 
 
@@ -146,7 +146,7 @@ def read_dataclass(
         values = values if values.get("format") == newest else migrate(values)
         return TypeAdapter(kind).validate_python(values)
     except (ValueError, KeyError, TypeError, AttributeError) as reason:
-        found = f"{type(reason).__name__}: {_reason(reason)}"
+        found = f"{type(reason).__name__}: {reason_of(reason)}"
         raise SpeechgruError(f"{path}: expected {what}; {found:.200}") from None
 
 
@@ -168,7 +168,7 @@ def exclusive_lock(folder: Path, command: str) -> Iterator[None]:
         ) from None
     except OSError as reason:
         if reason.errno not in NO_LOCKS:
-            raise SpeechgruError(f"{folder}: cannot be written: {_reason(reason)}") from None
+            raise SpeechgruError(f"{folder}: cannot be written: {reason_of(reason)}") from None
     try:
         yield
     finally:
@@ -189,8 +189,3 @@ def files_below(folder: Path, on_error: Callable[[OSError], object]) -> Iterator
         folders[:] = [name for name, path in real.items() if path not in seen]
         seen.update(real.values())
         yield from (Path(root, name) for name in sorted(names) if name[0] != ".")
-
-
-def _reason(error: Exception) -> str:
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split())

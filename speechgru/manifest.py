@@ -21,7 +21,7 @@ from typing import Annotated, NoReturn
 
 import msgspec
 
-from speechgru.errors import ManifestError, printable
+from speechgru.errors import ManifestError, printable, reason_of
 from speechgru.files import no_text
 
 MAX_LINE_BYTES = 1_000_000
@@ -133,9 +133,8 @@ def numbered_lines(file: Path) -> Iterator[tuple[int, bytes]]:
                 if raw.strip():
                     yield number, raw
     except (OSError, ValueError) as error:  # ValueError: no text, or a null character in the path
-        reason = error.strerror if isinstance(error, OSError) else error
         raise ManifestError(
-            f"{file}: cannot be read as a manifest: {reason}; "
+            f"{file}: cannot be read as a manifest: {reason_of(error)}; "
             "expected a file of JSON lines, such as `speechgru prepare` writes"
         ) from None
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from speechgru.errors import CheckpointError, SpeechgruError
+from speechgru.errors import CheckpointError, SpeechgruError, reason_of
 from speechgru.files import Json, atomic_write
 from speechgru.misspelt import similar_path
 from speechgru.recipe import FeatureRecipe, ModelRecipe, Section, TextRecipe
@@ -73,8 +73,9 @@ def read_model_file(path: str | Path) -> ModelFile:
         vocabulary = vocabulary_from_json(details["vocabulary"])
         metadata = dict(details["metadata"])
     except (KeyError, TypeError, ValueError, SpeechgruError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"{file}: its metadata cannot be used: {reason:.200}") from None
+        raise CheckpointError(
+            f"{file}: its metadata cannot be used: {reason_of(error):.200}"
+        ) from None
     return ModelFile(file, config, vocabulary, metadata, arrays)
 
 
@@ -185,9 +186,8 @@ def read_arrays(path: Path, *kinds: str) -> tuple[str, Arrays, Json]:
             raise CheckpointError(
                 f"{path}: not a checkpoint; expected a run folder or its {MODEL_FILE}"
             ) from None
-        reason = " ".join(str(error).split())
         raise CheckpointError(
-            f"{path}: damaged, or not a speechgru checkpoint ({reason:.200})"
+            f"{path}: damaged, or not a speechgru checkpoint ({reason_of(error):.200})"
         ) from None
     if not isinstance(details, dict):
         raise CheckpointError(f"{path}: its metadata is not a JSON object")

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from speechgru.errors import RecipeError
+from speechgru.errors import RecipeError, reason_of
 from speechgru.misspelt import similar_path
 from speechgru.recipe import Recipe, make_recipe
 
@@ -159,4 +159,4 @@ def parse_yaml(text: str) -> Any:
     except (AttributeError, KeyError):  # PyYAML's, such as of !!bool maybe
         raise ValueError("a value that is not of its tag, such as !!bool maybe") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: too long a number
-        raise ValueError(" ".join(str(error).split())) from None
+        raise ValueError(reason_of(error)) from None

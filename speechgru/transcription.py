@@ -69,7 +69,7 @@ def _search(folder: Path) -> list[AudioFile]:
     others = {suffix: n for suffix, n in suffixes.most_common() if suffix not in AUDIO_SUFFIXES}
     if files and others:
         kinds = ", ".join(f"{suffix or 'no suffix'} ×{n}" for suffix, n in others.items())
-        log.info("%s", SpeechgruError(f"{folder}: files skipped by their suffix: {kinds}"))
+        log.info("%s", printable(f"{folder}: files skipped by their suffix: {kinds}"))
     return found
 
 

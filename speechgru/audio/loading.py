@@ -35,7 +35,7 @@ from speechgru.audio.readers import (
     Unreadable,
     open_reader,
 )
-from speechgru.errors import AudioError, SpeechgruError
+from speechgru.errors import AudioError, printable, reason_of
 from speechgru.manifest import Utterance
 
 log = logging.getLogger(__name__)
@@ -138,13 +138,10 @@ def warn_of_early_ends(
             for utterance, missing in early[:3]
         )
         log.warning(
-            "%s",
-            SpeechgruError(
-                f"{name}: {len(early)} of {checked} utterances end before their file does, "
-                f"by {mean:.2f} s on average: {examples}; the rest of the audio is not used: "
-                "correct the durations"
-            ),
-        )
+            "%s: %d of %d utterances end before their file does, by %.2f s on average: %s; the "
+            "rest of the audio is not used: correct the durations",
+            printable(name), len(early), checked, mean, examples,
+        )  # fmt: skip
 
 
 def read_utterance(utterance: Utterance, sample_rate: int) -> Samples:
@@ -257,7 +254,7 @@ def _warn(path: str | Path, reader: AudioReader) -> None:
 @functools.lru_cache(10_000)
 def _warn_once(message: str) -> None:
     """A file is opened for its header, and again in every epoch."""
-    log.warning("%s", SpeechgruError(message))
+    log.warning("%s", printable(message))
 
 
 def _open_file(path: str | Path, search: bool = True) -> FileIO:
@@ -277,8 +274,7 @@ def _open_file(path: str | Path, search: bool = True) -> FileIO:
             return _open_file(found, search=False)
         raise AudioError(f"{path}: no such file{hint}; check the path", "missing") from None
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise AudioError(f"{path}: cannot be opened: {reason}") from None
+        raise AudioError(f"{path}: cannot be opened: {reason_of(error)}") from None
     if os.fstat(file.fileno()).st_size == 0:
         file.close()
         raise AudioError(f"{path}: an empty file (0 bytes); expected an audio file", "empty")

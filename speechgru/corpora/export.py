@@ -18,7 +18,7 @@ import soundfile
 
 from speechgru.audio import AudioInfo, audio_info, read_audio, read_headers
 from speechgru.corpora.common import split_named, unique_ids
-from speechgru.errors import AudioError, CorpusError, SpeechgruError
+from speechgru.errors import AudioError, CorpusError
 from speechgru.files import atomic_write, check_folder
 from speechgru.manifest import Utterance
 from speechgru.manifest_writer import to_json_line
@@ -235,8 +235,7 @@ def _write_part(utterance: Utterance, target: Path) -> None:
     samples = read_audio(utterance.audio, None, utterance.offset, utterance.duration)
     peak = float(np.abs(samples).max())
     if peak > 1:  # floats, or a decoder's overshoot
-        problem = f"{utterance.id}: {peak:.2f} times full scale; its level is lowered"
-        log.warning("%s", SpeechgruError(problem))
+        log.warning("%s: %.2f times full scale; its level is lowered", utterance.id, peak)
         samples /= peak
     with target.open("wb") as stream:
         soundfile.write(stream, samples, info.sample_rate, subtype, format="FLAC")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pysubs2
 
 from speechgru.corpora.textgrid import Segment
-from speechgru.errors import CorpusError
+from speechgru.errors import CorpusError, reason_of
 
 NOTE = re.compile(r"[\[(（【♪].*?[\])）】♪]|♪")  # what is not spoken: [applause], ♪ music ♪
 TIME = re.compile(r"<[\d:.]+>")  # of the next word, in WebVTT; pysubs2 takes it for a cue's
@@ -21,8 +21,7 @@ def read_subtitles(file: Path, content: str) -> list[Segment]:
     try:
         subtitles = pysubs2.SSAFile.from_string(TIME.sub("", content))
     except (pysubs2.exceptions.Pysubs2Error, ValueError, KeyError, IndexError) as error:
-        reason = " ".join(str(error).split())
-        raise CorpusError(f"{file}: cannot be read as subtitles: {reason:.100}") from None
+        raise CorpusError(f"{file}: cannot be read as subtitles: {reason_of(error):.100}") from None
     segments: list[Segment] = []
     shown = [event for event in subtitles if not event.is_comment and event.end > event.start]
     shown.sort(key=lambda event: event.start)

@@ -15,7 +15,7 @@ from pathlib import Path
 from praatio import textgrid
 from praatio.utilities.errors import PraatioException
 
-from speechgru.errors import CorpusError
+from speechgru.errors import CorpusError, reason_of
 
 PAUSE = 1.0  # seconds between two words that end an utterance of a long file
 LONG = 20.0  # seconds
@@ -46,8 +46,9 @@ def read_textgrid(file: Path) -> list[Segment]:
         tiers = [tier for tier in grid.tiers if isinstance(tier, textgrid.IntervalTier)]
         length = float(grid.maxTimestamp or 0)
     except (PraatioException, OSError, ValueError, IndexError, KeyError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-        raise CorpusError(f"{file}: cannot be read as a TextGrid: {reason:.100}") from None
+        raise CorpusError(
+            f"{file}: cannot be read as a TextGrid: {reason_of(error):.100}"
+        ) from None
     spoken = {tier.name: entries for tier in tiers if (entries := _spoken(tier.entries))}
     spoken = {name: spoken[name] for name in spoken if not OTHERS.search(name)} or spoken
     named = [name for name in spoken if UTTERANCES.search(name)]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from typing import ClassVar
 
-from speechgru.errors import CheckpointError, RecipeError
+from speechgru.errors import CheckpointError, RecipeError, reason_of
 from speechgru.recipe import TextRecipe
 from speechgru.text.vocabulary import BLANK, Vocabulary
 
@@ -142,7 +142,7 @@ def _train(counts: Counter[str], size: int) -> list[str]:
         least = re.search(r"required_chars\. \d+ vs (\d+)", str(error))
         expected = (
             f"at most {int(most[1]) - 1}" if most else f"at least {int(least[1]) - 1}" if least
-            else f"another number ({' '.join(str(error).split()):.100})"
+            else f"another number ({reason_of(error):.100})"
         )  # fmt: skip
         raise RecipeError(
             f"text.pieces {size}: the training texts need {expected}, by their different "

@@ -24,7 +24,7 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from speechgru.checkpoint import MODEL_FILE, Checkpoint, read_tensors, write_tensors
-from speechgru.errors import CheckpointError, TrainingError
+from speechgru.errors import CheckpointError, TrainingError, reason_of
 from speechgru.files import atomic_write, write_json
 from speechgru.recipe import Recipe
 
@@ -231,8 +231,9 @@ class RunFolder:
         try:
             checkpoint.model.load_state_dict(weights)
         except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise CheckpointError(f"{self.last}: does not fit the recipe: {reason:.200}") from None
+            raise CheckpointError(
+                f"{self.last}: does not fit the recipe: {reason_of(error):.200}"
+            ) from None
         optimiser.load_state_dict({**optimiser.state_dict(), "state": steps})
         checkpoint.extract.mean = tensors.get("features.mean")
         checkpoint.extract.std = tensors.get("features.std")
@@ -267,8 +268,7 @@ class RunFolder:
             lines = self.metrics.read_text(encoding="utf-8").splitlines()
             return [adapter.validate_python(json.loads(line)) for line in lines]
         except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())
             raise CheckpointError(
                 f"{self.metrics}: expected the metrics of an epoch on each line; restore the file, "
-                f"or delete it: {reason:.200}"
+                f"or delete it: {reason_of(error):.200}"
             ) from None
