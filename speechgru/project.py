@@ -9,7 +9,7 @@ from speechgru.audit import AuditReport, audit
 from speechgru.audit.entries import OnProgress
 from speechgru.audit.report import write_report
 from speechgru.corpora import Prepared, read_folder, write_splits
-from speechgru.corpora.splits import complete_splits
+from speechgru.corpora.splits import complete_splits, split_order
 from speechgru.errors import CorpusError, SpeechgruError, printable
 from speechgru.files import atomic_write, check_writable
 from speechgru.manifest import Utterance
@@ -95,9 +95,7 @@ def audit_project(
 
     Raises CorpusError when a set would be empty.
     """
-    order = sorted(
-        sources.splits, key=lambda name: ["train", "dev", "test"].index(name.split("-")[0])
-    )
+    order = sorted(sources.splits, key=split_order)
     recipe = _proposed(sources, project, initial)
     report = audit([project.file(name) for name in order], recipe, on_progress=on_progress)
     write_report(report, project.manifests)

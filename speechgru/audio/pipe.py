@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from speechgru.audio.readers.riff import STREAMED
 from speechgru.errors import AudioError
 
 ENCODINGS: dict[str, np.dtype[Any]] = {
@@ -17,7 +18,6 @@ ENCODINGS: dict[str, np.dtype[Any]] = {
 }
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE  # formats of WAV
 WAV_ENCODINGS = {(PCM, 16): "s16", (PCM, 32): "s32", (FLOAT, 32): "f32"}
-STREAMED = 0x7F000000  # data sizes from here on, and 0, are written before the length is known
 MAX_HEADER = 1 << 20  # bytes before the samples
 READ = 1 << 12  # bytes at once
 HEAD = 12  # bytes from which a format is known

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from speechgru.audio import CONTAINERS
+from speechgru.audio.loading import SLACK
 from speechgru.audit.entries import Entry
 from speechgru.audit.kinds import Problem
 
-SLACK = 0.15  # seconds by which a stated duration may differ, as when audio is read
 SILENT_DB = -65.0  # below that, the loud frames of an utterance are noise
 SILENCE = 0.8  # share of silent frames
 CLIPPED = 0.001  # share of samples
@@ -61,7 +61,7 @@ def _file_problems(entry: Entry, usual_rate: int | None) -> Iterator[Problem]:
         yield entry.problem(ERRORS[error.kind], str(error).removeprefix(f"{path}: "))
         return
     suffix = os.path.splitext(path)[1].lower()
-    expected = {s: key for key, suffixes in CONTAINERS.items() for s in suffixes}.get(suffix)
+    expected = next((key for key, suffixes in CONTAINERS.items() if suffix in suffixes), None)
     if expected != file.info.container:
         yield entry.problem("wrong-suffix", f"{suffix or 'none'}, but it is {file.info.container}")
     rate = file.info.sample_rate

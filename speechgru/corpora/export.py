@@ -17,6 +17,7 @@ import numpy as np
 import soundfile
 
 from speechgru.audio import AudioInfo, audio_info, read_audio, read_headers
+from speechgru.audio.loading import SLACK
 from speechgru.corpora.common import split_named, unique_ids
 from speechgru.errors import AudioError, CorpusError
 from speechgru.files import atomic_write, check_folder
@@ -25,7 +26,6 @@ from speechgru.manifest_writer import to_json_line
 
 log = logging.getLogger(__name__)
 Sets = Mapping[str, Sequence[Utterance]]
-WHOLE = 0.15  # seconds that an utterance may end before its file and still be all of it
 STEM_BYTES = 200  # of the 255 that a file name may have, with a number and a suffix
 MORE_BITS = re.compile("24|32|64|float|double")  # in a codec's name: more than 16 per sample
 
@@ -246,7 +246,7 @@ def _is_whole(utterance: Utterance) -> bool:
     if utterance.offset:
         return False
     try:
-        return audio_info(utterance.audio).duration - utterance.duration <= WHOLE
+        return audio_info(utterance.audio).duration - utterance.duration <= SLACK
     except AudioError:
         return True
 

@@ -45,7 +45,7 @@ def complete_splits(given: Mapping[str, Sequence[Utterance]]) -> Splits:
     """Splits with train and dev, and test where the corpus comes without any split."""
     if UNSPLIT in given:
         return _with_unsplit(given)
-    official = {name: list(given[name]) for name in sorted(given, key=_order) if given[name]}
+    official = {name: list(given[name]) for name in sorted(given, key=split_order) if given[name]}
     counts = ", ".join(f"{name} {len(listed):,}" for name, listed in official.items())
     if "train" not in official:
         rest = [u for listed in official.values() for u in listed]
@@ -78,7 +78,7 @@ def _with_unsplit(given: Mapping[str, Sequence[Utterance]]) -> Splits:
     return replace(made, notes=(note, *made.notes))
 
 
-def _order(name: str) -> tuple[int, str]:
+def split_order(name: str) -> tuple[int, str]:
     """train, dev and test, however they are named further."""
     kinds = ("train", "dev", "test")
     return next((i for i, kind in enumerate(kinds) if name.startswith(kind)), len(kinds)), name

@@ -25,6 +25,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from speechgru.audio.segmentation import runs
 from speechgru.decoding.emission import Emission, Floats
 from speechgru.decoding.hypothesis import Hypothesis, Spelled
 from speechgru.text import Vocabulary
@@ -171,7 +172,7 @@ class _Loudness:
         first = max(0, int(start / self.step))
         last = len(self.levels) if stop is None else max(0, int(stop / self.step))
         quiet = self._quiet(first, last, max(self._level_around(spike) for spike in spikes))
-        turns = np.flatnonzero(np.diff(quiet, prepend=False, append=False)).reshape(-1, 2)
+        turns = runs(quiet)
         if left is not None and right is None:  # not a pause before the last word
             turns = turns[(first + turns[:, 1]) * self.step > left - BACK / 2]
         if not len(turns):
