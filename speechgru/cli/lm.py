@@ -10,6 +10,7 @@ from speechgru.cli.console import out, print_rows, show_written, warn
 from speechgru.cli.options import check_outputs
 
 if TYPE_CHECKING:
+    from speechgru.lm import NGram
     from speechgru.lm.text import Perplexity
     from speechgru.model_file import ModelFile
 
@@ -130,7 +131,7 @@ def info(
         f"{ngram.unit}s": f"{ngram.size:,}",
     }
     if recogniser is not None:
-        rows |= _unwritable_rows(lm, recogniser)
+        rows |= _unwritable_rows(ngram, recogniser)
     if texts:
         found = measure(ngram, read_sentences(texts), _text_rule(recogniser), _names(texts))
         rows |= _perplexity_rows(found, ngram.unit)
@@ -155,14 +156,13 @@ def _text_rule(model: "ModelFile | None") -> Callable[[str], str]:
     return lambda text: normalise(text, recipe)
 
 
-def _unwritable_rows(lm: Path, model: "ModelFile") -> dict[str, str]:
+def _unwritable_rows(lm: "NGram", model: "ModelFile") -> dict[str, str]:
     """What the recogniser can write of the language model's words."""
     from collections import Counter
 
     from speechgru.decoding.lexicon import word_numbers
-    from speechgru.lm.store import load_ngram
 
-    words = word_numbers(load_ngram(lm), model.vocabulary, _text_rule(model))
+    words = word_numbers(lm, model.vocabulary, _text_rule(model))
     missing: Counter[str] = Counter()
     for word in words:
         missing.update(set(model.vocabulary.unknown(word)))
