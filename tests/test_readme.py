@@ -5,6 +5,7 @@ import importlib
 import re
 import shlex
 import textwrap
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -246,6 +247,14 @@ def test_the_tree_lists_every_module():
     folders = {f"{init.parent.name}/" for init in package.glob("*/__init__.py")}
     listed = [name for names in re.findall(r"^  (\S.*?)  ", TREE, re.M) for name in names.split()]
     assert sorted(listed) == sorted(modules | folders)
+
+
+def test_the_layers_in_the_document_are_those_of_the_contract():
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = [name for layer in contract["contracts"][0]["layers"] for name in layer.split(" | ")]
+    text = (ROOT / "docs/architecture.md").read_text().split("## Layers")[1].split("```")[1]
+    listed = [name for line in text.split("\n") for name in line.split("  ")[0].split(" · ")]
+    assert sorted(filter(None, listed)) == sorted(layers)
 
 
 def test_the_folders_in_the_tree_exist():
