@@ -252,7 +252,7 @@ def test_older_encodings_are_guessed_and_reported(
     found = read_text(file)
     assert found.text.split("\n")[0] == read
     assert found.guessed
-    assert found.guessed in str(found.note(file))
+    assert found.guessed in str(found.notes(file))
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])

@@ -40,8 +40,7 @@ def read(folder: Folder) -> Prepared:
             by_split.setdefault(split, []).append(recording)
         text_name = table.name(table.columns["text"])
         notes.append(f"list: {folder.relative(file)}, {len(table.rows):,} rows; text: {text_name}")
-        if note := source.note(file):
-            notes.append(note)
+        notes += source.notes(file)
         problems += table.problems(folder.relative(file))
     return prepared(folder.root, by_split, [*notes, *finder.notes()], problems)
 

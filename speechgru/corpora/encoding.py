@@ -43,17 +43,17 @@ class TextFile:
     guessed: str | None = None
     lines: dict[int, str] = field(default_factory=dict)
 
-    def note(self, file: Path) -> str | None:
+    def notes(self, file: Path) -> list[str]:
         """What to check if the encoding was guessed."""
         if self.guessed is None:
-            return None
+            return []
         where = f" in line {examples(list(self.lines))}" if self.lines else ""
         text = "\n".join(self.lines.values()) or self.text
         words = [word for word in re.findall(r"\w+", text) if not word.isascii()]
-        return (
+        return [
             f"encoding: {file.name} is not UTF-8{where}; read as {self.guessed}: check "
             f"{', '.join(list(dict.fromkeys(words))[:5])}"
-        )
+        ]
 
 
 def read_text(file: Path, likely: str | None = None) -> TextFile:
@@ -106,7 +106,7 @@ def guess_together(files: Iterable[Path]) -> str | None:
 
 def encoding_notes(files: Iterable[Path]) -> list[str]:
     """What to check in the files whose encoding was guessed."""
-    return [note for file in files if (note := read_text(file).note(file))]
+    return [note for file in files for note in read_text(file).notes(file)]
 
 
 def _with_newlines(text: str) -> str:

@@ -53,7 +53,6 @@ def read(folder: Folder) -> Prepared:
     notes = [f"list: {LIST}, {len(recordings):,} lines"]
     if normalised:
         notes.append(f"text: the third column (normalised), which differs in {normalised:,} lines")
-    if note := source.note(file):
-        notes.append(note)
+    notes += source.notes(file)
     by_split = with_folder_speakers(folder, {UNSPLIT: recordings}, notes)
     return prepared(folder.root, by_split, [*notes, *finder.notes()], problems)

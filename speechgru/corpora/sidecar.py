@@ -177,7 +177,7 @@ def read(folder: Folder) -> Prepared:
         except CorpusError as error:
             problems.append(f"{folder.relative(audio)}: {error}")
             continue
-        guesses += filter(None, [source.note(text)])
+        guesses += source.notes(text)
         kinds[text.suffix] += 1
         parts = Path(folder.relative(audio)).parts[:-1]
         split = next((s for part in parts if (s := split_named(part))), UNSPLIT)

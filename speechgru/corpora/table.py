@@ -74,8 +74,7 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
         notes.append(_describe(folder, file, table))
         if "text" not in columns:
             notes += [note for note in _other_texts(table) if note not in notes]
-        if note := source.note(file):
-            notes.append(note)
+        notes += source.notes(file)
         for split, recording in _recordings(folder, file, table, finder):
             by_split.setdefault(split, []).append(recording)
         problems += table.problems(folder.relative(file))
