@@ -215,12 +215,10 @@ def _noise(kind: str, snr_db: float) -> Change:
     def change(
         x: Samples, rate: int, rng: np.random.Generator, others: Sequence[Samples]
     ) -> Samples:
-        babble = kind == "babble"
-        noise = (
-            acoustics.babble(others, len(x), rng)
-            if babble
-            else (acoustics.noise(kind, len(x), rng, rate))
-        )
+        if kind == "babble":
+            noise = acoustics.babble(others, len(x), rng)
+        else:
+            noise = acoustics.noise(kind, len(x), rng, rate)
         power = float(np.mean(np.square(x, dtype=np.float64)))
         return acoustics.add_noise(x, noise, 10 * np.log10(power) - snr_db) if power else x
 
