@@ -14,9 +14,8 @@ import soundfile
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import butter, fftconvolve, sosfilt
 
-from speechgru.audio import resample
+from speechgru.audio import Samples, resample
 
-Samples = npt.NDArray[np.float32]
 _butter = cache(butter)  # to design a filter takes longer than to filter an utterance
 CODEC_RATES = (8000, 12000, 16000, 24000, 48000)  # Hz, that MP3 and Opus have
 COLOURS = {"white": 0.0, "pink": 1.0, "brown": 2.0}  # power falls as 1 / f^exponent

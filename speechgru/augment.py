@@ -10,18 +10,16 @@ import zlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from speechgru import acoustics
-from speechgru.audio import read_audio, resample
+from speechgru.audio import Samples, read_audio, resample
 from speechgru.errors import AudioError
 from speechgru.features import FeatureExtractor
 from speechgru.manifest import Utterance
 from speechgru.recipe import AugmentRecipe, FeatureRecipe
 
-Samples = npt.NDArray[np.float32]
 Example = tuple[Samples, list[int]]  # an utterance's samples and its tokens
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from speechgru.audio import MAX_RATE, MIN_RATE, Samples, iter_audio, resample
-from speechgru.audio.arrays import mono
+from speechgru.audio import Samples, iter_audio, resample
+from speechgru.audio.arrays import check_rate, mono
 from speechgru.batches import AudioCache
 from speechgru.errors import AudioError
 from speechgru.manifest import Utterance
@@ -58,8 +58,7 @@ def read_blocks(source: Source, rate: int, cache: AudioCache | None = None) -> I
 
 def to_rate(samples: npt.NDArray[Any], rate: int, wanted: int) -> Samples:
     """An array at another rate, as `mono` returns it. Raises AudioError."""
-    if not MIN_RATE <= rate <= MAX_RATE:
-        raise AudioError(f"a sample rate of {rate} Hz: expected {MIN_RATE} to {MAX_RATE}")
+    check_rate(rate)
     return resample(mono(samples), rate, wanted)
 
 

@@ -19,20 +19,20 @@ import soxr
 import torch
 from torch import Tensor
 
-from speechgru.audio import MAX_RATE, MIN_RATE
-from speechgru.audio.arrays import channels_of
+from speechgru.audio import Samples
+from speechgru.audio.arrays import channels_of, check_rate
 from speechgru.audio.levels import frame_levels
 from speechgru.audio.segmentation import runs
 from speechgru.audio.stream_mixing import StreamMixer
 from speechgru.checkpoint import Checkpoint, frame_timing
 from speechgru.decoding import Decoder, Emission, Transcript
 from speechgru.decoding.confidence import Calibration
+from speechgru.decoding.emission import Floats
 from speechgru.decoding.transcript import transcribe_section
 from speechgru.decoding.words import spell
 from speechgru.errors import AudioError, RecipeError, SpeechgruError
 from speechgru.features import CAUSAL, FeatureExtractor
 
-Samples = npt.NDArray[np.float32]
 BLOCK_SECONDS = 0.1
 
 
@@ -97,10 +97,10 @@ class FeatureStream:
             )
         self.extract = extract
         self._running = extract.start() if recipe.normalise == "running" else None
-        self._rest: npt.NDArray[np.float32] = np.empty(0, np.float32)  # of the next frame
+        self._rest: Samples = np.empty(0, np.float32)  # of the next frame
         self._started = False
 
-    def __call__(self, samples: npt.NDArray[np.float32], last: bool = False) -> Tensor:
+    def __call__(self, samples: Samples, last: bool = False) -> Tensor:
         """The frames that end in the next samples, (frames, size). With `last`, those of the tail,
         too."""
         extract = self.extract
@@ -220,8 +220,8 @@ class Stream:
         """An utterance begins at this sample of the stream."""
         self._start = start
         self._search = self.decoder.start()
-        self._log_probs: list[Samples] = []
-        self._levels: list[Samples] = []
+        self._log_probs: list[Floats] = []
+        self._levels: list[Floats] = []
         self._frames = 0  # of the utterance
         self._spoken = 0  # up to its last token
 
@@ -236,7 +236,7 @@ class Stream:
             log_probs, self._state = self.checkpoint.model.step(features, self._state, last)
             self._add(log_probs[0].float().cpu().numpy())
 
-    def _add(self, log_probs: Samples) -> None:
+    def _add(self, log_probs: Floats) -> None:
         """The next frames of the utterance."""
         best = log_probs.argmax(axis=1)
         silent = (best == self.checkpoint.vocabulary.blank) | np.isin(best, self._space)
@@ -301,6 +301,5 @@ class Stream:
 def _make_resampler(given: int | None, wanted: int) -> soxr.ResampleStream | None:
     if given is None or given == wanted:
         return None
-    if not MIN_RATE <= given <= MAX_RATE:
-        raise AudioError(f"a sample rate of {given} Hz: expected {MIN_RATE} to {MAX_RATE}")
+    check_rate(given)
     return soxr.ResampleStream(given, wanted, 1, dtype="float32", quality="HQ")

@@ -1,8 +1,6 @@
 """Any audio file → mono float32 samples."""
 
 from speechgru.audio.loading import (
-    MAX_RATE,
-    MIN_RATE,
     AudioInfo,
     Samples,
     audio_info,
@@ -21,8 +19,6 @@ from speechgru.audio.readers import AUDIO_SUFFIXES, CONTAINERS, Block
 __all__ = [
     "AUDIO_SUFFIXES",
     "CONTAINERS",
-    "MAX_RATE",
-    "MIN_RATE",
     "AudioInfo",
     "Block",
     "Samples",

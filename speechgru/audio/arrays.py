@@ -6,10 +6,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from speechgru.audio.loading import MAX_RATE, MIN_RATE
 from speechgru.audio.mixing import MAX_SAMPLE, to_mono
 from speechgru.errors import AudioError
 
 MAX_CHANNELS = 32  # more are samples in the wrong order
+
+
+def check_rate(rate: int) -> None:
+    """Raises AudioError for a sample rate, in Hz, that audio does not have."""
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise AudioError(f"a sample rate of {rate} Hz: expected {MIN_RATE} to {MAX_RATE}")
 
 
 def mono(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
