@@ -35,7 +35,6 @@ from speechgru.manifest import Utterance
 from speechgru.manifest_writer import write_manifest
 
 __all__ = [
-    "CORPORA",
     "LAYOUTS",
     "UNSPLIT",
     "Layout",
@@ -50,20 +49,24 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a folder of recordings may be organised. `find` decides whether a folder is."""
+    """How a folder of recordings may be organised. `find` decides whether a folder is. `prepare`
+    is that of a corpus with splits and errors of its own; None: its folder is read as any other."""
 
     description: str
     find: Callable[[Folder], bool]
     read: Callable[[Folder], Prepared]
+    prepare: Callable[[Path | None], Prepared] | None = None
 
 
 LAYOUTS = {  # in the order in which they are tried: the more specific first
     "kaldi": Layout("Kaldi directories: wav.scp, text, segments", kaldi.find, kaldi.read),
     "commonvoice": Layout("Common Voice: clips/, *.tsv", commonvoice.find, commonvoice.read),
-    "librispeech": Layout("LibriSpeech: *.trans.txt", librispeech.find, librispeech.read),
-    "an4": Layout("AN4 (CMU Sphinx): etc/*.fileids", an4.find, an4.read),
-    "fsdd": Layout("FSDD: recordings/DIGIT_SPEAKER_N.wav", fsdd.find, fsdd.read),
-    "digits": Layout("the embedded digits", digits.find, digits.read),
+    "librispeech": Layout(
+        "LibriSpeech: *.trans.txt", librispeech.find, librispeech.read, librispeech.prepare
+    ),
+    "an4": Layout("AN4 (CMU Sphinx): etc/*.fileids", an4.find, an4.read, an4.prepare),
+    "fsdd": Layout("FSDD: recordings/DIGIT_SPEAKER_N.wav", fsdd.find, fsdd.read, fsdd.prepare),
+    "digits": Layout("the embedded digits", digits.find, digits.read, digits.prepare),
     "ljspeech": Layout("LJSpeech: metadata.csv, ID|TEXT", ljspeech.find, ljspeech.read),
     "audiofolder": Layout(
         "Hugging Face: metadata.*, file_name", audiofolder.find, audiofolder.read
@@ -75,14 +78,6 @@ LAYOUTS = {  # in the order in which they are tried: the more specific first
         "a .txt, .lab, TextGrid or subtitle file beside each recording", sidecar.find, sidecar.read
     ),
     "words": Layout("a folder per word, as in Speech Commands", words.find, words.read),
-}
-
-
-CORPORA: dict[str, Callable[[Path | None], Prepared]] = {  # with their own splits and messages
-    "digits": digits.prepare,
-    "fsdd": fsdd.prepare,
-    "an4": an4.prepare,
-    "librispeech": librispeech.prepare,
 }
 
 
@@ -151,8 +146,8 @@ def prepare(name: str, source: str | Path | None = None, holdout: str | None = N
                 f"the splits of {name} share no speaker"
             )
         return fsdd.prepare(folder, holdout)
-    if name in CORPORA:
-        return CORPORA[name](folder)
+    if (prepare_corpus := LAYOUTS[name].prepare) is not None:
+        return prepare_corpus(folder)
     if folder is None:
         raise CorpusError(f"{name}: no folder given; use --source DIR")
     return read_folder(folder, name)[1]
