@@ -75,10 +75,6 @@ class FeatureExtractor:
         self._full_scale = float(window.square().sum() * self._mel.sum(0).mean())
         self._dct = create_dct(recipe.cepstra, recipe.mels, norm="ortho")
 
-    def frames(self, samples: int) -> int:
-        """Number of frames for a number of samples, without those of the tail."""
-        return self.recipe.frames(samples)
-
     def __call__(
         self, samples: npt.NDArray[np.float32], warp: float = 1.0, tail: bool = True
     ) -> Tensor:

@@ -1,7 +1,7 @@
 """Size, compute, frame rate and latency of a model, trained or described by a recipe."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class ModelInfo:
     # end of the utterance
 
 
-def describe(source: str, overrides: Iterable[str] = ()) -> ModelInfo:
+def describe(source: str, overrides: Sequence[str] = ()) -> ModelInfo:
     """Describe a run folder, a model file or a recipe.
 
     Raises RecipeError (no such recipe, overrides of a trained model) and CheckpointError.
@@ -48,9 +48,9 @@ def describe(source: str, overrides: Iterable[str] = ()) -> ModelInfo:
         or begins_as_safetensors(path)
     )
     if trained:
-        if refused := list(overrides):
+        if overrides:
             raise RecipeError(
-                f"{refused[0]!r:.80}: {source} is a trained model; "
+                f"{overrides[0]!r:.80}: {source} is a trained model; "
                 "only settings of a recipe can be changed"
             )
         checkpoint = load_model(path)

@@ -6,7 +6,7 @@ twice.
 
 import os
 import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from speechgru.recipe import Recipe, make_recipe
 MAX_RECIPE_BYTES = 1_000_000
 
 
-def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply `section.key=value` overrides.
 
     `path` is a YAML file, a folder with `recipe.yaml` in it, or `recipes/NAME` of a recipe that is
@@ -28,15 +28,13 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     """
     file = find_recipe(path)
     recipe = make_recipe(_read_yaml(file), str(file))
-    texts = list(overrides)
-    return override(recipe, texts) if texts else recipe
+    return override(recipe, overrides) if overrides else recipe
 
 
-def override(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
+def override(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
     """A copy of a recipe with `section.key=value` overrides applied. Raises RecipeError."""
-    texts = list(overrides)
     values = recipe.model_dump(mode="json", exclude_unset=True)  # what is stated, no defaults
-    for text in texts:
+    for text in overrides:
         key, equals, value = text.partition("=")
         section, dot, name = key.strip().partition(".")
         if not (equals and dot and section and name):
@@ -47,7 +45,7 @@ def override(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
             values.setdefault(section, {})[name] = _override_value(section, name, value)
         except ValueError as error:
             raise RecipeError(f"override {text!r:.80}: not a plain YAML value: {error}") from None
-    return make_recipe(values, f"override {' '.join(texts)!r:.80}")
+    return make_recipe(values, f"override {' '.join(overrides)!r:.80}")
 
 
 def _override_value(section: str, name: str, text: str) -> Any:

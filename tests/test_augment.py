@@ -182,7 +182,7 @@ def test_joined_utterances_bring_their_tokens_after_a_space():
         lengths.setdefault(len(parts), set()).add(len(features))
     for count, frames in lengths.items():
         samples = round(RATE * (count + 0.5 * (count - 1)))
-        assert frames == {FeatureExtractor(FEATURES).frames(samples)}
+        assert frames == {FEATURES.frames(samples)}
     assert {1, 2, 3} <= set(lengths)
 
 

@@ -59,7 +59,7 @@ def test_so_do_those_of_other_causal_features(kind, normalise):
 def test_a_frame_depends_on_no_later_sample(extract):
     changed = WAVE.copy()
     changed[8000:] += 0.5
-    frames = extract.frames(8000)
+    frames = extract.recipe.frames(8000)
     assert torch.equal(extract(changed)[:frames], extract(WAVE)[:frames])
 
 

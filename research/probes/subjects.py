@@ -89,7 +89,7 @@ def joined_features(
     pieces, audio = [], np.zeros(0, np.float32)
     for utterance in _audio(checkpoint, utterances):
         audio = np.concatenate([audio, utterance])
-        if checkpoint.extract.frames(len(audio)) >= frames * checkpoint.config.model.factor:
+        if checkpoint.config.features.frames(len(audio)) >= frames * checkpoint.config.model.factor:
             pieces.append(checkpoint.extract(audio))
             audio = np.zeros(0, np.float32)
     if not pieces:

@@ -29,6 +29,7 @@ from speechgru.cli import (
     transcribe,
     tune,
 )
+from speechgru.cli.console import LogHandler
 from speechgru.errors import SpeechgruError
 
 
@@ -102,7 +103,9 @@ def run(application: typer.Typer, name: str) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # terminals without UTF-8 must not crash us
             stream.reconfigure(errors="backslashreplace")
-    _log_to_console()
+    logger = logging.getLogger("speechgru")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(LogHandler())
     try:
         try:
             _check_empty((name, *sys.argv[1:]))
@@ -140,11 +143,3 @@ def _in_home(word: str) -> str:
     option, equals, value = word.partition("=")
     expanded = option.startswith("--") and value.startswith("~")
     return option + equals + os.path.expanduser(value) if expanded else word
-
-
-def _log_to_console() -> None:
-    from speechgru.cli.console import LogHandler
-
-    logger = logging.getLogger("speechgru")
-    logger.setLevel(logging.INFO)
-    logger.addHandler(LogHandler())

@@ -74,7 +74,7 @@ def test_utterances_that_are_kept_can_be_aligned_at_any_speed(tmp_path, speed, s
     longest = max((u for u in listed if u.id not in kept), key=lambda u: u.duration)
     samples = np.zeros(int(longest.duration * RATE), np.float32)
     extract = FeatureExtractor(recipe.features)
-    fastest = extract.frames(round(len(samples) / max(speed)))
+    fastest = extract.recipe.frames(round(len(samples) / max(speed)))
     assert math.ceil(fastest / factor) <= frames_needed(trainer.data.vocabulary.encode(text))
 
 
@@ -82,7 +82,7 @@ def test_utterances_that_are_kept_can_be_aligned_at_any_speed(tmp_path, speed, s
 def test_the_file_s_own_length_decides_what_can_be_aligned(few, tmp_path, claimed, actual, kept):
     """A manifest may claim a little more; here the text needs every frame of that claim."""
     recipe = quick(few, data={"train": [str(tmp_path / "train.jsonl")]}, augment={"speed": [1.0]})
-    frames = FeatureExtractor(recipe.features).frames(round(claimed * RATE))
+    frames = recipe.features.frames(round(claimed * RATE))
     needs = math.ceil(frames / recipe.model.factor)
     soundfile.write(tmp_path / "full.wav", np.zeros(round(actual * RATE)), RATE)
     full = Utterance(tmp_path / "full.wav", claimed, ("am" * needs)[:needs], "full")
