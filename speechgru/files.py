@@ -70,7 +70,7 @@ def check_folder(path: str | Path, error: type[SpeechgruError] = SpeechgruError)
 
 
 def _check_parent(path: str | Path, target: Path, error: type[SpeechgruError]) -> None:
-    """Whether missing folders above `target` can be made, and a file in the last one."""
+    """Raise `error` unless missing folders above `target` can be made, and a file in the last."""
     try:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             os.lstat(target)  # fails for a name that is too long

@@ -13,7 +13,6 @@ from speechgru.audio.loading import (
     segment_duration,
     warn_of_early_ends,
 )
-from speechgru.audio.mixing import to_mono
 from speechgru.audio.readers import AUDIO_SUFFIXES, CONTAINERS, Block
 
 __all__ = [
@@ -30,6 +29,5 @@ __all__ = [
     "read_utterance",
     "resample",
     "segment_duration",
-    "to_mono",
     "warn_of_early_ends",
 ]

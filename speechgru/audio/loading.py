@@ -126,10 +126,9 @@ def warn_of_early_ends(
         header = headers.get(utterance.audio)
         if not isinstance(header, AudioInfo) or utterance.offset:
             continue
-        if uses[utterance.audio] == 1:
-            missing = header.duration - utterance.duration
-            if missing > SLACK:
-                early.append((utterance, missing))
+        missing = header.duration - utterance.duration
+        if uses[utterance.audio] == 1 and missing > SLACK:
+            early.append((utterance, missing))
     if early:
         checked = sum(isinstance(headers.get(u.audio), AudioInfo) for u in utterances)
         mean = sum(missing for _, missing in early) / len(early)

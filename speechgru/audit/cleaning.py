@@ -20,7 +20,7 @@ from speechgru.manifest import Utterance, find_manifest, numbered_lines, scan_ma
 from speechgru.manifest_writer import relative_path, to_json_line
 
 CHANGES = "changes.jsonl"
-KEYS = {"duration": "duration", "id": "id", "text": "text"}  # of a manifest line, by fix
+CORRECTED = ("duration", "id", "text")  # keys of a manifest line, and the fixes that change them
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,12 @@ def write_cleaned(folder: Path, manifests: Sequence[Path], problems: Sequence[Pr
             raise SpeechgruError(f"{path}: no line without problems is left; nothing is written")
     for file, lines in contents.items():
         atomic_write(file, "".join(lines))
-    changes = [change for found in by_line.values() for change in found]
-    listed = [json.dumps(_change(problem), ensure_ascii=False) + "\n" for problem in changes]
-    atomic_write(changes_file, "".join(listed))
+    changes = [
+        json.dumps({"action": _action(problem), **problem.to_json()}, ensure_ascii=False) + "\n"
+        for found in by_line.values()
+        for problem in found
+    ]
+    atomic_write(changes_file, "".join(changes))
     removed = sum(any(_action(p) == "remove" for p in found) for found in by_line.values())
     kept = sum(map(len, contents.values()))
     return Cleaned((*files, changes_file), kept, len(by_line) - removed, removed)
@@ -85,11 +88,7 @@ def _action(problem: Problem) -> str:
     fix = KINDS[problem.kind].fix
     if fix == "duration" and problem.correction is None:
         return "remove"  # it begins past the end of its file
-    return "nothing" if fix in KEYS and problem.correction is None else fix
-
-
-def _change(problem: Problem) -> dict[str, object]:
-    return {"action": _action(problem), **problem.to_json()}
+    return "nothing" if fix in CORRECTED and problem.correction is None else fix
 
 
 def _clean(
@@ -108,7 +107,7 @@ def _clean(
             if not values.get("id"):
                 values["id"] = utterance.id  # which the path gave it
             for problem in problems:
-                values[KEYS[_action(problem)]] = problem.correction
+                values[_action(problem)] = problem.correction
             lines.append(to_json_line(values))
         except (ValueError, RecursionError) as error:  # in a key that is not used, such as 1e999
             reason = str(error).partition(";")[0]

@@ -1,10 +1,10 @@
 """Manifests in figures."""
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TypeVar
+from unicodedata import category
 
 import numpy as np
 
@@ -153,8 +153,4 @@ def _characters(entries: Sequence[Entry]) -> tuple[Character, ...]:
             texts[char] += 1
             example.setdefault(char, entry.utterance.text[:60])
     found = (Character(c, counts[c], texts[c], example[c]) for c in counts if c != " ")
-    return tuple(sorted(found, key=lambda each: (_is_letter(each.char), each.char)))
-
-
-def _is_letter(char: str) -> bool:
-    return unicodedata.category(char)[0] in "LM"
+    return tuple(sorted(found, key=lambda each: (category(each.char)[0] in "LM", each.char)))

@@ -62,9 +62,9 @@ def _copies(entries: Sequence[Entry]) -> list[list[Entry]]:
 
 def shared_audio(entries: Sequence[Entry]) -> Iterator[Problem]:
     """Utterances whose samples are in a later manifest, too."""
-    order = _order(entries)
+    order = list(_by_manifest(entries))
     for copies in _copies(entries):
-        last = max(copies, key=lambda entry: order[entry.manifest])
+        last = max(copies, key=lambda entry: order.index(entry.manifest))
         for entry in copies:
             if entry.manifest != last.manifest:
                 yield entry.problem("shared-audio", f"{last.manifest}, line {last.line}")
@@ -130,7 +130,3 @@ def is_closed(texts: Iterable[str]) -> bool:
     counts = Counter(word for text in texts for word in text.split())
     once = sum(count == 1 for count in counts.values())
     return len(counts) < CLOSED_WORDS and once <= CLOSED_SHARE * counts.total()
-
-
-def _order(entries: Sequence[Entry]) -> dict[str, int]:
-    return {name: number for number, name in enumerate(dict.fromkeys(e.manifest for e in entries))}

@@ -22,11 +22,10 @@ import numpy.typing as npt
 
 from speechgru.errors import LanguageModelError
 from speechgru.lm.counting import Corpus, Level, count_ngrams
-from speechgru.lm.ngram import IMPOSSIBLE, MAX_ORDER, NGram, Unit, link
+from speechgru.lm.ngram import IMPOSSIBLE, MAX_ORDER, Doubles, NGram, Unit, link
 from speechgru.lm.pruning import keep_nodes, prune_by_entropy
 
 Smoothing = Literal["kneser-ney", "witten-bell"]
-Doubles = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
 

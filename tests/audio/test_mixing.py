@@ -7,8 +7,8 @@ import pytest
 import soundfile
 from recordings import RATE, correlation, tones
 
-from speechgru.audio import read_audio, to_mono
-from speechgru.audio.mixing import mono_blocks
+from speechgru.audio import read_audio
+from speechgru.audio.mixing import mono_blocks, to_mono
 
 VOICE = tones(4)
 NOISE = np.random.default_rng(0).standard_normal(len(VOICE)).astype(np.float32) * 0.05
