@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from speechgru import acoustics
-from speechgru.acoustics import Samples
+from speechgru.audio import Samples
 from speechgru.batches import AudioCache
 from speechgru.decoding.references import match_references
 from speechgru.errors import AudioError, SpeechgruError, none_readable, printable
