@@ -40,10 +40,10 @@ class OutsideWords:
 
 
 @dataclass(frozen=True)
-class BesideGreedy:
-    """What greedy decoding makes of the same emissions."""
+class GreedyComparison:
+    """Greedy decoding of the same emissions, compared with the decoder's."""
 
-    score: Score
+    score: Score  # of greedy decoding
     difference: Comparison | None  # of the decoder (A) against greedy (B); None if too few words
     outside: OutsideWords | None  # None without a lexicon
 
@@ -65,10 +65,10 @@ class Evaluation:
     failed: dict[str, str]  # utterances that are not in the score: id → reason
     normalisation: str  # of both sides, in words
     manifest: str | None = None  # absolute path
-    beside: BesideGreedy | None = None  # None where the decoder is greedy
+    greedy: GreedyComparison | None = None  # None where the decoder is greedy
 
     def to_json(self) -> Json:
-        beside = {} if self.beside is None else self.beside.to_json()
+        greedy = {} if self.greedy is None else self.greedy.to_json()
         return (
             self.score.to_json()
             | {
@@ -79,7 +79,7 @@ class Evaluation:
                 "manifest": self.manifest,
             }
             | breakdown(self.score)
-            | beside
+            | greedy
         )
 
 
@@ -131,16 +131,16 @@ def evaluate_utterances(
         raise none_readable(failed)
     scored = _score(read, texts)
     unknown: Counter[str] = sum((vocabulary.unknown(u.text) for u in read), Counter())
-    beside = None
+    comparison = None
     if greedy is not None:
         lexicon, known = getattr(decoder, "lexicon", None), None
         if lexicon is not None:
             entries = {*lexicon.words, *lexicon.spellings}
             known = {word for e in entries for word in normalise(e).split()}
-        beside = _beside_greedy(scored, _score(read, greedy_texts), known)
+        comparison = _compare_with_greedy(scored, _score(read, greedy_texts), known)
     return Evaluation(
         scored, str(decoder), dict(unknown.most_common()), failed,
-        describe(recognizer.checkpoint.config.text), beside=beside,
+        describe(recognizer.checkpoint.config.text), greedy=comparison,
     )  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def _score(read: Sequence[Utterance], texts: Sequence[str]) -> Score:
     return score([u.text for u in read], texts, [u.id for u in read], [u.speaker for u in read])
 
 
-def _beside_greedy(scored: Score, greedy: Score, known: set[str] | None) -> BesideGreedy:
+def _compare_with_greedy(scored: Score, greedy: Score, known: set[str] | None) -> GreedyComparison:
     ours, theirs = (
         np.array([u.words.errors for u in each.utterances]) for each in (scored, greedy)
     )
@@ -157,12 +157,12 @@ def _beside_greedy(scored: Score, greedy: Score, known: set[str] | None) -> Besi
     difference = None
     if len(words) > 1 and words.any():
         difference = crossed_bootstrap(ours[None], theirs[None], words, speakers)
-    if known is None:
-        return BesideGreedy(greedy, difference, None)
-    aligned = [word for u in scored.utterances for word in u.alignment]
-    outside = [word.mark for word in aligned if word.reference and word.reference not in known]
-    wrong = sum(mark != "" for mark in outside)
-    return BesideGreedy(greedy, difference, OutsideWords(len(outside), wrong, scored.words.errors))
+    outside = None
+    if known is not None:
+        aligned = [word for u in scored.utterances for word in u.alignment]
+        marks = [word.mark for word in aligned if word.reference and word.reference not in known]
+        outside = OutsideWords(len(marks), sum(map(bool, marks)), scored.words.errors)
+    return GreedyComparison(greedy, difference, outside)
 
 
 def results_folder(run: Path, manifest: Path) -> Path:
@@ -191,11 +191,11 @@ def write_results(
     files += [json_file] if json_file else []
     for path in files[2:]:
         write_json(path, evaluation.to_json())
-    if evaluation.beside is None:
+    if evaluation.greedy is None:
         (folder / "hyp-greedy.trn").unlink(missing_ok=True)
     else:
         files.insert(2, folder / "hyp-greedy.trn")
-        greedy = evaluation.beside.score.utterances
+        greedy = evaluation.greedy.score.utterances
         write_trn(files[2], [(u.id, u.hypothesis) for u in greedy], speakers)
     return files
 

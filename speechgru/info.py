@@ -32,8 +32,7 @@ class ModelInfo:
     parameters: int
     macs: float  # multiply-accumulates per second of audio
     seconds_per_frame: float  # of the model
-    look_ahead: float | None  # seconds from a model frame's begin to its last sample; None: to the
-    # end of the utterance
+    look_ahead: float | None  # seconds, see `look_ahead`; None: to the end of the utterance
 
 
 def describe(source: str, overrides: Sequence[str] = ()) -> ModelInfo:

@@ -115,17 +115,17 @@ def test_progress_is_reported_after_each_utterance():
 def test_greedy_decoding_is_scored_beside_a_beam_search():
     recognised = Recognised("a b", "c d", "e", greedy=["a x", "c x", "e"], words=["a", "B", "e"])
     result = scored(recognised, "a b", "c f", "e e")
-    beside = result.beside
-    assert beside is not None
-    assert (result.score.words.errors, beside.score.words.errors) == (2, 3)
-    assert beside.difference is not None
-    assert beside.difference.difference == pytest.approx((2 - 3) / 6)
-    assert beside.outside is not None  # c, which is right, and f
-    assert (beside.outside.words, beside.outside.errors, beside.outside.share) == (2, 1, 0.5)
+    greedy = result.greedy
+    assert greedy is not None
+    assert (result.score.words.errors, greedy.score.words.errors) == (2, 3)
+    assert greedy.difference is not None
+    assert greedy.difference.difference == pytest.approx((2 - 3) / 6)
+    assert greedy.outside is not None  # c, which is right, and f
+    assert (greedy.outside.words, greedy.outside.errors, greedy.outside.share) == (2, 1, 0.5)
     figures = result.to_json()
     assert json.loads(json.dumps(figures)) == figures
     assert figures["greedy"]["wer"] == 0.5
-    alone = scored(Recognised("a", greedy=["b"]), "a").beside
+    alone = scored(Recognised("a", greedy=["b"]), "a").greedy
     assert alone is not None
     assert (alone.difference, alone.outside) == (None, None)
 
@@ -144,17 +144,17 @@ def test_words_are_scored_in_the_form_of_the_references(tone_run, tones, digits_
         assert result.score.wer < 0.2
         assert not any(set(other) & set(u.hypothesis) for u in result.score.utterances)
         assert ("as spelled" in result.decoder) == (references is utterances)
-        assert result.beside is not None
-        assert result.beside.outside is not None
-        assert result.beside.outside.words == 0
+        assert result.greedy is not None
+        assert result.greedy.outside is not None
+        assert result.greedy.outside.words == 0
 
 
 def test_the_words_of_phrases_are_in_the_lexicon():
     recognised = Recognised("turn on", greedy=["turn on"], words=["turn on", "turn off"])
-    beside = scored(recognised, "turn up").beside
-    assert beside is not None
-    assert beside.outside is not None
-    assert (beside.outside.words, beside.outside.errors) == (1, 1)  # up
+    greedy = scored(recognised, "turn up").greedy
+    assert greedy is not None
+    assert greedy.outside is not None
+    assert (greedy.outside.words, greedy.outside.errors) == (1, 1)  # up
 
 
 def test_the_figures_as_json():

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from speechgru.conditions import ConditionReport
-    from speechgru.evaluation import BesideGreedy, Evaluation
+    from speechgru.evaluation import Evaluation, GreedyComparison
     from speechgru.scoring import Format, Score
     from speechgru.scoring.mapsswe import PairReport
 
@@ -205,8 +205,8 @@ def check_format(name: str | None) -> "Format | None":
 def show_evaluation(evaluation: "Evaluation", worst: int) -> None:
     show_score(evaluation.score, worst, evaluation.normalisation)
     out.print(f"decoder: {evaluation.decoder}", markup=False)
-    if evaluation.beside is not None:
-        show_beside(evaluation.beside)
+    if evaluation.greedy is not None:
+        show_greedy(evaluation.greedy)
     if evaluation.unknown:
         listed = ", ".join(f"{char!r} ×{count}" for char, count in evaluation.unknown.items())
         warn(f"not in the model's vocabulary, counted as errors: {listed}")
@@ -228,12 +228,12 @@ def show_conditions(report: "ConditionReport") -> None:
     out.print(f"words per minute without speech: {counts}", markup=False)
 
 
-def show_beside(beside: "BesideGreedy") -> None:
+def show_greedy(comparison: "GreedyComparison") -> None:
     from speechgru.scoring.significance import p_text, signed_points
 
-    greedy, outside = beside.score, beside.outside
+    greedy, outside = comparison.score, comparison.outside
     line = f"greedy: WER {100 * greedy.wer:.2f} %, CER {100 * greedy.cer:.2f} %"
-    if (difference := beside.difference) is not None:
+    if (difference := comparison.difference) is not None:
         low, high = (signed_points(end) for end in difference.ci95)
         line += (
             f"; difference {signed_points(difference.difference)} points of WER (paired, 95 % "
