@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from speechgru.audio.arrays import MAX_CHANNELS
 from speechgru.audio.readers.riff import STREAMED
 from speechgru.errors import AudioError
 
@@ -102,7 +103,7 @@ def _read_form(file: BinaryIO, name: str, head: bytes) -> _Form:
     tag, channels, rate, _, _, bits = struct.unpack("<HHIIHH", form[:16])
     if tag == EXTENSIBLE and len(form) >= 26:
         (tag,) = struct.unpack("<H", form[24:26])
-    if (tag, bits) not in WAV_ENCODINGS or not 1 <= channels <= 32:
+    if (tag, bits) not in WAV_ENCODINGS or not 1 <= channels <= MAX_CHANNELS:
         raise AudioError(
             f"{name}: WAV with {channels} channels of {bits} bits in format {tag}: expected 16 or "
             "32 bits, or 32-bit float"

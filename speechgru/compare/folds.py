@@ -5,7 +5,6 @@ taken from the other speakers: whole speakers where there are at least MANY, els
 of the utterances, chosen by a hash of their ids so that it is always the same.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from msgspec.structs import replace
 
 from speechgru.compare.spec import file_name
 from speechgru.corpora.common import unique_ids
+from speechgru.corpora.splits import stable_hash
 from speechgru.errors import ManifestError
 from speechgru.manifest import Utterance
 from speechgru.manifest_writer import write_manifest
@@ -76,13 +76,9 @@ def pool(manifests: Mapping[str, Sequence[Utterance]]) -> list[Utterance]:
 
 
 def _dev_ids(others: Sequence[Utterance]) -> set[str]:
-    speakers = sorted({u.speaker or "" for u in others}, key=_hash)
+    speakers = sorted({u.speaker or "" for u in others}, key=stable_hash)
     if len(speakers) >= MANY:
         chosen = set(speakers[: len(speakers) // SHARE])
         return {u.id for u in others if u.speaker in chosen}
-    ids = sorted((u.id for u in others), key=_hash)
+    ids = sorted((u.id for u in others), key=stable_hash)
     return set(ids[: max(1, len(ids) // SHARE)])
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

@@ -99,7 +99,7 @@ def _held_out(
     groups: dict[str, list[Utterance]] = defaultdict(list)
     for utterance in utterances:
         groups[key(utterance)].append(utterance)
-    order = _spread(utterances) if key is _single else sorted(groups, key=_hash)
+    order = _spread(utterances) if key is _single else sorted(groups, key=stable_hash)
     if len(order) <= len(names):
         raise CorpusError(
             f"{len(utterances)} utterances are too few to split: a training set, "
@@ -217,14 +217,15 @@ def _spread(utterances: Sequence[Utterance]) -> list[str]:
     for utterance in utterances:
         by_text[_sentence(utterance)].append(utterance.id)
     places = [
-        ((number + 0.5) / len(ids), _hash(id_), id_)
+        ((number + 0.5) / len(ids), stable_hash(id_), id_)
         for ids in by_text.values()
-        for number, id_ in enumerate(sorted(ids, key=_hash))
+        for number, id_ in enumerate(sorted(ids, key=stable_hash))
     ]
     return [id_ for _, _, id_ in sorted(places)]
 
 
-def _hash(name: str) -> bytes:
+def stable_hash(name: str) -> bytes:
+    """For an order that depends on names alone."""
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
 
 
