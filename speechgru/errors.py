@@ -1,4 +1,5 @@
-"""Errors that users can fix: one family of exceptions, each with a message of one line.
+"""Errors that users can fix: one family of exceptions, each with a message of one line; and what
+messages are made of.
 
 The command line prints the message and exits with `exit_status`. Any other exception is a bug and
 keeps its traceback.
@@ -24,6 +25,10 @@ def reason_of(error: Exception) -> str:
     """Why something failed, in one line: the operating system's reason, or else the message."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split())
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 class SpeechgruError(Exception):

@@ -13,7 +13,7 @@ from speechgru.audit.entries import Entry
 from speechgru.audit.kinds import Problem
 from speechgru.corpora.common import unique_ids
 from speechgru.corpora.leaks import Leak, find_leaks
-from speechgru.scoring.listing import plural
+from speechgru.errors import plural
 
 CLOSED_WORDS = 1000  # a vocabulary of fewer words is closed if
 CLOSED_SHARE = 0.02  # no more than this share of further running words would be new

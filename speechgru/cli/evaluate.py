@@ -22,6 +22,7 @@ from speechgru.cli.options import (
     choose_decoder,
     use_threads,
 )
+from speechgru.errors import plural
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -248,7 +249,7 @@ def show_greedy(comparison: "GreedyComparison") -> None:
 
 
 def show_score(score: "Score", worst: int, normalisation: str) -> None:
-    from speechgru.scoring import alignment_lines, plural, superficial
+    from speechgru.scoring import alignment_lines, superficial
     from speechgru.scoring import worst as find_worst
 
     for utterance in find_worst(score, worst):

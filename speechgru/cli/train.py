@@ -7,7 +7,7 @@ import typer
 
 from speechgru.cli.console import clock, out, training_progress, warn
 from speechgru.cli.options import Device, Threads, stored_form, use_threads
-from speechgru.errors import printable
+from speechgru.errors import plural, printable
 
 if TYPE_CHECKING:
     from speechgru.training.loop import TrainingResult
@@ -66,8 +66,7 @@ def train(
 def show_training(result: "TrainingResult") -> None:
     folder = printable(result.folder)
     if result.interrupted:
-        epochs = f"{result.epochs} epoch{'' if result.epochs == 1 else 's'}"
-        warn(f"interrupted after {epochs}; rerun with --resume to continue")
+        warn(f"interrupted after {plural(result.epochs, 'epoch')}; rerun with --resume to continue")
         return
     out.print(
         f"dev WER {result.dev_wer:.2%} after {result.epochs} epochs in {clock(result.seconds)}; "

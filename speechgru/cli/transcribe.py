@@ -22,7 +22,7 @@ from speechgru.cli.options import (
     choose_decoder,
     use_threads,
 )
-from speechgru.errors import SpeechgruError, printable
+from speechgru.errors import SpeechgruError, plural, printable
 from speechgru.formats import FORMATS, Format, find_formats
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class Tally:
             raise typer.Exit(1)
 
     def _show(self) -> None:
-        files = f"{self.total} file{'s' * (self.total != 1)}"
+        files = plural(self.total, "file")
         parts = [f"{self.failed} of {files} failed" if self.failed else files]
         if self.seconds:
             parts.append(f"{clock(self.seconds)} of audio, {self.speed()}")

@@ -21,8 +21,8 @@ from speechgru.compare.convergence import Convergence, VariantConvergence
 from speechgru.compare.cost import doubts
 from speechgru.compare.folds import MANY
 from speechgru.compare.matching import TOLERANCE
+from speechgru.errors import plural
 from speechgru.files import atomic_write, write_json
-from speechgru.scoring import plural
 from speechgru.scoring.interval import LEVEL, MIN_SPEAKERS
 from speechgru.scoring.significance import Comparison, p_text, signed_points
 

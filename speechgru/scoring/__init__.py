@@ -8,7 +8,7 @@ from speechgru.scoring.breakdown import (
     confusions,
 )
 from speechgru.scoring.lines import TIDIED, tidy
-from speechgru.scoring.listing import alignment_lines, plural, superficial, worst
+from speechgru.scoring.listing import alignment_lines, superficial, worst
 from speechgru.scoring.transcripts import Format, read_matched
 from speechgru.scoring.trn import write_trn
 from speechgru.scoring.wer import (
@@ -32,7 +32,6 @@ __all__ = [
     "breakdown",
     "by_speaker",
     "confusions",
-    "plural",
     "read_matched",
     "score",
     "score_files",

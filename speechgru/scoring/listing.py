@@ -4,6 +4,7 @@ from unicodedata import category, normalize
 
 from rich.cells import cell_len
 
+from speechgru.errors import plural
 from speechgru.scoring.wer import Score, UtteranceScore
 
 JOINERS = "\u200c\u200d"
@@ -74,7 +75,3 @@ def _printable(text: str) -> str:
         "\N{REPLACEMENT CHARACTER}" if category(c) in ("Cc", "Cf") and c not in JOINERS else c
         for c in text
     )
-
-
-def plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
