@@ -148,6 +148,8 @@ def recognise_words(
 def _words(
     decoder: Decoder, vocabulary: Vocabulary, section: Emission, leads: list[float]
 ) -> list[tuple[str, float]]:
+    """The words of a section, each with the logarithm of its raw confidence; the lead of the first,
+    in seconds, is added to `leads` if it is known."""
     hypothesis = decoder(section)
     words = spell(hypothesis, vocabulary)
     if words:
