@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from folders import detected, one, texts, write, write_audio
+from folders import RATE, detected, one, texts, write, write_audio
 
 from speechgru.corpora import UNSPLIT, read_folder
 from speechgru.corpora.columns import parse_table
@@ -441,6 +441,20 @@ def test_times_in_other_units(header: str, first: str, second: str, tmp_path: Pa
     found = detected(tmp_path, "table")
     times = [(u.text, u.offset, u.duration) for u in found.splits[UNSPLIT]]
     assert times == [("one", 0, 0.25), ("two", 0.25, 0.25)]
+
+
+@pytest.mark.parametrize("factor", [1000, RATE])
+def test_times_in_samples_without_a_unit_are_refused(factor: int, tmp_path: Path) -> None:
+    """A part that begins at 0 would become the whole file."""
+    rows = ["file,start,end,text"]
+    for name in "abcd":
+        write_audio(tmp_path / f"{name}.wav", 1.0)
+        for start in (0.0, 0.25, 0.5):
+            begin, end = round(start * factor), round((start + 0.25) * factor)
+            rows.append(f"{name}.wav,{begin},{end},{name} {start}")
+    write(tmp_path / "list.csv", "\n".join(rows))
+    with pytest.raises(CorpusError, match=r"8 of 8 .*a\.wav.* 1\.00 s"):
+        read_folder(tmp_path)
 
 
 @pytest.mark.parametrize("stated", [{}, {"offset": "2", "end": "3"}])

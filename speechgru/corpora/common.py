@@ -26,6 +26,7 @@ SPLIT_NAMES = {
 NO_SPEAKER = {"n/a", "none", "null", "nan", "unknown", "unk", "<unk>", "undefined", "-", "?"}
 LISTED = 3  # examples in a note
 TOLERANCE = 0.1  # seconds by which stated times may be wrong
+FAR = 10  # times the length of a file: so far from its beginning, no part of it begins
 APART = re.compile(r"(?<=\w) (?=['’](?:s|t|ll|re|ve|d|m)\b)", re.IGNORECASE)  # it 's, don 't
 ENGLISH = re.compile(r"\w( ?)['’](?:ll|re|ve)\b", re.IGNORECASE)  # unlike Dutch in 't, 's avonds
 
@@ -75,7 +76,7 @@ def prepared(
     As channels are mixed, what overlaps with another channel of its file is a problem. Contractions
     in two parts, as in TED-LIUM, are joined.
 
-    Raises CorpusError when no utterance is usable.
+    Raises CorpusError when no utterance is usable, or times are in another unit than seconds.
     """
     splits: dict[str, list[Utterance]] = {}
     unusable: dict[str, None] = {}  # as an ordered set: a recording may be in several splits
@@ -87,6 +88,7 @@ def prepared(
     everything = [r for listed in distinct.values() for r in listed]
     files = list(dict.fromkeys(r.audio for r in everything if r.audio is not None))
     infos = dict(zip(files, read_headers(files), strict=True))
+    _refuse_other_units(source, everything, infos)
     mixed = _overlapping_channels(everything, infos)
     for split, listed in distinct.items():
         splits[split] = []
@@ -110,6 +112,29 @@ def prepared(
     result = Prepared(splits, [*problems, *unusable], notes=tuple(notes))
     refuse_empty(source, result)
     return result
+
+
+def _refuse_other_units(
+    source: Path,
+    recordings: Iterable[Recording],
+    infos: Mapping[Path, AudioInfo | AudioError],
+) -> None:
+    """Raises CorpusError if most parts begin far after the end of their file. Times in samples or
+    milliseconds would otherwise make whole files of the parts that begin at 0."""
+    begins: list[tuple[Recording, float]] = []
+    for recording in recordings:
+        header = None if recording.audio is None else infos[recording.audio]
+        if isinstance(header, AudioInfo) and recording.offset:
+            begins.append((recording, header.duration))
+    far = [(part, seconds) for part, seconds in begins if part.offset > FAR * seconds]
+    if 2 * len(far) > len(begins):
+        part, seconds = far[0]
+        raise CorpusError(
+            f"{source}: times in another unit than seconds: {len(far):,} of {len(begins):,} that "
+            f"are not 0 are far after the end of their file, such as {part.offset:.10g} in "
+            f"{part.audio}, which has {seconds:.2f} s; divide samples by the sample rate, and "
+            "milliseconds by 1000 (in a table, call the columns start_ms, end_ms or duration_ms)"
+        )
 
 
 def _overlapping_channels(
