@@ -194,13 +194,13 @@ def test_an4_lists_that_do_not_fit(an4: Path) -> None:
     transcription = an4 / "etc/an4_test.transcription"
     good = transcription.read_text()
     transcription.write_text(good.splitlines()[0] + "\n")
-    message = refused("an4", an4)
-    assert message.startswith(f"{an4}/etc/an4_test.fileids: ")
-    assert "an2-mzzz-b" in message
+    (problem,) = prepare("an4", an4).problems
+    assert problem.startswith(f"{an4}/etc/an4_test.fileids: ")
+    assert "an2-mzzz-b" in problem
     transcription.write_text(good + "NO ID HERE\n")
-    message = refused("an4", an4)
-    assert message.startswith(f"{transcription}:3: ")
-    assert "'NO ID HERE'" in message
+    (problem,) = prepare("an4", an4).problems
+    assert problem.startswith(f"{transcription}:3: ")
+    assert "'NO ID HERE'" in problem
     transcription.write_bytes(b"CAF\xc9 (an2-mzzz-b)\n")
     message = refused("an4", an4)
     assert message.startswith(f"{transcription}: ")
@@ -319,9 +319,9 @@ def test_librispeech_names_a_folder_that_cannot_be_searched(
 def test_librispeech_errors(librispeech: Path) -> None:
     transcript = librispeech / "train-clean-5/7/100/7-100.trans.txt"
     transcript.write_text("7-100-0000\n")
-    message = refused("librispeech", librispeech)
-    assert message.startswith(f"{transcript}:1: ")
-    assert "'7-100-0000'" in message
+    (problem,) = prepare("librispeech", librispeech).problems
+    assert problem.startswith(f"{transcript}:1: ")
+    assert "'7-100-0000'" in problem
     for name in ("7", "8", "19"):
         (librispeech / f"train-clean-5/{name}/100/{name}-100.trans.txt").unlink()
     message = refused("librispeech", librispeech)

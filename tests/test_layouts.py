@@ -115,9 +115,29 @@ def test_nemo_manifests_with_missing_and_wrong_durations(tmp_path: Path) -> None
         ("wav/b", 0.0, 1.0, None, None),
     ]
     assert "1.50 s" in "\n".join(result.notes)
-    write(tmp_path / "x_train.json", json.dumps(rows[0]) + '\n{"text": "no audio"}\n')
-    with pytest.raises(CorpusError, match=r"x_train.json:2"):
-        read_folder(tmp_path)
+
+
+DAMAGED = {  # layout → file, a line of it
+    "nemo": ("x.json", '{"audio_filepath": "r.wav", "text": "one"}'),
+    "lhotse": ("cuts.jsonl", None),
+    "audiofolder": ("metadata.jsonl", '{"file_name": "r.wav", "text": "one"}'),
+    "table": ("all.jsonl", '{"file": "r.wav", "text": "one"}'),
+    "librispeech": ("1/2/1-2.trans.txt", "1-2-3 one"),
+}
+
+
+@pytest.mark.parametrize("layout", DAMAGED)
+@pytest.mark.parametrize("damaged", ['{"audio_filepath": "r.wav", "te', "7", '{"text": 1}', "\0"])
+def test_a_damaged_line_is_a_problem(layout: str, damaged: str, tmp_path: Path) -> None:
+    write_audio(tmp_path / "r.wav", 1.0)
+    write_audio(tmp_path / "1/2/1-2-3.wav")
+    file, line = DAMAGED[layout]
+    line = line or json.dumps(cut("c", {"type": "file", "channels": [0], "source": "r.wav"}))
+    write(tmp_path / file, f"{line}\n{line}\n{damaged}\n")
+    result = detected(tmp_path, layout)
+    assert sum(map(len, result.splits.values())) == 1
+    (problem,) = result.problems
+    assert f"{file}:3" in problem or damaged == '{"text": 1}'
 
 
 def test_audiofolder(tmp_path: Path) -> None:

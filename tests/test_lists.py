@@ -732,6 +732,18 @@ def test_lists_with_segments(file: str, text: str, tmp_path: Path) -> None:
     assert second.speaker == ("anna" if file == "t.stm" else None)
 
 
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [("t.stm", "t 1 anna 0 0.3 one"), ("refs.trn", "one (t)"), ("a.data", '( t "one" )')],
+)
+def test_a_line_of_another_form_is_a_problem(file: str, line: str, tmp_path: Path) -> None:
+    write_audio(tmp_path / "t.wav")
+    write(tmp_path / file, f"{line}\n{line.replace('one', 'two')}\n\nt 1 anna\n")
+    found = detected(tmp_path, "table")
+    assert list(texts(found).values()) == ["one", "two"]
+    assert [problem.partition(": ")[0] for problem in found.problems] == [f"{file}:4"]
+
+
 @pytest.mark.parametrize("header", ["speaker_name", "SpeakerID", "spk", "worker_id", "ID_speaker"])
 def test_headers_of_speakers(header: str, tmp_path: Path) -> None:
     for name in ("a", "b"):

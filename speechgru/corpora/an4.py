@@ -37,42 +37,52 @@ def find(folder: Folder) -> bool:
 def read(folder: Folder) -> Prepared:
     """Splits train, dev and test; without dev for another corpus in this layout, in which speakers
     are too few or named in another way."""
-    source, train, test = _official(folder.root)
+    problems: list[str] = []
+    source, train, test = _official(folder.root, problems)
     splits = {"train": train}
     with suppress(CorpusError):
         splits = _with_dev(source, train)
-    return prepared(source, {**splits, "test": test})
+    return prepared(source, {**splits, "test": test}, problems=problems)
 
 
 def prepare(source: Path | None) -> Prepared:
     """Splits train, dev, test and train+dev.
 
-    Raises CorpusError: lists missing, a line that cannot be parsed, too few speakers for a dev set.
+    Raises CorpusError: lists missing, too few speakers for a dev set.
     """
-    source, train, test = _official(source)
-    return prepared(source, {**_with_dev(source, train), "test": test, "train+dev": train})
+    problems: list[str] = []
+    source, train, test = _official(source, problems)
+    splits = {**_with_dev(source, train), "test": test, "train+dev": train}
+    return prepared(source, splits, problems=problems)
 
 
-def _official(source: Path | None) -> tuple[Path, list[Recording], list[Recording]]:
-    """The corpus's folder, and its training and test utterances as listed."""
+def _official(
+    source: Path | None, problems: list[str]
+) -> tuple[Path, list[Recording], list[Recording]]:
+    """The corpus's folder, and its training and test utterances as listed. Lines that cannot be
+    parsed are added to `problems`."""
     source = need_source(source, "an4", "the folder with etc/ and wav/ in it", ORIGIN)
     if not os.path.isdir(source / "etc") and os.path.isdir(source / "an4" / "etc"):
         source = source / "an4"
     files = audio_below(source)
-    return source, _listed(source, "train", files), _listed(source, "test", files)
+    train, test = (_listed(source, part, files, problems) for part in ("train", "test"))
+    return source, train, test
 
 
-def _listed(source: Path, part: str, files: dict[str, list[Path]]) -> list[Recording]:
+def _listed(
+    source: Path, part: str, files: dict[str, list[Path]], problems: list[str]
+) -> list[Recording]:
     """The utterances of a .fileids file, in its order."""
     lists = sorted((source / "etc").glob(f"*_{part}.fileids"))
     if not lists:
         not_the_corpus(source, "an4", f"etc/an4_{part}.fileids")
-    texts = _transcripts(lists[0].with_suffix(".transcription"))
+    texts = _transcripts(lists[0].with_suffix(".transcription"), problems)
     recordings = []
     for line in read_lines(lists[0]):
         path = PurePosixPath(line.strip())
         if path.name not in texts:
-            raise CorpusError(f"{lists[0]}: {path.name} has no transcription")
+            problems.append(f"{lists[0]}: {path.name} has no transcription")
+            continue
         candidates = files.get(path.name, [])
         exact = [p for p in candidates if p.with_suffix("").as_posix().endswith(f"/{path}")]
         audio = next(iter(exact or candidates), None)
@@ -80,13 +90,14 @@ def _listed(source: Path, part: str, files: dict[str, list[Path]]) -> list[Recor
     return recordings
 
 
-def _transcripts(file: Path) -> dict[str, str]:
+def _transcripts(file: Path, problems: list[str]) -> dict[str, str]:
     """Words by id, from lines such as "<s> YES </s> (an251-fash-b)"."""
     texts = {}
     for number, line in enumerate(read_lines(file), start=1):
         match = re.fullmatch(r"(.*)\(([^()\s]+)\)", line.strip())
         if not match:
-            raise CorpusError(f"{file}:{number}: expected WORDS (ID), found {line.strip()[:60]!r}")
+            problems.append(f"{file}:{number}: expected WORDS (ID), found {line.strip()[:60]!r}")
+            continue
         words = [word for word in match[1].split() if word not in FILLERS]
         texts[PurePosixPath(match[2]).name] = " ".join(words)
     return texts

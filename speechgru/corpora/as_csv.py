@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from speechgru.audio import AUDIO_SUFFIXES
+from speechgru.corpora.json_lines import parse_lines
 
 TRANSCRIPT = {"format", "file", "text", "words"}  # keys of our own transcripts
 SCALARS = (str, int, float)
@@ -19,16 +20,22 @@ STM = re.compile(
 NOT_SCORED = "ignore_time_segment_in_scoring"
 
 
-def json_as_csv(text: str) -> str:
+AsCsv = tuple[str, dict[int, str]]  # the CSV; line number → what is wrong with a line
+
+
+def json_as_csv(text: str) -> AsCsv:
     """A JSON list of objects, one under a key of its own, JSON lines, an object NAME: OBJECT or
     FILE: TEXT. Objects with a list of objects, such as segments, are a row for each of these.
 
     Raises ValueError for other JSON, or none, or our own transcripts.
     """
+    wrong: dict[int, str] = {}
     try:
         values = json.loads(text)
     except ValueError:
-        values = [json.loads(line) for line in text.split("\n") if line.strip()]
+        values, wrong = parse_lines(text.split("\n"), dict, "an object")
+        if len(wrong) >= len(values):
+            raise
     if isinstance(values, dict) and values.keys() >= TRANSCRIPT:
         values = [values]
     if isinstance(values, dict):
@@ -38,10 +45,15 @@ def json_as_csv(text: str) -> str:
     rows = [part for row in rows for part in _parts(row)]
     if not rows:
         raise ValueError("no objects")
-    return objects_as_csv(rows)
+    return _objects_as_csv(rows), wrong
 
 
-def objects_as_csv(rows: Sequence[Mapping[str, object]]) -> str:
+def json_lines_as_csv(text: str) -> AsCsv:
+    rows, wrong = parse_lines(text.split("\n"), dict, "an object")
+    return _objects_as_csv(rows), wrong
+
+
+def _objects_as_csv(rows: Sequence[Mapping[str, object]]) -> str:
     """With a column for each key of any row, and KEY.NAME for what an object in a row has, as the
     audio of Hugging Face has its path; lists and deeper objects are not written."""
     rows = [{name: v for k, value in row.items() for name, v in _values(k, value)} for row in rows]
@@ -77,15 +89,19 @@ def _parts(row: dict[str, object]) -> list[dict[str, object]]:
     return [{**row, **part} for part in lists[0] if isinstance(part, dict)]
 
 
-def _of_lines(pattern: re.Pattern[str]) -> Callable[[str], str]:
-    def as_csv(text: str) -> str:
-        lines = [line.strip() for line in text.split("\n")]
-        lines = [line for line in lines if line and not line.startswith(";;")]
-        found = [match.groupdict() for line in lines if (match := pattern.fullmatch(line))]
-        if not found or len(found) < len(lines):
-            raise ValueError(f"expected lines of another form than {lines[:1]!r:.60}")
+def _of_lines(pattern: re.Pattern[str]) -> Callable[[str], AsCsv]:
+    def as_csv(text: str) -> AsCsv:
+        found: list[dict[str, str]] = []
+        wrong: dict[int, str] = {}
+        for number, line in enumerate(map(str.strip, text.split("\n")), start=1):
+            if match := pattern.fullmatch(line):
+                found.append(match.groupdict())
+            elif line and not line.startswith(";;"):
+                wrong[number] = f"expected a line as the others are, found {line:.60}"
+        if len(wrong) >= len(found):
+            raise ValueError(f"expected lines of another form: {next(iter(wrong.values()), '')}")
         rows = [row for row in found if row["text"].strip().lower() != NOT_SCORED]
-        return _csv(list(pattern.groupindex), rows)
+        return _csv(list(pattern.groupindex), rows), wrong
 
     return as_csv
 
@@ -98,7 +114,7 @@ def _csv(names: list[str], rows: Iterable[Mapping[str, object]]) -> str:
     return stream.getvalue()
 
 
-AS_CSV: dict[str, Callable[[str], str]] = {  # suffix → text to CSV, or ValueError
+AS_CSV: dict[str, Callable[[str], AsCsv]] = {  # by suffix; ValueError for another text
     ".json": json_as_csv,
     ".jsonl": json_as_csv,
     ".trn": _of_lines(TRN),

@@ -7,13 +7,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from speechgru.corpora.as_csv import objects_as_csv
+from speechgru.corpora.as_csv import json_lines_as_csv
 from speechgru.corpora.columns import Table, to_seconds
 from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared, split_named
 from speechgru.corpora.encoding import read_text
 from speechgru.corpora.folder import AudioFinder, Folder
 from speechgru.corpora.table import read_table
-from speechgru.errors import CorpusError
 
 LISTS = ("metadata.csv", "metadata.jsonl")
 FILE = "file_name"
@@ -24,14 +23,16 @@ def find(folder: Folder) -> bool:
 
 
 def read(folder: Folder) -> Prepared:
-    """Raises CorpusError for a list that cannot be parsed, or without a text."""
+    """Raises CorpusError for a list without a text."""
     finder = AudioFinder(folder)
     by_split: dict[str, list[Recording]] = {}
     notes: list[str] = []
     problems: list[str] = []
     for file in _lists(folder):
         source = read_text(file)
-        text = _as_csv(file, source.text) if file.suffix == ".jsonl" else source.text
+        text, wrong = source.text, dict[int, str]()
+        if file.suffix == ".jsonl":
+            text, wrong = json_lines_as_csv(text)
         table = read_table(folder, file, text, {"audio": FILE})
         if table is None:
             notes.append(f"list: {folder.relative(file)}, no name of an audio file; not used")
@@ -42,6 +43,7 @@ def read(folder: Folder) -> Prepared:
         notes.append(f"list: {folder.relative(file)}, {len(table.rows):,} rows; text: {text_name}")
         notes += source.notes(file)
         problems += table.problems(folder.relative(file))
+        problems += [f"{folder.relative(file)}:{line}: {each}" for line, each in wrong.items()]
     return prepared(folder.root, by_split, [*notes, *finder.notes()], problems)
 
 
@@ -58,20 +60,6 @@ def _has_file_names(file: Path) -> bool:
         return FILE in json.loads(first)
     except (OSError, ValueError, TypeError, StopIteration, RecursionError, csv.Error):
         return False
-
-
-def _as_csv(file: Path, text: str) -> str:
-    rows = []
-    try:
-        for line in text.split("\n"):
-            if line.strip():
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise ValueError(f"found {line:.60}")
-                rows.append(row)
-    except (ValueError, RecursionError) as error:
-        raise CorpusError(f"{file}: expected rows with {FILE}: {error!s:.80}") from None
-    return objects_as_csv(rows)
 
 
 def _recordings(

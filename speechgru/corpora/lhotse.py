@@ -4,20 +4,24 @@ Each supervision with text is an utterance. Audio must be a file: sources that a
 addresses or bytes in memory, and mixed or padded cuts, are named as problems.
 """
 
+import codecs
 import gzip
 import json
 import os
 import zlib
 from collections.abc import Iterator
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared, split_of
 from speechgru.corpora.folder import AudioFinder, Folder
+from speechgru.corpora.json_lines import parse_lines
 from speechgru.errors import CorpusError
 from speechgru.files import Json
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
-MAX_LINE = 10_000_000  # characters
+MAX_LINE = 10_000_000  # bytes
 
 
 def find(folder: Folder) -> bool:
@@ -25,46 +29,38 @@ def find(folder: Folder) -> bool:
 
 
 def read(folder: Folder) -> Prepared:
-    """Raises CorpusError for a line that is not a cut."""
+    """Raises CorpusError for a file that cannot be read."""
     finder = AudioFinder(folder)
     by_split: dict[str, list[Recording]] = {}
     notes, problems = [], []
     for file in folder.ending(*SUFFIXES):
         if not _is_cuts(file):
             continue
-        split = split_of(folder.relative(file).removesuffix(".gz")) or UNSPLIT
-        for number, line in enumerate(_lines(file), start=1):
-            try:
-                cut = json.loads(line)
-                if unusable := _unusable(cut):
-                    problems.append(f"{cut.get('id')}: {unusable}")
-                    continue
-                recordings = list(_recordings(cut, file, finder))
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-                raise CorpusError(
-                    f"{file}:{number}: expected a cut of Lhotse ({type(error).__name__}: "
-                    f"{error!s:.60}), found {line:.60}"
-                ) from None
-            by_split.setdefault(split, []).extend(recordings)
-        notes.append(f"list: {folder.relative(file)}, cuts of Lhotse")
+        name = folder.relative(file)
+        split = split_of(name.removesuffix(".gz")) or UNSPLIT
+        parse = partial(_recordings, file, finder)
+        cuts, wrong = parse_lines(_lines(file), parse, "a cut of Lhotse")
+        problems += [f"{name}:{number}: {problem}" for number, problem in wrong.items()]
+        by_split.setdefault(split, []).extend(chain.from_iterable(cuts))
+        notes.append(f"list: {name}, cuts of Lhotse")
     return prepared(folder.root, by_split, [*notes, *finder.notes()], problems)
 
 
 def _is_cuts(file: Path) -> bool:
     try:
-        first = json.loads(next(_lines(file), ""))
+        first = json.loads(next(_lines(file), b""))
     except (CorpusError, ValueError, RecursionError):
         return False
     return isinstance(first, dict) and str(first.get("type", "")).endswith("Cut")
 
 
-def _lines(file: Path) -> Iterator[str]:
+def _lines(file: Path) -> Iterator[bytes]:
     try:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+            yield stream.readline(MAX_LINE).removeprefix(codecs.BOM_UTF8)
             while line := stream.readline(MAX_LINE):
-                if line.strip():
-                    yield line.decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+                yield line
+    except (OSError, EOFError, zlib.error) as error:
         raise CorpusError(f"{file}: cannot be read: {error!s:.80}") from None
 
 
@@ -78,23 +74,30 @@ def _unusable(cut: Json) -> str | None:
     return None
 
 
-def _recordings(cut: Json, file: Path, finder: AudioFinder) -> Iterator[Recording]:
+def _recordings(file: Path, finder: AudioFinder, cut: Json) -> list[Recording]:
+    """One for each supervision; one without audio for a cut that cannot be used."""
+    if unusable := _unusable(cut):
+        return [Recording(str(cut.get("id")), None, "", problem=unusable)]
     source = str(cut["recording"]["sources"][0]["source"])
     audio = finder.find(source, file.parent)
     if audio is None and os.path.isfile(source):  # relative to the current folder, as in Lhotse
         audio = Path(os.path.abspath(source))
+    found = []
     for supervision in cut.get("supervisions") or []:
         begin = max(0.0, float(supervision["start"]))  # relative to the cut
         end = min(
             float(cut["duration"]), float(supervision["start"]) + float(supervision["duration"])
         )
-        yield Recording(
-            id=str(supervision["id"]),
-            audio=audio,
-            text=str(supervision.get("text") or ""),
-            speaker=str(supervision.get("speaker") or ""),
-            lang=supervision.get("language"),
-            offset=round(float(cut["start"]) + begin, 6),
-            duration=round(end - begin, 6),
-            channel=str(cut.get("channel", "")),
+        found.append(
+            Recording(
+                id=str(supervision["id"]),
+                audio=audio,
+                text=str(supervision.get("text") or ""),
+                speaker=str(supervision.get("speaker") or ""),
+                lang=supervision.get("language"),
+                offset=round(float(cut["start"]) + begin, 6),
+                duration=round(end - begin, 6),
+                channel=str(cut.get("channel", "")),
+            )
         )
+    return found

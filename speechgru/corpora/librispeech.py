@@ -39,30 +39,37 @@ def find(folder: Folder) -> bool:
 
 def read(folder: Folder) -> Prepared:
     """As `prepare`, but with too few training speakers for its rule, nothing is held out."""
-    source, official, training = _listed(folder.root)
+    problems: list[str] = []
+    source, official, training = _listed(folder.root, problems)
     if 0 < len({r.speaker for r in training}) < MIN_SPEAKERS:
-        return prepared(source, {"train" if official else UNSPLIT: training, **official})
-    return prepared(source, _splits(source, official, training))
+        splits = {"train" if official else UNSPLIT: training, **official}
+    else:
+        splits = _splits(source, official, training)
+    return prepared(source, splits, problems=problems)
 
 
 def prepare(source: Path | None) -> Prepared:
     """Splits of one subset's folder, or of a folder with several subsets.
 
-    Raises CorpusError: no transcripts, a line that cannot be parsed, too few speakers to split.
+    Raises CorpusError: no transcripts, too few speakers to split.
     """
-    source, official, training = _listed(source)
-    return prepared(source, _splits(source, official, training))
+    problems: list[str] = []
+    source, official, training = _listed(source, problems)
+    return prepared(source, _splits(source, official, training), problems=problems)
 
 
-def _listed(source: Path | None) -> tuple[Path, dict[str, list[Recording]], list[Recording]]:
-    """The absolute folder, its subsets dev-… and test-…, and all other recordings."""
+def _listed(
+    source: Path | None, problems: list[str]
+) -> tuple[Path, dict[str, list[Recording]], list[Recording]]:
+    """The absolute folder, its subsets dev-… and test-…, and all other recordings. Lines that
+    cannot be parsed are added to `problems`."""
     expected = "the folder of a subset, or the one with the subsets in it"
     source = need_source(source, "librispeech", expected, ORIGIN)
     files = audio_below(source)
     subsets: dict[str, list[Recording]] = {}
     for transcript in sorted(p for p in files_of(source) if p.name.endswith(".trans.txt")):
         subset = transcript.parent.parent.parent.name
-        subsets.setdefault(subset, []).extend(_chapter(transcript, files))
+        subsets.setdefault(subset, []).extend(_chapter(transcript, files, problems))
     if not subsets:
         not_the_corpus(source, "librispeech", "SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt")
     official: dict[str, list[Recording]] = {}
@@ -75,15 +82,18 @@ def _listed(source: Path | None) -> tuple[Path, dict[str, list[Recording]], list
     return source, official, training
 
 
-def _chapter(transcript: Path, files: dict[str, list[Path]]) -> Iterator[Recording]:
+def _chapter(
+    transcript: Path, files: dict[str, list[Path]], problems: list[str]
+) -> Iterator[Recording]:
     for number, line in enumerate(read_lines(transcript), start=1):
         name, _, text = line.strip().partition(" ")
         speaker, *rest = name.split("-")
         if len(rest) != 2 or not text.strip():
-            raise CorpusError(
+            problems.append(
                 f"{transcript}:{number}: expected SPEAKER-CHAPTER-NUMBER WORDS, "
                 f"found {line.strip()[:60]!r}"
             )
+            continue
         candidates = files.get(name, [])
         beside = [path for path in candidates if path.parent == transcript.parent]
         yield Recording(name, next(iter(beside or candidates), None), text.strip(), speaker)

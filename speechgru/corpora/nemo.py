@@ -4,14 +4,15 @@ The duration may be missing or wrong. Manifests named train, dev (val) and test 
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared, split_of, without_whole
 from speechgru.corpora.encoding import encoding_notes, read_text
 from speechgru.corpora.folder import AudioFinder, Folder
-from speechgru.errors import CorpusError
+from speechgru.corpora.json_lines import parse_lines
+from speechgru.files import Json
 
 SUFFIXES = (".json", ".jsonl", ".manifest")
 TEXTS = ("text", "transcript", "transcription", "sentence")
@@ -22,19 +23,23 @@ def find(folder: Folder) -> bool:
 
 
 def read(folder: Folder) -> Prepared:
-    """Raises CorpusError for a line that is not an object with audio_filepath."""
     files = [file for file in folder.ending(*SUFFIXES) if _is_manifest(file)]
     finder = AudioFinder(folder)
     by_split: dict[str, list[Recording]] = {}
-    notes = []
+    notes, problems = [], []
     for file in files:
-        recordings = list(_recordings(folder, file, finder))
-        split = split_of(folder.relative(file)) or UNSPLIT
-        by_split.setdefault(split, []).extend(recordings)
-        notes.append(f"list: {folder.relative(file)}, {len(recordings):,} lines")
+        recordings, wrong = parse_lines(
+            read_text(file).text.split("\n"),
+            partial(_recording, folder, file, finder),
+            "an object with audio_filepath and text",
+        )
+        name = folder.relative(file)
+        by_split.setdefault(split_of(name) or UNSPLIT, []).extend(recordings)
+        notes.append(f"list: {name}, {len(recordings):,} lines")
+        problems += [f"{name}:{number}: {problem}" for number, problem in wrong.items()]
     notes += encoding_notes(files)
     by_split = without_whole(by_split, notes)
-    result = prepared(folder.root, by_split, [*notes, *finder.notes()])
+    result = prepared(folder.root, by_split, [*notes, *finder.notes()], problems)
     return replace(result, read_from=tuple(files))
 
 
@@ -47,32 +52,24 @@ def _is_manifest(file: Path) -> bool:
     return isinstance(first, dict) and isinstance(first.get("audio_filepath"), str)
 
 
-def _recordings(folder: Folder, file: Path, finder: AudioFinder) -> Iterator[Recording]:
-    for number, line in enumerate(read_text(file).text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            name = row["audio_filepath"]
-            offset, duration = (_seconds(row.get(key)) for key in ("offset", "duration"))
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise CorpusError(
-                f"{file}:{number}: expected an object with audio_filepath and text "
-                f"({type(error).__name__}: {error!s:.60}), found {line:.60}"
-            ) from None
-        audio = finder.find(str(name), file.parent)
-        default = folder.id_of(audio) if audio else str(name)
-        text = next((row[key] for key in TEXTS if row.get(key) is not None), "")
-        yield Recording(
-            id=str(row.get("id") or default + (f"@{offset!r}" if offset else "")),
-            audio=audio,
-            text=str(text),
-            speaker=_name(row.get("speaker")) or "",
-            lang=_name(row.get("lang")),
-            offset=offset or 0.0,
-            duration=duration or None,
-            problem=finder.problem(str(name)),
-        )
+def _recording(folder: Folder, file: Path, finder: AudioFinder, row: Json) -> Recording:
+    name = row["audio_filepath"]
+    if not isinstance(name, str):
+        raise TypeError(f"audio_filepath is {name!r}")
+    offset, duration = (_seconds(row.get(key)) for key in ("offset", "duration"))
+    audio = finder.find(name, file.parent)
+    default = folder.id_of(audio) if audio else name
+    text = next((row[key] for key in TEXTS if row.get(key) is not None), "")
+    return Recording(
+        id=str(row.get("id") or default + (f"@{offset!r}" if offset else "")),
+        audio=audio,
+        text=str(text),
+        speaker=_name(row.get("speaker")) or "",
+        lang=_name(row.get("lang")),
+        offset=offset or 0.0,
+        duration=duration or None,
+        problem=finder.problem(name),
+    )
 
 
 def _seconds(value: object) -> float | None:

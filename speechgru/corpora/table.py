@@ -65,7 +65,7 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
     files = [file for file in files if file.suffix.lower() not in JSON] or files
     encoding = guess_together(files)
     for file in files:
-        source = _source(file, encoding)
+        source, wrong = _source(file, encoding)
         table = read_table(folder, file, source.text, columns)
         if table is None:
             continue
@@ -78,6 +78,7 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
         for split, recording in _recordings(folder, file, table, finder):
             by_split.setdefault(split, []).append(recording)
         problems += table.problems(folder.relative(file))
+        problems += [f"{folder.relative(file)}:{line}: {each}" for line, each in wrong.items()]
     if not read_files:
         raise CorpusError(f"{folder.root}: no list (CSV, TSV, …) with names of audio files in it")
     by_split = without_whole(by_split, notes)
@@ -116,7 +117,7 @@ def _candidates(folder: Folder, suffixes: tuple[str, ...] = LISTS) -> list[Path]
 
 def _is_list(folder: Folder, file: Path, text_is_stated: bool = False) -> bool:
     try:
-        table = read_table(folder, file, _source(file).text[:HEAD], {}, any_text=True)
+        table = read_table(folder, file, _source(file)[0].text[:HEAD], {}, any_text=True)
         if table is None or text_is_stated or file.suffix.lower() not in JSON:
             return table is not None
         # JSON is used for much else than lists, such as our own reports
@@ -127,17 +128,18 @@ def _is_list(folder: Folder, file: Path, text_is_stated: bool = False) -> bool:
         return False
 
 
-def _source(file: Path, encoding: str | None = None) -> TextFile:
-    """The text of a list, as `read_text` with the likely `encoding`; JSON and others as CSV. Raises
-    CorpusError."""
+def _source(file: Path, encoding: str | None = None) -> tuple[TextFile, dict[int, str]]:
+    """The text of a list, as `read_text` with the likely `encoding`; JSON and others as CSV. Line
+    number → what is wrong with a line that is not in it. Raises CorpusError."""
     source = read_text(file, encoding)
     suffix = file.suffix.lower()
     if suffix not in AS_CSV and source.text[:1] == "{":  # WeNet's data.list
         suffix = ".json"
     if suffix not in AS_CSV:
-        return source
+        return source, {}
     try:
-        return replace(source, text=AS_CSV[suffix](source.text))
+        text, wrong = AS_CSV[suffix](source.text)
+        return replace(source, text=text), wrong
     except (ValueError, RecursionError) as error:
         raise CorpusError(f"{file}: not a list of files and texts: {error!s:.80}") from None
 
