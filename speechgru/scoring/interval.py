@@ -30,8 +30,9 @@ def rate_interval(
     evaluation"). The percentiles' distances from the rate are stretched by
     t(n-1) / z · √(n/(n-1)), without which n speakers give too short an interval (Hesterberg 2015,
     The American Statistician 69(4), "What teachers should know about the bootstrap", §5).
-    The upper end is at least what no error in as many words would leave open, 1 - 0.025^(1/words):
-    a test set without errors is not a recogniser without errors. A single unit gives 0 to 1.
+    Neither end is closer to the rate than what no error in as many words would leave open,
+    1 - 0.025^(1/words): a test set without errors is not a recogniser without errors, nor are units
+    of the same rate a certain one. A single unit gives 0 to 1.
 
     Args:
         errors, words: per utterance, (utterances,); errors may be means over models; words are of
@@ -49,12 +50,9 @@ def rate_interval(
     drawn = sums[:, 0] / np.maximum(sums[:, 1], 1)
     low, high = np.quantile(drawn, [LEVEL / 2, 1 - LEVEL / 2]) - rate
     stretch = t_quantile(LEVEL, n - 1) / t_quantile(LEVEL, math.inf) * math.sqrt(n / (n - 1))
-    return (
-        max(0.0, rate + stretch * float(low)),
-        min(
-            max(unseen_rate(all_words), rate + stretch * float(high)), max(1.0, float(drawn.max()))
-        ),
-    ), unit
+    least = unseen_rate(all_words)
+    below, above = max(least, -stretch * float(low)), max(least, stretch * float(high))
+    return (max(0.0, rate - below), min(rate + above, max(1.0, float(drawn.max())))), unit
 
 
 def resampling_units(

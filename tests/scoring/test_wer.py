@@ -106,6 +106,14 @@ def test_interval_covers_the_normal_approximation_on_many_utterances():
     assert result.wer_ci95 == pytest.approx((result.wer - half, result.wer + half), abs=0.001)
 
 
+@pytest.mark.parametrize("wrong", [0, 1, 2])
+def test_units_of_the_same_rate_leave_an_interval(wrong):
+    result = score(["a b"] * 30, [" ".join(["c"] * wrong + ["b"] * (2 - wrong))] * 30)
+    low, high = result.wer_ci95
+    assert 0 <= low <= result.wer <= high <= 1
+    assert 0.0596 < high - low < 0.12  # 1 - 0.025^(1/60) is 0.0596
+
+
 def test_interval_resamples_whole_speakers_when_there_are_five():
     wrong = [place < 100 for place in range(600)]  # speaker a fails throughout, the others never
     hypotheses = ["two" if bad else "one" for bad in wrong]
