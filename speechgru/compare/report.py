@@ -96,6 +96,12 @@ def headline(analysis: Analysis) -> str:
     best, pairs = analysis.ranking() or ("", {})
     if not pairs:
         return "No two variants can be compared."
+    rates = {s.name: s.rates.wer_mean for s in analysis.systems if s.rates}
+    if rates[best] >= 1:
+        return (
+            "No variant makes fewer errors than an empty transcript would: the lowest WER is "
+            f"{_percent(rates[best])} %."
+        )
     names: dict[str, list[str]] = {}
     for other, pair in pairs.items():
         names.setdefault(pair.verdict.replace("worse", "better"), []).append(other)
@@ -105,7 +111,6 @@ def headline(analysis: Analysis) -> str:
         "no difference shown": "not significantly better than",
     }
     parts = [f"{text[key]} {_list(names[key])}" for key in text if key in names]
-    rates = {s.name: s.rates.wer_mean for s in analysis.systems if s.rates}
     equal = [other for other in pairs if rates[other] == rates[best]]
     lowest = f"{best}, like {_list(equal)}," if equal else best
     return f"{lowest} has the lowest WER, {_percent(rates[best])} %: {', '.join(parts)}."
@@ -135,7 +140,8 @@ def warnings(analysis: Analysis) -> dict[str, str]:
     found: dict[str, str] = {}
     if analysis.pending:
         found["unfinished"] = (
-            f"{len(analysis.pending)} of {len(analysis.plan.runs())} runs are still to come; "
+            f"{len(analysis.pending)} of {len(analysis.plan.runs())} runs "
+            f"{'is' if len(analysis.pending) == 1 else 'are'} still to come; "
             "the same command continues."
         )
     lost = [
@@ -177,7 +183,7 @@ def _unequal_terms(analysis: Analysis) -> dict[str, str]:
         means = [f"{s.name} {_mean(s.train_hours.values()):.4g} h" for s in trained]
         found["data"] = f"variants were trained on different utterances: {_list(means)}."
     if len(analysis.made_by) > 1:
-        made = [f"{by} ({runs} runs)" for by, runs in analysis.made_by.items()]
+        made = [f"{by} ({plural(runs, 'run')})" for by, runs in analysis.made_by.items()]
         found["devices"] = f"runs were made by different versions or devices: {_list(made)}."
     if outside := [s.name for s in analysis.systems if not s.size.within]:
         found["matching"] = (
@@ -214,6 +220,7 @@ def _templates() -> Environment:
         "literal": lambda text: re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", text),
         "name": _name,
         "number": lambda value: f"{value:g}",
+        "plural": plural,
         "p": lambda p: p_text(p).removeprefix("p = ").removeprefix("p "),
         "percent": _percent,
         "points": signed_points,

@@ -139,6 +139,14 @@ def test_variants_of_equal_wer_are_both_named_and_that_of_lower_cer_is_first():
     assert text.startswith("gru, like rnn, has the lowest WER, 5.00 %")
 
 
+@pytest.mark.parametrize(("errors", "named"), [(9, True), (10, False), (12, False)])
+def test_no_variant_is_best_that_makes_as_many_errors_as_an_empty_transcript(errors, named):
+    analysis = compared({"rnn": [[13] * 24] * 2, "gru": [[errors] * 24] * 2})  # of 10 words
+    assert ("gru has" in headline(analysis)) == named
+    assert f"{10 * errors}.00 %" in headline(analysis)
+    assert ("take gru" in to_markdown(analysis)) == named
+
+
 def kinds(analysis: Analysis) -> list[str]:
     return list(warnings(analysis))
 
@@ -180,6 +188,13 @@ def gru_seed1(model: TrainedModel) -> RunResult:
 def test_warnings(kind: str, analysis: Analysis):
     assert kind in kinds(analysis)
     assert warnings(analysis)[kind] in to_markdown(analysis)
+
+
+def test_counts_of_one_have_their_noun_in_the_singular():
+    text = to_markdown(compared({"rnn": [BAD], "gru": [GOOD]}, changes={"gru-seed1": None}))
+    assert "1 of 2 runs is still to come" in text
+    assert "- 1 run still to come" in text
+    assert "(1 run)" in text
 
 
 def test_the_warning_of_an_unfinished_training_shows_its_last_evaluations():
