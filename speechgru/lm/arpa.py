@@ -37,7 +37,8 @@ _COUNT = re.compile(rb"ngram\s+(\d{1,18})\s*=\s*(\d{1,18})")  # int() refuses th
 def read_arpa(path: str | Path) -> NGram:
     """The model in a file.
 
-    A model without `<unk>` gives unknown words the probability of its rarest word.
+    A model without `<unk>`, or with an impossible one, gives unknown words the probability of its
+    rarest word.
 
     Raises LanguageModelError, naming the file and the line: unreadable, not ARPA, cut short, other
     counts than announced, a broken line, an n-gram twice or with a word that has no unigram.
@@ -171,18 +172,19 @@ def _plain_specials(words: list[str]) -> list[str]:
 def _unknown_first(
     words: list[str], orders: list[tuple[Ints, Floats, Floats]]
 ) -> tuple[list[str], list[tuple[Ints, Floats, Floats]]]:
-    """The same model with the unknown word as number 0, added where there is none."""
-    place = words.index(UNKNOWN) if UNKNOWN in words else None
-    if place is None:
-        ngrams, log_prob, back_off = orders[0]
-        rarest = min(log_prob[log_prob > 0.9 * IMPOSSIBLE], default=np.float32(IMPOSSIBLE))
-        place = len(words)
+    """The same model with the unknown word as number 0, added where there is none, and possible:
+    a closed vocabulary is written as no `<unk>` by some tools, as -99 by others."""
+    ngrams, log_prob, back_off = orders[0]
+    if UNKNOWN not in words:
         words = [*words, UNKNOWN]
-        orders[0] = (
-            np.append(ngrams, np.array([[place]], np.int32), axis=0),
-            np.append(log_prob, rarest).astype(np.float32),
-            np.append(back_off, np.float32(0)),
-        )
+        ngrams = np.append(ngrams, np.array([[len(ngrams)]], np.int32), axis=0)
+        log_prob = np.append(log_prob, np.float32(IMPOSSIBLE))
+        back_off = np.append(back_off, np.float32(0))
+    place = words.index(UNKNOWN)
+    possible = log_prob > 0.9 * IMPOSSIBLE
+    if not possible[place]:  # the rows of 1-grams are the words in order
+        log_prob[place] = min(log_prob[possible], default=np.float32(IMPOSSIBLE))
+    orders[0] = (ngrams, log_prob, back_off)
     moved = np.arange(len(words), dtype=np.int32)
     moved[:place] += 1
     moved[place] = 0

@@ -23,7 +23,7 @@ from speechgru.lm.arpa import read_arpa
 from speechgru.lm.ngram import MAX_ORDER, NGram, Tables
 
 log = logging.getLogger(__name__)
-FORMAT = "speechgru n-gram 1"
+FORMAT = "speechgru n-gram 2"
 
 
 def load_ngram(path: str | Path) -> NGram:

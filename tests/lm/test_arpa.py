@@ -103,8 +103,10 @@ def test_missing_prefixes_and_suffixes_change_nothing(tmp_path: Path) -> None:
         assert model.scores(words) == pytest.approx(plain.sentence(words), abs=1e-5)
 
 
-def test_the_rarest_word_stands_in_for_unknown_ones() -> None:
-    text = SMALL.replace("ngram 1=5", "ngram 1=4").replace("-1.1\t<unk>\n", "")
+@pytest.mark.parametrize("impossible", ["", "-99\t<unk>\n", "-inf\t<UNK>\n"])
+def test_the_rarest_word_stands_in_for_unknown_ones(impossible: str) -> None:
+    text = SMALL.replace("-1.1\t<unk>\n", impossible)
+    text = text if impossible else text.replace("ngram 1=5", "ngram 1=4")
     model = parse_arpa(text.encode())
     assert model.words[0] == "<unk>"
     assert model.scores(["c"]) / TEN == pytest.approx([-0.3 - 0.8, -0.7], abs=1e-6)
