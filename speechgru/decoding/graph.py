@@ -6,7 +6,7 @@ from itertools import chain, islice, product
 
 import numpy as np
 
-from speechgru.decoding.hotwords import build_automaton
+from speechgru.decoding.hotwords import build_automaton, is_unspaced
 from speechgru.decoding.lexicon import NODE, Lexicon
 from speechgru.decoding.state import (
     CHARACTERS,
@@ -57,6 +57,7 @@ def build_graph(
     by_word = space < 0 and bool(starts.any())  # words begin with tokens that begin with a space
     boundary = len(vocabulary) if by_word else space
     phrases: dict[tuple[int, ...], float] = {}
+    anywhere: set[tuple[int, ...]] = set()
     for phrase, boost in hotwords.items():
         for spelling in _spellings(phrase, lexicon, vocabulary):
             tokens = vocabulary.encode(spelling)
@@ -64,7 +65,11 @@ def build_graph(
                 parts = [(boundary, token) if starts[token] else (token,) for token in tokens]
                 tokens = list(chain(*parts))[1:]
             phrases[tuple(tokens)] = boost
+            if not by_word and is_unspaced(spelling):
+                anywhere.add(tuple(tokens))
     lengths = [*map(len, vocabulary.tokens), 0] if by_word else ()
+    hot = build_automaton(phrases, boundary, lengths, anywhere)
+    begins = hot["token"][: hot["first"][1]]  # of state 0, which has none, and its children
     kind = NO_MODEL if lm is None else WORDS if lm.unit == "word" else CHARACTERS
     mode = FREE if lexicon is None else CLOSED if options.unknown_cost is None else OPEN
     return Graph(
@@ -78,8 +83,8 @@ def build_graph(
         start=0 if lm is None else lm.start,
         end=-1 if lm is None else lm.end,
         unknown=float(lm.tables.log_prob[1]) if lm is not None and kind == WORDS else 0.0,
-        hot=build_automaton(phrases, boundary, lengths),
-        start_hot=1 if phrases and space >= 0 else 0,
+        hot=hot,
+        start_hot=int(np.argmax(begins == space)),
         space=space,
         starts=starts,
         boundary=boundary,

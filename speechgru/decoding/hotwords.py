@@ -5,14 +5,16 @@ Design choices
   aid to bibliographic search"), so the cost does not grow with their number.
 - A phrase earns its boost per character, as the characters come: at its end it would be too late,
   the beam may have lost it by then. Credit for a phrase that is not completed is withdrawn.
-- Phrases are whole words: they begin and end at a space or at an end of the utterance. A model
-  without a space writes unspaced text, in which phrases match anywhere.
+- Phrases are whole words: they begin and end at a space or at an end of the utterance. Those with
+  characters of a script that has no space between words match anywhere, as all do in a model
+  without a space.
 """
 
 import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +47,8 @@ _PATH = re.compile(  # rather a file than a phrase
 )
 
 _TIME = re.compile(r"\d:[0-5]\d$")
+
+_UNSPACED = {"CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR"}  # Unicode names
 
 
 def read_hotwords(source: str | Path, normalise: Callable[[str], str]) -> dict[str, float]:
@@ -90,19 +94,34 @@ def read_hotwords(source: str | Path, normalise: Callable[[str], str]) -> dict[s
     return phrases
 
 
+def is_unspaced(phrase: str) -> bool:
+    """Whether it has a character of a script without space between words.
+
+    >>> is_unspaced("東京"), is_unspaced("สวัสดี"), is_unspaced("서울")
+    (True, True, False)
+    """
+    return any(unicodedata.name(char, "").partition(" ")[0] in _UNSPACED for char in phrase)
+
+
 def build_automaton(
-    phrases: Mapping[tuple[int, ...], float], boundary: int, lengths: Sequence[int] = ()
+    phrases: Mapping[tuple[int, ...], float],
+    boundary: int,
+    lengths: Sequence[int] = (),
+    anywhere: Collection[tuple[int, ...]] = (),
 ) -> Records:
     """An automaton of token sequences and their boosts per character, (states + 1,) of STATE.
 
     Args:
         boundary: the token that must come before and after a phrase; -1 for none.
+        anywhere: phrases that need no boundary.
         lengths: where words begin with tokens that begin with a space, the characters of each
             token; 0 for `boundary`, which comes before each of those tokens. Otherwise, tokens are
             single characters.
     """
     edge = () if boundary < 0 else (boundary,)
-    token, first, parent, end = build_trie([(*edge, *phrase, *edge) for phrase in phrases])
+    token, first, parent, end = build_trie(
+        [phrase if phrase in anywhere else (*edge, *phrase, *edge) for phrase in phrases]
+    )
     boosts = np.array(list(phrases.values()), np.float64)
     length = np.array(lengths or [1] * (1 + token.max(initial=0)), np.float64)
     letters = np.array([length[list(phrase)].sum() for phrase in phrases]) - bool(lengths)
@@ -112,7 +131,9 @@ def build_automaton(
     rate = np.zeros(len(token))
     np.maximum.at(rate, parent[end], boosts)
     if phrases:
-        _connect(hot, parent, rate, length[token], len(edge), boundary if lengths else -1)
+        added = length[token]
+        added[(parent == 0) & (token == boundary)] = 0
+        _connect(hot, parent, rate, added, bool(lengths), boundary)
     return hot
 
 
@@ -128,18 +149,18 @@ def follow(hot: Records, state: int, token: int) -> int:
 
 @compiled
 def _connect(
-    hot: Records, parent: Ints, rate: Doubles, length: Doubles, edge: int, boundary: int
+    hot: Records, parent: Ints, rate: Doubles, length: Doubles, by_word: bool, boundary: int
 ) -> None:
     """Find the suffixes and credits of all states.
 
     Args:
         rate: (states,) the boost of the phrases that end one token later, 0 for none.
-        length: (states,) characters of the last token.
-        edge: characters before a phrase that earn no credit.
-        boundary: the token that may come before any other in one step of a search, or -1.
+        length: (states,) characters of the last token, 0 for the boundary before a phrase.
+        by_word: whether words begin with tokens that begin with a space, which earns no credit
+            before a phrase, and the boundary may come before any other token in one step.
     """
     depth = np.zeros(len(parent))
-    depth[0] = -edge
+    depth[0] = -by_word
     for state in range(len(parent) - 1, 0, -1):  # children come after their parents
         rate[parent[state]] = max(rate[parent[state]], rate[state])
     for state in range(1, len(parent)):
@@ -153,7 +174,7 @@ def _connect(
         hot[state].gain = hot[hot[state].fail].gain if state else 0.0
         for longer in range(hot[state].first, hot[state + 1].first):
             hot[state].gain = max(hot[state].gain, hot[longer].done + hot[longer].pending)
-    if boundary >= 0:
+    if by_word:
         for state in range(len(parent) - 1, -1, -1):
             word = follow(hot, state, boundary)
             hot[state].gain = max(hot[state].gain, hot[word].done + hot[word].gain)

@@ -87,9 +87,10 @@ def other_scores(spelling: str, reading: Reading, case: Case) -> float:
         else:
             units = [case.lm.words[number] for _, number, _ in reading]
         total += case.lm_weight * float(case.lm.scores(units).sum())
-    edge = " " if " " in case.vocabulary.tokens else ""
-    text = f"{edge}{spelling}{edge}"
+    space = " " if " " in case.vocabulary.tokens else ""
+    text = f"{space}{spelling}{space}"
     for phrase, boost in case.hotwords:
+        edge = "" if "東" in phrase else space
         wanted = f"{edge}{phrase}{edge}"
         times = sum(text.startswith(wanted, begin) for begin in range(len(text)))
         total += times * boost * len(phrase)

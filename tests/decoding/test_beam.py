@@ -53,6 +53,10 @@ CASES = {
     "free, characters": Case(LETTERS, characters(), lm_weight=0.7, word_score=0.3),
     "free, hot": Case(LETTERS, hotwords=HOT),
     "free, characters, hot": Case(LETTERS, characters(), lm_weight=0.7, hotwords=HOT),
+    "free, unspaced script, hot": Case(
+        Vocabulary.from_texts(["a東b"]),
+        hotwords=(("東a", 1.0), ("東", 0.4), ("a", 0.7), ("a東b", 0.5)),
+    ),
     "free, unspaced": Case(UNSPACED),
     "free, unspaced, hot": Case(UNSPACED, hotwords=(("ab", 1.0), ("bab", 1.5), ("c", -0.5))),
     "closed": Case(LETTERS, pairs=pairs(None)),
