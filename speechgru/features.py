@@ -5,6 +5,7 @@ Design choices:
 - No centring: frame k covers samples [k·hop, k·hop + n_fft), so streaming gives the same frames.
 - torchaudio's per-frame pieces only. Its `MFCC` transform clips at `top_db` below the loudest
   value of the whole batch, which couples utterances.
+- A constant offset larger than the signal is removed, except where a stream must give the same.
 - `normalise: speech`: neither the recording's level nor the silence in it changes the features.
   Power is taken relative to the speech level, statistics are over speech frames (`speech_weights`)
   with the training set's as a prior, and values far below the speech are clipped.
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool1d, pad
 from torchaudio.functional import compute_deltas, create_dct, melscale_fbanks
 from torchaudio.transforms import Spectrogram
 
@@ -92,8 +94,10 @@ class FeatureExtractor:
         """(samples,) → (frames, size) before normalisation, and (frames,): the weight in [0, 1] of
         each frame in the statistics, 1 for all but `normalise: speech` and `running`."""
         wave = torch.from_numpy(samples)
-        if len(samples) < self.n_fft:
-            wave = torch.nn.functional.pad(wave, (0, self.n_fft - len(samples)))
+        if self.recipe.normalise not in CAUSAL and wave.mean().abs() > wave.std(correction=0):
+            span = (2 * self.n_fft + 1, 1, self.n_fft)  # local: an offset may begin late, or drift
+            wave = wave - avg_pool1d(wave[None], *span, count_include_pad=False)[0]
+        wave = pad(wave, (0, max(0, self.n_fft - len(samples))))
         power = self._spectrogram(wave)  # (n_fft // 2 + 1, frames)
         if warp != 1.0:
             power = warp_frequencies(power, warp)
@@ -114,10 +118,8 @@ class FeatureExtractor:
         """From frame powers (frames,): the speech level as a power, (1,) or for each frame
         (frames, 1), and the weights."""
         if self.recipe.normalise == "running":
-            relative = energy / self._full_scale
-            levels, floors = map(
-                torch.from_numpy, (running or self.start()).levels(relative.numpy())
-            )
+            relative = (energy / self._full_scale).numpy()
+            levels, floors = map(torch.from_numpy, (running or self.start()).levels(relative))
             level = self._full_scale * 10 ** (levels / 10)
             floors = (floors - levels).clamp(max=RUNNING_FLOOR_DB)
             return level[:, None], speech_weights(energy, level, floors)
@@ -141,11 +143,8 @@ class FeatureExtractor:
             if kind == "speech":
                 mean, std = self._speech_statistics(features, weights)
             else:
-                state = running or self.start()
-                mean, std = map(
-                    torch.from_numpy,
-                    state.statistics(features.numpy(), weights.numpy(), self._prior().numpy()),
-                )
+                arrays = features.numpy(), weights.numpy(), self._prior().numpy()
+                mean, std = map(torch.from_numpy, (running or self.start()).statistics(*arrays))
             return ((features - mean) / std.clamp(min=SPEECH_STD_FLOOR)).clamp(min=LOWEST)
         if self.mean is None or self.std is None:
             raise RuntimeError("normalise: global needs statistics; call fit() or load them")

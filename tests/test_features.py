@@ -282,6 +282,12 @@ def test_a_level_does_not_change_features_normalised_over_speech(speech, gain):
     )
 
 
+def test_an_offset_larger_than_the_signal_hardly_changes_features(speech):
+    extract, wave = speech
+    change = extract(wave + 8 * wave.std()) - extract(wave)
+    assert change.abs().mean() < 0.1
+
+
 def test_a_large_prior_gives_the_training_set_s_statistics(speech):
     extract, wave = speech
     recipe = FeatureRecipe(mels=20, normalise_prior=1e9)
