@@ -47,14 +47,15 @@ _PATH = re.compile(  # rather a file than a phrase
 )
 
 _TIME = re.compile(r"\d:[0-5]\d$")
+_SEPARATORS = re.compile("[,;\n，；、،؛]")
 
 _UNSPACED = {"CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR"}  # Unicode names
 
 
 def read_hotwords(source: str | Path, normalise: Callable[[str], str]) -> dict[str, float]:
     """Phrases and their boosts per character, from a file (a phrase per line; lines that begin with
-    # are skipped) or from text (phrases separated by commas). A phrase may end in `:BOOST`;
-    DEFAULT_BOOST otherwise.
+    # are skipped) or from text (phrases separated by commas, semicolons or line breaks, commas of
+    other scripts too). A phrase may end in `:BOOST`; DEFAULT_BOOST otherwise.
 
     Raises LanguageModelError: no phrase, a phrase without letters, a boost that is not above 0 and
     at most MAX_BOOST, or a time such as 10:30, whose minutes would be a boost.
@@ -65,8 +66,9 @@ def read_hotwords(source: str | Path, normalise: Callable[[str], str]) -> dict[s
             f"{source}: no such file; expected a file with one phrase per line, or phrases "
             "separated by commas"
         )
-    lines = list(read_lines([source])) if is_file else str(source).split(",")
-    lines = [line.strip() for line in lines if not (is_file and line.lstrip().startswith("#"))]
+    lines = list(read_lines([source])) if is_file else _SEPARATORS.split(str(source))
+    lines = [line.strip().replace("：", ":") for line in lines]
+    lines = [line for line in lines if not (is_file and line.startswith("#"))]
     phrases: dict[str, float] = {}
     for line in filter(None, lines):
         text, colon, number = line.rpartition(":")

@@ -68,6 +68,9 @@ def begun(hot: dict[tuple[int, ...], float], text: list[int], edge: list[int]) -
 
 def test_a_phrase_and_its_boost_are_read(tmp_path: Path) -> None:
     assert read_hotwords("New York:2.5, Ann", str.lower) == {"new york": 2.5, "ann": DEFAULT_BOOST}
+    separated = "東京：2、大阪，ann:3;bob\nzoe"
+    expected = {"東京": 2.0, "大阪": DEFAULT_BOOST, "ann": 3.0, "bob": DEFAULT_BOOST}
+    assert read_hotwords(separated, str.lower) == {**expected, "zoe": DEFAULT_BOOST}
     (tmp_path / "hot").write_text("New York:2.5\n\nann, bob\n")
     found = read_hotwords(tmp_path / "hot", lambda text: text.lower().replace(",", ""))
     assert found == {"new york": 2.5, "ann bob": DEFAULT_BOOST}
