@@ -4,6 +4,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,6 +88,11 @@ def test_the_version(speechgru):
     result = speechgru("--version")
     assert (result.status, result.out.split()[0]) == (0, "speechgru")
     assert result.out.split()[1][0].isdigit()
+
+
+def test_the_command_as_a_module():
+    words = [sys.executable, "-m", "speechgru", "--version"]
+    assert subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def test_without_a_command_the_help_is_shown(speechgru):
