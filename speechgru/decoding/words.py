@@ -103,12 +103,12 @@ def word_spans(
             gap = loudness.pause(left, right)
         else:
             start, end = loudness.audible(left, right) or (0.0, duration)
+            space = spaces.get(before + 1)
             if left is not None:
-                space = spaces.get(before + 1)
                 start = left + TRAIL if space is None else space - (lead - SPACE_LEAD)
             if right is not None:
                 end = _begin(right, spaces.get(after), lead)
-            gap = loudness.between(left, right, start, end)
+            gap = loudness.between(left, right, start, end, space)
         if gap is None and left is not None and right is not None:
             time = _begin(right, spaces.get(after), lead)
             gap = time, time
@@ -189,14 +189,20 @@ class _Loudness:
         return ends, begins
 
     def between(
-        self, left: float | None, right: float | None, begin: float, end: float
+        self,
+        left: float | None,
+        right: float | None,
+        begin: float,
+        end: float,
+        space: float | None = None,
     ) -> tuple[float, float]:
         """`begin` and `end` of words that the model cannot spell, between the spikes of their
-        neighbours, moved to the pauses near these."""
+        neighbours, moved to the pauses near these. `space`: the spike after the one at `left`; a
+        pause that begins after it is within these words, or after them."""
         if left is not None:
             limit = left + LONGEST_TRAIL + PAUSE
             pause = self.pause(left, None, limit if right is None else min(limit, right))
-            begin = pause[0] if pause else begin
+            begin = pause[0] if pause and (space is None or pause[0] <= space) else begin
         if right is not None:
             limit = right - LONGEST_LEAD - PAUSE
             pause = self.pause(None, right, limit if left is None else max(limit, left))
