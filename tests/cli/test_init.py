@@ -98,12 +98,13 @@ def test_init_names_why_too_little_is_left_to_split(tmp_path, speechgru):
     file = tmp_path / "in/a.wav"
     file.parent.mkdir()
     soundfile.write(file, say(TEXTS[0], 0), RATE)
-    rows = [f"a.wav,{100 * number},{100 * number + 50},{TEXTS[0]}\n" for number in range(9)]
+    begins = [0, *(2.1 + number for number in range(8))]
+    rows = [f"a.wav,{begin},{begin + 1},{TEXTS[0]}\n" for begin in begins]
     (tmp_path / "in/list.csv").write_text("".join(["file,start,end,text\n", *rows]))
     result = speechgru("init", tmp_path / "in", "--out", tmp_path)
     assert result.status == 2
     assert "8 are excluded" in result.err
-    assert "100" in result.err  # seconds, at which the second begins
+    assert "from 2.1 to" in result.err  # seconds, at which the second begins
 
 
 def test_init_names_the_sets_that_it_no_longer_has(tmp_path, speechgru):
