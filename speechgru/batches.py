@@ -74,7 +74,7 @@ def _buckets(
 
 def pad(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Rows (frames_i, size) → (batch, frames, size) padded with zeros, and lengths (batch,)."""
-    lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
+    lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64, device="cpu")
     return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True), lengths
 
 

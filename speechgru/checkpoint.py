@@ -1,5 +1,7 @@
 """A model with everything it needs to run, and its tensors on disk (format: model_file.py)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +25,8 @@ from speechgru.model_file import (
 from speechgru.text import Vocabulary, normalise
 
 __all__ = [
-    "MODEL_FILE", "Checkpoint", "ModelConfig", "average_weights", "frame_timing", "load_model",
-    "new_checkpoint", "read_tensors", "save_model", "write_tensors",
+    "MODEL_FILE", "Checkpoint", "ModelConfig", "average_weights", "frame_timing", "inference",
+    "load_model", "new_checkpoint", "read_tensors", "save_model", "write_tensors",
 ]  # fmt: skip
 
 
@@ -74,9 +76,10 @@ def load_model(path: str | Path) -> Checkpoint:
     mark_pool_used()  # by the operations below: servers load a model and then fork
     try:
         # Built without memory: what the config claims costs nothing until the tensors fit it.
-        with torch.device("meta"):
+        with _defaults("meta"):
             model = RecurrentCTC(config.model, feature_size(config.features), len(file.vocabulary))
-        extract = FeatureExtractor(config.features, _tail(config))
+        with _defaults("cpu"):
+            extract = FeatureExtractor(config.features, _tail(config))
     except (ValueError, SpeechgruError) as error:
         raise CheckpointError(f"{file.path}: its metadata cannot be used: {error}") from None
     tensors = _tensors(file.arrays)
@@ -91,6 +94,29 @@ def load_model(path: str | Path) -> Checkpoint:
             f"{file.path}: weights do not fit its config: {reason_of(error):.200}"
         ) from None
     return Checkpoint(config, file.vocabulary, extract, model, file.metadata)
+
+
+@contextmanager
+def _defaults(device: str) -> Iterator[None]:
+    """Tensors are made on this device in float32, whatever the calling program has chosen."""
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device(device):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+
+
+@contextmanager
+def inference() -> Iterator[None]:
+    """Without gradients, and in float32 where the calling program has enabled autocast."""
+    with (
+        torch.inference_mode(),
+        torch.autocast("cpu", enabled=False),
+        torch.autocast("cuda", enabled=False),
+    ):
+        yield
 
 
 def _tail(config: ModelConfig) -> int:
@@ -133,7 +159,7 @@ def _arrays(tensors: dict[str, Tensor]) -> Arrays:
 
 def _tensors(arrays: Arrays) -> dict[str, Tensor]:
     """Copies: torch aligns its memory, which speed and the last bit of a sum depend on."""
-    return {name: torch.tensor(array) for name, array in arrays.items()}
+    return {name: torch.tensor(array, device="cpu") for name, array in arrays.items()}
 
 
 def average_weights(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:

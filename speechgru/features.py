@@ -106,7 +106,7 @@ class FeatureExtractor:
             level, weights = self._level(mel.mean(1), running)
             features = torch.log(mel / level + RELATIVE_FLOOR)
         else:
-            features, weights = torch.log(mel + LOG_FLOOR), torch.ones(len(mel))
+            features, weights = torch.log(mel + LOG_FLOOR), mel.new_ones(len(mel))
         if self.recipe.kind == "mfcc":
             features = features @ self._dct
         parts = [features]

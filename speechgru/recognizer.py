@@ -20,7 +20,7 @@ from torch import Tensor
 from speechgru import kernels
 from speechgru.batches import AudioCache, load_ahead, pad
 from speechgru.cells.precision import use_precision
-from speechgru.checkpoint import Checkpoint, frame_timing, load_model
+from speechgru.checkpoint import Checkpoint, frame_timing, inference, load_model
 from speechgru.decoding import BeamSearch, Decoder, Emission, Greedy, Transcript, make_decoder
 from speechgru.decoding.confidence import FILE as CALIBRATION
 from speechgru.decoding.confidence import Calibration, read_calibrations
@@ -253,7 +253,7 @@ class Recognizer:
         for index in range(len(pieces)):
             yield done.pop(index, None)
 
-    @torch.inference_mode()
+    @inference()
     def _forward(self, rows: list[Tensor]) -> list[npt.NDArray[np.float32]]:
         features, lengths = pad(rows)
         log_probs, lengths = self.checkpoint.model(

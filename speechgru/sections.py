@@ -16,7 +16,7 @@ from torch import Tensor
 from speechgru.audio import Samples
 from speechgru.audio.levels import frame_levels
 from speechgru.audio.segmentation import LONGEST, Grid, Segment, cut
-from speechgru.checkpoint import Checkpoint
+from speechgru.checkpoint import Checkpoint, inference
 from speechgru.decoding import Emission
 from speechgru.decoding.stitching import stitch
 from speechgru.decoding.transcript import SILENT_DB
@@ -80,7 +80,8 @@ class Cutter:
 
     def _piece(self, segment: Segment) -> Piece:
         silent = segment.levels.max(initial=-np.inf) < SILENT_DB and segment.last is not None
-        features = None if silent else self.extract(segment.samples)
+        with inference():
+            features = None if silent else self.extract(segment.samples)
         return Piece(features, replace(segment, samples=segment.samples[:0].copy()))
 
 

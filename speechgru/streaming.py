@@ -24,7 +24,7 @@ from speechgru.audio.arrays import channels_of, check_rate
 from speechgru.audio.levels import frame_levels
 from speechgru.audio.segmentation import runs
 from speechgru.audio.stream_mixing import StreamMixer
-from speechgru.checkpoint import Checkpoint, frame_timing
+from speechgru.checkpoint import Checkpoint, frame_timing, inference
 from speechgru.decoding import Decoder, Emission, Transcript
 from speechgru.decoding.confidence import Calibration
 from speechgru.decoding.emission import Floats
@@ -111,7 +111,7 @@ class FeatureStream:
         count = max(0, (len(samples) - extract.n_fft) // extract.hop + 1)
         self._rest = samples[count * extract.hop :]
         if not count:
-            return torch.empty(0, extract.size)
+            return torch.empty(0, extract.size, dtype=torch.float32, device="cpu")
         self._started = True
         used = samples[: (count - 1) * extract.hop + extract.n_fft]
         features, weights = extract.raw(used, running=self._running)
@@ -231,7 +231,7 @@ class Stream:
         hop = self.checkpoint.extract.hop
         if len(samples) >= hop or not self._levels:
             self._levels.append(frame_levels(samples, hop))
-        with torch.inference_mode():
+        with inference():
             features = self._features(samples, last)[None].to(self.device)
             log_probs, self._state = self.checkpoint.model.step(features, self._state, last)
             self._add(log_probs[0].float().cpu().numpy())

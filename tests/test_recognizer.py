@@ -5,6 +5,8 @@ import io
 import os
 import tracemalloc
 import weakref
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -546,6 +548,27 @@ def test_a_model_file_and_its_folder_are_the_same(tone_run, utterances, alone):
 
 def test_a_loaded_model_is_not_in_training_mode(recognizer):
     assert not recognizer.checkpoint.model.training
+
+
+@pytest.fixture(params=[torch.float64, torch.bfloat16, "meta", "autocast"])
+def program(request) -> Iterator[None]:
+    """What a program may have chosen for its own models."""
+    with ExitStack() as stack:
+        if isinstance(request.param, torch.dtype):
+            stack.callback(torch.set_default_dtype, torch.get_default_dtype())
+            torch.set_default_dtype(request.param)
+        elif request.param == "meta":
+            stack.enter_context(torch.device("meta"))
+        else:
+            stack.enter_context(torch.autocast("cpu", torch.bfloat16))
+        yield
+
+
+def test_the_program_s_choices_for_torch_change_nothing(program, alone, utterances, tone_run):
+    dtype = torch.get_default_dtype()
+    loaded = Recognizer.load(tone_run, "cpu")
+    assert list(loaded.transcribe_all(utterances)) == alone
+    assert torch.get_default_dtype() == dtype
 
 
 @pytest.mark.parametrize("name", ["nowhere", "n" * 300])  # longer than a file system allows

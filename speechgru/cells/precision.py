@@ -51,8 +51,10 @@ def use_precision(layers: Sequence[RecurrentLayer], precision: str) -> str:
 
 def _ratio(layers: Sequence[RecurrentLayer], precision: str, rows: int, frames: int) -> float:
     """Seconds of all layers in a precision ÷ those in float32."""
-    inputs = [torch.zeros(rows, frames, layer.input_size) for layer in layers]
-    lengths = torch.full((rows,), frames)
+    inputs = [
+        next(layer.parameters()).new_zeros(rows, frames, layer.input_size) for layer in layers
+    ]
+    lengths = torch.full((rows,), frames, device="cpu")
 
     def run(name: str) -> Callable[[], None]:
         kernels = [layer.kernel_of(name) for layer in layers]

@@ -25,7 +25,7 @@ def take(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """An uninitialised tensor; return it with `give` when it is no longer used."""
     needed = prod(shape) * dtype.itemsize
     if needed < SMALL:
-        return torch.empty(shape, dtype=dtype)
+        return torch.empty(shape, dtype=dtype, device="cpu")
     with _lock:
         fitting = [s for s in _free if needed <= s.nbytes() <= 4 * needed]
         storage = min(fitting, key=lambda s: s.nbytes(), default=None)
@@ -33,8 +33,9 @@ def take(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
             _free.remove(storage)
     if storage is None:
         # A little more than needed, so that the next, slightly longer batch fits too.
-        storage = torch.empty(needed + needed // 8, dtype=torch.uint8).untyped_storage()
-    view = torch.empty(0, dtype=dtype)
+        block = torch.empty(needed + needed // 8, dtype=torch.uint8, device="cpu")
+        storage = block.untyped_storage()
+    view = torch.empty(0, dtype=dtype, device="cpu")
     view.set_(storage, 0, torch.Size(shape))  # type: ignore[call-overload]
     return view
 

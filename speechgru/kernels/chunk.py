@@ -50,7 +50,7 @@ class Chunk:
         states = x.new_zeros(2, 1, 1, layout.shape.states, layout.padded)
         scratch = x.new_empty(1, 24 * layout.lanes)
         y = x.new_empty(1, frames, layout.hidden)
-        rows = arrange(torch.tensor([frames]), frames, 1, 1)
+        rows = arrange(torch.tensor([frames], device=x.device), frames, 1, 1)
         self.product = product(
             x, 0, packed.inputs, packed.input_bias, tape.flatten(1),
             layout.shape.gates * layout.padded, False, 1,

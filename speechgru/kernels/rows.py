@@ -41,7 +41,7 @@ class BatchRows:
             self.order, self.valid = torch.from_numpy(order), torch.from_numpy(valid)
             self.odd = torch.from_numpy(sizes % 2 == 1)
         elif frames % 2:
-            self.odd = torch.ones(batch, dtype=torch.bool)
+            self.odd = torch.ones(batch, dtype=torch.bool, device="cpu")
         teams = [
             (d, d * batch + first, last - first)
             for d in range(directions)
