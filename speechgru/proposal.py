@@ -216,7 +216,7 @@ def _model(facts: DataFacts) -> Iterable[Choice]:
 def choose_factor(facts: DataFacts) -> int:
     """The highest subsampling factor that leaves enough frames for the texts, with three
     quarters to spare at the highest speed; it makes training and recognition as fast as
-    possible. With a tenth to spare, read books had a CER of 22 % on dev, not 17."""
+    possible. Read books (`docs/levers.md`) are better with factor 2, AN4 with 3."""
     for factor in FACTORS:
         enough = 100 / factor / max(SPEED) >= 1.75 * facts.needed
         if enough and facts.too_short[factor] <= ALL_FIT:

@@ -457,6 +457,17 @@ def test_times_in_samples_without_a_unit_are_refused(factor: int, tmp_path: Path
         read_folder(tmp_path)
 
 
+def test_one_time_in_another_unit_is_a_problem_of_its_row(tmp_path: Path) -> None:
+    rows = ["file,start,end,text", "a.wav,16000,24000,late"]
+    for name in "abcd":
+        write_audio(tmp_path / f"{name}.wav", 1.0)
+        rows.append(f"{name}.wav,0,1,{name}")
+    write(tmp_path / "list.csv", "\n".join(rows))
+    _, prepared = read_folder(tmp_path)
+    assert len(prepared.splits[UNSPLIT]) == 4
+    assert len(prepared.problems) == 1
+
+
 @pytest.mark.parametrize("stated", [{}, {"offset": "2", "end": "3"}])
 @pytest.mark.parametrize(
     ("start", "end"),
