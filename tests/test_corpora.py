@@ -195,11 +195,11 @@ def test_an4_lists_that_do_not_fit(an4: Path) -> None:
     good = transcription.read_text()
     transcription.write_text(good.splitlines()[0] + "\n")
     (problem,) = prepare("an4", an4).problems
-    assert problem.startswith(f"{an4}/etc/an4_test.fileids: ")
+    assert problem.startswith("etc/an4_test.fileids:2: ")
     assert "an2-mzzz-b" in problem
-    transcription.write_text(good + "NO ID HERE\n")
+    transcription.write_text(good.replace("\n", "\n\n") + "NO ID HERE\n")
     (problem,) = prepare("an4", an4).problems
-    assert problem.startswith(f"{transcription}:3: ")
+    assert problem.startswith("etc/an4_test.transcription:5: ")
     assert "'NO ID HERE'" in problem
     transcription.write_bytes(b"CAF\xc9 (an2-mzzz-b)\n")
     message = refused("an4", an4)
@@ -318,9 +318,9 @@ def test_librispeech_names_a_folder_that_cannot_be_searched(
 
 def test_librispeech_errors(librispeech: Path) -> None:
     transcript = librispeech / "train-clean-5/7/100/7-100.trans.txt"
-    transcript.write_text("7-100-0000\n")
+    transcript.write_text("\n7-100-0000\n")
     (problem,) = prepare("librispeech", librispeech).problems
-    assert problem.startswith(f"{transcript}:1: ")
+    assert problem.startswith("train-clean-5/7/100/7-100.trans.txt:2: ")
     assert "'7-100-0000'" in problem
     for name in ("7", "8", "19"):
         (librispeech / f"train-clean-5/{name}/100/{name}-100.trans.txt").unlink()
@@ -337,7 +337,7 @@ def test_librispeech_right_below_the_root(
     transcript = Path(f"{place}7-100.trans.txt")
     monkeypatch.setattr("speechgru.corpora.librispeech.files_of", lambda _: [transcript])
     monkeypatch.setattr(
-        "speechgru.corpora.librispeech.read_lines", lambda _: ["7-100-0000 IT'S NUMBER ZERO"]
+        "speechgru.corpora.librispeech.read_lines", lambda _: [(1, "7-100-0000 IT'S NUMBER ZERO")]
     )
     assert "found 1" in refused("librispeech", tmp_path)
 

@@ -78,10 +78,10 @@ def _listed(
         not_the_corpus(source, "an4", f"etc/an4_{part}.fileids")
     texts = _transcripts(lists[0].with_suffix(".transcription"), problems)
     recordings = []
-    for line in read_lines(lists[0]):
+    for number, line in read_lines(lists[0]):
         path = PurePosixPath(line.strip())
         if path.name not in texts:
-            problems.append(f"{lists[0]}: {path.name} has no transcription")
+            problems.append(f"etc/{lists[0].name}:{number}: {path.name} has no transcription")
             continue
         candidates = files.get(path.name, [])
         exact = [p for p in candidates if p.with_suffix("").as_posix().endswith(f"/{path}")]
@@ -93,10 +93,12 @@ def _listed(
 def _transcripts(file: Path, problems: list[str]) -> dict[str, str]:
     """Words by id, from lines such as "<s> YES </s> (an251-fash-b)"."""
     texts = {}
-    for number, line in enumerate(read_lines(file), start=1):
+    for number, line in read_lines(file):
         match = re.fullmatch(r"(.*)\(([^()\s]+)\)", line.strip())
         if not match:
-            problems.append(f"{file}:{number}: expected WORDS (ID), found {line.strip()[:60]!r}")
+            problems.append(
+                f"etc/{file.name}:{number}: expected WORDS (ID), found {line.strip()[:60]!r}"
+            )
             continue
         words = [word for word in match[1].split() if word not in FILLERS]
         texts[PurePosixPath(match[2]).name] = " ".join(words)

@@ -370,10 +370,12 @@ def not_the_corpus(source: Path, name: str, looked_for: str) -> NoReturn:
     )
 
 
-def read_lines(file: Path) -> list[str]:
-    """The lines of a corpus's text file that are not blank. Raises CorpusError."""
+def read_lines(file: Path) -> list[tuple[int, str]]:
+    """The lines of a corpus's text file that are not blank, with their numbers. Raises
+    CorpusError."""
     try:
-        return [line for line in file.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
+        lines = enumerate(file.read_text(encoding="utf-8-sig").split("\n"), start=1)
+        return [(number, line) for number, line in lines if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise CorpusError(f"{file}: cannot be read: {reason}") from None

@@ -36,7 +36,7 @@ def read(folder: Folder) -> Prepared:
     files = {name: file for name, file in files.items() if file in folder.files}
     problems: dict[str, list[str]] = {name: [] for name in files}
     listed = {
-        name: list(_recordings(file, finder, problems[name]))
+        name: list(_recordings(folder, file, finder, problems[name]))
         for name, file in files.items()
         if name in SPLITS or _is_list(file)
     }
@@ -70,7 +70,9 @@ def _is_list(file: Path) -> bool:
         return False
 
 
-def _recordings(file: Path, finder: AudioFinder, problems: list[str]) -> Iterator[Recording]:
+def _recordings(
+    folder: Folder, file: Path, finder: AudioFinder, problems: list[str]
+) -> Iterator[Recording]:
     lines = read_text(file).text.rstrip("\n").split("\n")
     rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     header = next(rows)
@@ -78,11 +80,11 @@ def _recordings(file: Path, finder: AudioFinder, problems: list[str]) -> Iterato
         row = dict(zip(header, cells, strict=False))
         if len(cells) > len(header) or not row.keys() >= NEEDED:
             problem = (
-                f"{file}:{number}: expected {len(header)} columns separated by tabs, among them "
-                f"{', '.join(sorted(NEEDED))}; found {len(cells)}"
+                f"{folder.relative(file)}:{number}: expected {len(header)} columns separated by "
+                f"tabs, among them {', '.join(sorted(NEEDED))}; found {len(cells)}"
             )
             if not set(header) >= NEEDED:
-                raise CorpusError(problem)
+                raise CorpusError(f"{folder.root}: {problem}")
             problems.append(problem)
             continue
         name = row["path"]

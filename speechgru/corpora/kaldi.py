@@ -60,13 +60,15 @@ def _directories(folder: Folder) -> list[Path]:
 
 
 def _recordings(directory: Path, finder: AudioFinder, problems: list[str]) -> Iterator[Recording]:
+    relative = finder.folder.relative
     repeated: dict[str, Path] = {}
     scripts, texts, speakers, langs, cuts = (
         _table(directory / file, repeated)
         for file in ("wav.scp", "text", "utt2spk", "utt2lang", "segments")
     )
     problems += [
-        f"{name}: {file}: several lines, which differ; keep one" for name, file in repeated.items()
+        f"{name}: {relative(file)}: several lines, which differ; keep one"
+        for name, file in repeated.items()
     ]
     audio: dict[str, Path | None] = {}
     refused = set(repeated)
@@ -75,13 +77,15 @@ def _recordings(directory: Path, finder: AudioFinder, problems: list[str]) -> It
             audio[name] = _find(file_of(script), directory, finder)
         except ValueError as reason:
             refused.add(name)
-            problems.append(f"{name}: {directory / 'wav.scp'}: {reason}")
-    segments = _segments(directory, scripts, cuts, problems)
+            problems.append(f"{name}: {relative(directory / 'wav.scp')}: {reason}")
+    segments, wrong = _segments(directory, scripts, cuts)
+    file = relative(directory / "segments")
+    problems += [f"{name}: {file}: {problem}" for name, problem in wrong.items()]
     for utterance, (recording, offset, duration) in segments.items():
         if refused & {recording, utterance}:
             continue
         if utterance not in texts:
-            problems.append(f"{utterance}: not in {directory / 'text'}")
+            problems.append(f"{utterance}: not in {relative(directory / 'text')}")
             continue
         yield Recording(
             id=utterance,
@@ -93,7 +97,9 @@ def _recordings(directory: Path, finder: AudioFinder, problems: list[str]) -> It
             duration=duration,
         )
     problems += [
-        f"{name}: no audio; not in wav.scp or segments" for name in texts if name not in segments
+        f"{name}: no audio; not in wav.scp or segments"
+        for name in texts
+        if name not in {**segments, **wrong}
     ]
 
 
@@ -110,13 +116,14 @@ def _table(file: Path, repeated: dict[str, Path]) -> dict[str, str]:
 
 
 def _segments(
-    directory: Path, scripts: dict[str, str], cuts: dict[str, str], problems: list[str]
-) -> dict[str, tuple[str, float, float | None]]:
-    """Utterance → recording, offset and duration (None: to the end)."""
-    file = directory / "segments"
-    if not file.is_file():
-        return {name: (name, 0.0, None) for name in scripts}
+    directory: Path, scripts: dict[str, str], cuts: dict[str, str]
+) -> tuple[dict[str, tuple[str, float, float | None]], dict[str, str]]:
+    """Utterance → recording, offset and duration (None: to the end); utterance → what is wrong with
+    its line."""
+    if not (directory / "segments").is_file():
+        return {name: (name, 0.0, None) for name in scripts}, {}
     found: dict[str, tuple[str, float, float | None]] = {}
+    wrong: dict[str, str] = {}
     for name, rest in cuts.items():
         try:
             recording, begin, end = rest.split()
@@ -124,12 +131,10 @@ def _segments(
             if not (0 <= offset < 1e9 and (until == -1 or offset < until < 1e9)):
                 raise ValueError
         except ValueError:
-            problems.append(
-                f"{name}: {file}: expected RECORDING BEGIN END in seconds, found {rest:.60}"
-            )
+            wrong[name] = f"expected RECORDING BEGIN END in seconds, found {rest:.60}"
             continue
         found[name] = recording, offset, None if until == -1 else round(until - offset, 6)
-    return found
+    return found, wrong
 
 
 def _find(name: str, directory: Path, finder: AudioFinder) -> Path | None:

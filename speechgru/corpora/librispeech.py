@@ -69,7 +69,7 @@ def _listed(
     subsets: dict[str, list[Recording]] = {}
     for transcript in sorted(p for p in files_of(source) if p.name.endswith(".trans.txt")):
         subset = transcript.parent.parent.parent.name
-        subsets.setdefault(subset, []).extend(_chapter(transcript, files, problems))
+        subsets.setdefault(subset, []).extend(_chapter(source, transcript, files, problems))
     if not subsets:
         not_the_corpus(source, "librispeech", "SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt")
     official: dict[str, list[Recording]] = {}
@@ -83,15 +83,15 @@ def _listed(
 
 
 def _chapter(
-    transcript: Path, files: dict[str, list[Path]], problems: list[str]
+    source: Path, transcript: Path, files: dict[str, list[Path]], problems: list[str]
 ) -> Iterator[Recording]:
-    for number, line in enumerate(read_lines(transcript), start=1):
+    for number, line in read_lines(transcript):
         name, _, text = line.strip().partition(" ")
         speaker, *rest = name.split("-")
         if len(rest) != 2 or not text.strip():
             problems.append(
-                f"{transcript}:{number}: expected SPEAKER-CHAPTER-NUMBER WORDS, "
-                f"found {line.strip()[:60]!r}"
+                f"{transcript.relative_to(source).as_posix()}:{number}: expected SPEAKER-CHAPTER-NUMBER "
+                f"WORDS, found {line.strip()[:60]!r}"
             )
             continue
         candidates = files.get(name, [])
@@ -138,7 +138,7 @@ def _sexes(source: Path) -> dict[str, str]:
         tables.append(above)
     sexes: dict[str, str] = {}
     for file in sorted(tables):
-        lines = [line for line in read_lines(file) if not line.startswith(";")]
+        lines = [line for _, line in read_lines(file) if not line.startswith(";")]
         fields = [[field.strip() for field in line.split("|")] for line in lines]
         sexes |= {field[0]: field[1] for field in fields if len(field) > 2}
     return sexes

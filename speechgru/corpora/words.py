@@ -95,7 +95,7 @@ def _official(
         line.strip().rpartition(".")[0]: split
         for split, name in LISTS.items()
         if (folder.root / name) in folder.files
-        for line in read_lines(folder.root / name)
+        for _, line in read_lines(folder.root / name)
     }
     if listed:
         for recording in recordings:
