@@ -755,6 +755,37 @@ def test_a_line_of_another_form_is_a_problem(file: str, line: str, tmp_path: Pat
     assert [problem.partition(": ")[0] for problem in found.problems] == [f"{file}:4"]
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "place"),
+    [
+        ("l.csv", 'file,text\na.wav,"a\nb"\n\ngone.wav,"c\nd"\n', "l.csv:5"),
+        ("metadata.csv", 'file_name,text\na.wav,"a\nb"\n\ngone.wav,c\n', "metadata.csv:5"),
+        (
+            "metadata.jsonl",
+            '{"file_name": "a.wav", "text": "a"}\n\n{"file_name": "gone.wav", "text": "b"}\n',
+            "metadata.jsonl:3",
+        ),
+        (
+            "l.jsonl",
+            '{"file": "a.wav", "text": "a\\nb"}\n\n{"file": "gone.wav", "text": "c"}\n',
+            "l.jsonl:3",
+        ),
+        (
+            "l.json",
+            '[{"file": "a.wav", "text": "a"},\n{"file": "gone.wav", "text": "b"}]',
+            "l.json",
+        ),
+        ("l.stm", ";; x\na 1 s 0 0.3 a\n\ngone.wav 1 s 0 0.3 b\n", "l.stm:4"),
+    ],
+)
+def test_the_line_of_a_row_without_audio(file: str, text: str, place: str, tmp_path: Path) -> None:
+    """In the file, not in what it was converted to."""
+    write_audio(tmp_path / "a.wav")
+    write(tmp_path / file, text)
+    (problem,) = read_folder(tmp_path)[1].problems
+    assert problem.startswith(f"{place} gone.wav: ")
+
+
 @pytest.mark.parametrize("header", ["speaker_name", "SpeakerID", "spk", "worker_id", "ID_speaker"])
 def test_headers_of_speakers(header: str, tmp_path: Path) -> None:
     for name in ("a", "b"):

@@ -5,9 +5,12 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from speechgru.audio import AUDIO_SUFFIXES
+from speechgru.corpora.columns import Table
 from speechgru.corpora.json_lines import parse_lines
+from speechgru.files import Json
 
 TRANSCRIPT = {"format", "file", "text", "words"}  # keys of our own transcripts
 SCALARS = (str, int, float)
@@ -19,8 +22,22 @@ STM = re.compile(
 )
 NOT_SCORED = "ignore_time_segment_in_scoring"
 
+Numbered = tuple[int, Mapping[str, object]]  # the line of a row or 0, and the row
 
-AsCsv = tuple[str, dict[int, str]]  # the CSV; line number → what is wrong with a line
+
+@dataclass(frozen=True, slots=True)
+class AsCsv:
+    """`text`: a header and one line for each row. `lines`: those that the rows were read from; 0
+    in JSON that is not one object per line. `wrong`: line number → what is wrong with a line that
+    is no row."""
+
+    text: str
+    lines: list[int]
+    wrong: dict[int, str]
+
+    def numbered(self, table: Table) -> Table:
+        """The table of `text`, with the lines that its rows were read from."""
+        return replace(table, numbers=[self.lines[number - 2] for number in table.numbers])
 
 
 def json_as_csv(text: str) -> AsCsv:
@@ -29,35 +46,49 @@ def json_as_csv(text: str) -> AsCsv:
 
     Raises ValueError for other JSON, or none, or our own transcripts.
     """
-    wrong: dict[int, str] = {}
     try:
         values = json.loads(text)
     except ValueError:
-        values, wrong = parse_lines(text.split("\n"), dict, "an object")
-        if len(wrong) >= len(values):
+        numbered, wrong = _json_lines(text)
+        if len(wrong) >= len(numbered):
             raise
+        return _lists_as_csv(numbered, wrong)
     if isinstance(values, dict) and values.keys() >= TRANSCRIPT:
         values = [values]
     if isinstance(values, dict):
         values = _of_object(values)
     rows = [row for row in values if isinstance(row, dict)] if isinstance(values, list) else []
-    rows = [row for row in rows if not row.keys() >= TRANSCRIPT]
-    rows = [part for row in rows for part in _parts(row)]
-    if not rows:
-        raise ValueError("no objects")
-    return _objects_as_csv(rows), wrong
+    return _lists_as_csv([(0, row) for row in rows], {})
 
 
 def json_lines_as_csv(text: str) -> AsCsv:
-    rows, wrong = parse_lines(text.split("\n"), dict, "an object")
-    return _objects_as_csv(rows), wrong
+    return _objects_as_csv(*_json_lines(text))
 
 
-def _objects_as_csv(rows: Sequence[Mapping[str, object]]) -> str:
+def _json_lines(text: str) -> tuple[list[tuple[int, Json]], dict[int, str]]:
+    lines = text.split("\n")
+    objects, wrong = parse_lines(lines, dict, "an object")
+    numbers = [n for n, line in enumerate(lines, 1) if line.strip() and n not in wrong]
+    return list(zip(numbers, objects, strict=True)), wrong
+
+
+def _lists_as_csv(objects: Iterable[tuple[int, Json]], wrong: dict[int, str]) -> AsCsv:
+    """Without our own transcripts, and with a row for each part. Raises ValueError: none."""
+    own = [(line, row) for line, row in objects if not row.keys() >= TRANSCRIPT]
+    rows = [(line, part) for line, row in own for part in _parts(row)]
+    if not rows:
+        raise ValueError("no objects")
+    return _objects_as_csv(rows, wrong)
+
+
+def _objects_as_csv(rows: Sequence[Numbered], wrong: dict[int, str]) -> AsCsv:
     """With a column for each key of any row, and KEY.NAME for what an object in a row has, as the
     audio of Hugging Face has its path; lists and deeper objects are not written."""
-    rows = [{name: v for k, value in row.items() for name, v in _values(k, value)} for row in rows]
-    return _csv(list(dict.fromkeys(key for row in rows for key in row)), rows)
+    rows = [
+        (line, {name: v for k, value in row.items() for name, v in _values(k, value)})
+        for line, row in rows
+    ]
+    return _csv(list(dict.fromkeys(key for _, row in rows for key in row)), rows, wrong)
 
 
 def _values(key: str, value: object) -> list[tuple[str, object]]:
@@ -91,27 +122,30 @@ def _parts(row: dict[str, object]) -> list[dict[str, object]]:
 
 def _of_lines(pattern: re.Pattern[str]) -> Callable[[str], AsCsv]:
     def as_csv(text: str) -> AsCsv:
-        found: list[dict[str, str]] = []
+        found: list[Numbered] = []
         wrong: dict[int, str] = {}
         for number, line in enumerate(map(str.strip, text.split("\n")), start=1):
             if match := pattern.fullmatch(line):
-                found.append(match.groupdict())
+                if match["text"].strip().lower() != NOT_SCORED:
+                    found.append((number, match.groupdict()))
             elif line and not line.startswith(";;"):
                 wrong[number] = f"expected a line as the others are, found {line:.60}"
         if len(wrong) >= len(found):
             raise ValueError(f"expected lines of another form: {next(iter(wrong.values()), '')}")
-        rows = [row for row in found if row["text"].strip().lower() != NOT_SCORED]
-        return _csv(list(pattern.groupindex), rows), wrong
+        return _csv(list(pattern.groupindex), found, wrong)
 
     return as_csv
 
 
-def _csv(names: list[str], rows: Iterable[Mapping[str, object]]) -> str:
+def _csv(names: list[str], rows: Sequence[Numbered], wrong: dict[int, str]) -> AsCsv:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, names)
     writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
+    for _, row in rows:
+        writer.writerow(
+            {k: v.replace("\n", " ") if isinstance(v, str) else v for k, v in row.items()}
+        )
+    return AsCsv(stream.getvalue(), [line for line, _ in rows], wrong)
 
 
 AS_CSV: dict[str, Callable[[str], AsCsv]] = {  # by suffix; ValueError for another text

@@ -30,19 +30,20 @@ def read(folder: Folder) -> Prepared:
     problems: list[str] = []
     for file in _lists(folder):
         source = read_text(file)
-        text, wrong = source.text, dict[int, str]()
-        if file.suffix == ".jsonl":
-            text, wrong = json_lines_as_csv(text)
+        converted = json_lines_as_csv(source.text) if file.suffix == ".jsonl" else None
+        text = converted.text if converted else source.text
         table = read_table(folder, file, text, {"audio": FILE})
         if table is None:
             notes.append(f"list: {folder.relative(file)}, no name of an audio file; not used")
             continue
+        table = converted.numbered(table) if converted else table
         for split, recording in _recordings(folder, file, table, finder):
             by_split.setdefault(split, []).append(recording)
         text_name = table.name(table.columns["text"])
         notes.append(f"list: {folder.relative(file)}, {len(table.rows):,} rows; text: {text_name}")
         notes += source.notes(file)
         problems += table.problems(folder.relative(file))
+        wrong = converted.wrong if converted else {}
         problems += [f"{folder.relative(file)}:{line}: {each}" for line, each in wrong.items()]
     return prepared(folder.root, by_split, [*notes, *finder.notes()], problems)
 
@@ -65,7 +66,7 @@ def _has_file_names(file: Path) -> bool:
 def _recordings(
     folder: Folder, file: Path, table: Table, finder: AudioFinder
 ) -> Iterator[tuple[str, Recording]]:
-    for number, row in enumerate(table.rows, start=1):
+    for row, number in zip(table.rows, table.numbers, strict=True):
         name = table.value(row, "audio") or ""
         audio = finder.find(name, file.parent)
         duration = table.value(row, "duration")

@@ -59,9 +59,10 @@ CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:[.,]\d+)?)")  # 1:02:03.5 or 02:03,
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows without the header, their line numbers, and role → column number. `names`: of the
-    columns as the header has them, None without a header. `uneven`: the lines of rows that are not
-    among `rows`: they have cells beyond the last column that cannot be parts of the text."""
+    """Rows without the header, the lines they begin at (0: unknown), and role → column number.
+    `names`: of the columns as the header has them, None without a header. `uneven`: the lines of
+    rows that are not among `rows`: they have cells beyond the last column that cannot be parts of
+    the text."""
 
     rows: list[list[str]]
     numbers: list[int]
@@ -205,7 +206,7 @@ def _rows(
 def _read_csv(
     text: str, delimiter: str, is_audio: Callable[[str], bool]
 ) -> Iterator[tuple[list[str], int]]:
-    """Rows and the numbers of their last lines. The quotes of a line are literal if a cell would
+    """Rows and the numbers of their first lines. The quotes of a line are literal if a cell would
     contain other rows; between tabs and bars all are, unless each line has an even number of them.
     Raises csv.Error for a cell of 1 MB in a line."""
     lines = [f"{line}\n" for line in text.split("\n")]
@@ -233,8 +234,8 @@ def _read_csv(
             closed = False
         if not closed:
             row, end = next(literal(lines[done : done + 1])), done + 1
+        yield row, done + 1
         done = end
-        yield row, done
 
 
 def _audio_share(

@@ -89,9 +89,10 @@ def _chapter(
         name, _, text = line.strip().partition(" ")
         speaker, *rest = name.split("-")
         if len(rest) != 2 or not text.strip():
+            file = transcript.relative_to(source).as_posix()
             problems.append(
-                f"{transcript.relative_to(source).as_posix()}:{number}: expected SPEAKER-CHAPTER-NUMBER "
-                f"WORDS, found {line.strip()[:60]!r}"
+                f"{file}:{number}: expected SPEAKER-CHAPTER-NUMBER WORDS, "
+                f"found {line.strip()[:60]!r}"
             )
             continue
         candidates = files.get(name, [])

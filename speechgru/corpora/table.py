@@ -13,7 +13,7 @@ from pathlib import Path
 
 from speechgru.audio import AUDIO_SUFFIXES
 from speechgru.corpora import sidecar, words
-from speechgru.corpora.as_csv import AS_CSV
+from speechgru.corpora.as_csv import AS_CSV, AsCsv
 from speechgru.corpora.columns import CLASSES, ROLES, Table, parse_table, to_seconds
 from speechgru.corpora.common import (
     UNSPLIT,
@@ -65,10 +65,11 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
     files = [file for file in files if file.suffix.lower() not in JSON] or files
     encoding = guess_together(files)
     for file in files:
-        source, wrong = _source(file, encoding)
+        source, converted = _source(file, encoding)
         table = read_table(folder, file, source.text, columns)
         if table is None:
             continue
+        table = converted.numbered(table) if converted else table
         table = _accepted(table, notes)
         read_files.append(file)
         notes.append(_describe(folder, file, table))
@@ -78,6 +79,7 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
         for split, recording in _recordings(folder, file, table, finder):
             by_split.setdefault(split, []).append(recording)
         problems += table.problems(folder.relative(file))
+        wrong = converted.wrong if converted else {}
         problems += [f"{folder.relative(file)}:{line}: {each}" for line, each in wrong.items()]
     if not read_files:
         raise CorpusError(f"{folder.root}: no list (CSV, TSV, …) with names of audio files in it")
@@ -128,18 +130,18 @@ def _is_list(folder: Folder, file: Path, text_is_stated: bool = False) -> bool:
         return False
 
 
-def _source(file: Path, encoding: str | None = None) -> tuple[TextFile, dict[int, str]]:
-    """The text of a list, as `read_text` with the likely `encoding`; JSON and others as CSV. Line
-    number → what is wrong with a line that is not in it. Raises CorpusError."""
+def _source(file: Path, encoding: str | None = None) -> tuple[TextFile, AsCsv | None]:
+    """The text of a list, as `read_text` with the likely `encoding`; of JSON and others, that of
+    their CSV, and this. Raises CorpusError."""
     source = read_text(file, encoding)
     suffix = file.suffix.lower()
     if suffix not in AS_CSV and source.text[:1] == "{":  # WeNet's data.list
         suffix = ".json"
     if suffix not in AS_CSV:
-        return source, {}
+        return source, None
     try:
-        text, wrong = AS_CSV[suffix](source.text)
-        return replace(source, text=text), wrong
+        converted = AS_CSV[suffix](source.text)
+        return replace(source, text=converted.text), converted
     except (ValueError, RecursionError) as error:
         raise CorpusError(f"{file}: not a list of files and texts: {error!s:.80}") from None
 
@@ -199,7 +201,8 @@ def _recordings(
             offset, duration = _times(table, row)
         except ValueError as error:
             audio, offset, duration, problem = None, 0.0, None, str(error)
-        default = folder.id_of(audio) if audio else f"{file.name}:{number} {name}".strip()
+        place = f"{file.name}:{number}" if number else file.name
+        default = folder.id_of(audio) if audio else f"{place} {name}".strip()
         if audio and (offset or table.value(row, "end")):
             default += f"@{offset:.3f}".rstrip("0").rstrip(".")
         found.append(
