@@ -6,6 +6,7 @@ import os
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -200,7 +201,7 @@ def test_a_duration_with_a_decimal_comma(tmp_path: Path) -> None:
     assert one(detected(tmp_path, "audiofolder"), "a").duration == 0.5
 
 
-def cut(name: str, source: dict[str, object], **changes: object) -> dict[str, object]:
+def cut(name: str, source: dict[str, object], **changes: object) -> dict[str, Any]:
     supervision = {"id": f"{name}-s", "start": -0.1, "duration": 0.6, "text": "hello",
                    "language": "en", "speaker": "anna"}  # fmt: skip
     return {
@@ -214,8 +215,12 @@ def cut(name: str, source: dict[str, object], **changes: object) -> dict[str, ob
 def test_lhotse_cuts(suffix: str, tmp_path: Path) -> None:
     write_audio(tmp_path / "r.wav", 1.0)
     good = {"type": "file", "channels": [0], "source": "r.wav"}
+    resampled, faster = cut("c1", good), cut("c4", good)
+    resampled["recording"]["transforms"] = [{"name": "Resample", "kwargs": {}}]
+    faster["recording"]["transforms"] = [{"name": "Speed", "kwargs": {"factor": 1.1}}]
     cuts = [
-        cut("c1", good),
+        resampled,
+        faster,
         cut("c2", good | {"type": "command", "source": "cat r.wav"}),
         cut("c3", good, type="MixedCut", tracks=[]),
     ]
@@ -226,7 +231,7 @@ def test_lhotse_cuts(suffix: str, tmp_path: Path) -> None:
     (found,) = result.splits["test"]
     assert (found.id, found.offset, found.duration) == ("c1-s", 0.25, 0.4)
     assert (found.speaker, found.lang) == ("anna", "en")
-    assert [problem.partition(":")[0] for problem in result.problems] == ["c2", "c3"]
+    assert [problem.partition(":")[0] for problem in result.problems] == ["c4", "c2", "c3"]
 
 
 def test_channels_of_lhotse_that_would_be_mixed(tmp_path: Path) -> None:

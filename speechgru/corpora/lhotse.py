@@ -1,7 +1,8 @@
 """Lhotse's cuts: JSON lines, plain or gzip, one cut with its recording and supervisions per line.
 
 Each supervision with text is an utterance. Audio must be a file: sources that are commands,
-addresses or bytes in memory, and mixed or padded cuts, are named as problems.
+addresses or bytes in memory, mixed or padded cuts, and copies at another speed, whose times are not
+those of the file, are named as problems.
 """
 
 import codecs
@@ -22,6 +23,7 @@ from speechgru.files import Json
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 MAX_LINE = 10_000_000  # bytes
+CHANGES_OF_TIME = {"Speed", "Tempo"}  # among the transforms of a recording
 
 
 def find(folder: Folder) -> bool:
@@ -71,6 +73,9 @@ def _unusable(cut: Json) -> str | None:
     if len(sources) != 1 or sources[0]["type"] != "file":
         kinds = ", ".join(sorted({str(source["type"]) for source in sources}))
         return f"its audio is {len(sources)} × {kinds}; expected one file"
+    names = {str(transform["name"]) for transform in cut["recording"].get("transforms") or []}
+    if changes := sorted(names & CHANGES_OF_TIME):
+        return f"its recording is changed by {' and '.join(changes)}; expected it as in the file"
     return None
 
 
