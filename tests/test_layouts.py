@@ -916,6 +916,14 @@ def test_a_text_of_one_recording_is_not_librispeech(tmp_path: Path) -> None:
     assert texts(detected(tmp_path, "sidecar")) == {"1": "over a lazy dog"}
 
 
+def test_ids_of_another_form_are_not_those_of_librispeech(tmp_path: Path) -> None:
+    """Zeroth-Korean has such texts in such folders."""
+    write_audio(tmp_path / "train/003/106/106_003_0000.flac")
+    write(tmp_path / "train/003/106/106_003.trans.txt", "106_003_0000 인사를 결정\n")
+    found = detected(tmp_path, "table")
+    assert list(texts(found, "train").values()) == ["인사를 결정"]
+
+
 # What cannot be read -----------------------------------------------------------------------------
 
 

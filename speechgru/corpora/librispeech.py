@@ -9,6 +9,7 @@ SPEAKERS.TXT does not list the sexes, the first four speakers are test and the n
 """
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,15 +27,27 @@ from speechgru.corpora.common import (
 from speechgru.corpora.folder import Folder
 from speechgru.errors import CorpusError
 
+ID = re.compile(r"\s*[^-\s]+-[^-\s]+-[^-\s]+\s")  # at the beginning of a line
+SAMPLE = 10  # texts that decide
 MIN_SPEAKERS = 10  # of training data that dev or test is taken from
 ORIGIN = "https://www.openslr.org/12 (or /31: train-clean-5, five hours)"
 
 
 def find(folder: Folder) -> bool:
-    """Whether a text is that of several recordings: 1.trans.txt beside 1.wav is not."""
+    """Whether a text is that of several recordings: 1.trans.txt beside 1.wav is not, nor that of a
+    corpus whose ids are of another form."""
     recordings = {path.with_suffix("") for path in folder.audio}
     texts = folder.ending(".trans.txt")
-    return any(file.with_suffix("").with_suffix("") not in recordings for file in texts)
+    several = [file for file in texts if file.with_suffix("").with_suffix("") not in recordings]
+    return any(map(_has_ids, several[:SAMPLE]))
+
+
+def _has_ids(file: Path) -> bool:
+    try:
+        with file.open(encoding="utf-8-sig", errors="replace") as stream:
+            return any(ID.match(line) for line in stream)
+    except OSError:
+        return False
 
 
 def read(folder: Folder) -> Prepared:
