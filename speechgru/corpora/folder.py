@@ -114,7 +114,8 @@ class AudioFinder:
 
         Looked for beside the list, below `root`, and as an absolute path; else a file of the same
         name elsewhere, the nearest to the list, with another suffix, in other case or Unicode form.
-        Of several, one is taken if a folder on its way is among the `hints`, such as its speaker.
+        Of several, one is taken if a folder on its way is among the `hints`, such as its speaker
+        or set.
         """
         name = name.strip().replace("\\", "/")
         if not name or "\0" in name:

@@ -195,7 +195,7 @@ def _recordings(
     file_split = split_of(folder.relative(file)) or UNSPLIT
     for row, number in zip(table.rows, table.numbers, strict=True):
         name = table.value(row, "audio") or ""
-        audio = finder.find(name, file.parent, {cell.strip() for cell in row})
+        audio = finder.find(name, file.parent, {file.stem, *map(str.strip, row)})
         problem = finder.problem(name)
         try:
             offset, duration = _times(table, row)
