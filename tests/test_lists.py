@@ -130,6 +130,11 @@ def test_the_same_names_in_several_folders(tmp_path: Path) -> None:
     assert texts(found) == {"all/anna/001": "anna one", "all/bert/001": "bert one"}
     (problem,) = found.problems
     assert "all/anna/002.wav and all/bert/002.wav" in problem
+    for split in ("train", "test"):
+        write_audio(tmp_path / "set" / "audio" / split / "001.wav")
+        write(tmp_path / "set" / f"{split}.tsv", f"001.wav\tin {split}\n")
+    found = detected(tmp_path / "set", "table")
+    assert texts(found, "test") == {"audio/test/001": "in test"}
 
 
 @pytest.mark.parametrize(
@@ -579,6 +584,14 @@ def test_a_class_or_a_text(header: str, row: str, text: str, tmp_path: Path) -> 
     rows = [row.format(n=number) for number in range(4)]
     write(tmp_path / "list.csv", "\n".join([header, *rows]))
     assert texts(detected(tmp_path, "table"))["1"] == text
+
+
+def test_addresses_are_no_texts(tmp_path: Path) -> None:
+    """Multilingual LibriSpeech lists where its audio comes from."""
+    write_audio(tmp_path / "audio/1_2_3.wav")
+    write(tmp_path / "segments.txt", "1_2_3\thttp://example.org/a_64kb.mp3\t401.76\t417.57\n")
+    write(tmp_path / "transcripts.txt", "1_2_3\tein text\n")
+    assert texts(detected(tmp_path, "table")) == {"audio/1_2_3": "ein text"}
 
 
 def test_a_remark_on_all_rows_is_not_the_text(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ SPEAKER = re.compile(  # speaker_name, SpeakerID, worker_id, …
 )
 UNIT = re.compile(r"_(ms|msec|milliseconds|s|sec|secs|seconds)$")
 NUMBER = re.compile(r"[-+]?\d[\d.,:]*(e[-+]?\d+)?%?|", re.IGNORECASE)  # or an empty cell
+ADDRESS = re.compile(r"[a-z]+://\S+", re.IGNORECASE)
 CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:[.,]\d+)?)")  # 1:02:03.5 or 02:03,5
 
 
@@ -350,13 +351,16 @@ def _are_sentences(body: Sequence[Sequence[str]], column: int) -> bool:
 
 
 def _likeness_to_text(body: Sequence[Sequence[str]], column: int) -> float:
-    """The mean number of letters, times that of words; 0 for numbers, files and single codes. Less
-    for words spelled in single letters, as FLEURS has them beside its texts."""
+    """The mean number of letters, times that of words; 0 for numbers, files and addresses. Less for
+    words spelled in single letters, as FLEURS has them beside its texts."""
     cells = [row[column].strip() for row in body if column < len(row)]
     cells = [cell for cell in cells if cell]
     letters = sum(char.isalpha() for cell in cells for char in cell)
     digits = sum(char.isdigit() for cell in cells for char in cell)
-    files = sum(cell.lower().endswith(tuple(AUDIO_SUFFIXES)) for cell in cells)
+    files = sum(
+        cell.lower().endswith(tuple(AUDIO_SUFFIXES)) or ADDRESS.fullmatch(cell) is not None
+        for cell in cells
+    )
     if not cells or digits > letters or files * 2 > len(cells):
         return 0.0
     words = [word for cell in cells for word in cell.split()]
