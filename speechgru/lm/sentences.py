@@ -17,7 +17,8 @@ def read_sentences(paths: Sequence[str | Path]) -> Iterator[str]:
     for path in paths:
         lines = read_lines([path])
         first = list(islice(lines, LOOKED_AT))
-        if kind := kind_with_marks(first):
+        is_arpa = "\\data\\" in map(str.strip, first)
+        if kind := "an ARPA language model" if is_arpa else kind_with_marks(first):
             raise LanguageModelError(
                 f"{path}: looks like {kind}; expected one sentence per line, or a manifest: remove "
                 "all but the sentences"

@@ -51,6 +51,7 @@ def test_unreadable_texts_are_named(tmp_path: Path) -> None:
         ("r A anna 0.0 1.5 yes\nr A anna 1.5 2.0\nr A bert 2.0 3.5 no\n", "stm"),
         ("r A 0.1 0.2 yes\nr A 0.3 0.2 no\nr A 0.6 0.2 no\n", "ctm"),
         ("1\n00:00:01,000 --> 00:00:02,000\nyes\n", "subtitles"),
+        ("\\data\\\nngram 1=1\n\n\\1-grams:\n-1 yes\n\n\\end\\\n", "an ARPA"),
         ("client_id\tpath\tsentence\n1\tx.mp3\tyes\n", "a table"),
     ],
 )
