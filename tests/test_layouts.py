@@ -287,6 +287,7 @@ def test_copies_of_a_list_are_used_once(tmp_path: Path) -> None:
         ("a b.wav", "a b.wav"),
         ("sph2pipe -f wav -p /d/a.sph |", "/d/a.sph"),
         ("/opt/bin/flac -c -d -s 'my a.flac' |", "my a.flac"),
+        ("flac -c -d -s 'R&D/5$.flac' |", "R&D/5$.flac"),
         ("sox a.mp3 -r 16k -t wav - |", "a.mp3"),
         ("ffmpeg -v error -i a.m4a -f wav -ar 16000 -ac 1 - |", "a.m4a"),
     ],
