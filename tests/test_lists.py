@@ -594,6 +594,20 @@ def test_addresses_are_no_texts(tmp_path: Path) -> None:
     assert texts(detected(tmp_path, "table")) == {"audio/1_2_3": "ein text"}
 
 
+@pytest.mark.parametrize("header", ["", "wav,txt\n"])
+def test_names_of_text_files_are_no_texts(header: str, tmp_path: Path) -> None:
+    """As in manifests of deepspeech.pytorch; the texts are beside the recordings."""
+    for name in ("a", "b"):
+        write_audio(tmp_path / f"{name}.wav")
+        write(tmp_path / f"{name}.txt", f"text {name}")
+    write(tmp_path / "list.csv", f"{header}/data/a.wav,/data/a.txt\n/data/b.wav,/data/b.txt\n")
+    assert texts(detected(tmp_path, "sidecar")) == {"a": "text a", "b": "text b"}
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").unlink()
+    with pytest.raises(CorpusError, match=r"list\.csv: names recordings"):
+        read_folder(tmp_path)
+
+
 def test_a_remark_on_all_rows_is_not_the_text(tmp_path: Path) -> None:
     for number in range(3):
         write_audio(tmp_path / f"{number}.wav")
@@ -724,15 +738,17 @@ def test_a_number_after_an_id_is_a_new_one(tmp_path: Path) -> None:
          ' "y": {"wav": "{data_root}/b.wav", "words": "two"}}'),
         ("all.json", '{"a.wav": {"text": "one"}, "b.wav": {"text": "two"}}'),
         ("text", "a one\nb two\n"),
+        ("dev.lst", "x /data/a.wav 512.5 one\ny /data/b.wav 500 two\n"),
         ("all.csv", 'wav,answer,wrd\na.wav,accept,one\nb.wav,accept,two\nb.wav,reject,three\n'),
     ],
 )  # fmt: skip
 def test_lists_of_other_programs(file: str, text: str, tmp_path: Path) -> None:
-    """NIST, Festival, WeNet, SpeechBrain, Kaldi, Prodigy."""
+    """NIST, Festival, WeNet, SpeechBrain, Kaldi, wav2letter, Prodigy."""
     for name in ("a", "b"):
         write_audio(tmp_path / f"{name}.wav")
     write(tmp_path / file, text)
-    assert list(texts(detected(tmp_path, "table")).values()) == ["one", "two"]
+    (listed,) = detected(tmp_path, "table").splits.values()
+    assert [u.text for u in listed] == ["one", "two"]
 
 
 @pytest.mark.parametrize(

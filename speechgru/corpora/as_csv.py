@@ -20,6 +20,11 @@ STM = re.compile(
     r"(?P<file>\S+)\s+(?P<channel>\S+)\s+(?P<speaker>\S+)\s+(?P<start>[\d.]+)\s+(?P<end>[\d.]+)\s+"
     r"(?:<\S*>\s+)?(?P<text>.*)"
 )
+WAV2LETTER = re.compile(
+    rf"(?P<id>\S+)[ \t]+(?P<file>\S+(?:{'|'.join(map(re.escape, sorted(AUDIO_SUFFIXES)))}))[ \t]+"
+    r"[\d.]+[ \t]+(?P<text>.*)",
+    re.IGNORECASE,
+)
 NOT_SCORED = "ignore_time_segment_in_scoring"
 
 Numbered = tuple[int, Mapping[str, object]]  # the line of a row or 0, and the row
@@ -148,10 +153,11 @@ def _csv(names: list[str], rows: Sequence[Numbered], wrong: dict[int, str]) -> A
     return AsCsv(stream.getvalue(), [line for line, _ in rows], wrong)
 
 
-AS_CSV: dict[str, Callable[[str], AsCsv]] = {  # by suffix; ValueError for another text
+AS_CSV: dict[str, Callable[[str], AsCsv]] = {  # by suffix or name; ValueError for another text
     ".json": json_as_csv,
     ".jsonl": json_as_csv,
     ".trn": _of_lines(TRN),
     ".data": _of_lines(PROMPT),  # txt.done.data of Festival, CMU Arctic
     ".stm": _of_lines(STM),
+    "wav2letter": _of_lines(WAV2LETTER),
 }

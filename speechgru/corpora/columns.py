@@ -55,6 +55,7 @@ SPEAKER = re.compile(  # speaker_name, SpeakerID, worker_id, …
 UNIT = re.compile(r"_(ms|msec|milliseconds|s|sec|secs|seconds)$")
 NUMBER = re.compile(r"[-+]?\d[\d.,:]*(e[-+]?\d+)?%?|", re.IGNORECASE)  # or an empty cell
 ADDRESS = re.compile(r"[a-z]+://\S+", re.IGNORECASE)
+FILES = (*AUDIO_SUFFIXES, ".txt", ".lab", ".json")
 CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:[.,]\d+)?)")  # 1:02:03.5 or 02:03,5
 
 
@@ -325,11 +326,11 @@ def _is_named(names: Sequence[str], column: int, role: str) -> bool:
 
 
 def _fits(role: str, body: Sequence[Sequence[str]], column: int) -> bool:
-    """Not empty; of times, most cells must be numbers."""
+    """Not empty; of times, most cells must be numbers, of texts not names of files."""
     cells = [row[column] for row in body if column < len(row) and row[column].strip()]
     if role in ("duration", "offset", "end"):
         return 2 * sum(to_seconds(cell) is not None for cell in cells) > len(cells)
-    return bool(cells)
+    return bool(cells) and not (role == "text" and _are_files(cells))
 
 
 def to_seconds(cell: str) -> float | None:
@@ -350,6 +351,12 @@ def _are_sentences(body: Sequence[Sequence[str]], column: int) -> bool:
     return 2 * sum(" " in cell for cell in cells) > len(body)
 
 
+def _are_files(cells: Sequence[str]) -> bool:
+    """Whether most cells are names of audio or text files, or addresses."""
+    names = sum(cell.strip().lower().endswith(FILES) for cell in cells)
+    return 2 * (names + sum(map(bool, map(ADDRESS.fullmatch, cells)))) > len(cells)
+
+
 def _likeness_to_text(body: Sequence[Sequence[str]], column: int) -> float:
     """The mean number of letters, times that of words; 0 for numbers, files and addresses. Less for
     words spelled in single letters, as FLEURS has them beside its texts."""
@@ -357,11 +364,7 @@ def _likeness_to_text(body: Sequence[Sequence[str]], column: int) -> float:
     cells = [cell for cell in cells if cell]
     letters = sum(char.isalpha() for cell in cells for char in cell)
     digits = sum(char.isdigit() for cell in cells for char in cell)
-    files = sum(
-        cell.lower().endswith(tuple(AUDIO_SUFFIXES)) or ADDRESS.fullmatch(cell) is not None
-        for cell in cells
-    )
-    if not cells or digits > letters or files * 2 > len(cells):
+    if not cells or digits > letters or _are_files(cells):
         return 0.0
     words = [word for cell in cells for word in cell.split()]
     spelled = 0.001 if 2 * sum(len(word) == 1 for word in words) > len(words) else 1.0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from speechgru.audio import AUDIO_SUFFIXES
 from speechgru.corpora import sidecar, words
-from speechgru.corpora.as_csv import AS_CSV, AsCsv
+from speechgru.corpora.as_csv import AS_CSV, WAV2LETTER, AsCsv
 from speechgru.corpora.columns import CLASSES, ROLES, Table, parse_table, to_seconds
 from speechgru.corpora.common import (
     UNSPLIT,
@@ -137,6 +137,8 @@ def _source(file: Path, encoding: str | None = None) -> tuple[TextFile, AsCsv | 
     suffix = file.suffix.lower()
     if suffix not in AS_CSV and source.text[:1] == "{":  # WeNet's data.list
         suffix = ".json"
+    elif suffix not in AS_CSV and WAV2LETTER.match(source.text):
+        suffix = "wav2letter"
     if suffix not in AS_CSV:
         return source, None
     try:

@@ -40,8 +40,11 @@ def unread_texts(folder: Folder) -> list[str]:
     frequent = {s: DOCUMENTS[s] for s, n in named.items() if 2 * n > len(folder.audio)}
     found = _lines(folder, TABLES | frequent)
     for file in folder.ending(*LISTS) if folder.audio else []:
-        if 2 * _rows(file) > len(folder.audio):
+        text = _text(file)
+        if 2 * len(text.splitlines()) > len(folder.audio):
             name, example = (folder.relative(path) for path in (file, folder.audio[0]))
+            if folder.audio[0].name in text:
+                return [*found, f"{name}: names recordings, but no column of it can be the text"]
             return [*found, f"{name}: names none of the recordings, such as {example}"]
     return found
 
@@ -51,11 +54,11 @@ def why_no_texts(folder: Folder) -> list[str]:
     return unread_texts(folder) + _lines(folder, dict.fromkeys(ARCHIVES, "an archive; unpack it"))
 
 
-def _rows(file: Path) -> int:
+def _text(file: Path) -> str:
     try:
-        return len(read_text(file).text.splitlines())
+        return read_text(file).text
     except CorpusError:
-        return 0
+        return ""
 
 
 def _lines(folder: Folder, kinds: dict[str, str]) -> list[str]:
