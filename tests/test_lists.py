@@ -608,6 +608,16 @@ def test_names_of_text_files_are_no_texts(header: str, tmp_path: Path) -> None:
         read_folder(tmp_path)
 
 
+def test_a_list_that_is_named_by_its_columns(tmp_path: Path) -> None:
+    """As in OpenSLR 53, where folders are the beginnings of names, not speakers."""
+    for name in ("0a/0a1", "0a/0a2", "0b/0b1", "0b/0b2"):
+        write_audio(tmp_path / "data" / f"{name}.flac")
+    rows = "0a1\tx\tone\n0a2\ty\ttwo\n0b1\tx\tthree\n0b2\tz\tfour\n"
+    write(tmp_path / "utt_spk_text.tsv", rows)
+    found = detected(tmp_path, "table").splits[UNSPLIT]
+    assert [(u.id, u.speaker) for u in found][:3] == [("0a1", "x"), ("0a2", "y"), ("0b1", "x")]
+
+
 def test_a_remark_on_all_rows_is_not_the_text(tmp_path: Path) -> None:
     for number in range(3):
         write_audio(tmp_path / f"{number}.wav")

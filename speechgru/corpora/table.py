@@ -164,11 +164,18 @@ def read_table(
         return cells[cell]
 
     try:
-        return parse_table(text, is_audio, columns)
+        table = parse_table(text, is_audio, columns)
     except CorpusError as error:
         if any_text:
             raise
         raise CorpusError(f"{file}: {error}") from None
+    if table is None or table.names or not table.rows:
+        return table
+    words = file.stem.lower().split("_")  # utt_spk_text.tsv is named by its columns
+    named = {role: i for i, word in enumerate(words) for role in ROLES if word in ROLES[role]}
+    if len(named) == len(words) == len(table.rows[0]):
+        return replace(table, columns=named | table.columns)
+    return table
 
 
 def _describe(folder: Folder, file: Path, table: Table) -> str:
