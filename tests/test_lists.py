@@ -749,6 +749,8 @@ def test_a_number_after_an_id_is_a_new_one(tmp_path: Path) -> None:
         ("all.json", '{"a.wav": {"text": "one"}, "b.wav": {"text": "two"}}'),
         ("text", "a one\nb two\n"),
         ("dev.lst", "x /data/a.wav 512.5 one\ny /data/b.wav 500 two\n"),
+        ("dev.lst", "x a.wav one\ny b.wav two\n"),
+        ("dev.lst", "x\ta.wav\t0.5\tanna\tone\ny\tb.wav\t0.5\tanna\ttwo\n"),
         ("all.csv", 'wav,answer,wrd\na.wav,accept,one\nb.wav,accept,two\nb.wav,reject,three\n'),
     ],
 )  # fmt: skip

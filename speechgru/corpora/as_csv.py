@@ -20,9 +20,9 @@ STM = re.compile(
     r"(?P<file>\S+)\s+(?P<channel>\S+)\s+(?P<speaker>\S+)\s+(?P<start>[\d.]+)\s+(?P<end>[\d.]+)\s+"
     r"(?:<\S*>\s+)?(?P<text>.*)"
 )
-WAV2LETTER = re.compile(
-    rf"(?P<id>\S+)[ \t]+(?P<file>\S+(?:{'|'.join(map(re.escape, sorted(AUDIO_SUFFIXES)))}))[ \t]+"
-    r"[\d.]+[ \t]+(?P<text>.*)",
+WAV2LETTER = re.compile(  # the duration may be missing; between tabs, it is a table as others are
+    rf"(?P<id>\S+) +(?P<file>\S+(?:{'|'.join(map(re.escape, sorted(AUDIO_SUFFIXES)))})) +"
+    r"(?:[\d.]+ +)?(?P<text>[^\t]*)",
     re.IGNORECASE,
 )
 NOT_SCORED = "ignore_time_segment_in_scoring"
