@@ -16,7 +16,8 @@ def unroll(cell: Cell, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor
     if frames == 0:
         return x.new_zeros(batch, 0, cell.hidden_size), state
     valid = valid_frames(lengths, frames)
-    all_alive = int(lengths.min()) if batch else 0  # no row ends before this frame
+    # No row ends before this frame; while torch.export traces, lengths have no values.
+    all_alive = int(lengths.min()) if batch and not torch.compiler.is_compiling() else 0
     outputs = []
     # unbind, not [:, t]: the gradient of a slice is as large as the whole.
     for t, gates_x in enumerate(cell.project(x, valid).unbind(1)):

@@ -56,9 +56,10 @@ def test_kernels_are_for_the_cpu_only(name):
     assert layer.backend_on(torch.device("cuda")) in ("fused", "unroll")
 
 
+@pytest.mark.parametrize("name", ["gru", "gru_ln"])
 @pytest.mark.parametrize("how", ["compile", "export"])
-def test_torch_can_compile_and_export_a_layer(how):
-    layer = make_layer("gru", True, "auto")
+def test_torch_can_compile_and_export_a_layer(how, name):
+    layer = make_layer(name, True, "auto")
     x, lengths = batch(RAGGED)
     expected = layer(x, lengths)[0]
     if how == "compile":
