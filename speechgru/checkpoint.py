@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from speechgru.errors import CheckpointError, SpeechgruError, reason_of
 from speechgru.features import NEED_STATISTICS, FeatureExtractor, feature_size
@@ -28,6 +30,8 @@ __all__ = [
     "MODEL_FILE", "Checkpoint", "ModelConfig", "average_weights", "frame_timing", "inference",
     "load_model", "new_checkpoint", "read_tensors", "save_model", "write_tensors",
 ]  # fmt: skip
+
+_CONSTRUCTORS = {torch.arange, torch.hann_window, torch.linspace, torch.zeros}  # of features.py
 
 
 @dataclass
@@ -76,9 +80,9 @@ def load_model(path: str | Path) -> Checkpoint:
     mark_pool_used()  # by the operations below: servers load a model and then fork
     try:
         # Built without memory: what the config claims costs nothing until the tensors fit it.
-        with _defaults("meta"):
+        with torch.device("meta"):
             model = RecurrentCTC(config.model, feature_size(config.features), len(file.vocabulary))
-        with _defaults("cpu"):
+        with _Float32():
             extract = FeatureExtractor(config.features, _tail(config))
     except (ValueError, SpeechgruError) as error:
         raise CheckpointError(f"{file.path}: its metadata cannot be used: {error}") from None
@@ -96,16 +100,15 @@ def load_model(path: str | Path) -> Checkpoint:
     return Checkpoint(config, file.vocabulary, extract, model, file.metadata)
 
 
-@contextmanager
-def _defaults(device: str) -> Iterator[None]:
-    """Tensors are made on this device in float32, whatever the calling program has chosen."""
-    dtype = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    try:
-        with torch.device(device):
-            yield
-    finally:
-        torch.set_default_dtype(dtype)
+class _Float32(TorchFunctionMode):
+    """New tensors are float32 and on the CPU, whatever the program has chosen, in this thread only:
+    `torch.set_default_dtype` would change those that other threads make meanwhile, too."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Json | None = None
+    ) -> Any:
+        made = {"dtype": torch.float32, "device": "cpu"} if func in _CONSTRUCTORS else {}
+        return func(*args, **made | (kwargs or {}))
 
 
 @contextmanager
