@@ -57,7 +57,7 @@ def build_graph(
     by_word = space < 0 and bool(starts.any())  # words begin with tokens that begin with a space
     boundary = len(vocabulary) if by_word else space
     phrases: dict[tuple[int, ...], float] = {}
-    anywhere: set[tuple[int, ...]] = set()
+    unspaced: dict[tuple[int, ...], tuple[bool, bool]] = {}
     for phrase, boost in hotwords.items():
         for spelling in _spellings(phrase, lexicon, vocabulary):
             tokens = vocabulary.encode(spelling)
@@ -65,10 +65,11 @@ def build_graph(
                 parts = [(boundary, token) if starts[token] else (token,) for token in tokens]
                 tokens = list(chain(*parts))[1:]
             phrases[tuple(tokens)] = boost
-            if not by_word and is_unspaced(spelling):
-                anywhere.add(tuple(tokens))
+            words = spelling.split()
+            if not by_word:
+                unspaced[tuple(tokens)] = is_unspaced(words[0]), is_unspaced(words[-1])
     lengths = [*map(len, vocabulary.tokens), 0] if by_word else ()
-    hot = build_automaton(phrases, boundary, lengths, anywhere)
+    hot = build_automaton(phrases, boundary, lengths, unspaced)
     begins = hot["token"][: hot["first"][1]]  # of state 0, which has none, and its children
     kind = NO_MODEL if lm is None else WORDS if lm.unit == "word" else CHARACTERS
     mode = FREE if lexicon is None else CLOSED if options.unknown_cost is None else OPEN

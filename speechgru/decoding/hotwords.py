@@ -5,16 +5,16 @@ Design choices
   aid to bibliographic search"), so the cost does not grow with their number.
 - A phrase earns its boost per character, as the characters come: at its end it would be too late,
   the beam may have lost it by then. Credit for a phrase that is not completed is withdrawn.
-- Phrases are whole words: they begin and end at a space or at an end of the utterance. Those with
-  characters of a script that has no space between words match anywhere, as all do in a model
-  without a space.
+- Phrases are whole words: they begin and end at a space or at an end of the utterance. A first or
+  last word with characters of a script that has no space between words needs none beside it, nor
+  does any in a model without a space.
 """
 
 import math
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -96,34 +96,36 @@ def read_hotwords(source: str | Path, normalise: Callable[[str], str]) -> dict[s
     return phrases
 
 
-def is_unspaced(phrase: str) -> bool:
+def is_unspaced(word: str) -> bool:
     """Whether it has a character of a script without space between words.
 
     >>> is_unspaced("東京"), is_unspaced("สวัสดี"), is_unspaced("서울")
     (True, True, False)
     """
-    return any(unicodedata.name(char, "").partition(" ")[0] in _UNSPACED for char in phrase)
+    return any(unicodedata.name(char, "").partition(" ")[0] in _UNSPACED for char in word)
 
 
 def build_automaton(
     phrases: Mapping[tuple[int, ...], float],
     boundary: int,
     lengths: Sequence[int] = (),
-    anywhere: Collection[tuple[int, ...]] = (),
+    unspaced: Mapping[tuple[int, ...], tuple[bool, bool]] | None = None,
 ) -> Records:
     """An automaton of token sequences and their boosts per character, (states + 1,) of STATE.
 
     Args:
         boundary: the token that must come before and after a phrase; -1 for none.
-        anywhere: phrases that need no boundary.
+        unspaced: whether a phrase needs no boundary before it, and none after it.
         lengths: where words begin with tokens that begin with a space, the characters of each
             token; 0 for `boundary`, which comes before each of those tokens. Otherwise, tokens are
             single characters.
     """
-    edge = () if boundary < 0 else (boundary,)
-    token, first, parent, end = build_trie(
-        [phrase if phrase in anywhere else (*edge, *phrase, *edge) for phrase in phrases]
-    )
+    edge, unspaced = () if boundary < 0 else (boundary,), unspaced or {}
+    bounded = []
+    for phrase in phrases:
+        before, after = (() if free else edge for free in unspaced.get(phrase, (False, False)))
+        bounded.append((*before, *phrase, *after))
+    token, first, parent, end = build_trie(bounded)
     boosts = np.array(list(phrases.values()), np.float64)
     length = np.array(lengths or [1] * (1 + token.max(initial=0)), np.float64)
     letters = np.array([length[list(phrase)].sum() for phrase in phrases]) - bool(lengths)

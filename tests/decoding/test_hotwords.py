@@ -119,6 +119,27 @@ def test_a_hot_word_wins_where_it_is_close() -> None:
     assert text({"nne": 1.0}) == "call anna"  # not a whole word
 
 
+@pytest.mark.parametrize(
+    ("phrase", "text", "matches"),
+    [
+        ("東京 cat", "大東京 cat", True),
+        ("東京 cat", "大東京 category", False),
+        ("cat 東京", "cat 東京都", True),
+        ("cat 東京", "bobcat 東京都", False),
+        ("東京2020", "大東京2020年", True),
+    ],
+)
+def test_words_of_a_script_without_spaces_are_parts_of_others(
+    phrase: str, text: str, matches: bool
+) -> None:
+    vocabulary = Vocabulary.from_texts([phrase, text])
+    hot = BeamSearch(vocabulary, Options(), hotwords={phrase: 1.0})
+    emission = sure(text, vocabulary, {})
+    (found,), (plain,) = (one.nbest(emission, 1) for one in (hot, BeamSearch(vocabulary)))
+    assert vocabulary.decode(found.tokens) == text
+    assert found.score - plain.score == pytest.approx(len(phrase) if matches else 0.0)
+
+
 def test_hot_words_in_other_spellings() -> None:
     vocabulary = Vocabulary.from_texts(["for four"])
     lexicon = build_lexicon([("for", "for"), ("4", "four")], vocabulary)
