@@ -1,7 +1,8 @@
 """What can be transcribed: paths, manifest utterances, arrays, bytes, open files → samples.
 
 Design choices:
-- Blocks, not whole recordings: a recording of hours is never in memory.
+- Blocks, not whole recordings: a file of hours is never in memory, and what reads the blocks may
+  copy them.
 - Bytes and open files are copied to a temporary file, as the readers of audio need one.
 """
 
@@ -29,6 +30,7 @@ class Readable(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
 
 
+BLOCK = 1 << 16  # samples of an array
 Source = str | Path | Utterance | npt.NDArray[Any] | bytes | BinaryIO
 
 
@@ -39,11 +41,11 @@ def read_blocks(source: Source, rate: int, cache: AudioCache | None = None) -> I
     """
     if isinstance(source, Utterance):
         if cache is not None:
-            yield cache.read(source)
+            yield from _divided(cache.read(source))
         else:
             yield from iter_audio(source.audio, rate, source.offset, source.duration)
     elif isinstance(source, np.ndarray):
-        yield mono(source)
+        yield from _divided(mono(source))
     elif isinstance(source, str | os.PathLike):
         yield from iter_audio(source, rate)
     elif isinstance(source, bytes | bytearray | memoryview | Readable):
@@ -54,6 +56,11 @@ def read_blocks(source: Source, rate: int, cache: AudioCache | None = None) -> I
             "the bytes of an audio file or a file opened in binary mode (convert a torch tensor "
             "with tensor.numpy(), a list with numpy.array(list))"
         )
+
+
+def _divided(samples: Samples) -> Iterator[Samples]:
+    for first in range(0, len(samples), BLOCK):
+        yield samples[first : first + BLOCK]
 
 
 def to_rate(samples: npt.NDArray[Any], rate: int, wanted: int) -> Samples:

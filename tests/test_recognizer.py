@@ -29,6 +29,7 @@ from speechgru.errors import AudioError, CheckpointError, SpeechgruError
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.recipe import FeatureRecipe, ModelRecipe, TextRecipe
 from speechgru.recognizer import MAX_WINDOW, Recognizer, choose_device
+from speechgru.sources import read_blocks
 from speechgru.text import Vocabulary
 
 
@@ -456,6 +457,17 @@ def test_a_long_file_is_read_in_blocks(recognizer, long, tmp_path, utterances):
     assert two.text == " ".join(long[1])
     assert isinstance(error, AudioError)
     assert three == recognizer.transcribe(utterances[1])
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_long_array_is_read_in_blocks(long, cached):
+    """What cuts a recording copies the blocks that it has: all of one block for every segment."""
+    cache = AudioCache(RATE, 0)
+    cache.read = lambda utterance: long[0]  # type: ignore[method-assign]
+    source = Utterance("long.wav", 60.0, "", "long") if cached else long[0]
+    blocks = list(read_blocks(source, RATE, cache))
+    assert max(map(len, blocks)) < len(long[0]) / 5
+    assert np.array_equal(np.concatenate(blocks), long[0])
 
 
 def test_a_long_file_that_is_truncated_is_an_error(recognizer, long, tmp_path, utterances):
