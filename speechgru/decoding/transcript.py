@@ -90,9 +90,10 @@ def transcribe_section(
 ) -> Transcript:
     """The transcript of a section from its n best hypotheses, which are not used where the audio is
     too short or too quiet for speech."""
-    reason = _reason(emission)
+    reason, begin = _reason(emission), emission.begin
+    duration = round(begin + emission.duration, 3) - round(begin, 3)  # the sum has no other error
     if reason in (SILENT, TOO_SHORT):
-        return _make((), emission.duration, reason)
+        return _make((), duration, reason)
     best = hypotheses[0]
     spelled = spell(best, vocabulary)
     spans = word_spans(emission, best.frames, spelled, calibration.lead)
@@ -106,7 +107,7 @@ def transcribe_section(
         Alternative(" ".join(word.text for word in spell(each, vocabulary)), round(each.score, 3))
         for each in hypotheses[1:]
     )
-    return _make(words, emission.duration, reason or NOTHING, alternatives)
+    return _make(words, duration, reason or NOTHING, alternatives)
 
 
 def _reason(emission: Emission) -> str | None:

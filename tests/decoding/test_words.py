@@ -163,3 +163,20 @@ def test_sections_are_decoded_by_themselves_with_times_in_the_recording():
     assert result.text == "a b"
     assert result.words[0].end <= 0.12 <= result.words[1].start
     assert result.confidence == pytest.approx(0.97, abs=1e-3)
+
+
+def test_the_rounding_of_durations_does_not_add_up():
+    """Frames of 660 samples at 22,050 Hz, in sections of a whole number of them."""
+    step, count = 660 / 22050, 1000
+    seconds = 4 * step
+    log_probs = emission("-a--").log_probs
+    texts = [
+        transcribe_section(part, [Greedy(VOCABULARY)(part)], VOCABULARY, Calibration())
+        for part in (
+            Emission(log_probs, step, begin, seconds, None, 0.01, begin)
+            for begin in np.arange(count) * seconds
+        )
+    ]
+    result = join_transcripts(texts)
+    assert result.duration == pytest.approx(count * seconds, abs=1e-3)
+    assert result.words[-1].end <= result.duration
