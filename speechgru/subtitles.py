@@ -6,12 +6,16 @@ Design choices
   the second half of what fits.
 - Cues never overlap. A short cue stays until LEAST seconds are over, or the next one begins; where
   that is too soon, the words go into one cue.
+- Without spaces, a sentence is one word. It is divided into parts that fit, equal in length and
+  time.
 """
 
+import math
 import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
+from speechgru.decoding.hotwords import is_unspaced
 from speechgru.decoding.transcript import Word
 
 COLUMNS, LINES = 42, 2
@@ -30,6 +34,7 @@ class Cue:
 
 def make_cues(words: Sequence[Word], duration: float) -> list[Cue]:
     """The cues of a recording of `duration` seconds. A word longer than a line is broken."""
+    words = [part for word in words for part in _parts(word)]
     cues: list[Cue] = []
     first = 0
     while first < len(words):
@@ -40,6 +45,19 @@ def make_cues(words: Sequence[Word], duration: float) -> list[Cue]:
         cues.append(Cue(begin, end, "\n".join(_lines(words[first : last + 1]))))
         first = last + 1
     return cues
+
+
+def _parts(word: Word) -> Iterator[Word]:
+    """A word of a script without spaces in parts of at most a line and MOST seconds."""
+    text, duration = word.text, word.end - word.start
+    count = max(1, math.ceil(len(text) / COLUMNS), min(len(text), math.ceil(duration / MOST)))
+    if count == 1 or not is_unspaced(text):
+        yield word
+        return
+    for number in range(count):
+        first, last = (round(len(text) * edge / count) for edge in (number, number + 1))
+        start, end = (word.start + duration * edge / count for edge in (number, number + 1))
+        yield replace(word, text=text[first:last], start=start, end=end)
 
 
 def _last_word(words: Sequence[Word], first: int) -> int:

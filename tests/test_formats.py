@@ -186,6 +186,17 @@ def test_cues_have_every_word_and_do_not_overlap(parts):
             assert cue.end - cue.start >= LEAST - 1e-9
 
 
+@given(st.integers(7, 300), st.floats(0.5, 40))
+def test_a_sentence_without_spaces_is_shown_while_it_is_spoken(characters, seconds):
+    text = "".join(chr(0x4E00 + place) for place in range(characters))
+    cues = make_cues([Word(text, 1.0, 1.0 + seconds)], seconds + 2)
+    assert "".join("".join(cue.text.split("\n")) for cue in cues) == text
+    assert all(len(cue.text.split("\n")) <= LINES for cue in cues)
+    assert max(len(line) for cue in cues for line in cue.text.split("\n")) <= COLUMNS
+    assert all(0 < cue.end - cue.start <= MOST + 1e-9 for cue in cues)
+    assert sum(cue.end - cue.start for cue in cues) >= seconds - 1e-6
+
+
 def test_a_cue_ends_at_a_pause_or_at_the_longest_gap():
     times = [0.0, 1.0, 2.0, 3.0, 4.3, 5.0, 6.0, 7.0, 8.0, 9.5, 10.5]
     words = [Word("w", time, time + 0.8) for time in times]
