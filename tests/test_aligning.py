@@ -42,6 +42,16 @@ def test_a_word_that_cannot_be_spelled_is_interpolated(recognizer):
     assert found.words[1].end == pytest.approx(known.words[1].end, abs=0.15)
 
 
+@pytest.mark.parametrize(("text", "warned"), [("am mo oa", False), ("ao oa am", True)])
+def test_a_text_that_is_not_spoken_is_a_warning(speechgru, tone_run, tmp_path, text, warned):
+    soundfile.write(tmp_path / "a.wav", say("am mo oa", 5), RATE)
+    (tmp_path / "a.txt").write_text(text)
+    result = speechgru("align", tmp_path / "a.wav", tmp_path / "a.txt", "--model", tone_run)
+    assert result.status == 0
+    assert len(result.out.splitlines()) == 3
+    assert ("does the text belong to this recording" in result.err) == warned
+
+
 @pytest.mark.parametrize("text", ["", " — ", "am " * 200])
 def test_texts_that_do_not_fit(recognizer, text):
     (emission,) = recognizer.emissions([say("am", 5)])

@@ -9,7 +9,7 @@ import typer
 from speechgru.cli.console import counting_progress, warn
 from speechgru.cli.options import BatchSeconds, Device, Model, Threads, use_threads
 from speechgru.cli.transcribe import Tally, show_outcome
-from speechgru.errors import SpeechgruError
+from speechgru.errors import SpeechgruError, plural
 from speechgru.formats import FORMATS, find_formats
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from speechgru.transcription import Outcome, Outputs
 
 app = typer.Typer()
+DOUBTFUL = 0.05  # confidence below which a word is hardly what is spoken
 
 
 @app.command(
@@ -66,7 +67,7 @@ def align(
     with outputs, counting_progress() as show:
         for outcome in _outcomes(recognizer, sources, outputs, text is None):
             show_outcome(outcome, next(iter(formats.values())))
-            _warn_of_interpolated(outcome)
+            _warn_of_words(outcome)
             tally.add(outcome)
             show(tally.done, tally.total, f"{outcome.source}  {tally.speed()}")
     tally.finish()
@@ -117,9 +118,16 @@ def _outcomes(
     yield from outputs.finish()
 
 
-def _warn_of_interpolated(outcome: "Outcome") -> None:
+def _warn_of_words(outcome: "Outcome") -> None:
     if outcome.transcript is None:
         return
+    confidences = [w.confidence for w in outcome.transcript.words if w.confidence is not None]
+    doubtful = sum(confidence < DOUBTFUL for confidence in confidences)
+    if 2 * doubtful > len(confidences):
+        warn(
+            f"{outcome.source}: {doubtful} of {plural(len(confidences), 'word')} with a confidence "
+            f"below {DOUBTFUL:g}: does the text belong to this recording?"
+        )
     words = dict.fromkeys(w.text for w in outcome.transcript.words if w.interpolated)
     if words:
         some = ", ".join(list(words)[:5]) + (", …" if len(words) > 5 else "")
