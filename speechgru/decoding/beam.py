@@ -162,12 +162,14 @@ class Search:
         the middle of a word, and the lexicon has only complete ones. `frames` is empty.
 
         A text's score is the sum over its token sequences, which may differ in spaces, pieces or
-        spellings; all else is the best one's. With n = 1, it stops where no other text can win."""
+        spellings, each read as the words that score best; all else is the best one's. With n = 1,
+        it stops where no other text can win."""
         endings = np.zeros(self.size * max(1, self.graph.homophones) + 1, ENDING)
         count = find_endings(self.graph, self.beam, self.size, self.prefixes, endings)
         order = np.argsort(-endings["total"][:count], kind="stable")
         rest = np.logaddexp.accumulate(endings["total"][order[::-1]])[::-1]
         found: dict[str, Hypothesis] = {}
+        read: set[tuple[str, tuple[int, ...]]] = set()
         for place, remaining in zip(order, rest, strict=True):
             if n == 1 and found:
                 *others, best = sorted(one.score for one in found.values())
@@ -177,6 +179,9 @@ class Search:
             text = new.text
             if text is None:
                 text = " ".join(self.decoder.vocabulary.decode(new.tokens).split())
+            if (text, new.tokens) in read:  # as "new", "york" and as "new york"
+                continue
+            read.add((text, new.tokens))
             found[text] = _merge(found[text], new) if text in found else new
         return sorted(found.values(), key=lambda one: -one.score)[:n]
 
