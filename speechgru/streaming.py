@@ -128,7 +128,8 @@ class Stream:
     ...     print(stream.partial, end="\\r")
     >>> stream.finish()                                         # doctest: +SKIP
 
-    `partial` is the text so far of the utterance that has not ended; it may change.
+    `partial` is the text so far of the utterance that has not ended; it may change. It is computed
+    when it is read, in a time that grows with the utterance.
     """
 
     def __init__(
@@ -142,7 +143,6 @@ class Stream:
     ) -> None:
         self.checkpoint, self.decoder, self.device = checkpoint, decoder, device
         self.calibration, self.endpointing = calibration, endpointing
-        self.partial = ""
         self.rate = checkpoint.config.features.sample_rate
         self._resampler = _make_resampler(sample_rate, self.rate)
         self._given_rate = sample_rate or self.rate
@@ -157,6 +157,12 @@ class Stream:
         self._state = checkpoint.model.initial_state()
         self._features = FeatureStream(checkpoint.extract)
         self._begin_utterance(0)
+
+    @property
+    def partial(self) -> str:
+        found = [] if self._finished else self._search.nbest(1)
+        words = spell(found[0], self.checkpoint.vocabulary) if found else ()
+        return " ".join(word.text for word in words)
 
     def accept(self, samples: npt.NDArray[Any]) -> list[Final]:
         """The next samples, (n,) or (n, channels), float in [-1, 1] or int16, n ≥ 0. Returns the
@@ -186,7 +192,7 @@ class Stream:
         if self._resampler is not None:
             rest = np.empty(0, np.float32)
             finals += self._read(self._resampler.resample_chunk(rest, last=True))
-        self._finished, self.partial = True, ""
+        self._finished = True
         if self._position + len(self._waiting) > self._start:
             self._advance(self._waiting, last=True)
             finals += self._end(self._search, self._frames, self._position)
@@ -211,9 +217,6 @@ class Stream:
             self._advance(block)
             if self.endpointing is not None:
                 finals += self._end_if_due(self.endpointing)
-            found = self._search.nbest(1)
-            words = spell(found[0], self.checkpoint.vocabulary) if found else ()
-            self.partial = " ".join(word.text for word in words)
         return finals
 
     def _begin_utterance(self, start: int) -> None:

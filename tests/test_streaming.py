@@ -12,6 +12,7 @@ from tones import RATE, say
 from speechgru.audio import resample
 from speechgru.checkpoint import Checkpoint, ModelConfig, new_checkpoint
 from speechgru.decoding import BeamSearch, Greedy
+from speechgru.decoding.greedy import GreedySearch
 from speechgru.errors import AudioError, RecipeError, SpeechgruError
 from speechgru.features import FeatureExtractor
 from speechgru.recipe import FeatureRecipe, ModelRecipe, TextRecipe
@@ -132,6 +133,16 @@ def test_partial_texts_grow_into_the_final_one(recognizer):
     assert len(set(partials)) > 3
     assert all(final.text.startswith(partial) for partial in partials)
     assert partials[0] == ""
+
+
+def test_a_partial_text_that_is_not_read_costs_nothing(recognizer, monkeypatch):
+    asked, nbest = [], GreedySearch.nbest
+    monkeypatch.setattr(GreedySearch, "nbest", lambda self, n: asked.append(n) or nbest(self, n))
+    stream = recognizer.stream(endpointing=None)
+    stream.accept(say(TEXT))
+    assert asked == []
+    assert stream.partial
+    assert asked == [1]
 
 
 # Endpoints --------------------------------------------------------------------------------------
