@@ -5,14 +5,11 @@ taken from the other speakers: whole speakers where there are at least MANY, els
 of the utterances, chosen by a hash of their ids so that it is always the same.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from speechgru.compare.spec import file_name
-from speechgru.corpora.common import unique_ids
+from speechgru.corpora.common import make_ids_unique, unique_ids
 from speechgru.corpora.splits import stable_hash
 from speechgru.errors import ManifestError
 from speechgru.manifest import Utterance
@@ -57,22 +54,15 @@ def fold_manifest(folder: Path, fold: str, split: str) -> Path:
 
 
 def pool(manifests: Mapping[str, Sequence[Utterance]]) -> list[Utterance]:
-    """Each utterance once, even if several manifests list it, ordered by file and offset.
-
-    Ids are kept; where two manifests use one id for different audio, the manifest's name precedes.
-    """
-    found: dict[tuple[str, float], tuple[str, Utterance]] = {}
-    for manifest, utterances in manifests.items():
+    """Each utterance once, even if several manifests list it, in their order; where two manifests
+    use one id for different audio, the second becomes ID#2. Where the data are changes nothing."""
+    found: dict[tuple[str, float], Utterance] = {}
+    for utterances in manifests.values():
         for utterance in utterances:
-            key = (utterance.audio, utterance.offset)
-            found.setdefault(key, (manifest, utterance))
-    uses = Counter(utterance.id for _, utterance in found.values())
-    return [
-        utterance
-        if uses[utterance.id] == 1
-        else replace(utterance, id=f"{Path(manifest).with_suffix('').as_posix()}:{utterance.id}")
-        for _, (manifest, utterance) in sorted(found.items())
-    ]
+            found.setdefault((utterance.audio, utterance.offset), utterance)
+    pooled = list(found.values())
+    make_ids_unique(pooled)
+    return pooled
 
 
 def _dev_ids(others: Sequence[Utterance]) -> set[str]:

@@ -99,4 +99,15 @@ def test_ids_are_kept_unless_two_manifests_use_one_for_different_audio(tmp_path:
     first, same, other = utterance("a.wav", "x"), utterance("a.wav", "y"), utterance("b.wav", "z")
     assert [u.id for u in pool({"1.jsonl": [first], "2.jsonl": [same, other]})] == ["x", "z"]
     clash = pool({"train.jsonl": [first], "test.jsonl": [utterance("b.wav", "x")]})
-    assert [u.id for u in clash] == ["train:x", "test:x"]
+    assert [u.id for u in clash] == ["x", "x#2"]
+
+
+def test_ids_and_order_do_not_depend_on_where_the_data_are():
+    def pooled(train: str, test: str) -> list[str]:
+        manifests = {
+            f"{place}/{name}.jsonl": [Utterance(f"{place}/{k}.wav", 1.0, name, k) for k in "ab"]
+            for name, place in (("train", train), ("test", test))
+        }
+        return [f"{utterance.id} {utterance.text}" for utterance in pool(manifests)]
+
+    assert pooled("/data/1", "/data/2") == pooled("/data/2", "/data/1") == pooled("x", "y")
