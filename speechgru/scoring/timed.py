@@ -34,7 +34,7 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 STM = re.compile(
     r"^(?P<recording>\S+) (?P<channel>\S+) (?P<speaker>\S+) "
     rf"(?P<begin>{_NUMBER}) (?P<end>{_NUMBER})"
-    r"(?: <\S*)?(?: (?P<text>.*))?$"
+    r"(?: <\S*>)?(?: (?P<text>.*))?$"
 )
 CTM = re.compile(
     rf"^(?P<recording>\S+) (?P<channel>\S+) (?:(?P<begin>{_NUMBER}) (?P<duration>{_NUMBER})|\* \*) "

@@ -218,6 +218,15 @@ def test_lines_may_end_in_carriage_returns_alone(tmp_path):
     assert len(score_files(*files).utterances) == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "words"), [("<o,f0,male> uh huh", 2), ("<> uh huh", 2), ("<uh huh", 2), ("<o,f0>", 0)]
+)
+def test_a_label_of_a_segment_is_no_word_but_a_word_may_begin_like_one(tmp_path, text, words):
+    """In Buckwalter's transliteration of Arabic, < is a letter."""
+    files = write(tmp_path, "r.stm", f"r A s 0 1 {text}\n"), write(tmp_path, "h.ctm", CTM)
+    assert score_files(*files).words.reference == words
+
+
 def test_unsorted_time_marks_are_sorted(tmp_path):
     words = "r A 0.1 0.2 uh\nr A 1.9 0.2 huh\n"
     files = write(tmp_path, "r.stm", STM), write(tmp_path, "h.ctm", words)
