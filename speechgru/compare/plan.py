@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,12 +22,13 @@ from pydantic import TypeAdapter
 from speechgru.compare.folds import fold_manifest, write_folds
 from speechgru.compare.matching import Candidate, ModelSize, solve
 from speechgru.compare.spec import ComparisonSpec
-from speechgru.errors import SpeechgruError
+from speechgru.errors import SpeechgruError, TrainingError
 from speechgru.files import Json, read_dataclass, write_json
-from speechgru.manifest import read_manifest
+from speechgru.manifest import Utterance, read_manifest
 from speechgru.recipe import Recipe
 from speechgru.text import normalise
 from speechgru.text.units import make_vocabulary
+from speechgru.training.data import refuse_unreadable
 from speechgru.training.state import RESOURCE_KEYS
 
 FORMAT = "speechgru-plan-2"
@@ -103,23 +105,27 @@ def make_plan(spec: ComparisonSpec, folder: Path, device: torch.device) -> Plan:
     """The plan in `folder`, made now or read; once made it only gains the tuned learning rates.
     One that is read has the paths and resources of `spec`, which may have changed.
 
-    Raises SpeechgruError: another comparison in the folder, or a plan that cannot be read.
+    Raises SpeechgruError: another comparison in the folder, a plan that cannot be read, or a test
+    set that cannot be scored.
     """
     recipes = {name: spec.recipe_of(name) for name in spec.names}
-    manifests = {path: read_manifest(path) for path in dict.fromkeys(_manifests(spec))}
-    everything = [
-        [(os.path.basename(u.audio), u.offset, u.duration, u.text, u.speaker) for u in utterances]
-        for utterances in manifests.values()
-    ]  # not where files are: they may be moved
-    data = hashlib.sha256(json.dumps(everything).encode()).hexdigest()[:16]
     old = read_plan(folder) if (folder / "plan.json").exists() else None
     if old is not None:
         _check_same(folder, old, spec)
-        if old.data not in ("", data):
-            raise SpeechgruError(
-                f"{folder}: utterances or texts in the manifests have changed since this "
-                "comparison was planned; restore them, or name another folder with --out"
-            )
+    manifests = {path: read_manifest(path) for path in dict.fromkeys(_manifests(spec))}
+    noises = (read_manifest(path, text_required=False) for path in dict.fromkeys(_noises(spec)))
+    everything = [
+        [(os.path.basename(u.audio), u.offset, u.duration, u.text, u.speaker, u.id) for u in each]
+        for each in (*manifests.values(), *noises)
+    ]  # not where files are: they may be moved
+    data = hashlib.sha256(json.dumps(everything).encode()).hexdigest()[:16]
+    if old is not None and old.data not in ("", data):
+        raise SpeechgruError(
+            f"{folder}: utterances, ids or texts in the manifests have changed since this "
+            "comparison was planned; restore them, or name another folder with --out"
+        )
+    if old is None:
+        _check_test(spec, manifests)
     folds = write_folds(manifests, folder) if spec.by_speaker else ()
     if old is not None:
         return replace(old, spec=spec)
@@ -152,14 +158,36 @@ def _manifests(spec: ComparisonSpec) -> list[str]:
     return [*paths, spec.test] if spec.test else paths
 
 
+def _noises(spec: ComparisonSpec) -> list[str]:
+    """The paths of the noise manifests, recipe by recipe."""
+    recipes = (spec.recipe, *map(spec.recipe_of, spec.names))
+    return [recipe.augment.noise_manifest for recipe in recipes if recipe.augment.noise_manifest]
+
+
+def _check_test(spec: ComparisonSpec, manifests: Mapping[str, Sequence[Utterance]]) -> None:
+    """Raises TrainingError for what would be noticed only when a trained model is scored: audio
+    that cannot be read, or no words. (Each training checks its dev set.)"""
+    for path in manifests if spec.by_speaker else filter(None, [spec.test]):
+        refuse_unreadable(path, manifests[path])
+    if spec.test and not spec.by_speaker:
+        texts = [utterance.text for utterance in manifests[spec.test]]
+        if not any(normalise(text, spec.recipe.text) for text in texts):
+            raise TrainingError(
+                f"{spec.test}: none of the {len(texts)} texts has a word; expected a test set with "
+                "texts"
+            )
+
+
 def _check_same(folder: Path, plan: Plan, spec: ComparisonSpec) -> None:
     """Refuse to continue a comparison with options that may change its results: all but the
     resources, and the paths of manifests with the same uses, whose content `plan.data` compares."""
-    before, after = (_manifests(each) for each in (plan.spec, spec))
-    same_uses = list(map(before.index, before)) == list(map(after.index, after))
     free = {*RESOURCE_KEYS}
-    if plan.data and same_uses:
-        free |= {"data.train", "data.dev", "test"}
+    for paths, keys in (
+        (_manifests, {"data.train", "data.dev", "test"}), (_noises, {"augment.noise_manifest"})
+    ):  # fmt: skip
+        before, after = (paths(each) for each in (plan.spec, spec))
+        if plan.data and list(map(before.index, before)) == list(map(after.index, after)):
+            free |= keys
     adapter = TypeAdapter(ComparisonSpec)
     old, new = (adapter.dump_python(each, mode="json") for each in (plan.spec, spec))
     for values in (old, new):

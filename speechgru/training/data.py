@@ -111,11 +111,11 @@ def read_training_data(
     _normalise(dev, recipe)
     known = vocabulary or _make_vocabulary(listed, recipe, initial)
     kept, excluded = _select(listed, recipe, known)
-    _refuse_unreadable(recipe.data.dev, dev)
+    refuse_unreadable(recipe.data.dev, dev)
     noises: list[Utterance] = []
     if manifest := recipe.augment.noise_manifest:
         noises = _read("augment.noise_manifest", manifest, text_required=False)
-        _refuse_unreadable(manifest, noises)
+        refuse_unreadable(manifest, noises)
     if not kept:
         reasons = "; ".join(f"{len(ids)} {why}, such as {ids[0]}" for why, ids in excluded.items())
         raise TrainingError(
@@ -231,9 +231,9 @@ def _readable_seconds(name: str, utterances: Sequence[Utterance]) -> list[float 
     return seconds
 
 
-def _refuse_unreadable(manifest: str, utterances: Sequence[Utterance]) -> None:
-    available = _readable_seconds(manifest, utterances)
-    errors = [found for found in available if isinstance(found, AudioError)]
+def refuse_unreadable(manifest: str, utterances: Sequence[Utterance]) -> None:
+    """Raises TrainingError if files' headers show that their audio cannot be read."""
+    errors = [e for e in _readable_seconds(manifest, utterances) if isinstance(e, AudioError)]
     if errors:
         raise TrainingError(
             f"{manifest}: {len(errors)} of {len(utterances)} utterances cannot be read "

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import OPTIONS, MakeSpec
+from msgspec import structs
 from pydantic import TypeAdapter
 
 from speechgru import workers
@@ -28,6 +29,7 @@ from speechgru.compare.runner import (
 from speechgru.errors import AudioError, SpeechgruError
 from speechgru.files import exclusive_lock
 from speechgru.manifest import read_manifest
+from speechgru.manifest_writer import write_manifest
 from speechgru.recipe import Recipe
 from speechgru.recipe_file import override
 from speechgru.training.state import EpochMetrics
@@ -245,6 +247,40 @@ def test_a_comparison_continues_with_moved_data_and_other_resources(
         assert recipe.data.dev == str(tmp_path / "moved" / "dev.jsonl")
         assert (recipe.training.workers, recipe.training.cache_mb) == (2, 100)
         assert runner.fingerprint(recipe) == runner.fingerprint(old.recipe(run, planned))
+
+
+def test_moved_noise_is_the_same_noise_and_changed_ids_are_other_data(
+    small: Recipe, tones: Path, tmp_path: Path
+):
+    def spec(folder: Path) -> ComparisonSpec:
+        values = (f"augment.noise_manifest={folder}/dev.jsonl", f"data.dev={folder}/dev.jsonl")
+        return parse(override(small, values), cells="rnn,gru")
+
+    plan = make_plan(spec(tones), tmp_path / "out", CPU)
+    copy = shutil.copytree(tones, tmp_path / "moved")
+    assert make_plan(spec(copy), tmp_path / "out", CPU) == replace(plan, spec=spec(copy))
+    file = copy / "dev.jsonl"
+    file.write_text(file.read_text().replace("dev/000", "dev/900").replace("900.wav", "000.wav"))
+    with pytest.raises(SpeechgruError, match="ids"):
+        make_plan(spec(copy), tmp_path / "out", CPU)
+
+
+@pytest.mark.parametrize("folds", [None, "speaker"])
+def test_a_test_set_that_cannot_be_read_is_refused_before_anything_is_trained(
+    make_spec: MakeSpec, tones: Path, tmp_path: Path, folds: str | None
+):
+    copy = shutil.copytree(tones, tmp_path / "copy")
+    (copy / "test" / "003.wav").unlink()
+    with pytest.raises(SpeechgruError, match=r"test\.jsonl: 1 of 12.*003\.wav"):
+        run_comparison(make_spec(test=str(copy / "test.jsonl"), folds=folds), tmp_path, OPTIONS)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_test_set_without_words_is_refused(make_spec: MakeSpec, tones: Path, tmp_path: Path):
+    silent = [structs.replace(u, text="…") for u in read_manifest(tones / "test.jsonl")]
+    write_manifest(tmp_path / "silent.jsonl", silent)
+    with pytest.raises(SpeechgruError, match=r"silent\.jsonl: none of the 12 texts has a word"):
+        make_plan(make_spec(test=str(tmp_path / "silent.jsonl")), tmp_path, CPU)
 
 
 @pytest.mark.parametrize(
