@@ -24,8 +24,7 @@ from speechgru.checkpoint import MODEL_FILE
 from speechgru.files import Json, read_dataclass, write_json
 from speechgru.manifest import Utterance
 from speechgru.measure import Stopwatch, device_name, memory_use
-from speechgru.recipe import AugmentRecipe, TrainingRecipe
-from speechgru.recipe_file import load_recipe
+from speechgru.recipe import AugmentRecipe, Recipe, TrainingRecipe, make_recipe
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import score
 from speechgru.training.data import BatchLoader, read_training_data
@@ -99,15 +98,18 @@ def doubts(costs: Collection[VariantCost]) -> str:
     return ""
 
 
-def measure_all(folders: dict[str, Path], file: Path, device: str) -> dict[str, VariantCost]:
-    """Variant → cost, by a trained run of each. Those that `file` contains are not measured again;
-    one that cannot be measured is logged."""
+def measure_all(
+    runs: dict[str, tuple[Path, Recipe]], file: Path, device: str
+) -> dict[str, VariantCost]:
+    """Variant → cost, by the folder and recipe of a trained run of each. Those that `file` contains
+    are not measured again; one that cannot be measured is logged."""
     costs = load_costs(file)
-    for name, folder in [item for item in folders.items() if item[0] not in costs]:
+    for name, (folder, recipe) in [item for item in runs.items() if item[0] not in costs]:
         log.info("measuring the cost of %s", name)
+        words = [str(folder), recipe.model_dump(mode="json"), device]
         done = subprocess.run(
             [sys.executable, "-c", "from speechgru.compare.cost import main; main()"],
-            input=json.dumps([str(folder), device]), capture_output=True, text=True, check=False,
+            input=json.dumps(words), capture_output=True, text=True, check=False,
             env=os.environ | {"OMP_NUM_THREADS": "2"},
         )  # fmt: skip
         if done.returncode:
@@ -120,15 +122,16 @@ def measure_all(folders: dict[str, Path], file: Path, device: str) -> dict[str, 
 
 
 def main() -> None:
-    """In a fresh process: a run folder and a device on standard input, the cost on output."""
-    folder, device = json.load(sys.stdin)
-    print(json.dumps(asdict(measure(Path(folder), device))))
+    """In a fresh process: a run folder, its recipe and a device on standard input, the cost on
+    output."""
+    folder, recipe, device = json.load(sys.stdin)
+    print(json.dumps(asdict(measure(Path(folder), make_recipe(recipe), device))))
 
 
-def measure(folder: Path, device: str = "auto") -> VariantCost:
-    """The cost of one trained run. Raises SpeechgruError when its recipe, model or audio cannot be
-    read."""
-    recipe = load_recipe(folder / "recipe.yaml")
+def measure(folder: Path, recipe: Recipe, device: str = "auto") -> VariantCost:
+    """The cost of one trained run. `recipe` names the data where they are now, which may not be
+    where they were when it was trained. Raises SpeechgruError when model or audio cannot be read.
+    """
     recipe = recipe.model_copy(update={"augment": AugmentRecipe()})  # features without augmentation
     recognizer, trainee = (Recognizer.load(folder, device, decoder="greedy") for _ in range(2))
     data = read_training_data(recipe, recognizer.checkpoint.vocabulary)

@@ -270,14 +270,14 @@ def choose_rate(trials: Sequence[RunResult]) -> float:
 
 def _measure(tasks: Sequence[Task], folder: Path, options: RunOptions) -> None:
     """The cost of each variant, by its first finished run whose model is present."""
-    folders: dict[str, Path] = {}
+    runs: dict[str, tuple[Path, Recipe]] = {}
     for task in tasks:
         result = task.finished()
         if result and result.scores and (task.home / MODEL_FILE).exists():
-            folders.setdefault(task.run.variant, task.home)
-    known = measure_all(folders, folder / "cost.json", options.device)
+            runs.setdefault(task.run.variant, (task.home, task.recipe))
+    known = measure_all(runs, folder / "cost.json", options.device)
     for name in dict.fromkeys(task.run.variant for task in tasks):
-        if name not in folders and name not in known:
+        if name not in runs and name not in known:
             log.warning("the cost of %s is not measured: none of its trained models exists", name)
 
 

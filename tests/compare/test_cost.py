@@ -14,6 +14,7 @@ from helpers import OPTIONS, MakeSpec
 from speechgru.compare import RunOptions, cost, run_comparison
 from speechgru.compare.cost import load_costs
 from speechgru.manifest import Utterance
+from speechgru.recipe import Recipe
 
 # Costs that were once measured; any others would do.
 MEASURED = load_costs(Path(__file__).parents[2] / "docs/results/an4-cells/cost.json")["gru"]
@@ -30,7 +31,8 @@ class Measuring:
     def run(
         self, words: list[str], input: str, **options: Any
     ) -> "subprocess.CompletedProcess[str]":
-        folder, device = json.loads(input)
+        folder, recipe, device = json.loads(input)
+        assert Path(recipe["data"]["dev"]).exists()
         assert device == "cpu"
         assert (Path(folder) / "model.safetensors").exists()
         self.runs.append(Path(folder).name)
@@ -104,8 +106,8 @@ def test_deleted_models_are_a_warning_unless_they_were_measured(
     assert warnings(caplog) == [warning]
 
 
-def test_a_process_of_its_own_measures_a_trained_run(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_process_of_its_own_measures_a_trained_run_wherever_its_data_are_now(
+    finished: Path, small: Recipe, tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """The real one, but with less of everything."""
     usual = subprocess.run
@@ -118,9 +120,10 @@ def test_a_process_of_its_own_measures_a_trained_run(
         return usual([*words[:-1], less + words[-1]], **options)
 
     monkeypatch.setattr(subprocess, "run", quick)
-    run = finished / "runs" / "gru-seed1"
+    run = shutil.copytree(finished / "runs" / "gru-seed1", tmp_path / "gru-seed1")
+    (run / "recipe.yaml").write_text((run / "recipe.yaml").read_text().replace(str(tones), "gone"))
     before = (run / "model.safetensors").read_bytes()
-    found = cost.measure_all({"gru": run}, tmp_path / "cost.json", "cpu")
+    found = cost.measure_all({"gru": (run, small)}, tmp_path / "cost.json", "cpu")
     assert found == load_costs(tmp_path / "cost.json")
     values = found["gru"]
     assert values.model_bytes == len(before)
