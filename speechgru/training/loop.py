@@ -109,7 +109,7 @@ def train(
             stack.enter_context(exclusive_lock(folder.path, COMMAND))
             state, tensors = folder.load_state()
             folder.read_metrics()  # damaged, they would be refused at the end of an epoch only
-            folder.check_model(state)
+            folder.check_models(state)
             if initial is not None:
                 folder.check_same_initial(state, initial.fingerprint)
             folder.check_same_recipe(state, recipe)

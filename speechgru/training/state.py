@@ -120,24 +120,37 @@ class RunFolder:
 
     def check_unused(self) -> None:
         """Raises TrainingError when the folder contains a run."""
-        if self.started() or os.path.exists(self.model):
+        if self.started():
             raise TrainingError(
                 f"{self.path}: already contains a run: use --resume to continue it, or name "
                 "another folder with --out"
+            )
+        if os.path.exists(self.model):  # the disk was full before the first save, or last is gone
+            raise TrainingError(
+                f"{self.path}: contains a model, but no {self.last.name} to resume from: name "
+                f"another folder with --out, or delete {self.model.name} if it is not needed"
             )
 
     def check_started(self) -> None:
         """Raises TrainingError when there is no run to resume."""
         if not self.started():
+            self.check_unused()
             raise TrainingError(f"{self.path}: no run to resume; start one without --resume")
 
-    def check_model(self, state: TrainingState) -> None:
-        """Raises TrainingError when the model of the best epoch is not there any more."""
+    def check_models(self, state: TrainingState) -> None:
+        """Raises TrainingError when the model of the best epoch, or weights to be averaged at the
+        end, are not there any more."""
         if state.best_wer is not None and not os.path.exists(self.model):
             raise TrainingError(
                 f"{self.model}: missing, and its dev WER of {100 * state.best_wer:.2f} % may not "
                 "be reached again: put the file back, or start a new run in another folder"
             )
+        for file in (self._kept(epoch) for _, epoch in state.kept):
+            if not os.path.exists(file):
+                raise TrainingError(
+                    f"{file}: missing, and training.average needs it: put the file back, or start "
+                    "a new run in another folder"
+                )
 
     def write_inputs(self, recipe: Recipe, excluded: dict[str, list[str]]) -> None:
         """Write what a run was given; when it resumes, its data may have moved."""

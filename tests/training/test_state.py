@@ -95,6 +95,24 @@ def test_a_run_whose_model_is_gone_is_not_resumed(few, tmp_path, whole):
         train(long_recipe(few), tmp_path / "run", "cpu", resume=True)
 
 
+def test_a_run_whose_weights_to_be_averaged_are_gone_is_not_resumed(few, tmp_path):
+    recipe = long_recipe(few)
+    train(recipe, tmp_path / "run", "cpu", on_progress=Stopper(9))
+    shutil.move(tmp_path / "run/kept", tmp_path / "kept")
+    with pytest.raises(TrainingError, match=r"kept/epoch-.*: missing"):
+        train(recipe, tmp_path / "run", "cpu", resume=True)
+    shutil.move(tmp_path / "kept", tmp_path / "run/kept")
+    train(recipe, tmp_path / "run", "cpu", resume=True)
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_model_without_a_state_is_neither_resumed_nor_overwritten(few, tmp_path, whole, resume):
+    shutil.copytree(whole, tmp_path / "run")
+    (tmp_path / "run/last.safetensors").unlink()
+    with pytest.raises(TrainingError, match=r"no last\.safetensors.*--out"):
+        train(long_recipe(few), tmp_path / "run", "cpu", resume=resume)
+
+
 def test_stray_files_are_ignored(few, tmp_path, whole):
     recipe, folder = long_recipe(few), tmp_path / "run"
     train(recipe, folder, "cpu", on_progress=Stopper(5))
