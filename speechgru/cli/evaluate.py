@@ -300,20 +300,20 @@ def show_breakdown(score: "Score") -> None:
             table.add_row(
                 Text(each.speaker), f"{counts.rate:.2%}", str(counts.errors), str(counts.reference)
             )
-        print_first(table, "speakers", len(speakers))
+        print_first(table, "speaker", len(speakers))
     if words is not None and words.errors:
         table = Table("reference", "hypothesis", Column("count", justify="right"))
         for reference, hypothesis, count in words.errors[:MOST_SHOWN]:
             table.add_row(
                 Text(reference or "(inserted)"), Text(hypothesis or "(deleted)"), str(count)
             )
-        print_first(table, "confusions", len(words.errors))
+        print_first(table, "confusion", len(words.errors))
 
 
 def print_first(table: "Table", noun: str, total: int) -> None:
     print_wide(table)
     if total > MOST_SHOWN:
-        out.print(f"… and {total - MOST_SHOWN} more {noun}; JSON files have all")
+        out.print(f"… and {plural(total - MOST_SHOWN, f'more {noun}')}; JSON files have all")
     out.print()
 
 
@@ -334,7 +334,7 @@ def show_significance(report: "PairReport") -> None:
         few = f" (fewer than {FEW}: unreliable)" if pairs.segments < FEW else ""
         verdict = pairs.verdict
         rows[name] = (
-            f"z = {signed(pairs.z)}, {p_text(pairs.p)}, {pairs.segments} segments{few}: "
+            f"z = {signed(pairs.z)}, {p_text(pairs.p)}, {plural(pairs.segments, 'segment')}{few}: "
             + (f"A is {verdict} than B" if verdict in ("better", "worse") else verdict)
         )
     if report.unmatched:

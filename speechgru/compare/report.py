@@ -140,12 +140,12 @@ def warnings(analysis: Analysis) -> dict[str, str]:
     found: dict[str, str] = {}
     if analysis.pending:
         found["unfinished"] = (
-            f"{len(analysis.pending)} of {len(analysis.plan.runs())} runs "
+            f"{len(analysis.pending)} of {plural(len(analysis.plan.runs()), 'run')} "
             f"{'is' if len(analysis.pending) == 1 else 'are'} still to come; "
             "the same command continues."
         )
     lost = [
-        f"{s.failed_runs + s.collapsed_runs} of {s.runs + s.failed_runs} runs of {s.name}"
+        f"{s.failed_runs + s.collapsed_runs} of {plural(s.runs + s.failed_runs, 'run')} of {s.name}"
         for s in systems
         if s.failed_runs + s.collapsed_runs
     ]
@@ -220,7 +220,7 @@ def _templates() -> Environment:
         "literal": lambda text: re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", text),
         "name": _name,
         "number": lambda value: f"{value:g}",
-        "plural": plural,
+        "plural": _counted,
         "p": lambda p: p_text(p).removeprefix("p = ").removeprefix("p "),
         "percent": _percent,
         "points": signed_points,
@@ -229,6 +229,11 @@ def _templates() -> Environment:
         "verdict": _verdict,
     }
     return environment
+
+
+def _counted(number: float, noun: str) -> str:
+    text = f"{number:,.0f}"
+    return f"{text} {noun}" if text == "1" else f"{text} {noun}s"
 
 
 def _percent(rate: float | None) -> str:

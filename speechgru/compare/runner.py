@@ -205,7 +205,7 @@ def _run_all(runs: list[PlannedRun], plan: Plan, folder: Path, options: RunOptio
         tasks.append(Task(run, recipe, folder, scored, options.device, options.threads))
     left = [task for task in tasks if task.finished() is None]
     if len(left) < len(tasks):
-        log.info("%d of %d runs are finished already", len(tasks) - len(left), len(tasks))
+        log.info("finished already: %d of %d runs", len(tasks) - len(left), len(tasks))
     began = time.monotonic()
     if options.jobs == 1:
         results = run_here(left, options.on_step)

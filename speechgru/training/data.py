@@ -25,7 +25,7 @@ from msgspec.structs import replace
 from speechgru.audio import read_headers, segment_duration, warn_of_early_ends
 from speechgru.augment import Augment
 from speechgru.batches import AudioCache, Batch, collate, count_batches, load_ahead, plan_batches
-from speechgru.errors import AudioError, ManifestError, TrainingError
+from speechgru.errors import AudioError, ManifestError, TrainingError, plural
 from speechgru.features import FeatureExtractor
 from speechgru.manifest import Utterance, distinct_files, find_manifest, read_manifest
 from speechgru.recipe import Recipe, model_frames
@@ -119,8 +119,8 @@ def read_training_data(
     if not kept:
         reasons = "; ".join(f"{len(ids)} {why}, such as {ids[0]}" for why, ids in excluded.items())
         raise TrainingError(
-            f"{', '.join(recipe.data.train)}: none of the {len(listed)} utterances can be trained "
-            f"on: {reasons}"
+            f"{', '.join(recipe.data.train)}: none of the {plural(len(listed), 'utterance')} can "
+            f"be trained on: {reasons}"
         )
     if not any(utterance.text for utterance in dev):
         raise TrainingError(
@@ -249,8 +249,8 @@ def _report(
 ) -> None:
     for reason, ids in excluded.items():
         log.warning(
-            "%d training utterances excluded (%s): %s%s",
-            len(ids), reason, ", ".join(ids[:LISTED]), " …" if len(ids) > LISTED else "",
+            "%s excluded (%s): %s%s", plural(len(ids), "training utterance"), reason,
+            ", ".join(ids[:LISTED]), " …" if len(ids) > LISTED else "",
         )  # fmt: skip
     unknown: Counter[str] = sum((vocabulary.unknown(u.text) for u in dev), Counter())
     if unknown:

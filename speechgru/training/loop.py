@@ -28,7 +28,7 @@ from speechgru.cells.precision import choose_precision
 from speechgru.checkpoint import ModelConfig, new_checkpoint
 from speechgru.corpora.leaks import warn_of_leaks
 from speechgru.cpus import usable_cpus
-from speechgru.errors import Diverged, TrainingError
+from speechgru.errors import Diverged, TrainingError, plural
 from speechgru.files import check_folder, exclusive_lock
 from speechgru.measure import torch_threads
 from speechgru.model import RecurrentCTC, check_cell, macs_per_second
@@ -201,9 +201,9 @@ class Trainer:
         options, state = self.options, self.state
         self.selection.delete_old_weights()  # a kill may have left some
         log.info(
-            "%d utterances, %.1f minutes; about %d steps per epoch, %d in all",
-            len(self.data.train), 60 * self.data.hours,
-            self.total_steps // options.epochs, self.total_steps,
+            "%s, %.1f minutes; about %s per epoch, %d in all",
+            plural(len(self.data.train), "utterance"), 60 * self.data.hours,
+            plural(self.total_steps // options.epochs, "step"), self.total_steps,
         )  # fmt: skip
         events = SummaryWriter(str(self.folder.path / "events"), purge_step=state.step + 1)
         try:
@@ -219,16 +219,16 @@ class Trainer:
             events.close()
         if state.epoch < options.epochs:
             log.info(
-                "stopped after epoch %d of %d: no better dev WER (or CER) in %d evaluations "
+                "stopped after epoch %d of %d: no better dev WER (or CER) in %s "
                 "(training.patience)", state.epoch, options.epochs,
-                state.evaluations_without_improvement,
+                plural(state.evaluations_without_improvement, "evaluation"),
             )  # fmt: skip
         self.selection.try_average()
         if self.selection.all_blank:
             log.warning(
                 "the model still outputs only blanks, as CTC models do early in training: train "
-                "longer (%d steps so far; training.epochs), on more speech, or with a higher "
-                "training.learning_rate", state.step,
+                "longer (%s so far; training.epochs), on more speech, or with a higher "
+                "training.learning_rate", plural(state.step, "step"),
             )  # fmt: skip
         return self._result(interrupted=False)
 
@@ -287,9 +287,9 @@ class Trainer:
                     state.step, ", ".join(done.suspects[:5]))  # fmt: skip
         if state.bad_steps_in_a_row >= options.max_bad_steps:
             raise Diverged(
-                f"diverged: {state.bad_steps_in_a_row} steps in a row gave NaN or infinity (the "
-                f"last at {', '.join(done.suspects[:3])}): listen to these files, or lower "
-                "training.learning_rate or training.clip_norm"
+                f"diverged: {plural(state.bad_steps_in_a_row, 'step')} in a row gave NaN or "
+                f"infinity (the last at {', '.join(done.suspects[:3])}): listen to these files, or "
+                "lower training.learning_rate or training.clip_norm"
             )
 
     def _finish_epoch(self, events: SummaryWriter) -> None:

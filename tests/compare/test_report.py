@@ -24,6 +24,7 @@ from speechgru.compare.report import (
 )
 from speechgru.compare.runner import RunResult, TrainedModel
 from speechgru.compare.spec import parse
+from speechgru.recipe import make_recipe
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "results"
 KEPT = sorted(plan.parent for plan in DOCUMENTED.glob("*/plan.json"))
@@ -195,6 +196,19 @@ def test_counts_of_one_have_their_noun_in_the_singular():
     assert "1 of 2 runs is still to come" in text
     assert "- 1 run still to come" in text
     assert "(1 run)" in text
+
+
+def test_counts_of_one_are_singular_in_the_terms_and_in_the_warnings():
+    one = {"gru-seed1": finished("gru", 1, scores([1], words=1))}
+    recipe = make_recipe({"model": {"hidden_size": 1}, "training": {"average": 1}})
+    analysis = compared({"gru": [[1]]}, changes=one, match="params")
+    spec = replace(analysis.plan.spec, recipe=recipe)
+    text = to_markdown(replace(analysis, plan=replace(analysis.plan, spec=spec)))
+    assert ": 1 utterance, 1 word, 1 speaker" in text
+    assert "with 1 unit (" in text
+    assert "the mean of" not in text  # of one epoch, there is none
+    only = compared({"gru": [[1]]}, changes={"gru-seed1": run(1, 0.9, failed=True)})
+    assert "1 of 1 run of gru failed" in warnings(only)["failures"]
 
 
 def test_the_warning_of_an_unfinished_training_shows_its_last_evaluations():
