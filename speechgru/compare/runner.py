@@ -235,6 +235,11 @@ def _tune(plan: Plan, folder: Path, options: RunOptions) -> Plan:
                 "fix the error and run the command again"
             )
         trials.setdefault(run.variant, {}).setdefault(run.fold, []).append(result)
+    if not any(t.model for folds in trials.values() for tried in folds.values() for t in tried):
+        raise SpeechgruError(
+            "every variant diverged at every learning rate: give lower ones to --tune lr= and "
+            "another folder to --out"
+        )
     rates = {v: {fold: choose_rate(r) for fold, r in folds.items()} for v, folds in trials.items()}
     log.info("learning rates: %s", rates)
     plan = replace(plan, learning_rates=rates)
@@ -255,17 +260,14 @@ def _reuse_trials(plan: Plan, folder: Path) -> None:
 
 
 def choose_rate(trials: Sequence[RunResult]) -> float:
-    """The learning rate of the lowest dev WER; then of the lowest last dev CER; then the lowest.
-    Raises SpeechgruError when every trial failed."""
+    """The learning rate of the lowest dev WER; then of the lowest last dev CER; then the lowest,
+    also where every trial diverged: the runs will show it, and the other variants are compared."""
     last_cers = [[row.dev_cer for row in t.curve if row.dev_cer is not None][-1:] for t in trials]
     ranked = [
         (trial.model.dev_wer, cer, trial.learning_rate)
         for trial, cer in zip(trials, last_cers, strict=True) if trial.model
     ]  # fmt: skip
-    if not ranked:
-        names = ", ".join(trial.run for trial in trials)
-        raise SpeechgruError(f"every learning rate failed ({names}): give lower ones to --tune lr=")
-    return min(ranked)[-1]
+    return min(ranked)[-1] if ranked else min(trial.learning_rate for trial in trials)
 
 
 def _measure(tasks: Sequence[Task], folder: Path, options: RunOptions) -> None:

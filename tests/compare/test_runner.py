@@ -26,7 +26,7 @@ from speechgru.compare.runner import (
     choose_rate,
     read_results,
 )
-from speechgru.errors import AudioError, SpeechgruError
+from speechgru.errors import AudioError, Diverged, SpeechgruError
 from speechgru.files import exclusive_lock
 from speechgru.manifest import read_manifest
 from speechgru.manifest_writer import write_manifest
@@ -125,8 +125,29 @@ def test_ties_of_tuning_go_to_characters_then_to_the_lower_rate():
     assert choose_rate([trial(0.1, 0.2, 0.1), trial(0.2, 0.2, 0.05)]) == 0.2
     assert choose_rate([trial(0.2, 0.2, 0.1), trial(0.1, 0.2, 0.1)]) == 0.1
     assert choose_rate([trial(0.2, 0.3, 0.0), failed]) == 0.2
-    with pytest.raises(SpeechgruError, match="y"):
-        choose_rate([failed])
+    assert choose_rate([replace(failed, learning_rate=0.3), failed]) == 0.1
+
+
+def test_a_variant_that_diverges_at_every_rate_is_a_result_unless_all_do(
+    make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    usual, diverging = runner._train, ["rnn"]
+
+    def train(task: Task, on_step: runner.OnStep) -> TrainedModel:
+        if task.run.variant in diverging:
+            raise Diverged("NaN")
+        return usual(task, on_step)
+
+    monkeypatch.setattr(runner, "_train", train)
+    run_comparison(make_spec(tune="lr=0.01,0.02"), tmp_path / "one", OPTIONS)
+    rates = read_plan(tmp_path / "one").learning_rates
+    assert rates is not None
+    assert rates["rnn"] == {"": 0.01}
+    assert list(scored(tmp_path / "one")) == ["gru-seed1"]
+    assert failures(tmp_path / "one")["rnn-seed1"].kind == "diverged"
+    diverging.append("gru")
+    with pytest.raises(SpeechgruError, match="--out"):
+        run_comparison(make_spec(tune="lr=0.01,0.02"), tmp_path / "all", OPTIONS)
 
 
 def test_a_run_that_diverges_is_a_result_and_the_rest_completes(
