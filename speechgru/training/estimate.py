@@ -1,5 +1,6 @@
 """How long a training will take and how much memory, from a few measured steps."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -78,7 +79,7 @@ def estimate_training(recipe: Recipe, device: str = "auto") -> Estimate:
     aside = options.workers > 0 and usable_cpus() > 1
     per_second = (max(loading, training) if aside else loading + training) / audio
     dev = sum(utterance.duration for utterance in data.dev)
-    evaluations = options.epochs // options.evaluate_every
+    evaluations = math.ceil(options.epochs / options.evaluate_every)  # with the last
     seconds = 3600 * data.hours * per_second * options.epochs
     seconds += dev * evaluations * FORWARD * training / audio
     cached = min(

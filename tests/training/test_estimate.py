@@ -20,6 +20,16 @@ def test_twice_the_epochs_take_about_twice_the_time(tones):
     assert short.device == "cpu"
 
 
+def test_the_evaluation_after_the_last_epoch_is_counted(tones, monkeypatch):
+    monkeypatch.setattr("speechgru.training.estimate._measured", lambda *_: (1.0, 1.0, 1.0, None))
+
+    def seconds(every: int) -> float:
+        recipe = tone_recipe(tones, training={"epochs": 5, "evaluate_every": every})
+        return estimate_training(recipe, "cpu").seconds
+
+    assert seconds(10) == seconds(5) < seconds(4) == seconds(3)
+
+
 def test_audio_that_cannot_be_decoded(tones, tmp_path):
     utterance = replace(read_manifest(tones / "train.jsonl")[0], audio=str(tmp_path / "none.wav"))
     write_manifest(tmp_path / "t.jsonl", [utterance])
