@@ -749,7 +749,6 @@ def test_a_number_after_an_id_is_a_new_one(tmp_path: Path) -> None:
         ("all.json", '{"a.wav": {"text": "one"}, "b.wav": {"text": "two"}}'),
         ("text", "a one\nb two\n"),
         ("dev.lst", "x /data/a.wav 512.5 one\ny /data/b.wav 500 two\n"),
-        ("dev.lst", "x a.wav one\ny b.wav two\n"),
         ("dev.lst", "x\ta.wav\t0.5\tanna\tone\ny\tb.wav\t0.5\tanna\ttwo\n"),
         ("all.csv", 'wav,answer,wrd\na.wav,accept,one\nb.wav,accept,two\nb.wav,reject,three\n'),
     ],
@@ -761,6 +760,38 @@ def test_lists_of_other_programs(file: str, text: str, tmp_path: Path) -> None:
     write(tmp_path / file, text)
     (listed,) = detected(tmp_path, "table").splits.values()
     assert [u.text for u in listed] == ["one", "two"]
+
+
+def test_a_text_that_begins_with_a_number_is_not_wav2letter_s(tmp_path: Path) -> None:
+    for name in ("rec 0", "rec 1"):
+        write_audio(tmp_path / f"{name}.wav")
+    write(tmp_path / "list.csv", "rec 0.wav ; 2 cats\nrec 1.wav ; 3 dogs\n")
+    assert sorted(texts(detected(tmp_path, "table")).values()) == ["2 cats", "3 dogs"]
+
+
+def test_a_name_of_columns_does_not_make_files_speakers(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_audio(tmp_path / f"{name}.wav")
+    write(tmp_path / "speaker_text.tsv", "a.wav\tone\nb.wav\ttwo\n")
+    (listed,) = detected(tmp_path, "table").splits.values()
+    assert [u.speaker for u in listed] == [None, None]
+
+
+def test_the_speaker_decides_between_files_in_the_folder_of_the_list_s_name(tmp_path: Path) -> None:
+    for speaker in ("A", "B"):
+        write_audio(tmp_path / "train" / speaker / "0.wav")
+    write(tmp_path / "train.tsv", "path\tspeaker\ttext\n0.wav\tA\tone\n0.wav\tB\ttwo\n")
+    (listed,) = detected(tmp_path, "table").splits.values()
+    assert {Path(u.audio).parent.name: u.text for u in listed} == {"A": "one", "B": "two"}
+
+
+def test_keys_with_line_breaks(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav")
+    write_audio(tmp_path / "b.wav")
+    rows = [{"audio": f"{n}.wav", "text": f"one {n}", "x\ny": 1} for n in "ab"]
+    write(tmp_path / "list.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    (listed,) = detected(tmp_path, "table").splits.values()
+    assert [u.text for u in listed] == ["one a", "one b"]
 
 
 @pytest.mark.parametrize(

@@ -106,10 +106,10 @@ def measure_all(
     costs = load_costs(file)
     for name, (folder, recipe) in [item for item in runs.items() if item[0] not in costs]:
         log.info("measuring the cost of %s", name)
-        words = [str(folder), recipe.model_dump(mode="json"), device]
+        request = [str(folder), recipe.model_dump(mode="json"), device]
         done = subprocess.run(
             [sys.executable, "-c", "from speechgru.compare.cost import main; main()"],
-            input=json.dumps(words), capture_output=True, text=True, check=False,
+            input=json.dumps(request), capture_output=True, text=True, check=False,
             env=os.environ | {"OMP_NUM_THREADS": "2"},
         )  # fmt: skip
         if done.returncode:

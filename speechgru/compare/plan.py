@@ -31,7 +31,7 @@ from speechgru.text.units import make_vocabulary
 from speechgru.training.data import refuse_unreadable
 from speechgru.training.state import RESOURCE_KEYS
 
-FORMAT = "speechgru-plan-2"
+FORMAT = "speechgru-plan-3"
 TRIAL_SEED = 1  # of the trainings that try learning rates
 
 
@@ -114,10 +114,11 @@ def make_plan(spec: ComparisonSpec, folder: Path, device: torch.device) -> Plan:
         _check_same(folder, old, spec)
     manifests = {path: read_manifest(path) for path in dict.fromkeys(_manifests(spec))}
     noises = (read_manifest(path, text_required=False) for path in dict.fromkeys(_noises(spec)))
-    everything = [
+    everything: list[Sequence[object]] = [
         [(os.path.basename(u.audio), u.offset, u.duration, u.text, u.speaker, u.id) for u in each]
-        for each in (*manifests.values(), *noises)
+        for each in manifests.values()
     ]  # not where files are: they may be moved
+    everything += [[(os.path.basename(u.audio), u.offset, u.duration) for u in n] for n in noises]
     data = hashlib.sha256(json.dumps(everything).encode()).hexdigest()[:16]
     if old is not None and old.data not in ("", data):
         raise SpeechgruError(
@@ -182,12 +183,10 @@ def _check_same(folder: Path, plan: Plan, spec: ComparisonSpec) -> None:
     """Refuse to continue a comparison with options that may change its results: all but the
     resources, and the paths of manifests with the same uses, whose content `plan.data` compares."""
     free = {*RESOURCE_KEYS}
-    for paths, keys in (
-        (_manifests, {"data.train", "data.dev", "test"}), (_noises, {"augment.noise_manifest"})
-    ):  # fmt: skip
-        before, after = (paths(each) for each in (plan.spec, spec))
-        if plan.data and list(map(before.index, before)) == list(map(after.index, after)):
-            free |= keys
+    if plan.data and _uses(_manifests(plan.spec)) == _uses(_manifests(spec)):
+        free |= {"data.train", "data.dev", "test"}
+    if plan.data and _uses(_noises(plan.spec)) == _uses(_noises(spec)):
+        free |= {"augment.noise_manifest"}
     adapter = TypeAdapter(ComparisonSpec)
     old, new = (adapter.dump_python(each, mode="json") for each in (plan.spec, spec))
     for values in (old, new):
@@ -205,13 +204,22 @@ def _check_same(folder: Path, plan: Plan, spec: ComparisonSpec) -> None:
         )
 
 
+def _uses(paths: list[str]) -> list[int]:
+    """The same numbers for the same path."""
+    return list(map(paths.index, paths))
+
+
 def read_plan(folder: Path) -> Plan:
     """Raises SpeechgruError: no plan, or a file that is not one."""
-    return read_dataclass(folder / "plan.json", Plan, "a comparison plan", FORMAT, _from_version_1)
+    return read_dataclass(folder / "plan.json", Plan, "a comparison plan", FORMAT, _from_older)
 
 
-def _from_version_1(values: Json) -> Json:
-    """Plans of `speechgru-plan-1`: other names, and variants without their values."""
+def _from_older(values: Json) -> Json:
+    """Plans of `speechgru-plan-2`: their fingerprint of the data was another. Those of
+    `speechgru-plan-1`: other names, too, and variants without their values."""
+    values = values | {"data": ""}
+    if "question" not in values:
+        return values
     old = values["question"]
     recipe = old["recipe"]
     if "width" in recipe["model"]:

@@ -237,8 +237,8 @@ def _tune(plan: Plan, folder: Path, options: RunOptions) -> Plan:
         trials.setdefault(run.variant, {}).setdefault(run.fold, []).append(result)
     if not any(t.model for folds in trials.values() for tried in folds.values() for t in tried):
         raise SpeechgruError(
-            "every variant diverged at every learning rate: give lower ones to --tune lr= and "
-            "another folder to --out"
+            "every variant diverged at every learning rate: pass lower ones with "
+            "--tune lr=… and another folder with --out"
         )
     rates = {v: {fold: choose_rate(r) for fold, r in folds.items()} for v, folds in trials.items()}
     log.info("learning rates: %s", rates)

@@ -18,11 +18,11 @@ TRN = re.compile(r"(?P<text>.*)\((?P<file>[^()\s]+)\)")
 PROMPT = re.compile(r'\(\s*(?P<file>\S+)\s+"(?P<text>.*)"\s*\)')
 STM = re.compile(
     r"(?P<file>\S+)\s+(?P<channel>\S+)\s+(?P<speaker>\S+)\s+(?P<start>[\d.]+)\s+(?P<end>[\d.]+)\s+"
-    r"(?:<\S*>\s+)?(?P<text>.*)"
+    r"(?:<\S*>(?:\s+|$))?(?P<text>.*)"
 )
-WAV2LETTER = re.compile(  # the duration may be missing; between tabs, it is a table as others are
+WAV2LETTER = re.compile(  # between tabs, it is a table as others are
     rf"(?P<id>\S+) +(?P<file>\S+(?:{'|'.join(map(re.escape, sorted(AUDIO_SUFFIXES)))})) +"
-    r"(?:[\d.]+ +)?(?P<text>[^\t]*)",
+    r"\d+(?P<point>\.\d+)? +(?P<text>[^\t]*)",
     re.IGNORECASE,
 )
 NOT_SCORED = "ignore_time_segment_in_scoring"
@@ -78,9 +78,9 @@ def _json_lines(text: str) -> tuple[list[tuple[int, Json]], dict[int, str]]:
 
 
 def _lists_as_csv(objects: Iterable[tuple[int, Json]], wrong: dict[int, str]) -> AsCsv:
-    """Without our own transcripts, and with a row for each part. Raises ValueError: none."""
-    own = [(line, row) for line, row in objects if not row.keys() >= TRANSCRIPT]
-    rows = [(line, part) for line, row in own for part in _parts(row)]
+    """One row per part, without our own transcripts. Raises ValueError if none is left."""
+    others = [(line, row) for line, row in objects if not row.keys() >= TRANSCRIPT]
+    rows = [(line, part) for line, row in others for part in _parts(row)]
     if not rows:
         raise ValueError("no objects")
     return _objects_as_csv(rows, wrong)
@@ -99,7 +99,7 @@ def _objects_as_csv(rows: Sequence[Numbered], wrong: dict[int, str]) -> AsCsv:
 def _values(key: str, value: object) -> list[tuple[str, object]]:
     nested = value if isinstance(value, dict) else {}
     named = [(key, value), *((f"{key}.{name}", v) for name, v in nested.items())]
-    return [(name, v) for name, v in named if isinstance(v, SCALARS)]
+    return [(" ".join(name.split()), v) for name, v in named if isinstance(v, SCALARS)]
 
 
 def _of_object(values: dict[str, object]) -> list[object]:
@@ -148,7 +148,7 @@ def _csv(names: list[str], rows: Sequence[Numbered], wrong: dict[int, str]) -> A
     writer.writeheader()
     for _, row in rows:
         writer.writerow(
-            {k: v.replace("\n", " ") if isinstance(v, str) else v for k, v in row.items()}
+            {k: " ".join(v.splitlines()) if isinstance(v, str) else v for k, v in row.items()}
         )
     return AsCsv(stream.getvalue(), [line for line, _ in rows], wrong)
 

@@ -279,6 +279,12 @@ def _columns(
         if role not in columns and found is not None and _fits(role, body, found):
             columns[role] = found
     if "text" not in columns:
+        for place, name in enumerate(names):
+            if name in ROLES["text"] and _are_files(_cells(body, place)):
+                raise CorpusError(
+                    f"column {name} has names of files, not texts: state the column of the texts "
+                    "with --column text=NAME"
+                )
         named = dict(enumerate(plain)) | dict.fromkeys(range(len(plain), width), "")
         column = _text_column({c: named[c] for c in named if c not in columns.values()}, body)
         if column is None:
@@ -325,9 +331,14 @@ def _is_named(names: Sequence[str], column: int, role: str) -> bool:
     return column < len(names) and names[column] in ROLES[role]
 
 
+def _cells(body: Sequence[Sequence[str]], column: int) -> list[str]:
+    """Those of a column that are not empty, without spaces around."""
+    return [row[column].strip() for row in body if column < len(row) and row[column].strip()]
+
+
 def _fits(role: str, body: Sequence[Sequence[str]], column: int) -> bool:
     """Not empty; of times, most cells must be numbers, of texts not names of files."""
-    cells = [row[column] for row in body if column < len(row) and row[column].strip()]
+    cells = _cells(body, column)
     if role in ("duration", "offset", "end"):
         return 2 * sum(to_seconds(cell) is not None for cell in cells) > len(cells)
     return bool(cells) and not (role == "text" and _are_files(cells))
@@ -353,15 +364,14 @@ def _are_sentences(body: Sequence[Sequence[str]], column: int) -> bool:
 
 def _are_files(cells: Sequence[str]) -> bool:
     """Whether most cells are names of audio or text files, or addresses."""
-    names = sum(cell.strip().lower().endswith(FILES) for cell in cells)
-    return 2 * (names + sum(map(bool, map(ADDRESS.fullmatch, cells)))) > len(cells)
+    files = [c for c in cells if c.lower().endswith(FILES) or ADDRESS.fullmatch(c)]
+    return 2 * len(files) > len(cells)
 
 
 def _likeness_to_text(body: Sequence[Sequence[str]], column: int) -> float:
     """The mean number of letters, times that of words; 0 for numbers, files and addresses. Less for
     words spelled in single letters, as FLEURS has them beside its texts."""
-    cells = [row[column].strip() for row in body if column < len(row)]
-    cells = [cell for cell in cells if cell]
+    cells = _cells(body, column)
     letters = sum(char.isalpha() for cell in cells for char in cell)
     digits = sum(char.isdigit() for cell in cells for char in cell)
     if not cells or digits > letters or _are_files(cells):

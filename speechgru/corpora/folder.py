@@ -114,8 +114,8 @@ class AudioFinder:
 
         Looked for beside the list, below `root`, and as an absolute path; else a file of the same
         name elsewhere, the nearest to the list, with another suffix, in other case or Unicode form.
-        Of several, one is taken if a folder on its way is among the `hints`, such as its speaker
-        or set.
+        Of several, the one is taken on whose way most folders are among the `hints`, such as its
+        speaker or set.
         """
         name = name.strip().replace("\\", "/")
         if not name or "\0" in name:
@@ -162,9 +162,10 @@ class AudioFinder:
             best_rank = min(map(rank, candidates))
             equal = sorted(path for path in candidates if rank(path) == best_rank)
         if len(equal) > 1:
-            wanted = set(hints)
-            hinted = [p for p in equal if wanted & {*self.folder.relative(p).split("/")[:-1]}]
-            equal = hinted or equal
+            hits = [
+                len({*self.folder.relative(p).split("/")[:-1]}.intersection(hints)) for p in equal
+            ]
+            equal = [path for path, count in zip(equal, hits, strict=True) if count == max(hits)]
         if len(equal) > 1:
             self.ambiguous[name] = equal
             return None, ""

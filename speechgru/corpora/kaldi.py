@@ -25,6 +25,7 @@ HARMLESS = {  # program → its options that do not change the speech, and how m
                "-c:a": 1, "-y": 0, "-nostdin": 0, "-hide_banner": 0, "-vn": 0, "-threads": 1,
                "-map_metadata": 1, "-sample_fmt": 1},
 }  # fmt: skip
+QUOTED = re.compile(r"""'[^']*'|"[^"$`\\]*\"""")  # characters that mean themselves to a shell
 STANDARD_OUTPUT = {"-", "/dev/stdout", "pipe:1", "pipe:", "pipe:1.wav"}
 
 
@@ -99,7 +100,7 @@ def _recordings(directory: Path, finder: AudioFinder, problems: list[str]) -> It
     problems += [
         f"{name}: no audio; not in wav.scp or segments"
         for name in texts
-        if name not in {**segments, **wrong}
+        if name not in segments and name not in wrong
     ]
 
 
@@ -170,7 +171,7 @@ def file_of(script: str) -> str:
     except ValueError:
         raise refusal from None
     options = HARMLESS.get(os.path.basename(program))
-    if options is None or set(re.sub("'[^']*'", "", command)) & set("|;&<>`$"):
+    if options is None or set(QUOTED.sub("", command)) & set("|;&<>`$"):
         raise refusal
     files = []
     while words:

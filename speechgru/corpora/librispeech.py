@@ -27,7 +27,7 @@ from speechgru.corpora.common import (
 from speechgru.corpora.folder import Folder
 from speechgru.errors import CorpusError
 
-ID = re.compile(r"\s*[^-\s]+-[^-\s]+-[^-\s]+\s")  # at the beginning of a line
+ID = re.compile(r"\s*[^-\s]+-[^-\s]+-[^-\s]+\s")  # at the beginning of a text's first line
 SAMPLE = 10  # texts that decide
 MIN_SPEAKERS = 10  # of training data that dev or test is taken from
 ORIGIN = "https://www.openslr.org/12 (or /31: train-clean-5, five hours)"
@@ -45,7 +45,7 @@ def find(folder: Folder) -> bool:
 def _has_ids(file: Path) -> bool:
     try:
         with file.open(encoding="utf-8-sig", errors="replace") as stream:
-            return any(ID.match(line) for line in stream)
+            return bool(ID.match(next(filter(str.strip, stream), "")))
     except OSError:
         return False
 

@@ -137,7 +137,7 @@ def _source(file: Path, encoding: str | None = None) -> tuple[TextFile, AsCsv | 
     suffix = file.suffix.lower()
     if suffix not in AS_CSV and source.text[:1] == "{":  # WeNet's data.list
         suffix = ".json"
-    elif suffix not in AS_CSV and WAV2LETTER.match(source.text):
+    elif suffix not in AS_CSV and (first := WAV2LETTER.match(source.text)) and first["point"]:
         suffix = "wav2letter"
     if suffix not in AS_CSV:
         return source, None
@@ -171,10 +171,12 @@ def read_table(
         raise CorpusError(f"{file}: {error}") from None
     if table is None or table.names or not table.rows:
         return table
-    words = file.stem.lower().split("_")  # utt_spk_text.tsv is named by its columns
-    named = {role: i for i, word in enumerate(words) for role in ROLES if word in ROLES[role]}
-    if len(named) == len(words) == len(table.rows[0]):
-        return replace(table, columns=named | table.columns)
+    parts = file.stem.lower().split("_")  # utt_spk_text.tsv is named by its columns
+    named = {role: i for i, part in enumerate(parts) for role in ROLES if part in ROLES[role]}
+    if len(named) == len(parts) == len(table.rows[0]):
+        used = table.columns["audio"], table.columns["text"]
+        others = {r: i for r, i in named.items() if r == "id" or i not in used}
+        return replace(table, columns=others | table.columns)
     return table
 
 

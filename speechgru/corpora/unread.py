@@ -29,6 +29,7 @@ DOCUMENTS = {  # of other uses, too, unless most recordings have one of their na
     ".json": "perhaps a recogniser's output; save it as srt or txt",
 }
 LISTS = (".csv", ".tsv", ".psv")
+SAMPLE = 10  # recordings that are looked for in a list
 ARCHIVES = (".tar", ".zip", ".tgz", ".gz", ".7z", ".rar")
 
 
@@ -43,7 +44,7 @@ def unread_texts(folder: Folder) -> list[str]:
         text = _text(file)
         if 2 * len(text.splitlines()) > len(folder.audio):
             name, example = (folder.relative(path) for path in (file, folder.audio[0]))
-            if folder.audio[0].name in text:
+            if any(path.name in text for path in folder.audio[:SAMPLE]):
                 return [*found, f"{name}: names recordings, but no column of it can be the text"]
             return [*found, f"{name}: names none of the recordings, such as {example}"]
     return found

@@ -65,9 +65,9 @@ def build_graph(
                 parts = [(boundary, token) if starts[token] else (token,) for token in tokens]
                 tokens = list(chain(*parts))[1:]
             phrases[tuple(tokens)] = boost
-            words = spelling.split()
-            if not by_word:
-                unspaced[tuple(tokens)] = is_unspaced(words[0]), is_unspaced(words[-1])
+            if not by_word:  # digits are written beside such characters without a space, too
+                edges = spelling.lstrip("0123456789")[:1], spelling.rstrip("0123456789")[-1:]
+                unspaced[tuple(tokens)] = is_unspaced(edges[0]), is_unspaced(edges[1])
     lengths = [*map(len, vocabulary.tokens), 0] if by_word else ()
     hot = build_automaton(phrases, boundary, lengths, unspaced)
     begins = hot["token"][: hot["first"][1]]  # of state 0, which has none, and its children

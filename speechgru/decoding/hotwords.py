@@ -6,8 +6,8 @@ Design choices
 - A phrase earns its boost per character, as the characters come: at its end it would be too late,
   the beam may have lost it by then. Credit for a phrase that is not completed is withdrawn.
 - Phrases are whole words: they begin and end at a space or at an end of the utterance. A first or
-  last word with characters of a script that has no space between words needs none beside it, nor
-  does any in a model without a space.
+  last character of a script that has no space between words needs none beside it, nor does any in
+  a model without a space.
 """
 
 import math

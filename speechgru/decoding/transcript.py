@@ -91,7 +91,7 @@ def transcribe_section(
     """The transcript of a section from its n best hypotheses, which are not used where the audio is
     too short or too quiet for speech."""
     reason, begin = _reason(emission), emission.begin
-    duration = round(begin + emission.duration, 3) - round(begin, 3)  # the sum has no other error
+    duration = round(begin + emission.duration, 3) - round(begin, 3)  # those of sections add up
     if reason in (SILENT, TOO_SHORT):
         return _make((), duration, reason)
     best = hypotheses[0]
