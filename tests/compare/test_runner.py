@@ -286,6 +286,18 @@ def test_moved_noise_is_the_same_noise_and_changed_ids_are_other_data(
         make_plan(spec(copy), tmp_path / "out", CPU)
 
 
+def test_noise_with_other_ids_is_the_same_noise(small: Recipe, tones: Path, tmp_path: Path):
+    utterances = read_manifest(tones / "dev.jsonl")
+    renamed = [structs.replace(u, id=u.audio) for u in utterances]  # as without ids
+    write_manifest(tmp_path / "noise.jsonl", renamed)
+
+    def spec(noise: Path) -> ComparisonSpec:
+        return parse(override(small, (f"augment.noise_manifest={noise}",)), cells="rnn,gru")
+
+    make_plan(spec(tones / "dev.jsonl"), tmp_path / "out", CPU)
+    make_plan(spec(tmp_path / "noise.jsonl"), tmp_path / "out", CPU)
+
+
 @pytest.mark.parametrize("folds", [None, "speaker"])
 def test_a_test_set_that_cannot_be_read_is_refused_before_anything_is_trained(
     make_spec: MakeSpec, tones: Path, tmp_path: Path, folds: str | None
