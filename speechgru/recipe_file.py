@@ -39,13 +39,22 @@ def override(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
         section, dot, name = key.strip().partition(".")
         if not (equals and dot and section and name):
             raise RecipeError(
-                f"override {text!r:.80}: expected section.key=value, such as model.hidden_size=256"
+                f"override {text!r:.80}: expected section.key=value, such as {_example(text)}"
             )
         try:
             values.setdefault(section, {})[name] = _override_value(section, name, value)
         except ValueError as error:
             raise RecipeError(f"override {text!r:.80}: not a plain YAML value: {error}") from None
     return make_recipe(values, f"override {' '.join(overrides)!r:.80}")
+
+
+def _example(text: str) -> str:
+    """The override that is probably meant: `epochs=3` lacks its section."""
+    key, _, value = text.partition("=")
+    for section, field in Recipe.model_fields.items():
+        if value and key.strip() in getattr(field.annotation, "model_fields", {}):
+            return f"{section}.{key.strip()}={value:.40}"
+    return "model.hidden_size=256"
 
 
 def _override_value(section: str, name: str, text: str) -> Any:
@@ -90,6 +99,9 @@ def find_recipe(path: str | Path, others: str = "") -> Path:
     found, hint = (None, "") if os.path.exists(path) else similar_path(path)
     if found is not None:
         return find_recipe(found, others)
+    for suffix in (".yaml", ".yml"):
+        if path.name and os.path.isfile(other := path.with_suffix(suffix)):
+            hint = f"; there is {other}"
     what = "nothing there" if others else "no recipe there"
     raise RecipeError(
         f"{path}: {what}{hint}; expected {others}a YAML file, a folder with recipe.yaml, or "
@@ -105,7 +117,9 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise RecipeError(f"{file}: cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise RecipeError(f"{file}: not a plain YAML file: {error}") from None
+        manifest = " (a manifest? It is stated by data.train or data.dev of a recipe)"
+        hint = manifest if file.suffix == ".jsonl" else ""
+        raise RecipeError(f"{file}: not a plain YAML file{hint}: {error}") from None
     values = {} if values is None else values
     if not isinstance(values, dict):
         raise RecipeError(f"{file}: expected sections such as 'model:', found {values!r:.60}")

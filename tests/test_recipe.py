@@ -349,6 +349,24 @@ def test_an_override_of_another_form_is_explained(tmp_path, text):
     assert "expected section.key=value" in refused(tmp_path, "", text)
 
 
+def test_an_override_without_its_section_is_answered_with_the_section(tmp_path):
+    assert "training.epochs=3" in refused(tmp_path, "", "epochs=3")
+
+
+@pytest.mark.parametrize("given", ["mine", "mine.yml", "mine/"])
+def test_the_recipe_of_almost_that_name_is_named(tmp_path, given):
+    (tmp_path / "mine.yaml").touch()
+    (tmp_path / "mine").mkdir()  # the recordings that init has written it for
+    with pytest.raises(RecipeError, match=r"mine\.yaml"):
+        load_recipe(f"{tmp_path}/{given}")
+
+
+def test_a_manifest_in_place_of_a_recipe_is_named_as_one(tmp_path):
+    (tmp_path / "train.jsonl").write_text('{"audio_filepath": "a.wav"}\n{"text": "b"}\n')
+    with pytest.raises(RecipeError, match=r"data\.train"):
+        load_recipe(tmp_path / "train.jsonl")
+
+
 @pytest.mark.parametrize(
     ("override", "named"),
     [
