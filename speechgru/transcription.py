@@ -106,6 +106,7 @@ class Outputs:
         if folder is None:
             _check_printable(formats, len(files))
         else:
+            _check_not_a_file_name(folder, formats)
             check_folder(folder)
         if skip_existing and (force or self._rendered):
             other = "--force" if force else f"{next(iter(self._rendered))}, one file for all"
@@ -228,6 +229,16 @@ def transcribe_files(
         except SpeechgruError as error:
             yield Outcome(file.source, error=error)
     yield from outputs.finish()
+
+
+def _check_not_a_file_name(folder: Path, formats: dict[str, Format]) -> None:
+    """`-o a.srt` means a file; without this check, it would be the name of a folder."""
+    suffixes = {f".{each.suffix}" for each in formats.values()}
+    if folder.suffix.lower() in suffixes and not os.path.isdir(folder):
+        raise SpeechgruError(
+            f"{folder}: --out is a folder, in which outputs are named after their recordings; give "
+            f"one such as {folder.with_suffix('')}, or create a folder of this name"
+        )
 
 
 def _check_printable(formats: dict[str, Format], count: int) -> None:

@@ -272,6 +272,15 @@ def test_an_input_that_stays_is_not_refused(tmp_path):
     Outputs(find_audio([a]), find_formats("txt"), tmp_path, force=True, inputs=[notes])
 
 
+@pytest.mark.parametrize(("out", "formats"), [("a.srt", "srt"), ("all.CTM", "txt,ctm")])
+def test_a_file_name_is_not_taken_for_a_folder(tmp_path, out, formats):
+    files = find_audio(touch(tmp_path, "a.wav"))
+    with pytest.raises(SpeechgruError, match="folder"):
+        Outputs(files, find_formats(formats), tmp_path / out)
+    (tmp_path / out).mkdir()
+    Outputs(files, find_formats(formats), tmp_path / out)
+
+
 def test_outputs_mirror_the_folders_of_the_input(tmp_path):
     touch(tmp_path, "in/anna/1.wav", "in/bob/1.wav", "in/2.wav", "3.wav")
     outcomes = transcribed([tmp_path / "in", tmp_path / "3.wav"], "txt", tmp_path / "out")
