@@ -53,6 +53,9 @@ def test_unreadable_texts_are_named(tmp_path: Path) -> None:
         ("1\n00:00:01,000 --> 00:00:02,000\nyes\n", "subtitles"),
         ("\\data\\\nngram 1=1\n\n\\1-grams:\n-1 yes\n\n\\end\\\n", "an ARPA"),
         ("client_id\tpath\tsentence\n1\tx.mp3\tyes\n", "a table"),
+        ("Aufnahme;Text\n1.m4a;Ja.\n2.m4a;Nein.\n", "a table"),
+        ("anna/1 b.wav,yes\n", "a table"),
+        ("LJ001-0001|Yes.|yes\nLJ001-0002|No.|no\n", "a table"),
     ],
 )
 def test_a_text_with_ids_or_times_is_refused(tmp_path: Path, text: str, kind: str) -> None:
@@ -66,6 +69,7 @@ def test_a_text_with_ids_or_times_is_refused(tmp_path: Path, text: str, kind: st
     [
         "covid-19 is back\nyes\nno\n",
         "SW1A 1AA\nB33 8TH\nM1 1AE\n",
+        "a.wav is a file; yes\nyes | no\n",
         "555-1234\n555-2345\n555-3456\n",
         "yes (laughs)\nno (coughs)\nwell (sighs)\n",
         "SPEAKER PELOSI TAKES THE FLOOR\nTHE HOUSE WILL BE IN ORDER\n",
