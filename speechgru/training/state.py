@@ -173,13 +173,15 @@ class RunFolder:
             hint = "; another number of epochs changes the learning rate of every step"
         if state.initial:  # what the recipe does not state is the initial model's
             hint += "; it fine-tunes a model, which --init must name here too"
+        hint += "; repeat the settings of the first command"
         self._refuse("the recipe", changed, hint)
 
     def check_same_initial(self, state: TrainingState, fingerprint: str) -> None:
         """Raises TrainingError when this run started from another model, or from none."""
         if state.initial != fingerprint:
             found = state.initial or "no model"
-            self._refuse("the initial model", [f"{found} → {fingerprint}"], "")
+            changed = [f"{found} → {fingerprint}"]
+            self._refuse("the initial model", changed, "; repeat the first command")
 
     def check_same_data(self, state: TrainingState, data: dict[str, str | int]) -> None:
         """Raises TrainingError when `data` is not the fingerprint of this run's data."""
@@ -195,7 +197,7 @@ class RunFolder:
             more = " …" if len(changed) > 3 else ""
             raise TrainingError(
                 f"{self.path}: cannot be resumed, {what} changed ({'; '.join(changed[:3])}{more})"
-                f"{hint}; or start a new run with another --out"
+                f"{hint}, or start a new run with another --out"
             )
 
     def save_state(
