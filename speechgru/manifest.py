@@ -101,7 +101,7 @@ def find_manifest(path: str | Path) -> Path:
     if found is None:
         raise ManifestError(
             f"{file}: no such file{hint}; expected a manifest of JSON lines, such as `speechgru "
-            "prepare` writes"
+            "init` writes"
         )
     return Path(found)
 
@@ -135,7 +135,7 @@ def numbered_lines(file: Path) -> Iterator[tuple[int, bytes]]:
     except (OSError, ValueError) as error:  # ValueError: no text, or a null character in the path
         raise ManifestError(
             f"{file}: cannot be read as a manifest: {reason_of(error)}; "
-            "expected a file of JSON lines, such as `speechgru prepare` writes"
+            "expected a file of JSON lines, such as `speechgru init` writes"
         ) from None
 
 
