@@ -165,8 +165,10 @@ def warnings(analysis: Analysis) -> dict[str, str]:
         found["one-seed"] = "with one training per variant, another seed may change the order."
     if any(r.ci_unit == "utterance" for r in rates):
         known = rates[0].speakers
-        count = plural(known, "speaker") if known else "no known speakers"
-        reason = f"the test set has {count}, too few to generalise to others"
+        reason = "the speakers of the test set are unknown"
+        if known:
+            count = plural(known, "speaker")
+            reason = f"the test set has {count}, too few to generalise to others"
         if known >= MIN_SPEAKERS:
             reason = "some utterances of the test set have no known speaker"
         found["few-speakers"] = (
