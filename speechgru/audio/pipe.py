@@ -87,7 +87,7 @@ def _read_form(file: BinaryIO, name: str, head: bytes) -> _Form:
         _refuse_others(head, name)
         raise AudioError(
             f"{name}: begins with {head[:4]!r}: expected WAV; give --rate for samples without a "
-            "header"
+            "header, or convert another format (MP3 …), as with `ffmpeg -i FILE -f wav -`"
         )
     form, size = b"", 0
     for _ in range(64):  # chunks
