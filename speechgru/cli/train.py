@@ -69,7 +69,7 @@ def show_training(result: "TrainingResult") -> None:
         warn(f"interrupted after {plural(result.epochs, 'epoch')}; rerun with --resume to continue")
         return
     out.print(
-        f"dev WER {result.dev_wer:.2%} after {plural(result.epochs, 'epoch')} in "
+        f"dev WER {100 * result.dev_wer:.2f} % after {plural(result.epochs, 'epoch')} in "
         f"{clock(result.seconds)}; "
         f"model in {folder}",
         markup=False,
