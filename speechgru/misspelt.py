@@ -6,6 +6,8 @@ import re
 import unicodedata
 from pathlib import Path
 
+from speechgru.errors import reason_of
+
 
 def similar_path(path: str | Path) -> tuple[str | None, str]:
     """What a path that does not exist may mean: the same path in the other Unicode form (é as one
@@ -28,12 +30,24 @@ def similar_path(path: str | Path) -> tuple[str | None, str]:
         found = exact if os.path.exists(exact) else _entry_like(found, part)
         if not found:
             windows = wanted != text and re.search(r"(?:^|[\\/])[A-Za-z]:\\", text)
-            return None, "; it is a path of Windows" if windows else ""
+            return None, "; it is a path of Windows" if windows else _compressed(wanted)
     if not found:
         return None, ""
     if _composed(found) == _composed(str(Path(wanted))):
         return found, ""
     return None, f"; there is {found}, in another letter case"
+
+
+def why_unreadable(path: str | Path, error: OSError) -> str:
+    """The system's reason, and what a path that does not exist may mean."""
+    hint = similar_path(path)[1] if isinstance(error, FileNotFoundError) else ""
+    return f"{reason_of(error)}{hint}"
+
+
+def _compressed(path: str) -> str:
+    """A hint at the same file, compressed or not."""
+    other = path.removesuffix(".gz") if path.endswith(".gz") else f"{path}.gz"
+    return f"; there is {other}" if os.path.isfile(other) else ""
 
 
 def _entry_like(folder: str, name: str) -> str:

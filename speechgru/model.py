@@ -219,8 +219,9 @@ class RecurrentCTC(nn.Module):
         """For `step`, at the start of a recording. Raises RecipeError for a bidirectional model."""
         if self.recipe.bidirectional:
             raise RecipeError(
-                "the model is bidirectional and needs the whole recording: for a stream, train one "
-                "with model.bidirectional=false model.lookahead=15 features.normalise=running"
+                "the model is bidirectional and needs the whole recording: give it a file, or for "
+                "a stream train one with model.bidirectional=false model.lookahead=15 "
+                "features.normalise=running"
             )
         return ModelState(
             self.subsampling.initial_state(self.head.weight),

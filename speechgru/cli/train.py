@@ -74,3 +74,5 @@ def show_training(result: "TrainingResult") -> None:
         f"model in {folder}",
         markup=False,
     )
+    if result.weights == "epoch 0":
+        warn("no epoch was better on dev than the initial model, which is kept")

@@ -19,6 +19,7 @@ from speechgru.errors import LanguageModelError, printable
 from speechgru.files import atomic_write
 from speechgru.lm.ngram import END, SPACE, START, UNKNOWN, NGram
 from speechgru.lm.store import file_digest, load_ngram
+from speechgru.misspelt import why_unreadable
 from speechgru.model_file import model_path
 from speechgru.recipe import Section, to_yaml
 from speechgru.recipe_errors import expected_values
@@ -105,7 +106,7 @@ def read_decoding(path: str | Path) -> Decoding:
     try:
         decoding = Decoding(**parse_yaml(Path(path).read_text(encoding="utf-8")))
     except OSError as error:
-        raise LanguageModelError(f"{path}: cannot be read: {error.strerror}") from None
+        raise LanguageModelError(f"{path}: cannot be read: {why_unreadable(path, error)}") from None
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0]) if first["loc"] else ""

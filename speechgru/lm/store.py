@@ -21,6 +21,7 @@ from speechgru.errors import LanguageModelError, SpeechgruError
 from speechgru.files import atomic_write
 from speechgru.lm.arpa import read_arpa
 from speechgru.lm.ngram import MAX_ORDER, NGram, Tables
+from speechgru.misspelt import why_unreadable
 
 log = logging.getLogger(__name__)
 FORMAT = "speechgru n-gram 2"
@@ -51,7 +52,7 @@ def file_digest(path: str | Path) -> str:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise LanguageModelError(f"{path}: cannot be read: {error.strerror}") from None
+        raise LanguageModelError(f"{path}: cannot be read: {why_unreadable(path, error)}") from None
 
 
 def _caches(path: Path, digest: str) -> Iterator[Path]:

@@ -15,6 +15,7 @@ from speechgru.files import Json, no_text
 from speechgru.lm.counting import Normalise, sentence_units
 from speechgru.lm.ngram import NGram
 from speechgru.manifest import read_manifest
+from speechgru.misspelt import why_unreadable
 
 LISTED = 10  # unknown units that are named
 
@@ -51,7 +52,7 @@ def read_bytes(path: str | Path) -> bytes:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise LanguageModelError(f"{path}: damaged gzip file: {error}") from None
     except OSError as error:
-        raise LanguageModelError(f"{path}: cannot be read: {error.strerror}") from None
+        raise LanguageModelError(f"{path}: cannot be read: {why_unreadable(path, error)}") from None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from speechgru.errors import ScoringError
 from speechgru.files import no_text
+from speechgru.misspelt import why_unreadable
 
 TIDIED = "Unicode NFC, white space collapsed; letter case and punctuation count"  # see tidy
 SHORT = 60  # characters of an id or a line in a message
@@ -23,7 +24,7 @@ def read_lines(path: Path) -> list[str]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ScoringError(f"{path}: cannot be read: {error.strerror}") from None
+        raise ScoringError(f"{path}: cannot be read: {why_unreadable(path, error)}") from None
     if reason := no_text(data):
         raise ScoringError(f"{path}: {reason}")
     try:

@@ -65,11 +65,13 @@ class TrainingProgress:
 @dataclass(frozen=True)
 class TrainingResult:
     """The outcome of a finished or interrupted training. Error rates are fractions, of the saved
-    model on dev; NaN before the first is saved. `seconds`: wall-clock, over all sessions."""
+    model on dev; NaN before the first is saved. `weights`: its epoch, or the mean of several; epoch
+    0 is the initial model. `seconds`: wall-clock, over all sessions."""
 
     folder: Path
     dev_wer: float
     dev_cer: float
+    weights: str
     epochs: int
     seconds: float
     interrupted: bool
@@ -348,9 +350,11 @@ class Trainer:
         return state.loss_sum / state.token_count if state.token_count else math.nan
 
     def _result(self, interrupted: bool) -> TrainingResult:
-        wer, cer = self.selection.saved_error_rates()
+        saved = self.selection.saved_metadata()
+        wer, cer = (float(saved.get(key, math.nan)) for key in ("dev_wer", "dev_cer"))
+        weights, epochs = str(saved.get("weights", "")), self.state.epoch
         seconds = time.monotonic() - self.began
-        return TrainingResult(self.folder.path, wer, cer, self.state.epoch, seconds, interrupted)
+        return TrainingResult(self.folder.path, wer, cer, weights, epochs, seconds, interrupted)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from speechgru.batches import AudioCache
 from speechgru.checkpoint import Checkpoint, average_weights, save_model
 from speechgru.errors import AudioError, TrainingError
 from speechgru.evaluation import evaluate_utterances
+from speechgru.files import Json
 from speechgru.model_file import read_model_file
 from speechgru.recipe import Recipe
 from speechgru.recognizer import Recognizer
@@ -126,12 +127,12 @@ class ModelSelection:
         if (averaged.wer, averaged.cer) <= best:
             self._save(mean, averaged, f"mean of {len(epochs)} epochs")
 
-    def saved_error_rates(self) -> tuple[float, float]:
-        """(WER, CER) of the saved model on dev; NaN if none is saved yet."""
+    def saved_metadata(self) -> Json:
+        """Of the saved model; empty if none is saved yet."""
         saved = self.checkpoint.metadata
         if not saved and os.path.exists(self.folder.model):  # in an earlier session
             saved = read_model_file(self.folder.model).metadata
-        return saved.get("dev_wer", math.nan), saved.get("dev_cer", math.nan)
+        return saved
 
     def _save(self, weights: dict[str, Tensor] | None, dev: Score, which: str) -> None:
         self.checkpoint.metadata = self.metadata | {

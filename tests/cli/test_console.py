@@ -182,11 +182,13 @@ def test_an_evaluation(capsys):
 
 
 def test_the_end_of_a_training(capsys):
-    train.show_training(TrainingResult(Path("runs/a"), 0.1234, 0.05, 9, 61.0, False))
+    train.show_training(TrainingResult(Path("runs/a"), 0.1234, 0.05, "epoch 7", 9, 61.0, False))
     out = capsys.readouterr().out
     for part in ("12.34", "9 epochs", "1:01", "runs/a"):
         assert part in out
-    train.show_training(TrainingResult(Path("runs/a"), 0.1234, 0.05, 9, 61.0, True))
+    train.show_training(TrainingResult(Path("runs/a"), 0.1234, 0.05, "epoch 0", 9, 61.0, False))
+    assert "initial model, which is kept" in capsys.readouterr().err
+    train.show_training(TrainingResult(Path("runs/a"), 0.1234, 0.05, "epoch 7", 9, 61.0, True))
     out, err = capsys.readouterr()
     assert out == ""
     assert "9 epochs" in err

@@ -102,3 +102,9 @@ def test_a_damaged_cache_is_made_anew(arpa: Path, kind: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(LanguageModelError, match=r"none\.arpa"):
         load_ngram(tmp_path / "none.arpa")
+
+
+def test_the_compressed_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.arpa.gz").write_bytes(b"")
+    with pytest.raises(LanguageModelError, match=r"a\.arpa: .*; there is .*a\.arpa\.gz"):
+        load_ngram(tmp_path / "a.arpa")
