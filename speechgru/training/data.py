@@ -237,7 +237,7 @@ def refuse_unreadable(manifest: str, utterances: Sequence[Utterance]) -> None:
     if errors:
         raise TrainingError(
             f"{manifest}: {len(errors)} of {len(utterances)} utterances cannot be read "
-            f"({errors[0]}): fix the files or remove these lines"
+            f"({errors[0]}): fix files or paths (relative to the manifest), or remove these lines"
         )
 
 
