@@ -38,6 +38,7 @@ REASONS: list[tuple[str, bytes, str]] = [
     ("._a.wav", b"\0\5\26\7\0\2\0\0Mac OS X        " + bytes(64), "AppleDouble"),
     ("a.m4a", b'{"error": {"code": 403, "message": "Forbidden"}}', "text file"),
     ("s3.wav", b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "text file"),
+    ("test.jsonl", b'{"audio_filepath": "a.wav", "text": "one"}\n', "evaluate reads manifests"),
     ("notes.wav", b"This is a text file with the name of an audio file.\n" * 20, "text file"),
     ("notes.txt", "Größe: 12 kΩ\n".encode() * 500, "text file"),
     ("list.m3u8", b"#EXTM3U\n#EXTINF:5,\ngood.wav\n#EXT-X-ENDLIST\n", "playlist"),

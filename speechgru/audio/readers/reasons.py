@@ -21,7 +21,8 @@ OTHER_FILES = (  # beginning of the file → what it is and what to do
     (rb"PK\x03\x04|Rar!|7z\xbc\xaf|\x1f\x8b|BZh|\xfd7zXZ", "an archive; unpack it first"),
     (rb"%PDF|\x89PNG|GIF8|\xff\xd8\xff[\xe0\xe1\xdb]|RIFF....WEBP", f"a picture or PDF; {GET_IT}"),
     (rb"MThd", f"MIDI: notes, not a recording; {EXPECTED}"),
-    (rb"(?i:<\?xml)|\s*\{\s*\"", f"a text file; {EXPECTED}"),
+    (rb"(?i:<\?xml)", f"a text file; {EXPECTED}"),
+    (rb"\s*\{\s*\"", f"a text file (JSON; evaluate reads manifests); {EXPECTED}"),
 )
 TEXT = re.compile(rb"[\t\n\r\x1b\x20-\x7e\x80-\xff]+")
 RAW_SUFFIXES = (".raw", ".pcm", ".sln", ".ulaw", ".ul", ".alaw", ".al", ".g722", ".g729", ".vox")
