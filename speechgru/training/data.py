@@ -64,7 +64,7 @@ class TrainingData:
             )
             for key, value in (
                 ("utterances", len(utterances)),
-                ("ids", _digest(u.id for u in utterances if name != "noise")),
+                ("ids", _digest(u.id for u in utterances)),
                 ("durations", _digest(u.duration for u in utterances)),
                 ("texts", _digest(u.text for u in utterances)),
             )

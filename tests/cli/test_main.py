@@ -223,7 +223,7 @@ WRONG = [
     (("train", "RECIPE", "--out", "TEXT"), ["TEXT", "expected a folder"]),
     (("train", "RECIPE", "--out", "RUN"), ["RUN", "--resume", "--out"]),
     (("train", "RECIPE", "--out", "o", "--resume"), ["o", "no run to resume"]),
-    (("evaluate", "no.jsonl", "--model", "RUN"), ["no.jsonl", "speechgru prepare"]),
+    (("evaluate", "no.jsonl", "--model", "RUN"), ["no.jsonl", "speechgru init"]),
     (("evaluate", "TEXT", "--model", "RUN"), ["TEXT:1", "not JSON", "audio_filepath"]),
     (("evaluate", "DEV", "--model", "nowhere"), ["nowhere", "run folder"]),
     (("evaluate", "DEV", "--model", "TEXT"), ["TEXT", "checkpoint"]),

@@ -90,8 +90,8 @@ def other_scores(spelling: str, reading: Reading, case: Case) -> float:
     space = " " if " " in case.vocabulary.tokens else ""
     text = f"{space}{spelling}{space}"
     for phrase, boost in case.hotwords:
-        edge = "" if "東" in phrase else space
-        wanted = f"{edge}{phrase}{edge}"
+        before, after = ("" if char == "東" else space for char in (phrase[0], phrase[-1]))
+        wanted = f"{before}{phrase}{after}"
         times = sum(text.startswith(wanted, begin) for begin in range(len(text)))
         total += times * boost * len(phrase)
     return total
