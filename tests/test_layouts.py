@@ -266,6 +266,29 @@ def test_kaldi_directories(tmp_path: Path) -> None:
     assert sorted(problem.partition(":")[0] for problem in result.problems) == ["u2", "u3", "u4"]
 
 
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (("train", "dev", "eval"), ("train", "dev", "test")),  # AMI
+        (("train_nodev", "train_dev", "eval1"), ("train", "dev", "test")),  # ESPnet's CSJ
+        (("train_si84", "test_dev93", "test_eval92"), ("train", "dev", "test")),  # WSJ
+        (("train", "eval"), ("train", "dev")),
+        (("train", "eval", "test"), ("train", "dev", "test")),
+    ],
+)
+def test_the_splits_of_kaldi_s_recipes(
+    names: tuple[str, ...], splits: tuple[str, ...], tmp_path: Path
+) -> None:
+    for name in names:
+        write_audio(tmp_path / f"{name}.wav")
+        write(tmp_path / "data" / name / "wav.scp", f"{name} {name}.wav\n")
+        write(tmp_path / "data" / name / "text", f"{name} one\n")
+    found = detected(tmp_path, "kaldi").splits
+    assert {s: [u.id for u in listed] for s, listed in found.items()} == {
+        split: [name] for split, name in zip(splits, names, strict=True)
+    }
+
+
 def test_copies_of_a_list_are_used_once(tmp_path: Path) -> None:
     """Kaldi's recipes copy a set for other features, and NeMo's write manifests again."""
     write_audio(tmp_path / "kaldi/a.wav")

@@ -20,8 +20,9 @@ LOSSLESS_FIRST = (".flac", ".wav", ".sph")  # the order of preference among file
 UNSPLIT = "all"  # the split of a corpus that comes without
 SPLIT_NAMES = {
     "train": ("train", "training", "trn", "tr"),
-    "dev": ("dev", "devel", "development", "val", "valid", "validation", "eval"),
+    "dev": ("dev", "devel", "development", "val", "valid", "validation"),
     "test": ("test", "testing", "tst", "tt"),
+    "eval": ("eval", "evaluation"),  # dev or test: see `prepared`
 }
 NO_SPEAKER = {"n/a", "none", "null", "nan", "unknown", "unk", "<unk>", "undefined", "-", "?"}
 LISTED = 3  # examples in a note
@@ -74,7 +75,8 @@ def prepared(
     A stated duration past the end of its file is replaced by what the file has, with a note; so is
     an id that a split has twice. What a split lists again, as copies of a list do, is used once.
     As channels are mixed, what overlaps with another channel of its file is a problem. Contractions
-    in two parts, as in TED-LIUM, are joined.
+    in two parts, as in TED-LIUM, are joined. The split "eval" is dev, or test where there is a dev,
+    as in AMI.
 
     Raises CorpusError when no utterance is usable, or times are in another unit than seconds.
     """
@@ -82,7 +84,9 @@ def prepared(
     unusable: dict[str, None] = {}  # as an ordered set: a recording may be in several splits
     shortened: dict[str, float] = {}  # id → seconds
     repeated: list[str] = []
-    distinct = {split: list(dict.fromkeys(listed)) for split, listed in recordings.items()}
+    distinct = {
+        split: list(dict.fromkeys(listed)) for split, listed in _eval_placed(recordings).items()
+    }
     if copies := sum(map(len, recordings.values())) - sum(map(len, distinct.values())):
         notes = [*notes, f"utterances: {copies:,} repeat another one, and are not used"]
     everything = [r for listed in distinct.values() for r in listed]
@@ -269,8 +273,17 @@ def examples(names: Sequence[object]) -> str:
     return ", ".join(str(name) for name in names[:LISTED]) + more
 
 
+def _eval_placed(recordings: dict[str, list[Recording]]) -> dict[str, list[Recording]]:
+    place = "test" if "dev" in recordings else "dev"
+    placed: dict[str, list[Recording]] = {}
+    for split, listed in recordings.items():
+        placed.setdefault(place if split == "eval" else split, []).extend(listed)
+    return placed
+
+
 def split_named(name: str) -> str | None:
-    """The split that a file, folder or value names: "train", "dev" or "test"; None: none of them.
+    """The split that a file, folder or value names: "train", "dev", "test", or "eval", which
+    `prepared` takes for one of these; None: none of them.
 
     >>> split_named("an4_val"), split_named("Training"), split_named("trains")
     ('dev', 'train', None)

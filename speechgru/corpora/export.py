@@ -159,7 +159,7 @@ def kaldi_source(file: str, header: AudioInfo | AudioError) -> str:
 def _audiofolder(folder: Path, sets: Sets) -> list[Path]:
     """train/, validation/, test/, each with metadata.jsonl and its audio. All rows of all sets have
     the same columns, with strings in them, as Hugging Face requires."""
-    parts = {name: "validation" if split_named(name) == "dev" else name for name in sets}
+    parts = {name: "validation" if split_named(name) in ("dev", "eval") else name for name in sets}
     if len(set(parts.values())) < len(parts):  # dev-clean and dev-other, say
         parts = {name: name for name in sets}
     everything = [utterance for listed in sets.values() for utterance in listed]

@@ -1,8 +1,9 @@
 """Kaldi data directories: wav.scp, text, and optionally segments, utt2spk and utt2lang.
 
-Directories named train…, dev… and test… are the splits. Commands in wav.scp (`sph2pipe … |`) are
-never run: where a known program only converts one file, that file is read instead; any other
-command is named as a problem.
+Directories named train…, dev…, test… and eval… are the splits; of several such words, the last
+decides (train_dev, test_dev93, test_eval92). Commands in wav.scp (`sph2pipe … |`) are never run:
+where a known program only converts one file, that file is read instead; any other command is named
+as a problem.
 """
 
 import os
@@ -42,10 +43,10 @@ def read(folder: Folder) -> Prepared:
     directories = _directories(folder)
     if not directories:
         raise CorpusError(f"{folder.root}: no folder with wav.scp and text in it")
-    named = [d for d in directories if split_named(d.name)]
+    named = [d for d in directories if _split(d.name)]
     for directory in named or directories:
         recordings = list(_recordings(directory, finder, problems))
-        by_split.setdefault(split_named(directory.name) or UNSPLIT, []).extend(recordings)
+        by_split.setdefault(_split(directory.name) or UNSPLIT, []).extend(recordings)
         segments = " in segments" if (directory / "segments").is_file() else ""
         notes.append(f"list: {directory.name}/, {len(recordings):,} utterances{segments}")
         notes += encoding_notes([directory / "text"])
@@ -53,6 +54,11 @@ def read(folder: Folder) -> Prepared:
         others = [d.name for d in directories if d not in named]
         notes.append(f"splits: {', '.join(others)} are not named as splits; not used")
     return prepared(folder.root, by_split, [*notes, *finder.notes()], problems)
+
+
+def _split(name: str) -> str | None:
+    parts = re.split(r"[^a-z]+", name.lower())
+    return next((split for part in reversed(parts) if (split := split_named(part))), None)
 
 
 def _directories(folder: Folder) -> list[Path]:
