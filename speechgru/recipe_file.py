@@ -53,7 +53,7 @@ def _example(text: str) -> str:
     key, _, value = text.partition("=")
     for section, field in Recipe.model_fields.items():
         if value and key.strip() in getattr(field.annotation, "model_fields", {}):
-            return f"{section}.{key.strip()}={value:.40}"
+            return f"{section}.{key.strip()}={value}"
     return "model.hidden_size=256"
 
 

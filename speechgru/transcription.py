@@ -11,7 +11,7 @@ from speechgru.audio import AUDIO_SUFFIXES
 from speechgru.decoding import Transcript
 from speechgru.errors import AudioError, SpeechgruError, printable
 from speechgru.files import atomic_write, check_folder, files_below
-from speechgru.formats import Format, Result, join_outputs
+from speechgru.formats import FORMATS, Format, Result, join_outputs
 from speechgru.recognizer import Recognizer
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class Outputs:
         if folder is None:
             _check_printable(formats, len(files))
         else:
-            _check_not_a_file_name(folder, formats)
+            _check_not_a_file_name(folder)
             check_folder(folder)
         if skip_existing and (force or self._rendered):
             other = "--force" if force else f"{next(iter(self._rendered))}, one file for all"
@@ -231,9 +231,9 @@ def transcribe_files(
     yield from outputs.finish()
 
 
-def _check_not_a_file_name(folder: Path, formats: dict[str, Format]) -> None:
+def _check_not_a_file_name(folder: Path) -> None:
     """`-o a.srt` means a file; without this check, it would be the name of a folder."""
-    suffixes = {f".{each.suffix}" for each in formats.values()}
+    suffixes = {f".{each.suffix}" for each in FORMATS.values()}
     if folder.suffix.lower() in suffixes and not os.path.isdir(folder):
         raise SpeechgruError(
             f"{folder}: --out is a folder, in which outputs are named after their recordings; give "

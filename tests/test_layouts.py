@@ -272,6 +272,7 @@ def test_kaldi_directories(tmp_path: Path) -> None:
         (("train", "dev", "eval"), ("train", "dev", "test")),  # AMI
         (("train_nodev", "train_dev", "eval1"), ("train", "dev", "test")),  # ESPnet's CSJ
         (("train_si84", "test_dev93", "test_eval92"), ("train", "dev", "test")),  # WSJ
+        (("train_tr", "dev_tr", "test_tr"), ("train", "dev", "test")),  # ESPnet's Turkish
         (("train", "eval"), ("train", "dev")),
         (("train", "eval", "test"), ("train", "dev", "test")),
     ],

@@ -785,6 +785,14 @@ def test_the_speaker_decides_between_files_in_the_folder_of_the_list_s_name(tmp_
     assert {Path(u.audio).parent.name: u.text for u in listed} == {"A": "one", "B": "two"}
 
 
+def test_a_column_named_text_with_names_of_files_is_not_the_text(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_audio(tmp_path / f"{name}.wav")
+    rows = "a.wav,x/a.txt,yes we can\nb.wav,x/b.txt,no we cannot\n"
+    write(tmp_path / "list.csv", "audio,text,transcript\n" + rows)
+    assert sorted(texts(detected(tmp_path, "table")).values()) == ["no we cannot", "yes we can"]
+
+
 def test_keys_with_line_breaks(tmp_path: Path) -> None:
     write_audio(tmp_path / "a.wav")
     write_audio(tmp_path / "b.wav")

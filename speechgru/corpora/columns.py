@@ -273,18 +273,13 @@ def _columns(
     plain = [UNIT.sub("", name) for name in names]
     for role, words in ROLES.items():
         free = [name if i not in columns.values() else "" for i, name in enumerate(plain)]
-        found = next((free.index(word) for word in words if word in free), None)
+        fitting = [w for w in words if w in free and _fits(role, body, free.index(w))]
+        found = free.index(fitting[0]) if fitting else None
         if found is None and role == "speaker":
             found = next((i for i, name in enumerate(free) if SPEAKER.fullmatch(name)), None)
         if role not in columns and found is not None and _fits(role, body, found):
             columns[role] = found
     if "text" not in columns:
-        for place, name in enumerate(names):
-            if name in ROLES["text"] and _are_files(_cells(body, place)):
-                raise CorpusError(
-                    f"column {name} has names of files, not texts: state the column of the texts "
-                    "with --column text=NAME"
-                )
         named = dict(enumerate(plain)) | dict.fromkeys(range(len(plain), width), "")
         column = _text_column({c: named[c] for c in named if c not in columns.values()}, body)
         if column is None:

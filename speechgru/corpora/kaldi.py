@@ -57,8 +57,9 @@ def read(folder: Folder) -> Prepared:
 
 
 def _split(name: str) -> str | None:
-    parts = re.split(r"[^a-z]+", name.lower())
-    return next((split for part in reversed(parts) if (split := split_named(part))), None)
+    words = re.split(r"[^a-z]+", name.lower())[::-1]
+    words.sort(key=lambda word: len(word) <= 2)  # test_tr is a test set in Turkish
+    return next(filter(None, map(split_named, words)), None)
 
 
 def _directories(folder: Folder) -> list[Path]:

@@ -49,7 +49,10 @@ _PATH = re.compile(  # rather a file than a phrase
 _TIME = re.compile(r"\d:[0-5]\d$")
 _SEPARATORS = re.compile("[,;\n，；、،؛]")
 
-_UNSPACED = {"CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR"}  # Unicode names
+_UNSPACED = {  # Unicode names; ー is KATAKANA-HIRAGANA, 々 and 〇 are IDEOGRAPHIC
+    "CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "IDEOGRAPHIC", "THAI", "LAO", "KHMER",
+    "MYANMAR",
+}  # fmt: skip
 
 
 def read_hotwords(source: str | Path, normalise: Callable[[str], str]) -> dict[str, float]:

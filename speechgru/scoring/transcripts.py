@@ -53,7 +53,7 @@ _FOREIGN = (
             r'^"?((audio|wav)(_?file)?(_?(path|name))?|file(_?name)?|path|'
             r'((utt(erance)?|client)_?)?id)"?[,;|\t]"?\w'
             # rows such as a.wav;yes, whatever language the header is in, and a-1|yes of LJSpeech
-            r'|^"?[^,;|\t"]+\.(wav|mp3|flac|ogg|opus|m4a|aac|mp4|webm)"?[,;|\t]'
+            r'|^"?[^,;|\t"]+\.(wav|mp3|flac|ogg|opus|m4a|aac|mp4|webm)"?[,;|\t]"?[^\s"]'
             r"|^[\w./-]*\d[\w./-]*\|\S"
         ),
         "a table",

@@ -181,7 +181,7 @@ class RunFolder:
         if state.initial != fingerprint:
             found = state.initial or "no model"
             changed = [f"{found} → {fingerprint}"]
-            self._refuse("the initial model", changed, "; repeat the first command")
+            self._refuse("the initial model", changed, "; repeat the first command's --init")
 
     def check_same_data(self, state: TrainingState, data: dict[str, str | int]) -> None:
         """Raises TrainingError when `data` is not the fingerprint of this run's data."""

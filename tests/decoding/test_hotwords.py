@@ -127,6 +127,7 @@ def test_a_hot_word_wins_where_it_is_close() -> None:
         ("cat 東京", "cat 東京都", True),
         ("cat 東京", "bobcat 東京都", False),
         ("東京2020", "大東京2020年", True),
+        ("コーヒー", "熱いコーヒーを", True),
         ("東京cat", "大東京category", False),
         ("cat東京", "bobcat東京都", False),
     ],
