@@ -31,7 +31,8 @@ __all__ = [
     "load_model", "new_checkpoint", "read_tensors", "save_model", "write_tensors",
 ]  # fmt: skip
 
-_CONSTRUCTORS = {torch.arange, torch.hann_window, torch.linspace, torch.zeros}  # of features.py
+# Those that features.py and torchaudio use; without one here, its tensors have the program's dtype.
+_CONSTRUCTORS = {torch.arange, torch.hann_window, torch.linspace, torch.zeros}
 
 
 @dataclass

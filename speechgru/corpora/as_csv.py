@@ -1,4 +1,5 @@
-"""Lists in other forms than a table, as CSV with a header: JSON, trn, stm, Festival's prompts."""
+"""Lists in other forms than a table, as CSV with a header: JSON, trn, stm, Festival's prompts and
+wav2letter's lists."""
 
 import csv
 import io
