@@ -35,7 +35,7 @@ def show_bench(report: LayerReport) -> None:
         table.add_section()
     print_wide(table)
     for mismatch in report.mismatches:
-        err.print(f"speechgru: {mismatch}", style="red", markup=False)
+        err.print(f"speechgru: {mismatch}", style="red")
 
 
 def show_floors(machine: Processor, rates: Rates, cases: list[Case]) -> None:

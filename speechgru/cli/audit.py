@@ -122,15 +122,14 @@ def _show_kind(kind: str, problems: "list[Problem]") -> None:
     warn(f"{kind} ×{len(problems)}: {KINDS[kind].found}; {KINDS[kind].advice}")
     for problem in problems[:EXAMPLES]:
         line = f"  {problem.manifest}:{problem.line} {problem.id}: {problem.detail}"
-        out.print(printable(line), markup=False)
+        out.print(printable(line))
     if len(problems) > EXAMPLES:
-        out.print(f"  and {len(problems) - EXAMPLES:,} more in audit.json", markup=False)
+        out.print(f"  and {len(problems) - EXAMPLES:,} more in audit.json")
 
 
 def show_cleaned(cleaned: "Cleaned") -> None:
     out.print(
         f"{cleaned.kept:,} lines kept, {cleaned.corrected:,} of them corrected; "
         f"{cleaned.removed:,} removed",
-        markup=False,
     )
     show_written(cleaned.files)

@@ -160,11 +160,11 @@ def show_comparison(analysis: "Analysis", folder: Path) -> None:
             "–" if seconds is None else f"{seconds:.1f}",
         )  # fmt: skip
     print_wide(table)
-    out.print(headline(analysis), markup=False, style="bold")
+    out.print(headline(analysis), style="bold")
     for pair in shown_pairs(analysis):
-        out.print(pair_line(pair, len(analysis.pairs) > 1), markup=False)
+        out.print(pair_line(pair, len(analysis.pairs) > 1))
     for text in warnings(analysis).values():
         warn(f"warning: {text}")
     for name, reason in analysis.failures.items():
         warn(f"failed: {name}: {reason}")
-    out.print(f"wrote {printable(folder)}/results.json, report.html, report.md", markup=False)
+    out.print(f"wrote {printable(folder)}/results.json, report.html, report.md")

@@ -18,8 +18,9 @@ from speechgru.errors import printable
 if TYPE_CHECKING:
     from speechgru.training.loop import TrainingProgress
 
-out = Console(highlight=False, soft_wrap=True, emoji=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+# Names and texts are printed as they are, whatever brackets and colons are in them.
+out = Console(highlight=False, soft_wrap=True, emoji=False, markup=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False, markup=False)
 WIDE = 200  # columns of a wide table
 
 
@@ -28,31 +29,31 @@ class LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         style = "yellow" if record.levelno >= logging.WARNING else None
-        err.print(printable(self.format(record)), style=style, markup=False)
+        err.print(printable(self.format(record)), style=style)
 
 
 def warn(message: str) -> None:
-    err.print(message, style="yellow", markup=False)
+    err.print(message, style="yellow")
 
 
 def note(message: str) -> None:
     """On standard error: not a result."""
-    err.print(message, markup=False)
+    err.print(message)
 
 
 def show_error(error: Exception) -> None:
-    err.print(f"speechgru: {error}", style="red", markup=False)
+    err.print(f"speechgru: {error}", style="red")
 
 
 def show_written(files: Sequence[Path]) -> None:
-    out.print("wrote " + ", ".join(printable(file) for file in files), markup=False)
+    out.print("wrote " + ", ".join(printable(file) for file in files))
 
 
 def print_rows(rows: dict[str, str]) -> None:
     """Names, and values in a column of their own."""
     width = max(map(len, rows))
     for name, value in rows.items():
-        out.print(f"{name:{width}}  {value}", markup=False)
+        out.print(f"{name:{width}}  {value}")
 
 
 def print_wide(table: Table) -> None:

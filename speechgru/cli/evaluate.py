@@ -205,7 +205,7 @@ def check_format(name: str | None) -> "Format | None":
 
 def show_evaluation(evaluation: "Evaluation", worst: int) -> None:
     show_score(evaluation.score, worst, evaluation.normalisation)
-    out.print(f"decoder: {evaluation.decoder}", markup=False)
+    out.print(f"decoder: {evaluation.decoder}")
     if evaluation.greedy is not None:
         show_greedy(evaluation.greedy)
     if evaluation.unknown:
@@ -226,7 +226,7 @@ def show_conditions(report: "ConditionReport") -> None:
         table.add_row(name, f"{scored.wer:.2%}", f"{low:.2%} to {high:.2%}")
     out.print(table)
     counts = ", ".join(f"{name} {count:.1f}" for name, count in report.words_per_minute.items())
-    out.print(f"words per minute without speech: {counts}", markup=False)
+    out.print(f"words per minute without speech: {counts}")
 
 
 def show_greedy(comparison: "GreedyComparison") -> None:
@@ -240,7 +240,7 @@ def show_greedy(comparison: "GreedyComparison") -> None:
             f"; difference {signed_points(difference.difference)} points of WER (paired, 95 % "
             f"interval {low} to {high}, {p_text(difference.p)})"
         )
-    out.print(line, markup=False)
+    out.print(line)
     if outside is not None:
         out.print(
             f"words outside the lexicon: {outside.words}; wrong: {outside.errors}, "
@@ -253,7 +253,7 @@ def show_score(score: "Score", worst: int, normalisation: str) -> None:
     from speechgru.scoring import worst as find_worst
 
     for utterance in find_worst(score, worst):
-        out.print(alignment_lines(utterance), markup=False)
+        out.print(alignment_lines(utterance))
         out.print()
     show_breakdown(score)
     if alike := superficial(score):
@@ -272,21 +272,18 @@ def show_score(score: "Score", worst: int, normalisation: str) -> None:
         f"{score.ci_unit}s)  {plural(words.errors, 'error')} in {plural(words.reference, 'word')}: "
         f"{plural(words.substitutions, 'substitution')}, {plural(words.deletions, 'deletion')}, "
         f"{plural(words.insertions, 'insertion')}",
-        markup=False,
     )
     out.print(
         f"CER {100 * score.cer:.2f} %  {plural(characters.errors, 'error')} in "
         f"{plural(characters.reference, 'character')}; "
         f"{plural(len(score.utterances), 'utterance')}",
-        markup=False,
     )
-    out.print(f"normalisation of both sides: {normalisation}", markup=False)
+    out.print(f"normalisation of both sides: {normalisation}")
 
 
 def show_breakdown(score: "Score") -> None:
     """WER per speaker and, of a small vocabulary, the most frequent confusions."""
     from rich.table import Column, Table
-    from rich.text import Text
 
     from speechgru.scoring import by_speaker, confusions
 
@@ -298,15 +295,13 @@ def show_breakdown(score: "Score") -> None:
         for each in speakers[:MOST_SHOWN]:
             counts = each.words
             table.add_row(
-                Text(each.speaker), f"{counts.rate:.2%}", str(counts.errors), str(counts.reference)
+                each.speaker, f"{counts.rate:.2%}", str(counts.errors), str(counts.reference)
             )
         print_first(table, "speaker", len(speakers))
     if words is not None and words.errors:
         table = Table("reference", "hypothesis", Column("count", justify="right"))
         for reference, hypothesis, count in words.errors[:MOST_SHOWN]:
-            table.add_row(
-                Text(reference or "(inserted)"), Text(hypothesis or "(deleted)"), str(count)
-            )
+            table.add_row(reference or "(inserted)", hypothesis or "(deleted)", str(count))
         print_first(table, "confusion", len(words.errors))
 
 
@@ -345,4 +340,4 @@ def show_significance(report: "PairReport") -> None:
         f"Minimum detectable difference: {100 * test.minimum_detectable:.2f} points (found 8 times "
         "in 10)"
     )
-    out.print(f"Verdict: {test.sentence()}", markup=False)
+    out.print(f"Verdict: {test.sentence()}")

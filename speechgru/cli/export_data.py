@@ -38,4 +38,4 @@ def export_data(
     sets = {path.stem: read_manifest(path) for path in manifests}
     show_written(export(format_name, folder, sets))
     count = sum(map(len, sets.values()))
-    out.print(f"{count:,} utterances in {len(sets)} sets", markup=False)
+    out.print(f"{count:,} utterances in {len(sets)} sets")

@@ -87,7 +87,7 @@ def init(
     words = ["speechgru", "train", str(project.recipe)]
     words += [] if model is None else ["--init", str(model)]
     words += ["--out", f"runs/{project.name}"]
-    out.print(f"next: {printable(shlex.join(words))}", markup=False)
+    out.print(f"next: {printable(shlex.join(words))}")
     if sources.prepared.problems or any(p.kind in steps.UNUSABLE for p in report.problems):
         raise typer.Exit(1)
 
@@ -105,10 +105,10 @@ def show_sources(sources: "Sources") -> None:
     from speechgru.corpora.splits import describe_split
 
     def line(text: str) -> None:
-        out.print(f"  {printable(text)}", markup=False)
+        out.print(f"  {printable(text)}")
 
     description = LAYOUTS[sources.layout].description
-    out.print(f"{printable(sources.folder)}: {sources.layout} ({description})", markup=False)
+    out.print(f"{printable(sources.folder)}: {sources.layout} ({description})")
     for note in (*sources.prepared.notes, *sources.notes):
         line(note)
     for split, utterances in sources.splits.items():
@@ -141,7 +141,7 @@ def show_choices(choices: Sequence["Choice"]) -> None:
     for choice in choices:
         if choice.reason:
             settings = ", ".join(f"{key} {value}" for key, value in choice.settings.items())
-            out.print(f"  {choice.section}: {settings} ({choice.reason})", markup=False)
+            out.print(f"  {choice.section}: {settings} ({choice.reason})")
 
 
 def show_estimate(project: "Project", model: Path | None) -> None:
@@ -161,5 +161,4 @@ def show_estimate(project: "Project", model: Path | None) -> None:
         f"training takes about {clock(found.seconds)} on this machine ({found.device}, "
         f"{found.steps:,} steps, {found.parameters / 1e6:.1f} million parameters{memory}); "
         f"{less} take less",
-        markup=False,
     )

@@ -44,15 +44,13 @@ def prepare(
     prepared = prepare_corpus(name, source, holdout)
     files = write_splits(prepared, folder)
     for text in prepared.notes:
-        out.print(printable(text), markup=False)
+        out.print(printable(text))
     show_corpus(name, summary_rows(prepared.splits), files, prepared.problems)
     if files:
         sets = (folder / f"{name}.jsonl" for name in ("train", "dev", "test", "all"))
         if left := [printable(file) for file in sets if file not in files and file.exists()]:
             warn(f"{', '.join(left)}: from an earlier run; delete what is not needed")
-        out.print(
-            f"next: speechgru audit {' '.join(printable(file) for file in files)}", markup=False
-        )
+        out.print(f"next: speechgru audit {' '.join(printable(file) for file in files)}")
     if prepared.problems:
         raise typer.Exit(1)
 

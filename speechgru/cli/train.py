@@ -72,7 +72,6 @@ def show_training(result: "TrainingResult") -> None:
         f"dev WER {100 * result.dev_wer:.2f} % after {plural(result.epochs, 'epoch')} in "
         f"{clock(result.seconds)}; "
         f"model in {folder}",
-        markup=False,
     )
     if result.weights == "epoch 0":
         warn("no epoch was better on dev than the initial model, which is kept")

@@ -129,6 +129,12 @@ def test_colons_do_not_become_emoji(capsys):
     assert (out.count(":100:"), out.count(":cat:")) == (2, 2)
 
 
+def test_brackets_in_a_table_are_no_markup(capsys):
+    prepare.show_corpus("[/i]", [SummaryRow("[b]", 1, 1.0, 1, (8000,), "[/]")], [], [])
+    out = capsys.readouterr().out
+    assert all(text in out for text in ("[/i]", "[b]", "[/]"))
+
+
 def test_json_is_printed_as_it_is(capsys):
     line = '{"file": "a.wav", "text": "' + "one " * 40 + '"}'
     transcribe.show_outcome(Outcome(Path("a.wav"), output=line), JSON)
