@@ -92,7 +92,7 @@ extract = FeatureExtractor(recipe.features)
 loader = BatchLoader(data, recipe, extract, AudioCache(recipe.features.sample_rate, 0))
 batch = loader.load(loader.plan(0)[0], 0)
 model = RecurrentCTC(recipe.model, extract.size, len(data.vocabulary))
-done = train_step(model, make_optimiser(model, recipe.training), [batch], 1.0)
+done = train_step(model, make_optimiser(model, recipe.training), [batch], recipe.training)
 assert done.applied
 print(json.dumps([m.__file__ for n, m in sys.modules.items() if n.split(".")[0] == "speechgru"]))
 """

@@ -197,6 +197,6 @@ def _training(
 
     def run() -> None:
         for batch in batches:
-            train_step(model, optimiser, [batch], options.clip_norm, precision, options.consistency)
+            train_step(model, optimiser, [batch], options, precision)
 
     return run

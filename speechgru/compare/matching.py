@@ -145,9 +145,7 @@ def _training_step(candidate: Candidate, device: torch.device) -> Callable[[], o
     batch = _batch(candidate.recipe, utterances, 2 if options.consistency else 1)
     precision = choose_precision(options.precision, device, candidate.recipe.model.cell)
     optimiser = make_optimiser(model, options)
-    return lambda: train_step(
-        model, optimiser, [batch], options.clip_norm, precision, options.consistency
-    )
+    return lambda: train_step(model, optimiser, [batch], options, precision)
 
 
 def _batch(recipe: Recipe, utterances: int, views: int) -> Batch:

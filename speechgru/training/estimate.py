@@ -66,7 +66,7 @@ def estimate_training(recipe: Recipe, device: str = "auto") -> Estimate:
     precision = choose_precision(options.precision, chosen, recipe.model.cell)
 
     def step(batch: Batch) -> None:
-        train_step(model, optimiser, [batch], options.clip_norm, precision, options.consistency)
+        train_step(model, optimiser, [batch], options, precision)
 
     picked = [plan[len(plan) * (2 * i + 1) // (2 * STEPS)] for i in range(STEPS)]
     with torch_threads(default_threads(model, recipe)):

@@ -273,10 +273,7 @@ class Trainer:
         torch.manual_seed(options.seed * 1_000_003 + state.step)  # dropout
         for parameters in self.optimiser.param_groups:
             parameters["lr"] = learning_rate(options, state.step, self.total_steps)
-        done = train_step(
-            self.model, self.optimiser, batches, options.clip_norm, self.precision,
-            options.consistency,
-        )  # fmt: skip
+        done = train_step(self.model, self.optimiser, batches, options, self.precision)
         if done.applied:
             state.bad_steps_in_a_row = 0
             state.loss_sum += done.loss * done.tokens

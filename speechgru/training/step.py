@@ -37,9 +37,8 @@ def train_step(
     model: RecurrentCTC,
     optimiser: torch.optim.Optimizer,
     batches: Sequence[Batch],
-    clip_norm: float,
+    options: TrainingRecipe,
     precision: torch.dtype = torch.float32,
-    consistency: float = 0.0,
 ) -> StepResult:
     """One optimiser step over one or more batches, at the optimiser's current learning rate.
 
@@ -51,10 +50,10 @@ def train_step(
     tokens = sum(int(batch.target_lengths.sum()) for batch in batches) or 1  # non-speech has none
     losses: list[Tensor] = []  # read after the last batch, since reading waits for the GPU
     for batch in batches:
-        rows = ctc_loss(model, batch, precision, consistency)
+        rows = ctc_loss(model, batch, precision, options.consistency)
         (rows.sum() / tokens).backward()  # type: ignore[no-untyped-call]
         losses.append(rows.detach().view(-1, len(batch.ids)).sum(0))  # of both views, if two
-    norm = float(nn.utils.clip_grad_norm_(model.parameters(), clip_norm))
+    norm = float(nn.utils.clip_grad_norm_(model.parameters(), options.clip_norm))
     loss = sum(float(rows.sum() / tokens) for rows in losses)
     if math.isfinite(loss) and math.isfinite(norm):
         optimiser.step()

@@ -129,9 +129,9 @@ def test_the_step_that_is_timed_has_two_views_where_the_recipe_has(monkeypatch: 
     for views, consistency in ((1, "0"), (2, "0.2")):
         candidate = with_value(SMALL, f"training.consistency={consistency}")
         matching._training_step(candidate, CPU)()
-        *_, (batch,), _, _, weight = steps.pop()
+        _, _, (batch,), options, _ = steps.pop()
         assert len(batch.features) == views * len(batch.ids)
-        assert weight == float(consistency)
+        assert options.consistency == float(consistency)
 
 
 def test_the_device_option_reaches_the_measurement(

@@ -41,13 +41,14 @@ def test_accumulating_two_batches_equals_one_batch_of_both(few, tmp_path, clip_n
         few,
         model={"dropout": 0.0},
         augment={"speed": [1.0], "frequency_warp": 0, "frequency_masks": 0, "time_masks": 0},
+        training={"clip_norm": clip_norm},
     )
     apart, joined = (make_trainer(recipe, tmp_path / name) for name in ("apart", "joined"))
     for _ in range(3):
         two = [apart.loader.load([0, 3, 5], 0), apart.loader.load([2, 7], 0)]
         one = [joined.loader.load([2, 3, 0, 7, 5], 0)]
-        first = train_step(apart.model, apart.optimiser, two, clip_norm)
-        second = train_step(joined.model, joined.optimiser, one, clip_norm)
+        first = train_step(apart.model, apart.optimiser, two, recipe.training)
+        second = train_step(joined.model, joined.optimiser, one, recipe.training)
         for p, q in zip(apart.model.parameters(), joined.model.parameters(), strict=True):
             assert p.grad is not None
             scale = float(q.grad.abs().max())
@@ -67,14 +68,15 @@ def test_the_loss_is_per_token_whatever_the_batch(few, tmp_path):
     with torch.no_grad():
         losses = ctc_loss(trainer.model, batch)
     assert losses.shape == (3,)
-    done = train_step(trainer.model, trainer.optimiser, [batch], 1.0)
+    done = train_step(trainer.model, trainer.optimiser, [batch], trainer.options)
     assert done.tokens == batch.target_lengths.sum()
     assert done.loss == pytest.approx(float(losses.sum()) / done.tokens, rel=1e-5)
 
 
 def test_the_gradient_is_clipped_and_its_norm_before_clipping_reported(few, tmp_path):
-    trainer = make_trainer(quick(few), tmp_path)
-    done = train_step(trainer.model, trainer.optimiser, [trainer.loader.load([0, 1], 0)], 0.01)
+    trainer = make_trainer(quick(few, training={"clip_norm": 0.01}), tmp_path)
+    batch = trainer.loader.load([0, 1], 0)
+    done = train_step(trainer.model, trainer.optimiser, [batch], trainer.options)
     norms = [p.grad.norm() for p in trainer.model.parameters()]
     assert done.gradient_norm > 0.01
     assert float(torch.stack(norms).norm()) == pytest.approx(0.01, rel=1e-3)
@@ -85,7 +87,7 @@ def test_a_step_of_utterances_without_text_has_a_finite_loss(few, tmp_path):
     trainer = make_trainer(recipe, tmp_path / "run")
     batch = trainer.loader.load([0], 0)
     assert batch.target_lengths.sum() == 0
-    done = train_step(trainer.model, trainer.optimiser, [batch], 1.0)
+    done = train_step(trainer.model, trainer.optimiser, [batch], trainer.options)
     assert done.applied
     assert math.isfinite(done.loss)
 
@@ -265,7 +267,7 @@ def test_a_step_with_nan_changes_nothing_and_names_the_utterance(few, tmp_path, 
     trainer.model.train()
 
     def step(*batches: Batch):
-        return train_step(trainer.model, trainer.optimiser, batches, 1.0)
+        return train_step(trainer.model, trainer.optimiser, batches, trainer.options)
 
     assert step(trainer.loader.load([0, 1], 0)).suspects == ()
     before = {name: t.clone() for name, t in trainer.model.state_dict().items()}
