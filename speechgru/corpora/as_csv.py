@@ -6,7 +6,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from speechgru.audio import AUDIO_SUFFIXES
 from speechgru.corpora.columns import Table
@@ -34,16 +34,19 @@ Numbered = tuple[int, Mapping[str, object]]  # the line of a row or 0, and the r
 @dataclass(frozen=True, slots=True)
 class AsCsv:
     """`text`: a header and one line for each row. `lines`: those that the rows were read from; 0
-    in JSON that is not one object per line. `wrong`: line number → what is wrong with a line that
-    is no row."""
+    in JSON that is not one object per line; None if `text` is the file's own. `wrong`: line
+    number → what is wrong with a line that is no row."""
 
     text: str
-    lines: list[int]
-    wrong: dict[int, str]
+    lines: list[int] | None = None
+    wrong: dict[int, str] = field(default_factory=dict)
 
     def numbered(self, table: Table) -> Table:
         """The table of `text`, with the lines that its rows were read from."""
-        return replace(table, numbers=[self.lines[number - 2] for number in table.numbers])
+        if self.lines is None:
+            return table
+        numbers = [self.lines[number - 2] for number in table.numbers]
+        return replace(table, numbers=numbers, wrong=table.wrong | self.wrong)
 
 
 def json_as_csv(text: str) -> AsCsv:

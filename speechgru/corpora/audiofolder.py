@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from speechgru.corpora.as_csv import json_lines_as_csv
+from speechgru.corpora.as_csv import AsCsv, json_lines_as_csv
 from speechgru.corpora.columns import Table, to_seconds
 from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared, split_named
 from speechgru.corpora.encoding import read_text
@@ -30,21 +30,18 @@ def read(folder: Folder) -> Prepared:
     problems: list[str] = []
     for file in _lists(folder):
         source = read_text(file)
-        converted = json_lines_as_csv(source.text) if file.suffix == ".jsonl" else None
-        text = converted.text if converted else source.text
-        table = read_table(folder, file, text, {"audio": FILE})
+        text = source.text
+        rows = json_lines_as_csv(text) if file.suffix == ".jsonl" else AsCsv(text)
+        table = read_table(folder, file, rows, {"audio": FILE})
         if table is None:
             notes.append(f"list: {folder.relative(file)}, no name of an audio file; not used")
             continue
-        table = converted.numbered(table) if converted else table
         for split, recording in _recordings(folder, file, table, finder):
             by_split.setdefault(split, []).append(recording)
         text_name = table.name(table.columns["text"])
         notes.append(f"list: {folder.relative(file)}, {len(table.rows):,} rows; text: {text_name}")
         notes += source.notes(file)
         problems += table.problems(folder.relative(file))
-        wrong = converted.wrong if converted else {}
-        problems += [f"{folder.relative(file)}:{line}: {each}" for line, each in wrong.items()]
     return prepared(folder.root, by_split, [*notes, *finder.notes()], problems)
 
 

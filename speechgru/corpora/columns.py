@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from speechgru.audio import AUDIO_SUFFIXES
@@ -62,16 +62,15 @@ CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:[.,]\d+)?)")  # 1:02:03.5 or 02:03,
 @dataclass(frozen=True, slots=True)
 class Table:
     """Rows without the header, the lines they begin at (0: unknown), and role → column number.
-    `names`: of the columns as the header has them, None without a header. `uneven`: the lines of
-    rows that are not among `rows`: they have cells beyond the last column that cannot be parts of
-    the text."""
+    `names`: of the columns as the header has them, None without a header. `wrong`: line → what is
+    wrong with a row that is not among `rows`."""
 
     rows: list[list[str]]
     numbers: list[int]
     columns: dict[str, int]
     names: list[str] | None
     delimiter: str | None
-    uneven: tuple[int, ...] = ()
+    wrong: dict[int, str] = field(default_factory=dict)
 
     def value(self, row: Sequence[str], role: str) -> str | None:
         """A row's value, stripped; None where it has none."""
@@ -98,11 +97,8 @@ class Table:
         return [column for column in first.values() if column != text]
 
     def problems(self, file: str) -> list[str]:
-        """A line for each uneven row."""
-        return [
-            f"{file}:{line}: more cells than columns; put a text with {self.delimiter!r} in quotes"
-            for line in self.uneven
-        ]
+        """A line for each wrong row."""
+        return [f"{file}:{line}: {problem}" for line, problem in self.wrong.items()]
 
 
 def parse_table(
@@ -134,8 +130,9 @@ def parse_table(
         return Table(body, numbers, columns, header, delimiter)
     folded = [_folded(row, width, delimiter, columns["text"]) for row in body]
     kept = [(row, n) for row, n in zip(folded, numbers, strict=True) if row is not None]
-    uneven = tuple(n for row, n in zip(folded, numbers, strict=True) if row is None)
-    return Table([r for r, _ in kept], [n for _, n in kept], columns, header, delimiter, uneven)
+    problem = f"more cells than columns; put a text with {delimiter!r} in quotes"
+    wrong = {n: problem for row, n in zip(folded, numbers, strict=True) if row is None}
+    return Table([r for r, _ in kept], [n for _, n in kept], columns, header, delimiter, wrong)
 
 
 def _width(

@@ -66,10 +66,9 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
     encoding = guess_together(files)
     for file in files:
         source, converted = _source(file, encoding)
-        table = read_table(folder, file, source.text, columns)
+        table = read_table(folder, file, converted, columns)
         if table is None:
             continue
-        table = converted.numbered(table) if converted else table
         table = _accepted(table, notes)
         read_files.append(file)
         notes.append(_describe(folder, file, table))
@@ -79,8 +78,6 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
         for split, recording in _recordings(folder, file, table, finder):
             by_split.setdefault(split, []).append(recording)
         problems += table.problems(folder.relative(file))
-        wrong = converted.wrong if converted else {}
-        problems += [f"{folder.relative(file)}:{line}: {each}" for line, each in wrong.items()]
     if not read_files:
         raise CorpusError(f"{folder.root}: no list (CSV, TSV, …) with names of audio files in it")
     by_split = without_whole(by_split, notes)
@@ -119,7 +116,8 @@ def _candidates(folder: Folder, suffixes: tuple[str, ...] = LISTS) -> list[Path]
 
 def _is_list(folder: Folder, file: Path, text_is_stated: bool = False) -> bool:
     try:
-        table = read_table(folder, file, _source(file)[0].text[:HEAD], {}, any_text=True)
+        source = _source(file)[1]
+        table = read_table(folder, file, replace(source, text=source.text[:HEAD]), {})
         if table is None or text_is_stated or file.suffix.lower() not in JSON:
             return table is not None
         # JSON is used for much else than lists, such as our own reports
@@ -130,9 +128,9 @@ def _is_list(folder: Folder, file: Path, text_is_stated: bool = False) -> bool:
         return False
 
 
-def _source(file: Path, encoding: str | None = None) -> tuple[TextFile, AsCsv | None]:
-    """The text of a list, as `read_text` with the likely `encoding`; of JSON and others, that of
-    their CSV, and this. Raises CorpusError."""
+def _source(file: Path, encoding: str | None = None) -> tuple[TextFile, AsCsv]:
+    """The text of a list, as `read_text` with the likely `encoding`, and its rows; of JSON and
+    others, these are converted, and the text is that of the rows. Raises CorpusError."""
     source = read_text(file, encoding)
     suffix = file.suffix.lower()
     if suffix not in AS_CSV and source.text[:1] == "{":  # WeNet's data.list
@@ -140,7 +138,7 @@ def _source(file: Path, encoding: str | None = None) -> tuple[TextFile, AsCsv | 
     elif suffix not in AS_CSV and (first := WAV2LETTER.match(source.text)) and first["point"]:
         suffix = "wav2letter"
     if suffix not in AS_CSV:
-        return source, None
+        return source, AsCsv(source.text)
     try:
         converted = AS_CSV[suffix](source.text)
         return replace(source, text=converted.text), converted
@@ -149,10 +147,10 @@ def _source(file: Path, encoding: str | None = None) -> tuple[TextFile, AsCsv | 
 
 
 def read_table(
-    folder: Folder, file: Path, text: str, columns: Mapping[str, str], any_text: bool = False
+    folder: Folder, file: Path, source: AsCsv, columns: Mapping[str, str]
 ) -> Table | None:
     """The table in the text of a file, in which columns may be stated by role; None: none with
-    names of audio files. Raises CorpusError, with the file's name unless it may be `any_text`."""
+    names of audio files. Raises CorpusError."""
     probe = AudioFinder(folder)
     cells: dict[str, bool] = {}
 
@@ -164,12 +162,13 @@ def read_table(
         return cells[cell]
 
     try:
-        table = parse_table(text, is_audio, columns)
+        table = parse_table(source.text, is_audio, columns)
     except CorpusError as error:
-        if any_text:
-            raise
         raise CorpusError(f"{file}: {error}") from None
-    if table is None or table.names or not table.rows:
+    if table is None:
+        return None
+    table = source.numbered(table)
+    if table.names or not table.rows:
         return table
     parts = file.stem.lower().split("_")  # utt_spk_text.tsv is named by its columns
     named = {role: i for i, part in enumerate(parts) for role in ROLES if part in ROLES[role]}
