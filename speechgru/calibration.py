@@ -7,7 +7,7 @@ confidence, 1 for a perfect one.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -21,10 +21,10 @@ from speechgru.decoding import Decoder, Emission
 from speechgru.decoding.confidence import FORMAT, Calibration, logit, read_calibrations
 from speechgru.decoding.references import match_references
 from speechgru.decoding.words import LEAD, first_leads, least_probable, spell
-from speechgru.errors import SpeechgruError, none_readable
+from speechgru.errors import SpeechgruError
 from speechgru.files import Json, read_json, write_json
 from speechgru.manifest import Utterance
-from speechgru.recognizer import Recognizer
+from speechgru.recognizer import OnProgress, Recognizer
 from speechgru.scoring import score
 from speechgru.text import Vocabulary
 
@@ -115,7 +115,7 @@ def quality(confidences: Doubles, right: npt.NDArray[np.bool_]) -> Quality:
 def recognise_words(
     recognizer: Recognizer,
     utterances: Sequence[Utterance],
-    on_progress: Callable[[int, int, str], None] = lambda done, total, name: None,
+    on_progress: OnProgress = lambda done, total, name: None,
 ) -> Words:
     """The words that the recogniser finds. Raises AudioError when no utterance can be read."""
     log_probs: list[float] = []
@@ -123,25 +123,18 @@ def recognise_words(
     leads: list[float] = []
     failed: dict[str, str] = {}
     normalise = recognizer.checkpoint.normalise
-    references = [normalise(utterance.text) for utterance in utterances]
+    references = (normalise(utterance.text) for utterance in utterances)
     decoder = match_references(recognizer.decoder, references, normalise)
-    for number, (utterance, reference, emission) in enumerate(
-        zip(utterances, references, recognizer.emissions(utterances), strict=True), 1
-    ):
-        on_progress(number, len(utterances), utterance.id)
-        if isinstance(emission, SpeechgruError):
-            failed[utterance.id] = str(emission)
-            continue
+    for utterance, emission in recognizer.readable_emissions(utterances, failed, on_progress):
         vocabulary, texts = recognizer.checkpoint.vocabulary, []
         for section in emission.sections():
             for word, value in _words(decoder, vocabulary, section, leads):
                 parts = normalise(word).split()  # e-mail: two words, as in the references
                 texts += parts
                 log_probs += [value] * len(parts)
+        reference = normalise(utterance.text)
         scored = score([reference], [" ".join(texts)]).utterances[0]
         right += [mark == "" for _, word, mark, _ in scored.alignment if word]
-    if failed and len(failed) == len(utterances):
-        raise none_readable(failed)
     return Words(np.array(log_probs), np.array(right, bool), np.array(leads), failed)
 
 

@@ -21,7 +21,7 @@ from speechgru.decoding.references import match_references
 from speechgru.errors import AudioError, SpeechgruError, none_readable, printable
 from speechgru.files import Json, atomic_write, write_json
 from speechgru.manifest import Utterance, read_manifest
-from speechgru.recognizer import Recognizer
+from speechgru.recognizer import OnProgress, Recognizer
 from speechgru.scoring import Score, score
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class ConditionReport:
 def evaluate_conditions(
     recognizer: Recognizer,
     manifest: str | Path,
-    on_progress: Callable[[int, int, str], None] = lambda done, total, name: None,
+    on_progress: OnProgress = lambda done, total, name: None,
 ) -> ConditionReport:
     """Transcribe and score a manifest's utterances under every one of CONDITIONS, except babble if
     there is only one utterance.

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from speechgru.audio import read_headers, warn_of_early_ends
 from speechgru.batches import AudioCache
 from speechgru.decoding import Greedy
 from speechgru.decoding.references import match_references
-from speechgru.errors import SpeechgruError, none_readable, printable
+from speechgru.errors import SpeechgruError, printable
 from speechgru.files import Json, read_json, write_json
 from speechgru.manifest import Utterance, read_manifest
-from speechgru.recognizer import Recognizer
+from speechgru.recognizer import OnProgress, Recognizer
 from speechgru.scoring import Score, breakdown, score, write_trn
 from speechgru.scoring.significance import Comparison, crossed_bootstrap
 from speechgru.text import describe
@@ -86,7 +86,7 @@ class Evaluation:
 def evaluate(
     recognizer: Recognizer,
     manifest: str | Path,
-    on_progress: Callable[[int, int, str], None] = lambda done, total, id_: None,
+    on_progress: OnProgress = lambda done, total, id_: None,
 ) -> Evaluation:
     """Transcribe a manifest's utterances and score them.
 
@@ -104,31 +104,23 @@ def evaluate_utterances(
     recognizer: Recognizer,
     utterances: Sequence[Utterance],
     cache: AudioCache | None = None,
-    on_progress: Callable[[int, int, str], None] = lambda done, total, id_: None,
+    on_progress: OnProgress = lambda done, total, id_: None,
 ) -> Evaluation:
     """The same for utterances in memory; unreadable ones are listed in `failed`."""
     vocabulary, normalise = recognizer.checkpoint.vocabulary, recognizer.checkpoint.normalise
-    references = [normalise(utterance.text) for utterance in utterances]
-    decoder = match_references(recognizer.decoder, references, normalise)
+    utterances = [structs.replace(each, text=normalise(each.text)) for each in utterances]
+    decoder = match_references(recognizer.decoder, (u.text for u in utterances), normalise)
     greedy = None if isinstance(decoder, Greedy) else Greedy(vocabulary)
     read: list[Utterance] = []
     texts: list[str] = []
     greedy_texts: list[str] = []
     failed: dict[str, str] = {}
-    results = recognizer.emissions(utterances, cache)
-    for number, (utterance, text, result) in enumerate(
-        zip(utterances, references, results, strict=True), 1
-    ):
-        on_progress(number, len(utterances), utterance.id)
-        if isinstance(result, SpeechgruError):
-            failed[utterance.id] = str(result)
-            continue
-        read.append(structs.replace(utterance, text=text))
-        texts.append(normalise(recognizer.decode(result, decoder).text))
+    found = recognizer.readable_emissions(utterances, failed, on_progress, cache)
+    for utterance, emission in found:
+        read.append(utterance)
+        texts.append(normalise(recognizer.decode(emission, decoder).text))
         if greedy is not None:
-            greedy_texts.append(normalise(recognizer.decode(result, greedy).text))
-    if failed and not read:
-        raise none_readable(failed)
+            greedy_texts.append(normalise(recognizer.decode(emission, greedy).text))
     scored = _score(read, texts)
     unknown: Counter[str] = sum((vocabulary.unknown(u.text) for u in read), Counter())
     comparison = None

@@ -9,7 +9,7 @@ Design choices:
 - A recording of hours is decoded section by section, in bounded memory.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,8 @@ from speechgru.decoding.confidence import Calibration, read_calibrations
 from speechgru.decoding.emission import join
 from speechgru.decoding.settings import Decoding, choose_decoding, load_decoder
 from speechgru.decoding.transcript import join_transcripts, transcribe_section
-from speechgru.errors import SpeechgruError
+from speechgru.errors import SpeechgruError, none_readable
+from speechgru.manifest import Utterance
 from speechgru.measure import return_memory
 from speechgru.model_file import model_path
 from speechgru.sections import Assembler, Cutter, Piece
@@ -36,6 +37,7 @@ from speechgru.streaming import DEFAULT_RULES, Endpointing, Stream
 
 RETURN_SECONDS = 900.0  # of audio after which freed memory is returned to the system
 MAX_WINDOW = 8  # batches of audio that are read before they are sorted by length
+OnProgress = Callable[[int, int, str], None]  # done, of how many, name
 Item = tuple[int, Piece | SpeechgruError]  # place of a source, and one of its pieces or its error
 
 
@@ -189,6 +191,26 @@ class Recognizer:
             if is_last:
                 yield join(parts)
                 parts = []
+
+    def readable_emissions(
+        self,
+        utterances: Sequence[Utterance],
+        failed: dict[str, str],
+        on_progress: OnProgress = lambda done, total, id_: None,
+        cache: AudioCache | None = None,
+    ) -> Iterator[tuple[Utterance, Emission]]:
+        """Each utterance that can be read, with its Emission; the others are added to `failed`: id
+        → reason. `on_progress` is called after each with the number done, their total and its id.
+        Raises AudioError at the end if none of them can be read."""
+        results = self.emissions(utterances, cache)
+        for number, (utterance, result) in enumerate(zip(utterances, results, strict=True), 1):
+            on_progress(number, len(utterances), utterance.id)
+            if isinstance(result, SpeechgruError):
+                failed[utterance.id] = str(result)
+            else:
+                yield utterance, result
+        if failed and len(failed) == len(utterances):
+            raise none_readable(failed)
 
     def _sections(
         self, sources: Iterable[Source], cache: AudioCache | None

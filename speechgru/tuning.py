@@ -12,7 +12,7 @@ Design choices
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -27,10 +27,10 @@ from speechgru.decoding import BeamSearch, Decoder, Emission, Greedy
 from speechgru.decoding.references import match_references
 from speechgru.decoding.settings import Decoding, load_decoder
 from speechgru.decoding.words import spell
-from speechgru.errors import LanguageModelError, SpeechgruError, none_readable
+from speechgru.errors import LanguageModelError
 from speechgru.files import atomic_write
 from speechgru.manifest import Utterance
-from speechgru.recognizer import Recognizer
+from speechgru.recognizer import OnProgress, Recognizer
 from speechgru.scoring import Score, score
 
 Errors = npt.NDArray[np.int64]
@@ -96,7 +96,7 @@ def tune(
     recognizer: Recognizer,
     utterances: Sequence[Utterance],
     decoding: Decoding,
-    on_progress: Callable[[int, int, str], None] = lambda done, total, name: None,
+    on_progress: OnProgress = lambda done, total, name: None,
 ) -> Tuning:
     """Find the weights of `decoding` with the fewest word errors.
 
@@ -112,7 +112,10 @@ def tune(
         raise LanguageModelError(
             "nothing to tune: give a language model (--lm) or a vocabulary (--vocabulary)"
         )
-    dev, failed = _emissions(recognizer, utterances, on_progress)
+    dev, failed = _Dev([], [], recognizer), dict[str, str]()
+    for utterance, emission in recognizer.readable_emissions(utterances, failed, on_progress):
+        dev.emissions.append(emission)
+        dev.texts.append(checkpoint.normalise(utterance.text))
     decoder = match_references(decoder, dev.texts, checkpoint.normalise)
     grid = list(_grid(decoding, decoder))
     costs = UNKNOWN_COSTS if decoder.lexicon and decoding.vocabulary is None else ()
@@ -176,25 +179,6 @@ def _narrowest(beams: Sequence[Point]) -> Point:
         for place, now in enumerate(beams)
         if not any(wider.is_better(now) for wider in beams[place + 1 :])
     )
-
-
-def _emissions(
-    recognizer: Recognizer,
-    utterances: Sequence[Utterance],
-    on_progress: Callable[[int, int, str], None],
-) -> tuple[_Dev, dict[str, str]]:
-    dev, failed = _Dev([], [], recognizer), {}
-    results = recognizer.emissions(utterances)
-    for number, (utterance, result) in enumerate(zip(utterances, results, strict=True), 1):
-        on_progress(number, len(utterances), utterance.id)
-        if isinstance(result, SpeechgruError):
-            failed[utterance.id] = str(result)
-            continue
-        dev.emissions.append(result)
-        dev.texts.append(recognizer.checkpoint.normalise(utterance.text))
-    if not dev.emissions:
-        raise none_readable(failed)
-    return dev, failed
 
 
 def _with(decoding: Decoding, **changes: Any) -> Decoding:

@@ -50,6 +50,8 @@ class Recognised:
         for number, (utterance, text) in enumerate(zip(sources, self.texts, strict=True)):
             yield AudioError(f"{utterance.id}.wav: no such file") if text is None else number
 
+    readable_emissions = Recognizer.readable_emissions
+
     def decode(self, emission: int, decoder: object = None) -> Transcript:
         texts = self.texts if decoder in (None, self.decoder) else self.greedy
         return Transcript(texts[emission] or "", 1.0)
