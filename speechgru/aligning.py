@@ -4,7 +4,7 @@ A word that the model cannot spell becomes one token that fits all audio (`align
 what the words around it do not take, and is marked as interpolated.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
 from speechgru.checkpoint import Checkpoint
@@ -16,7 +16,35 @@ from speechgru.decoding.transcript import mean_confidence
 from speechgru.decoding.words import least_probable, word_spans
 from speechgru.errors import AudioError, SpeechgruError
 from speechgru.manifest import Utterance
-from speechgru.transcription import AudioFile
+from speechgru.recognizer import Recognizer
+from speechgru.transcription import AudioFile, Outcome, Outputs, write_outputs
+
+
+def align_files(
+    recognizer: Recognizer,
+    files: Sequence[AudioFile],
+    utterances: Sequence[Utterance],
+    outputs: Outputs,
+) -> Iterator[Outcome]:
+    """As `write_outputs`, of the aligned texts of utterances; a file stands for each. Without a
+    duration, an utterance is all of its audio."""
+    known = {file.source: each for file, each in zip(files, utterances, strict=True)}
+
+    def align_all(wanted: Sequence[AudioFile]) -> Iterator[Transcript | SpeechgruError]:
+        listed = [known[file.source] for file in wanted]
+        emissions = recognizer.emissions(each if each.duration else each.audio for each in listed)
+        for file, utterance, emission in zip(wanted, listed, emissions, strict=True):
+            try:
+                if isinstance(emission, SpeechgruError):
+                    raise emission
+                yield align_text(
+                    recognizer.checkpoint, emission, utterance.text, recognizer.calibration
+                )
+            except SpeechgruError as error:
+                named = str(error).startswith(utterance.audio)
+                yield error if named else type(error)(f"{file.source}: {error}")
+
+    return write_outputs(files, outputs, align_all)
 
 
 def align_text(

@@ -203,9 +203,26 @@ def transcribe_files(
     outputs: Outputs,
     on_progress: Callable[[float], None] = lambda seconds: None,
 ) -> Iterator[Outcome]:
-    """Yield one outcome per file, in order, then one per file for all recordings.
+    """As `write_outputs`, of what the recogniser finds. `on_progress` is called with the seconds
+    that are done of the file that comes next."""
 
-    `on_progress` is called with the seconds that are done of the file that comes next."""
+    def transcribe(wanted: Sequence[AudioFile]) -> Iterator[Transcript | SpeechgruError]:
+        sources = [file.source for file in wanted]
+        return recognizer.transcribe_all(
+            sources, on_progress=lambda index, seconds: on_progress(seconds)
+        )
+
+    return write_outputs(files, outputs, transcribe)
+
+
+def write_outputs(
+    files: Sequence[AudioFile],
+    outputs: Outputs,
+    transcribe: Callable[[Sequence[AudioFile]], Iterator[Transcript | SpeechgruError]],
+) -> Iterator[Outcome]:
+    """Yield one outcome per file, in order, then one per file for all recordings. `transcribe` is
+    called once, for the files without an error or earlier outputs; its results are in their order.
+    """
     known: dict[Path, Outcome] = {}
     for file in files:
         found = outputs.find_existing(file.source)
@@ -213,10 +230,7 @@ def transcribe_files(
             found = Outcome(file.source, error=file.error)
         if found is not None:
             known[file.source] = found
-    results = recognizer.transcribe_all(
-        [f.source for f in files if f.source not in known],
-        on_progress=lambda index, seconds: on_progress(seconds),
-    )
+    results = transcribe([file for file in files if file.source not in known])
     for file in files:
         if file.source in known:
             yield known[file.source]

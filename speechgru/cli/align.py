@@ -1,6 +1,5 @@
 """`speechgru align`."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +13,7 @@ from speechgru.formats import FORMATS, find_formats
 
 if TYPE_CHECKING:
     from speechgru.manifest import Utterance
-    from speechgru.recognizer import Recognizer
-    from speechgru.transcription import Outcome, Outputs
+    from speechgru.transcription import Outcome
 
 app = typer.Typer()
 DOUBTFUL = 0.05  # confidence below which a word is hardly what is spoken
@@ -50,7 +48,7 @@ def align(
     """Find where each word of a known text is in its recording, of any length."""
     formats = find_formats(output_format)
     use_threads(threads)
-    from speechgru.aligning import as_files
+    from speechgru.aligning import align_files, as_files
     from speechgru.decoding.confidence import read_calibrations
     from speechgru.recognizer import Recognizer, calibration_file
     from speechgru.transcription import AudioFile, Outputs
@@ -63,9 +61,8 @@ def align(
     known = read_calibrations(file) if (file := calibration_file(model)).exists() else {}
     recognizer.calibration = known.get("greedy", known.get("beam", recognizer.calibration))
     tally = Tally(len(utterances))
-    sources = {file.source: each for file, each in zip(files, utterances, strict=True)}
     with outputs, counting_progress() as show:
-        for outcome in _outcomes(recognizer, sources, outputs, text is None):
+        for outcome in align_files(recognizer, files, utterances, outputs):
             show_outcome(outcome, next(iter(formats.values())))
             _warn_of_words(outcome)
             tally.add(outcome)
@@ -84,38 +81,6 @@ def _read(source: Path, text: Path | None) -> "list[Utterance]":
             )
         return read_manifest(source)
     return [Utterance(str(source), 0.0, "\n".join(read_lines(text)), source.stem)]
-
-
-def _outcomes(
-    recognizer: "Recognizer", sources: "dict[Path, Utterance]", outputs: "Outputs", manifest: bool
-) -> "Iterator[Outcome]":
-    from speechgru.aligning import align_text
-    from speechgru.transcription import Outcome
-
-    wanted, known = [], {}
-    for source, utterance in sources.items():
-        known[source] = outputs.find_existing(source)
-        if known[source] is None:
-            wanted.append(utterance if manifest else utterance.audio)
-    emissions = recognizer.emissions(wanted)
-    for source, utterance in sources.items():
-        outcome = known[source]
-        if outcome is None:
-            emission = next(emissions)
-            try:
-                if isinstance(emission, SpeechgruError):
-                    raise emission
-                found = align_text(
-                    recognizer.checkpoint, emission, utterance.text, recognizer.calibration
-                )
-                outcome = outputs.write(source, found)
-            except SpeechgruError as error:
-                named = error if str(error).startswith(utterance.audio) else type(error)(
-                    f"{source}: {error}"
-                )  # fmt: skip
-                outcome = Outcome(source, error=named)
-        yield outcome
-    yield from outputs.finish()
 
 
 def _warn_of_words(outcome: "Outcome") -> None:
