@@ -55,7 +55,7 @@ def calibrate(
     manifests = {"dev": read_manifest(manifest)}
     if test is not None:
         manifests["test"] = read_manifest(test)
-    decoder = choose_decoder(model, greedy, None, None, None, None)
+    decoder = choose_decoder(model, greedy)
     recognizer = Recognizer.load(model, device, "float32", batch_seconds, decoder)
     with counting_progress() as show:
         words = {name: recognise_words(recognizer, each, show) for name, each in manifests.items()}

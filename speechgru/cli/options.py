@@ -83,10 +83,10 @@ HotWords = Annotated[
 def choose_decoder(
     model: Path,
     greedy: bool,
-    file: Path | None,
-    lm: Path | None,
-    vocabulary: Path | None,
-    hotwords: str | None,
+    file: Path | None = None,
+    lm: Path | None = None,
+    vocabulary: Path | None = None,
+    hotwords: str | None = None,
 ) -> "str | Decoding":
     """What `Recognizer.load` takes as decoder: "greedy", or settings of a beam search."""
     from speechgru.decoding.settings import choose_decoding
