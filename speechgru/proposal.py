@@ -10,7 +10,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -67,9 +67,6 @@ class DataFacts:
         """Whether these are short utterances of one or two words, of which there are few."""
         few = self.distinct_words <= FEW_WORDS and self.words <= 2 * self.utterances
         return few and self.median_seconds <= SHORT
-
-    def to_json(self) -> dict[str, object]:
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

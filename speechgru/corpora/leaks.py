@@ -8,7 +8,7 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import chain, combinations
 from typing import Literal
 
@@ -43,9 +43,6 @@ class Leak:
             f"({self.utterances:,} utterances, {self.share:.0%} of {self.second}): "
             f"{examples([repr(name[:60]) for name in self.shared])}"
         )
-
-    def to_json(self) -> dict[str, object]:
-        return asdict(self)
 
 
 def warn_of_leaks(train: Sequence[Utterance], dev: Sequence[Utterance]) -> None:

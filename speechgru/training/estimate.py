@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -38,9 +38,6 @@ class Estimate:
     steps: int
     parameters: int
     device: str
-
-    def to_json(self) -> dict[str, object]:
-        return asdict(self)
 
 
 def estimate_training(recipe: Recipe, device: str = "auto") -> Estimate:
