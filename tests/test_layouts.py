@@ -850,6 +850,25 @@ def test_speech_commands_by_lists_or_hash(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("names", "sizes"),
+    [
+        (("train", "dev", "test"), {"train": 4, "dev": 4, "test": 4}),
+        (("train", "eval"), {"train": 4, "dev": 4, "test": 0}),
+        (("train", "dev", "eval"), {"train": 4, "dev": 4, "test": 4}),
+    ],
+)
+def test_folders_of_splits_above_those_of_words(
+    names: tuple[str, ...], sizes: dict[str, int], tmp_path: Path
+) -> None:
+    for name in names:
+        for word in ("go", "stop"):
+            for number in range(2):
+                write_audio(tmp_path / name / word / f"{name}{number}.wav")
+    found = detected(tmp_path, "words").splits
+    assert {split: len(listed) for split, listed in found.items()} == sizes
+
+
 def test_a_list_of_speech_commands_that_cannot_be_read(tmp_path: Path) -> None:
     for word in ("yes", "no"):
         for number in range(3):

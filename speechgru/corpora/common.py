@@ -274,7 +274,7 @@ def examples(names: Sequence[object]) -> str:
 
 
 def _eval_placed(recordings: dict[str, list[Recording]]) -> dict[str, list[Recording]]:
-    place = "test" if "dev" in recordings else "dev"
+    place = "test" if recordings.get("dev") else "dev"
     placed: dict[str, list[Recording]] = {}
     for split, listed in recordings.items():
         placed.setdefault(place if split == "eval" else split, []).extend(listed)

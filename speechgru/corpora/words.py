@@ -9,6 +9,7 @@ for training, as in a part of the corpus.
 import hashlib
 import re
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 
 from speechgru.audio import AudioInfo, read_headers
@@ -90,7 +91,6 @@ def _recording(folder: Folder, audio: Path) -> Recording:
 def _official(
     folder: Folder, recordings: list[Recording], notes: list[str]
 ) -> dict[str, list[Recording]]:
-    by_split: dict[str, list[Recording]] = {"train": [], "dev": [], "test": []}
     listed = {
         line.strip().rpartition(".")[0]: split
         for split, name in LISTS.items()
@@ -98,20 +98,14 @@ def _official(
         for _, line in read_lines(folder.root / name)
     }
     if listed:
-        for recording in recordings:
-            by_split[listed.get(recording.id, "train")].append(recording)
         notes.append(f"splits: {' and '.join(LISTS.values())}")
-        return by_split
-    if any(split_named(part) for r in recordings[:1] for part in Path(r.id).parts[:-2]):
-        for recording in recordings:
-            part = next(filter(None, map(split_named, Path(recording.id).parts[:-2])), "train")
-            by_split[part].append(recording)
+        return _grouped(recordings, lambda recording: listed.get(recording.id, "train"))
+    if recordings and _folder_split(recordings[0]):
         notes.append("splits: the folders above the words")
-        return by_split
+        return _grouped(recordings, lambda recording: _folder_split(recording) or "train")
     if any(not recording.speaker for recording in recordings):
         return {UNSPLIT: recordings}
-    for recording in recordings:
-        by_split[hash_split(recording.speaker)].append(recording)
+    by_split = _grouped(recordings, lambda recording: hash_split(recording.speaker))
     if len(by_split["train"]) < MIN_TRAIN * len(recordings):
         notes.append(
             f"splits: the hash rule of Speech Commands leaves {len(by_split['train'])} of "
@@ -119,6 +113,20 @@ def _official(
         )
         return {UNSPLIT: recordings}
     notes.append("splits: the hash rule of Speech Commands, by speaker")
+    return by_split
+
+
+def _folder_split(recording: Recording) -> str | None:
+    """The split that a folder above that of the word names."""
+    return next(filter(None, map(split_named, Path(recording.id).parts[:-2])), None)
+
+
+def _grouped(
+    recordings: list[Recording], split_of: Callable[[Recording], str]
+) -> dict[str, list[Recording]]:
+    by_split: dict[str, list[Recording]] = {"train": [], "dev": [], "test": []}
+    for recording in recordings:
+        by_split.setdefault(split_of(recording), []).append(recording)
     return by_split
 
 
