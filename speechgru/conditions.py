@@ -5,7 +5,6 @@ Each condition changes the samples deterministically, by a generator keyed by th
 recording's number, so that two models are scored on the same audio.
 """
 
-import io
 import logging
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ import numpy as np
 from speechgru import acoustics
 from speechgru.audio import Samples
 from speechgru.batches import AudioCache
+from speechgru.charts import to_svg
 from speechgru.decoding.references import match_references
 from speechgru.errors import AudioError, SpeechgruError, none_readable, printable
 from speechgru.files import Json, atomic_write, write_json
@@ -128,22 +128,18 @@ def write_conditions(report: ConditionReport, folder: Path) -> list[Path]:
 
 def _chart(report: ConditionReport) -> str:
     """WER under each condition with its interval, as SVG."""
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
     names = list(report.scores)[::-1]
     scores = [report.scores[name] for name in names]
-    file = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": "conditions", "svg.fonttype": "none"}):
-        figure = Figure(figsize=(7, 0.6 + 0.25 * len(names)), layout="constrained")
-        axes = figure.subplots()
-        bounds = [(s.wer - s.wer_ci95[0], s.wer_ci95[1] - s.wer) for s in scores]
-        errors = 100 * np.clip(np.array(bounds).T, 0, None)
-        axes.barh(names, [100 * s.wer for s in scores], xerr=errors, capsize=2)
-        axes.set_xlabel("WER in %, with 95 % intervals")
-        axes.set_xlim(0, 100)
-        figure.savefig(file, format="svg", metadata={"Date": None})
-    return file.getvalue()
+    figure = Figure(figsize=(7, 0.6 + 0.25 * len(names)))
+    axes = figure.subplots()
+    bounds = [(s.wer - s.wer_ci95[0], s.wer_ci95[1] - s.wer) for s in scores]
+    errors = 100 * np.clip(np.array(bounds).T, 0, None)
+    axes.barh(names, [100 * s.wer for s in scores], xerr=errors, capsize=2)
+    axes.set_xlabel("WER in %, with 95 % intervals")
+    axes.set_xlim(0, 100)
+    return to_svg(figure)
 
 
 def _readable(manifest: str | Path, cache: AudioCache) -> tuple[list[Utterance], dict[str, str]]:

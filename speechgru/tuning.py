@@ -15,7 +15,6 @@ import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from speechgru.charts import to_svg
 from speechgru.decoding import BeamSearch, Decoder, Emission, Greedy
 from speechgru.decoding.references import match_references
 from speechgru.decoding.settings import Decoding, load_decoder
@@ -213,10 +213,9 @@ def _borders(best: Decoding, decoder: BeamSearch) -> tuple[str, ...]:
 
 def plot(tuning: Tuning, path: Path) -> None:
     """WER of the first grid over the language model's weight, a line per word score, as SVG."""
-    import matplotlib
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(7, 4.5))
     axes = figure.subplots()
     scores = sorted({point.decoding.word_score for point in tuning.grid})
     over_score = len({point.decoding.lm_weight for point in tuning.grid}) == 1
@@ -235,7 +234,4 @@ def plot(tuning: Tuning, path: Path) -> None:
     highest = 100 * max(tuning.greedy.wer, *(point.wer for point in tuning.grid))
     axes.set_ylim(0, min(110.0, max(1.0, 1.1 * highest)))
     axes.legend(fontsize=8)
-    image = BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "tuning", "svg.fonttype": "none"}):
-        figure.savefig(image, format="svg", metadata={"Date": None})
-    atomic_write(path, image.getvalue())
+    atomic_write(path, to_svg(figure))

@@ -1,6 +1,5 @@
 """Measurements on disk, and the tables and figures that summarise them."""
 
-import io
 import json
 import math
 import os
@@ -10,11 +9,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
 from speechgru.cells import CELLS
+from speechgru.charts import to_svg
 from speechgru.errors import SpeechgruError
 from speechgru.files import atomic_write, write_json
 
@@ -64,10 +63,7 @@ class Finding:
         write_json(files[0], {"probe": self.name, "tables": [asdict(t) for t in self.tables]})
         for name, figure in self.figures.items():
             files.append(folder / f"{name}.svg")
-            svg = io.BytesIO()
-            with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
-                figure.savefig(svg, format="svg", metadata={"Date": None})
-            atomic_write(files[-1], svg.getvalue())
+            atomic_write(files[-1], to_svg(figure))
         return files
 
 
@@ -147,7 +143,7 @@ class Curves:
 
 def plot(title: str, lines: Sequence[Curves], x_label: str, y_label: str) -> Figure:
     """Medians over models, with bands from the lowest to the highest; untrained models dashed."""
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(7, 4.5))
     axes = figure.add_subplot(title=title, xlabel=x_label, ylabel=y_label)
     for line in lines:
         y = np.array(line.y, float)

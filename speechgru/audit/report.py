@@ -3,7 +3,6 @@
 import base64
 import io
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -11,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from speechgru.audio import read_audio
 from speechgru.audit import KINDS, AuditReport, ManifestFacts, Problem
+from speechgru.charts import to_svg
 from speechgru.errors import AudioError
 from speechgru.files import atomic_write, write_json
 
@@ -19,7 +19,6 @@ LISTED = 100  # problems of each kind on the page; audit.json has all
 PLAYERS = 10  # of them with audio, at most
 PLAYER_SECONDS = 15.0  # longer audio gets no player
 PLAYER_RATE = 16_000  # Hz
-STYLE: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "speechgru", "font.size": 9}
 
 
 def write_report(report: AuditReport, folder: Path) -> list[Path]:
@@ -79,14 +78,11 @@ def figure(facts: ManifestFacts) -> str:
         "share of silence": facts.silence,
         "characters per second": facts.characters_per_second,
     }
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context({"font.size": 9}):
         drawing = Figure((7, 3.6))
         for axes, (label, spread) in zip(drawing.subplots(2, 2).flat, spreads.items(), strict=True):
             if spread is not None:
                 edges = np.linspace(spread.low, spread.high, len(spread.counts) + 1)
                 axes.stairs(spread.counts, edges, fill=True)
             axes.set(xlabel=label, ylabel="utterances")
-        text = io.StringIO()
-        drawing.set_layout_engine("constrained")
-        drawing.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()
+        return to_svg(drawing)

@@ -5,17 +5,17 @@
 """
 
 import base64
-import io
 import re
 import shlex
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 
+from speechgru.charts import to_svg
 from speechgru.compare.analysis import Analysis, PairResult, read_analysis
 from speechgru.compare.convergence import Convergence, VariantConvergence
 from speechgru.compare.cost import doubts
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 HIGH_WER = 0.5  # no recogniser above it is of use
-STYLE: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "speechgru", "font.size": 10}
 
 
 def write_report(folder: str | Path) -> Analysis:
@@ -279,24 +278,17 @@ def _last_wers(variant: VariantConvergence) -> str:
 
 def figures(analysis: Analysis) -> dict[str, str]:
     """Name → SVG, the same text for the same numbers."""
-    import matplotlib
     from matplotlib.figure import Figure
 
-    figures, texts = {}, {}
-    with matplotlib.rc_context(STYLE):
-        if analysis.pairs:
-            figures["differences"] = Figure((5, 0.9 + 0.28 * len(analysis.pairs)))
-            _draw_differences(figures["differences"].subplots(), analysis.pairs)
-        if any(variant.curve for variant in analysis.convergence.variants.values()):
-            figures["curves"] = Figure((5, 5))
-            wer, loss = figures["curves"].subplots(2, 1, sharex=True)
-            _draw_curves(wer, loss, analysis.convergence)
-        for name, figure in figures.items():
-            text = io.StringIO()
-            figure.set_layout_engine("constrained")
-            figure.savefig(text, format="svg", metadata={"Date": None})
-            texts[name] = text.getvalue()
-    return texts
+    figures = {}
+    if analysis.pairs:
+        figures["differences"] = Figure((5, 0.9 + 0.28 * len(analysis.pairs)))
+        _draw_differences(figures["differences"].subplots(), analysis.pairs)
+    if any(variant.curve for variant in analysis.convergence.variants.values()):
+        figures["curves"] = Figure((5, 5))
+        wer, loss = figures["curves"].subplots(2, 1, sharex=True)
+        _draw_curves(wer, loss, analysis.convergence)
+    return {name: to_svg(figure) for name, figure in figures.items()}
 
 
 def _draw_differences(axes: "Axes", pairs: Sequence[PairResult]) -> None:
