@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechgru.jit import compiled, inner
-from speechgru.lm.ngram import END, START, Doubles, NGram, Tables, find, link
+from speechgru.lm.ngram import END, START, Doubles, NGram, Tables, link, step
 
 Mask = npt.NDArray[np.bool_]
 TINY = 1e-6  # probability that is left for other words, below which rounding decides
@@ -56,27 +56,27 @@ def prune_by_entropy(model: NGram, threshold: float) -> NGram:
 
 @inner
 def _probability(tables: Tables, context: int, number: int) -> float:
-    total = 0.0
-    child = find(tables.word, tables.first, context, number)
-    while child < 0:
-        total += tables.back_off[context]
-        context = tables.suffix[context]
-        child = find(tables.word, tables.first, context, number)
-    return math.exp(total + tables.log_prob[child])
+    return math.exp(step(tables, context, number)[0])
+
+
+@inner
+def _left(tables: Tables, context: int) -> tuple[float, float]:
+    """The probability of all words but the children of a context, after it and after its suffix."""
+    own, lower = 1.0, 1.0
+    for node in range(tables.first[context], tables.first[context + 1]):
+        own -= np.exp(np.float64(tables.log_prob[node]))
+        lower -= _probability(tables, tables.suffix[context], tables.word[node])
+    return own, lower
 
 
 @compiled
 def _renormalise(tables: Tables, changed: Mask) -> None:
     """Back-off weights of the changed contexts, and of those whose suffix is changed."""
     for context in range(1, len(tables.back_off)):
-        suffix = tables.suffix[context]
-        if not (changed[context] or changed[suffix]):
+        if not (changed[context] or changed[tables.suffix[context]]):
             continue
         changed[context] = True
-        own, lower = 1.0, 1.0
-        for node in range(tables.first[context], tables.first[context + 1]):
-            own -= np.exp(np.float64(tables.log_prob[node]))
-            lower -= _probability(tables, suffix, tables.word[node])
+        own, lower = _left(tables, context)
         if lower > TINY:
             tables.back_off[context] = np.log(max(own, TINY) / lower)
 
@@ -100,11 +100,7 @@ def _mark(
     """Mark the n-grams to be removed after the contexts `begin` to `end`."""
     contexts = len(tables.back_off)
     for context in range(begin, end):
-        suffix = tables.suffix[context]
-        own, lower = 1.0, 1.0
-        for node in range(tables.first[context], tables.first[context + 1]):
-            own -= np.exp(np.float64(tables.log_prob[node]))
-            lower -= _probability(tables, suffix, tables.word[node])
+        own, lower = _left(tables, context)
         if own <= TINY or lower <= TINY:
             continue
         back_off = np.float64(tables.back_off[context])
@@ -117,7 +113,7 @@ def _mark(
                 continue
             log_prob = np.float64(tables.log_prob[node])
             probability = np.exp(log_prob)
-            shorter = _probability(tables, suffix, tables.word[node])
+            shorter = _probability(tables, tables.suffix[context], tables.word[node])
             new = np.log((own + probability) / (lower + shorter))  # back-off weight without it
             loss = probability * (np.log(shorter) + new - log_prob) + own * (new - back_off)
             if np.exp(-np.exp(chance[context]) * loss) - 1 < threshold:

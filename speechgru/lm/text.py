@@ -5,13 +5,13 @@ import math
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from speechgru.errors import LanguageModelError
-from speechgru.files import Json, no_text
+from speechgru.files import no_text
 from speechgru.lm.counting import Normalise, sentence_units
 from speechgru.lm.ngram import NGram
 from speechgru.manifest import read_manifest
@@ -80,10 +80,6 @@ class Perplexity:
     @property
     def unknown_rate(self) -> float:
         return self.unknown / max(self.units, 1)
-
-    def to_json(self) -> Json:
-        figures = ("perplexity", "with_unknown", "unknown_rate")
-        return asdict(self) | {name: getattr(self, name) for name in figures}
 
 
 def measure(
