@@ -7,7 +7,7 @@ such as a language: 1.en.srt; 1.normalized.txt is preferred.
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import product
 from pathlib import Path
 
@@ -160,9 +160,9 @@ def read(folder: Folder) -> Prepared:
     kinds: Counter[str] = Counter()
     problems: list[str] = []
     guesses: list[str] = []
-    better = {_name(audio): audio for audio in sorted(folder.audio, key=preference)[::-1]}
+    best = {_name(audio): audio for audio in sorted(folder.audio, key=preference, reverse=True)}
+    copies = {audio for audio in folder.audio if best[_name(audio)] != audio}
     encoding = guess_together(dict.fromkeys(texts.values()))
-    copies = {audio for audio in folder.audio if better[_name(audio)] != audio}
     for audio in folder.audio:
         text = texts.get(audio)
         if text is not None and audio in copies:
@@ -185,6 +185,20 @@ def read(folder: Folder) -> Prepared:
     if not by_split:
         first = f"; the first problem: {problems[0]}" if problems else ""
         raise CorpusError(f"{folder.root}: no recording with a text file beside it{first}")
+    notes = _notes(folder, texts, kinds, copies, guesses)
+    by_split = with_folder_speakers(folder, by_split, notes)
+    return prepared(folder.root, by_split, notes, problems)
+
+
+def _notes(
+    folder: Folder,
+    texts: dict[Path, Path],
+    kinds: Counter[str],
+    copies: Collection[Path],
+    guesses: list[str],
+) -> list[str]:
+    """`kinds`: suffixes of the texts that were read; `copies`: recordings that are skipped;
+    `guesses`: notes of encodings."""
     found = ", ".join(f"{count:,} {suffix}" for suffix, count in kinds.items())
     notes = [f"texts: a file beside each recording ({found})"]
     if far := [audio for audio, file in texts.items() if audio.parent != file.parent]:
@@ -208,8 +222,7 @@ def read(folder: Folder) -> Prepared:
     if unused:
         names = list(unused.values())
         notes.append(f"texts: {len(names):,} have no recording of their name: {examples(names)}")
-    by_split = with_folder_speakers(folder, by_split, notes)
-    return prepared(folder.root, by_split, notes, problems)
+    return notes
 
 
 def _recordings(folder: Folder, audio: Path, segments: list[Segment]) -> list[Recording]:
