@@ -361,7 +361,7 @@ def test_a_quote_before_a_megabyte(tmp_path: Path) -> None:
     rows[0] = '0.wav,"zero\n'
     table = parse_table("".join(rows), lambda cell: cell.endswith(".wav"))
     assert table is not None
-    assert (len(table.rows), table.rows[0]) == (50_000, ["0.wav", '"zero'])
+    assert (len(table.rows), table.rows[0]) == (50_000, (1, ["0.wav", '"zero']))
 
 
 def test_texts_of_several_lines(tmp_path: Path) -> None:

@@ -45,8 +45,8 @@ class AsCsv:
         """The table of `text`, with the lines that its rows were read from."""
         if self.lines is None:
             return table
-        numbers = [self.lines[number - 2] for number in table.numbers]
-        return replace(table, numbers=numbers, wrong=table.wrong | self.wrong)
+        rows = [(self.lines[number - 2], row) for number, row in table.rows]
+        return replace(table, rows=rows, wrong=table.wrong | self.wrong)
 
 
 def json_as_csv(text: str) -> AsCsv:

@@ -63,7 +63,7 @@ def _has_file_names(file: Path) -> bool:
 def _recordings(
     folder: Folder, file: Path, table: Table, finder: AudioFinder
 ) -> Iterator[tuple[str, Recording]]:
-    for row, number in zip(table.rows, table.numbers, strict=True):
+    for number, row in table.rows:
         name = table.value(row, "audio") or ""
         audio = finder.find(name, file.parent)
         duration = table.value(row, "duration")

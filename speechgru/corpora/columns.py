@@ -59,14 +59,16 @@ FILES = (*AUDIO_SUFFIXES, ".txt", ".lab", ".json")
 CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:[.,]\d+)?)")  # 1:02:03.5 or 02:03,5
 
 
+Row = tuple[int, list[str]]  # the line that it begins at (0: unknown), and its cells
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows without the header, the lines they begin at (0: unknown), and role → column number.
+    """Rows without the header, and role → column number.
     `names`: of the columns as the header has them, None without a header. `wrong`: line → what is
     wrong with a row that is not among `rows`."""
 
-    rows: list[list[str]]
-    numbers: list[int]
+    rows: list[Row]
     columns: dict[str, int]
     names: list[str] | None
     delimiter: str | None
@@ -88,7 +90,7 @@ class Table:
         no column before has, nor the text."""
         if self.names:
             return []
-        rows, text = self.rows[:SAMPLE_ROWS], self.columns["text"]
+        rows, text = [row for _, row in self.rows[:SAMPLE_ROWS]], self.columns["text"]
         free = set(range(max(map(len, rows), default=0))) - {*self.columns.values()}
         columns = [text, *(c for c in sorted(free) if _are_sentences(rows, c))]
         first: dict[tuple[str, ...], int] = {}  # cells → the first column with them
@@ -109,30 +111,31 @@ def parse_table(
     `chosen`: role → header name or column number from 1, where the user states it. Raises
     CorpusError for a chosen column that does not exist, or if no column can be the text.
     """
-    best: tuple[float, str | None, list[list[str]], list[int]] | None = None
+    best: tuple[float, str | None, list[Row]] | None = None
     for delimiter in (*DELIMITERS, *AFTER_NAME):
-        rows, numbers = _rows(text, delimiter, is_audio)
-        share, width = _audio_share(rows[:SAMPLE_ROWS], is_audio)
+        rows = _rows(text, delimiter, is_audio)
+        share, width = _audio_share([row for _, row in rows[:SAMPLE_ROWS]], is_audio)
         enough = share >= (MIN_SHARE_OF_WORDS if delimiter in AFTER_NAME else MIN_SHARE)
-        if enough and (best is None or (share, width > 1) > (best[0], len(best[2][0]) > 1)):
-            best = share, delimiter, rows, numbers
+        if enough and (best is None or (share, width > 1) > (best[0], len(best[2][0][1]) > 1)):
+            best = share, delimiter, rows
     if best is None:
         return None
-    _, delimiter, rows, numbers = best
-    header = None if any(is_audio(cell) for cell in rows[0]) else rows[0]
-    body = rows[1:] if header else rows
-    numbers = numbers[len(rows) - len(body) :]
-    width = max(map(len, rows[:SAMPLE_ROWS]))
+    _, delimiter, rows = best
+    width = max(len(row) for _, row in rows[:SAMPLE_ROWS])
+    header = None
+    if not any(is_audio(cell) for cell in rows[0][1]):
+        (_, header), *rows = rows
+    body = [row for _, row in rows]
     if body and delimiter not in AFTER_NAME:
         width = _width(header, body, is_audio)
     columns = _columns(header, body[:SAMPLE_ROWS], width, is_audio, chosen or {})
     if delimiter is None or delimiter in AFTER_NAME:
-        return Table(body, numbers, columns, header, delimiter)
-    folded = [_folded(row, width, delimiter, columns["text"]) for row in body]
-    kept = [(row, n) for row, n in zip(folded, numbers, strict=True) if row is not None]
+        return Table(rows, columns, header, delimiter)
+    folded = [(n, _folded(row, width, delimiter, columns["text"])) for n, row in rows]
+    kept = [(n, row) for n, row in folded if row is not None]
     problem = f"more cells than columns; put a text with {delimiter!r} in quotes"
-    wrong = {n: problem for row, n in zip(folded, numbers, strict=True) if row is None}
-    return Table([r for r, _ in kept], [n for _, n in kept], columns, header, delimiter, wrong)
+    wrong = {n: problem for n, row in folded if row is None}
+    return Table(kept, columns, header, delimiter, wrong)
 
 
 def _width(
@@ -173,39 +176,32 @@ def _folded(row: list[str], width: int, delimiter: str, text: int) -> list[str] 
     return [*row[:text], delimiter.join(row[text:])]
 
 
-def _rows(
-    text: str, delimiter: str | None, is_audio: Callable[[str], bool]
-) -> tuple[list[list[str]], list[int]]:
-    """The rows that are not blank, and their line numbers."""
+def _rows(text: str, delimiter: str | None, is_audio: Callable[[str], bool]) -> list[Row]:
+    """The rows that are not blank."""
     text = text.replace("\0", "")
     if delimiter is None or delimiter in AFTER_NAME:
-        lines = [(n, line.strip()) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
 
         def split(line: str) -> list[str]:
             row = line.split(delimiter, 1)  # a colon in C:\a.wav or 1:30 follows no name
             is_row = delimiter is None or (is_audio(row[0]) and not CLOCK.match(line))
             return row if is_row else [line]
 
-        return [split(line) for _, line in lines], [n for n, _ in lines]
-    rows, numbers = [], []
+        lines = enumerate(map(str.strip, text.split("\n")), start=1)
+        return [(number, split(line)) for number, line in lines if line]
     try:
-        for row, number in _read_csv(text, delimiter, is_audio):
-            if any(cell.strip() for cell in row):
-                rows.append(row)
-                numbers.append(number)
+        read = list(_read_csv(text, delimiter, is_audio))
     except csv.Error:
-        return [], []
-    wide = [sum(bool(cell.strip()) for cell in row) > 1 for row in rows]
+        return []
+    rows = [(number, row) for number, row in read if any(cell.strip() for cell in row)]
+    wide = [sum(bool(cell.strip()) for cell in row) > 1 for _, row in rows]
     first = wide.index(True) if sum(wide) > len(rows) / 2 else 0
-    while first and any(is_audio(cell) for row in rows[:first] for cell in row):
+    while first and any(is_audio(cell) for _, row in rows[:first] for cell in row):
         first -= 1
-    return rows[first:], numbers[first:]  # without a title or comment at the top
+    return rows[first:]  # without a title or comment at the top
 
 
-def _read_csv(
-    text: str, delimiter: str, is_audio: Callable[[str], bool]
-) -> Iterator[tuple[list[str], int]]:
-    """Rows and the numbers of their first lines. The quotes of a line are literal if a cell would
+def _read_csv(text: str, delimiter: str, is_audio: Callable[[str], bool]) -> Iterator[Row]:
+    """The rows of a text, blank ones too. The quotes of a line are literal if a cell would
     contain other rows; between tabs and bars all are, unless each line has an even number of them.
     Raises csv.Error for a cell of 1 MB in a line."""
     lines = [f"{line}\n" for line in text.split("\n")]
@@ -233,7 +229,7 @@ def _read_csv(
             closed = False
         if not closed:
             row, end = next(literal(lines[done : done + 1])), done + 1
-        yield row, done + 1
+        yield done + 1, row
         done = end
 
 

@@ -97,12 +97,10 @@ def _accepted(table: Table, notes: list[str]) -> Table:
     column = table.names.index("answer") if table.names and "answer" in table.names else None
     if column is None:
         return table
-    kept = [i for i, row in enumerate(table.rows) if not REFUSED & {*row[column : column + 1]}]
+    kept = [(n, row) for n, row in table.rows if not REFUSED & {*row[column : column + 1]}]
     if refused := len(table.rows) - len(kept):
         notes.append(f"rows: {refused:,} have the answer reject or ignore, and are not used")
-    return replace(
-        table, rows=[table.rows[i] for i in kept], numbers=[table.numbers[i] for i in kept]
-    )
+    return replace(table, rows=kept)
 
 
 def _candidates(folder: Folder, suffixes: tuple[str, ...] = LISTS) -> list[Path]:
@@ -172,7 +170,7 @@ def read_table(
         return table
     parts = file.stem.lower().split("_")  # utt_spk_text.tsv is named by its columns
     named = {role: i for i, part in enumerate(parts) for role in ROLES if part in ROLES[role]}
-    if len(named) == len(parts) == len(table.rows[0]):
+    if len(named) == len(parts) == len(table.rows[0][1]):
         used = table.columns["audio"], table.columns["text"]
         others = {r: i for r, i in named.items() if r == "id" or i not in used}
         return replace(table, columns=others | table.columns)
@@ -203,7 +201,7 @@ def _recordings(
 ) -> list[tuple[str, Recording]]:
     found = []
     file_split = split_of(folder.relative(file)) or UNSPLIT
-    for row, number in zip(table.rows, table.numbers, strict=True):
+    for number, row in table.rows:
         name = table.value(row, "audio") or ""
         audio = finder.find(name, file.parent, {file.stem, *map(str.strip, row)})
         problem = finder.problem(name)
