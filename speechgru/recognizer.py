@@ -142,7 +142,6 @@ class Recognizer:
     def transcribe_all(
         self,
         sources: Iterable[Source],
-        cache: AudioCache | None = None,
         on_progress: Callable[[int, float], None] = lambda index, seconds: None,
     ) -> Iterator[Transcript | SpeechgruError]:
         """Yield one result per source, in order: a Transcript, or the error.
@@ -151,7 +150,7 @@ class Recognizer:
         many of its seconds are done.
         """
         parts: list[Transcript] = []
-        for index, section, is_last in self._sections(sources, cache):
+        for index, section, is_last in self._sections(sources):
             if isinstance(section, SpeechgruError):
                 yield section
                 parts = []
@@ -213,7 +212,7 @@ class Recognizer:
             raise none_readable(failed)
 
     def _sections(
-        self, sources: Iterable[Source], cache: AudioCache | None
+        self, sources: Iterable[Source], cache: AudioCache | None = None
     ) -> Iterator[tuple[int, Emission | SpeechgruError, bool]]:
         """(place of the source, its next section, whether it is the last one), or its error."""
         assembler: Assembler | None = None
