@@ -95,7 +95,7 @@ class Outputs:
         folder: Path | None,
         force: bool = False,
         skip_existing: bool = False,
-        inputs: Iterable[Path | None] = (),
+        inputs: Iterable[str | Path | None] = (),
     ) -> None:
         self.ids = _names(files)
         self.formats, self.folder = formats, folder
@@ -181,7 +181,7 @@ class Outputs:
             if not each.one_file
         }
 
-    def _check_inputs(self, inputs: Iterable[Path | None]) -> None:
+    def _check_inputs(self, inputs: Iterable[str | Path | None]) -> None:
         """Raises SpeechgruError if one of them would be overwritten."""
         read = {os.path.realpath(path) for path in inputs if path is not None}
         targets = [self._common(name) for name in self._rendered]

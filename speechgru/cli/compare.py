@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.table import Column, Table
+from rich.table import Table
 
-from speechgru.cli.console import out, print_wide, training_progress, warn
+from speechgru.cli.console import numbers, out, print_wide, training_progress, warn
 from speechgru.cli.options import Device, use_threads
 from speechgru.cpus import cpu_count
 from speechgru.errors import printable
@@ -145,9 +145,8 @@ def show_comparison(analysis: "Analysis", folder: Path) -> None:
     """The headline, the systems and the pairs; details are in the report."""
     from speechgru.compare.report import headline, pair_line, shown_pairs, warnings
 
-    names = ("WER %", "95 % interval", "CER %", "hidden size", "parameters", "s/epoch")
-    numbers = [Column(name, justify="right") for name in names]
-    table = Table("variant", *numbers, box=SIMPLE_HEAD, pad_edge=False)
+    columns = numbers("WER %", "95 % interval", "CER %", "hidden size", "parameters", "s/epoch")
+    table = Table("variant", *columns, box=SIMPLE_HEAD, pad_edge=False)
     for system in analysis.systems:
         cells = ["–", "–", "–"]
         if rates := system.rates:

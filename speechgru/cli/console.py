@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from speechgru.errors import printable
 
@@ -54,6 +54,11 @@ def print_rows(rows: dict[str, str]) -> None:
     width = max(map(len, rows))
     for name, value in rows.items():
         out.print(f"{name:{width}}  {value}")
+
+
+def numbers(*names: str) -> list[Column]:
+    """Columns of a table, aligned to the right."""
+    return [Column(name, justify="right") for name in names]
 
 
 def print_wide(table: Table) -> None:

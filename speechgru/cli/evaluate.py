@@ -5,8 +5,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+from rich.table import Table
 
-from speechgru.cli.console import counting_progress, out, print_rows, print_wide, show_written, warn
+from speechgru.cli.console import (
+    counting_progress,
+    numbers,
+    out,
+    print_rows,
+    print_wide,
+    show_written,
+    warn,
+)
 from speechgru.cli.options import (
     BatchSeconds,
     DecodingFile,
@@ -25,8 +34,6 @@ from speechgru.cli.options import (
 from speechgru.errors import plural
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from speechgru.conditions import ConditionReport
     from speechgru.evaluation import Evaluation, GreedyComparison
     from speechgru.scoring import Format, Score
@@ -107,8 +114,7 @@ def evaluate(
     from speechgru.recognizer import Recognizer
 
     folder = folder or results_folder(model_path(model).parent, manifest)
-    phrases = Path(hotwords) if hotwords else None  # which may be a file
-    inputs = (manifest, decoding, lm, vocabulary, phrases)
+    inputs = (manifest, decoding, lm, vocabulary, hotwords)  # these may be a file
     check_outputs(folder / "score.json", inputs=inputs)
     check_outputs(json, inputs=inputs)  # may be the same file, of the same content
     decoder = choose_decoder(model, greedy, decoding, lm, vocabulary, hotwords)
@@ -216,11 +222,7 @@ def show_evaluation(evaluation: "Evaluation", worst: int) -> None:
 
 
 def show_conditions(report: "ConditionReport") -> None:
-    from rich.table import Column, Table
-
-    table = Table(
-        "condition", *(Column(name, justify="right") for name in ("WER", "95 % interval"))
-    )
+    table = Table("condition", *numbers("WER", "95 % interval"))
     for name, scored in report.scores.items():
         low, high = scored.wer_ci95
         table.add_row(name, f"{scored.wer:.2%}", f"{low:.2%} to {high:.2%}")
@@ -283,15 +285,11 @@ def show_score(score: "Score", worst: int, normalisation: str) -> None:
 
 def show_breakdown(score: "Score") -> None:
     """WER per speaker and, of a small vocabulary, the most frequent confusions."""
-    from rich.table import Column, Table
-
     from speechgru.scoring import by_speaker, confusions
 
     speakers, words = by_speaker(score), confusions(score)
     if len(speakers) > 1:
-        table = Table(
-            "speaker", *(Column(name, justify="right") for name in ("WER", "errors", "words"))
-        )
+        table = Table("speaker", *numbers("WER", "errors", "words"))
         for each in speakers[:MOST_SHOWN]:
             counts = each.words
             table.add_row(
@@ -299,13 +297,13 @@ def show_breakdown(score: "Score") -> None:
             )
         print_first(table, "speaker", len(speakers))
     if words is not None and words.errors:
-        table = Table("reference", "hypothesis", Column("count", justify="right"))
+        table = Table("reference", "hypothesis", *numbers("count"))
         for reference, hypothesis, count in words.errors[:MOST_SHOWN]:
             table.add_row(reference or "(inserted)", hypothesis or "(deleted)", str(count))
         print_first(table, "confusion", len(words.errors))
 
 
-def print_first(table: "Table", noun: str, total: int) -> None:
+def print_first(table: Table, noun: str, total: int) -> None:
     print_wide(table)
     if total > MOST_SHOWN:
         out.print(f"… and {plural(total - MOST_SHOWN, f'more {noun}')}; JSON files have all")

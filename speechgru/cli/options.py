@@ -103,7 +103,7 @@ def choose_decoder(
 STREAMS = ("/dev/std", "/dev/fd/", "/dev/pts/", "/dev/tty", "/proc/")  # and what they redirect to
 
 
-def check_outputs(*files: Path | None, inputs: Iterable[Path | None] = ()) -> None:
+def check_outputs(*files: Path | None, inputs: Iterable[str | Path | None] = ()) -> None:
     """Raise SpeechgruError if one of these files could not be written, or would replace one of the
     inputs or another of them; before long work."""
     from speechgru.errors import SpeechgruError

@@ -102,8 +102,7 @@ def transcribe(
     from speechgru.transcription import Outputs, find_audio, transcribe_files
 
     files = find_audio(sources)
-    phrases = Path(hotwords) if hotwords else None  # which may be a file
-    inputs = (*(file.source for file in files), decoding, lm, vocabulary, phrases)
+    inputs = (*(file.source for file in files), decoding, lm, vocabulary, hotwords)
     outputs = Outputs(files, formats, folder, force, skip_existing, inputs)
     decoder = choose_decoder(model, greedy, decoding, lm, vocabulary, hotwords)
     recognizer = Recognizer.load(model, device, precision, batch_seconds, decoder, hotwords)

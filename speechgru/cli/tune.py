@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
 from speechgru.cli.console import counting_progress, out, print_rows, print_wide, show_written, warn
 from speechgru.cli.options import (
@@ -73,8 +74,6 @@ def tune(
 
 
 def show_tuning(tuning: "Tuning") -> None:
-    from rich.table import Table
-
     best = tuning.best.decoding
     scores = sorted({point.decoding.word_score for point in tuning.grid})
     table = Table("lm weight", *(f"{each:g}" for each in scores), title="WER, %, by word score")
