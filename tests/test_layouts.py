@@ -234,6 +234,28 @@ def test_lhotse_cuts(suffix: str, tmp_path: Path) -> None:
     assert [problem.partition(":")[0] for problem in result.problems] == ["c4", "c2", "c3"]
 
 
+@pytest.mark.parametrize("layout", ["kaldi", "commonvoice", "lhotse"])
+def test_a_name_that_fits_two_recordings_is_a_problem_that_names_them(
+    layout: str, tmp_path: Path
+) -> None:
+    for name in ("x/a.wav", "y/a.wav", "clips/b.wav"):
+        write_audio(tmp_path / name, 1.0)
+    if layout == "kaldi":
+        write(tmp_path / "data/wav.scp", "a a.wav\nb clips/b.wav\n")
+        write(tmp_path / "data/text", "a one\nb two\n")
+    elif layout == "commonvoice":
+        rows = ["client_id\tpath\tsentence", "x\ta.wav\tone", "x\tb.wav\ttwo"]
+        write(tmp_path / "validated.tsv", "\n".join(rows))
+    else:
+        sources = ({"type": "file", "channels": [0], "source": f"{name}.wav"} for name in "ab")
+        cuts = [cut(name, source) for name, source in zip("ab", sources, strict=True)]
+        write(tmp_path / "cuts.jsonl", "\n".join(map(json.dumps, cuts)))
+    found = detected(tmp_path, layout)
+    assert len(found.splits[UNSPLIT]) == 1
+    (problem,) = found.problems
+    assert "x/a.wav and y/a.wav" in problem
+
+
 def test_channels_of_lhotse_that_would_be_mixed(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "r.wav", np.full((RATE, 2), 0.1), RATE)
     source = {"type": "file", "channels": [0, 1], "source": "r.wav"}

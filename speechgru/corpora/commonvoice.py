@@ -88,11 +88,11 @@ def _recordings(
             problems.append(problem)
             continue
         name = row["path"]
-        audio = finder.find(name, file.parent / "clips")
         yield Recording(
             id=name.rpartition("/")[2].removesuffix(".mp3"),
-            audio=audio,
+            audio=finder.find(name, file.parent / "clips"),
             text=row["sentence"],
             speaker=row["client_id"],
             lang=row.get("locale") or None,
+            problem=finder.problem(name),
         )

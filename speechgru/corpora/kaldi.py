@@ -78,11 +78,12 @@ def _recordings(directory: Path, finder: AudioFinder, problems: list[str]) -> It
         f"{name}: {relative(file)}: several lines, which differ; keep one"
         for name, file in repeated.items()
     ]
-    audio: dict[str, Path | None] = {}
+    found: dict[str, tuple[Path | None, str | None]] = {}  # the file, or why there is none
     refused = set(repeated)
     for name, script in scripts.items():
         try:
-            audio[name] = _find(file_of(script), directory, finder)
+            source = file_of(script)
+            found[name] = _find(source, directory, finder), finder.problem(source)
         except ValueError as reason:
             refused.add(name)
             problems.append(f"{name}: {relative(directory / 'wav.scp')}: {reason}")
@@ -95,14 +96,16 @@ def _recordings(directory: Path, finder: AudioFinder, problems: list[str]) -> It
         if utterance not in texts:
             problems.append(f"{utterance}: not in {relative(directory / 'text')}")
             continue
+        audio, problem = found.get(recording, (None, None))
         yield Recording(
             id=utterance,
-            audio=audio.get(recording),
+            audio=audio,
             text=texts[utterance],
             speaker=speakers.get(utterance, ""),
             lang=langs.get(utterance),
             offset=offset,
             duration=duration,
+            problem=problem,
         )
     problems += [
         f"{name}: no audio; not in wav.scp or segments"

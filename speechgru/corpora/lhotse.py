@@ -102,6 +102,7 @@ def _recordings(file: Path, finder: AudioFinder, cut: Json) -> list[Recording]:
                 lang=supervision.get("language"),
                 offset=round(float(cut["start"]) + begin, 6),
                 duration=round(end - begin, 6),
+                problem=finder.problem(source),
                 channel=str(cut.get("channel", "")),
             )
         )
