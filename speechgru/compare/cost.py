@@ -11,24 +11,23 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from speechgru import kernels
-from speechgru.batches import AudioCache, Batch
-from speechgru.cells.precision import choose_precision
+from speechgru.batches import AudioCache
 from speechgru.checkpoint import MODEL_FILE
 from speechgru.files import Json, read_dataclass, write_json
 from speechgru.manifest import Utterance
 from speechgru.measure import Stopwatch, device_name, memory_use
-from speechgru.recipe import AugmentRecipe, Recipe, TrainingRecipe, make_recipe
+from speechgru.recipe import AugmentRecipe, Recipe, make_recipe
 from speechgru.recognizer import Recognizer
 from speechgru.scoring import score
 from speechgru.training.data import BatchLoader, read_training_data
-from speechgru.training.step import make_optimiser, train_step
+from speechgru.training.estimate import make_step
 
 log = logging.getLogger(__name__)
 MAX_UTTERANCES, MAX_SECONDS = 20, 40.0  # of dev, timed one by one
@@ -140,7 +139,12 @@ def measure(folder: Path, recipe: Recipe, device: str = "auto") -> VariantCost:
     loaded = (loader.load(indices, 0) for indices in loader.plan(0)[:BATCHES])
     batches, dev = [batch for batch in loaded if batch is not None], timed_utterances(data.dev)
     audio = [cache.read(utterance) for utterance in dev]
-    train, watch = _training(trainee, recipe.training, batches), Stopwatch(recognizer.device)
+    model, watch = trainee.checkpoint.model.train().requires_grad_(True), Stopwatch(trainee.device)
+    step = make_step(model, recipe.training, trainee.device)
+
+    def train() -> None:
+        for batch in batches:
+            step(batch)
 
     def rtf(recognizer: Recognizer, threads: int) -> float:
         """Utterance by utterance, from samples to text."""
@@ -185,18 +189,3 @@ def timed_utterances(dev: Sequence[Utterance]) -> list[Utterance]:
     """The first ones, up to MAX_UTTERANCES and MAX_SECONDS, but at least one."""
     ends = itertools.accumulate(utterance.duration for utterance in dev[:MAX_UTTERANCES])
     return list(dev[: max(1, sum(end <= MAX_SECONDS for end in ends))])
-
-
-def _training(
-    trainee: Recognizer, options: TrainingRecipe, batches: Sequence[Batch]
-) -> Callable[[], None]:
-    """One optimiser step over each batch, which changes the trainee's weights."""
-    model, device = trainee.checkpoint.model.train().requires_grad_(True), trainee.device
-    precision = choose_precision(options.precision, device, model.recipe.cell)
-    optimiser = make_optimiser(model, options)
-
-    def run() -> None:
-        for batch in batches:
-            train_step(model, optimiser, [batch], options, precision)
-
-    return run

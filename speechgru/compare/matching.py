@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import torch
 
 from speechgru.batches import Batch, collate
-from speechgru.cells.precision import choose_precision
 from speechgru.compare.spec import Match
 from speechgru.errors import RecipeError
 from speechgru.features import feature_size
@@ -22,7 +21,7 @@ from speechgru.measure import time_ratio
 from speechgru.model import RecurrentCTC, macs_per_second, parameter_count
 from speechgru.recipe import Recipe
 from speechgru.scoring.significance import signed_points
-from speechgru.training.step import make_optimiser, train_step
+from speechgru.training.estimate import make_step
 
 log = logging.getLogger(__name__)
 MAX_HIDDEN_SIZE = 4096
@@ -143,9 +142,8 @@ def _training_step(candidate: Candidate, device: torch.device) -> Callable[[], o
     options, model = candidate.recipe.training, candidate.build(device).train()
     utterances = max(1, round(options.batch_seconds / SECONDS))
     batch = _batch(candidate.recipe, utterances, 2 if options.consistency else 1)
-    precision = choose_precision(options.precision, device, candidate.recipe.model.cell)
-    optimiser = make_optimiser(model, options)
-    return lambda: train_step(model, optimiser, [batch], options, precision)
+    step = make_step(model, options, device)
+    return lambda: step(batch)
 
 
 def _batch(recipe: Recipe, utterances: int, views: int) -> Batch:

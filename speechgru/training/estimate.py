@@ -15,12 +15,12 @@ from speechgru.checkpoint import ModelConfig, new_checkpoint
 from speechgru.cpus import usable_cpus
 from speechgru.errors import TrainingError
 from speechgru.measure import memory_use, synchronise, torch_threads
-from speechgru.model import parameter_count
-from speechgru.recipe import Recipe
+from speechgru.model import RecurrentCTC, parameter_count
+from speechgru.recipe import Recipe, TrainingRecipe
 from speechgru.recognizer import choose_device
 from speechgru.training.data import BatchLoader, read_training_data
 from speechgru.training.loop import default_threads
-from speechgru.training.step import make_optimiser, train_step
+from speechgru.training.step import StepResult, make_optimiser, train_step
 
 STEPS = 3  # measured, after one to warm up
 FORWARD = 0.35  # time of the forward pass alone, for dev: share of a training step's
@@ -59,12 +59,7 @@ def estimate_training(recipe: Recipe, device: str = "auto") -> Estimate:
         samples = (loader.read(utterance) for utterance in data.train[:50])
         checkpoint.extract.fit(each for each in samples if each is not None)
     model = checkpoint.model.to(chosen).train()
-    optimiser = make_optimiser(model, options)
-    precision = choose_precision(options.precision, chosen, recipe.model.cell)
-
-    def step(batch: Batch) -> None:
-        train_step(model, optimiser, [batch], options, precision)
-
+    step = make_step(model, options, chosen)
     picked = [plan[len(plan) * (2 * i + 1) // (2 * STEPS)] for i in range(STEPS)]
     with torch_threads(default_threads(model, recipe)):
         loading, training, audio, memory = _measured(step, loader, [plan[-1], *picked], chosen)
@@ -88,8 +83,17 @@ def estimate_training(recipe: Recipe, device: str = "auto") -> Estimate:
     return Estimate(seconds, most, loader.count_steps(), parameters, chosen.type)
 
 
+def make_step(
+    model: RecurrentCTC, options: TrainingRecipe, device: torch.device
+) -> Callable[[Batch], StepResult]:
+    """Training steps of one batch each, with an optimiser of their own: to be measured."""
+    optimiser = make_optimiser(model, options)
+    precision = choose_precision(options.precision, device, model.recipe.cell)
+    return lambda batch: train_step(model, optimiser, [batch], options, precision)
+
+
 def _measured(
-    step: Callable[[Batch], None],
+    step: Callable[[Batch], StepResult],
     loader: BatchLoader,
     plan: Sequence[Sequence[int]],
     device: torch.device,

@@ -18,6 +18,7 @@ from speechgru.model import RecurrentCTC
 from speechgru.recipe import make_recipe
 from speechgru.recipe_file import override
 from speechgru.scoring.significance import signed_points
+from speechgru.training import estimate
 
 CPU = torch.device("cpu")
 GPU = torch.device("cuda", 1)  # tests only name it
@@ -125,7 +126,7 @@ def test_times_are_matched_on_the_device_that_trains(
 
 def test_the_step_that_is_timed_has_two_views_where_the_recipe_has(monkeypatch: pytest.MonkeyPatch):
     steps = []
-    monkeypatch.setattr(matching, "train_step", lambda *args: steps.append(args))
+    monkeypatch.setattr(estimate, "train_step", lambda *args: steps.append(args))
     for views, consistency in ((1, "0"), (2, "0.2")):
         candidate = with_value(SMALL, f"training.consistency={consistency}")
         matching._training_step(candidate, CPU)()
