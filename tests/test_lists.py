@@ -710,6 +710,14 @@ def test_columns_beyond_the_header(
     assert {(u.text, u.offset, u.duration) for u in found} == {expected}
 
 
+def test_texts_of_json_with_what_separates_columns(tmp_path: Path) -> None:
+    rows = [{"text": f"one; {name}", "audio": f"{name}.wav"} for name in "ab"]
+    for row in rows:
+        write_audio(tmp_path / row["audio"])
+    write(tmp_path / "list.json", json.dumps(rows))
+    assert texts(detected(tmp_path, "table")) == {"a": "one; a", "b": "one; b"}
+
+
 @pytest.mark.parametrize("value", [["one"], "one \ud800"])
 def test_a_value_of_json_that_is_no_text_is_a_problem_of_its_row(
     value: object, tmp_path: Path

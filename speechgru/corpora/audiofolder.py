@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from speechgru.corpora.as_csv import AsCsv, json_lines_as_csv
+from speechgru.corpora.as_rows import json_lines_as_rows
 from speechgru.corpora.columns import Table, to_seconds
 from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared, split_named
 from speechgru.corpora.encoding import read_text
@@ -30,9 +30,8 @@ def read(folder: Folder) -> Prepared:
     problems: list[str] = []
     for file in _lists(folder):
         source = read_text(file)
-        text = source.text
-        rows = json_lines_as_csv(text) if file.suffix == ".jsonl" else AsCsv(text)
-        table = read_table(folder, file, rows, {"audio": FILE})
+        content = json_lines_as_rows(source.text) if file.suffix == ".jsonl" else source.text
+        table = read_table(folder, file, content, {"audio": FILE})
         if table is None:
             notes.append(f"list: {folder.relative(file)}, no name of an audio file; not used")
             continue

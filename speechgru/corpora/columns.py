@@ -121,6 +121,23 @@ def parse_table(
     if best is None:
         return None
     _, delimiter, rows = best
+    return _make_table(rows, delimiter, is_audio, chosen or {})
+
+
+def table_of_rows(
+    rows: list[Row], is_audio: Callable[[str], bool], chosen: Mapping[str, str]
+) -> Table | None:
+    """As `parse_table`, of what is in rows already, each with a cell per column."""
+    share, _ = _audio_share([row for _, row in rows[:SAMPLE_ROWS]], is_audio)
+    return _make_table(rows, ",", is_audio, chosen) if share >= MIN_SHARE else None
+
+
+def _make_table(
+    rows: list[Row],
+    delimiter: str | None,
+    is_audio: Callable[[str], bool],
+    chosen: Mapping[str, str],
+) -> Table:
     width = max(len(row) for _, row in rows[:SAMPLE_ROWS])
     header = None
     if not any(is_audio(cell) for cell in rows[0][1]):
@@ -128,7 +145,7 @@ def parse_table(
     body = [row for _, row in rows]
     if body and delimiter not in AFTER_NAME:
         width = _width(header, body, is_audio)
-    columns = _columns(header, body[:SAMPLE_ROWS], width, is_audio, chosen or {})
+    columns = _columns(header, body[:SAMPLE_ROWS], width, is_audio, chosen)
     if delimiter is None or delimiter in AFTER_NAME:
         return Table(rows, columns, header, delimiter)
     folded = [(n, _folded(row, width, delimiter, columns["text"])) for n, row in rows]

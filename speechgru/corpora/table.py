@@ -13,7 +13,7 @@ from pathlib import Path
 
 from speechgru.audio import AUDIO_SUFFIXES
 from speechgru.corpora import sidecar, words
-from speechgru.corpora.as_csv import AS_CSV, WAV2LETTER, AsCsv
+from speechgru.corpora.as_rows import AS_ROWS, WAV2LETTER, ListRows
 from speechgru.corpora.columns import CLASSES, ROLES, Table, parse_table, to_seconds
 from speechgru.corpora.common import (
     UNSPLIT,
@@ -65,8 +65,8 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
     files = [file for file in files if file.suffix.lower() not in JSON] or files
     encoding = guess_together(files)
     for file in files:
-        source, converted = _source(file, encoding)
-        table = read_table(folder, file, converted, columns)
+        source, content = _source(file, encoding)
+        table = read_table(folder, file, content, columns)
         if table is None:
             continue
         table = _accepted(table, notes)
@@ -114,8 +114,9 @@ def _candidates(folder: Folder, suffixes: tuple[str, ...] = LISTS) -> list[Path]
 
 def _is_list(folder: Folder, file: Path, text_is_stated: bool = False) -> bool:
     try:
-        source = _source(file)[1]
-        table = read_table(folder, file, replace(source, text=source.text[:HEAD]), {})
+        content = _source(file)[1]
+        head = content[:HEAD] if isinstance(content, str) else content
+        table = read_table(folder, file, head, {})
         if table is None or text_is_stated or file.suffix.lower() not in JSON:
             return table is not None
         # JSON is used for much else than lists, such as our own reports
@@ -126,29 +127,28 @@ def _is_list(folder: Folder, file: Path, text_is_stated: bool = False) -> bool:
         return False
 
 
-def _source(file: Path, encoding: str | None = None) -> tuple[TextFile, AsCsv]:
-    """The text of a list, as `read_text` with the likely `encoding`, and its rows; of JSON and
-    others, these are converted, and the text is that of the rows. Raises CorpusError."""
+def _source(file: Path, encoding: str | None = None) -> tuple[TextFile, str | ListRows]:
+    """The text of a list, as `read_text` with the likely `encoding`, and what a table is made of:
+    this text, or of JSON and others their rows. Raises CorpusError."""
     source = read_text(file, encoding)
     suffix = file.suffix.lower()
-    if suffix not in AS_CSV and source.text[:1] == "{":  # WeNet's data.list
+    if suffix not in AS_ROWS and source.text[:1] == "{":  # WeNet's data.list
         suffix = ".json"
-    elif suffix not in AS_CSV and (first := WAV2LETTER.match(source.text)) and first["point"]:
+    elif suffix not in AS_ROWS and (first := WAV2LETTER.match(source.text)) and first["point"]:
         suffix = "wav2letter"
-    if suffix not in AS_CSV:
-        return source, AsCsv(source.text)
+    if suffix not in AS_ROWS:
+        return source, source.text
     try:
-        converted = AS_CSV[suffix](source.text)
-        return replace(source, text=converted.text), converted
+        return source, AS_ROWS[suffix](source.text)
     except (ValueError, RecursionError) as error:
         raise CorpusError(f"{file}: not a list of files and texts: {error!s:.80}") from None
 
 
 def read_table(
-    folder: Folder, file: Path, source: AsCsv, columns: Mapping[str, str]
+    folder: Folder, file: Path, content: str | ListRows, columns: Mapping[str, str]
 ) -> Table | None:
-    """The table in the text of a file, in which columns may be stated by role; None: none with
-    names of audio files. Raises CorpusError."""
+    """The table in the text or the rows of a file, in which columns may be stated by role; None:
+    none with names of audio files. Raises CorpusError."""
     probe = AudioFinder(folder)
     cells: dict[str, bool] = {}
 
@@ -160,13 +160,13 @@ def read_table(
         return cells[cell]
 
     try:
-        table = parse_table(source.text, is_audio, columns)
+        if isinstance(content, str):
+            table = parse_table(content, is_audio, columns)
+        else:
+            table = content.table(is_audio, columns)
     except CorpusError as error:
         raise CorpusError(f"{file}: {error}") from None
-    if table is None:
-        return None
-    table = source.numbered(table)
-    if table.names or not table.rows:
+    if table is None or table.names or not table.rows:
         return table
     parts = file.stem.lower().split("_")  # utt_spk_text.tsv is named by its columns
     named = {role: i for i, part in enumerate(parts) for role in ROLES if part in ROLES[role]}

@@ -1,15 +1,13 @@
-"""Lists in other forms than a table, as CSV with a header: JSON, trn, stm, Festival's prompts and
+"""Lists in other forms than a table, as the rows of one: JSON, trn, stm, Festival's prompts and
 wav2letter's lists."""
 
-import csv
-import io
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from speechgru.audio import AUDIO_SUFFIXES
-from speechgru.corpora.columns import Table
+from speechgru.corpora.columns import Row, Table, table_of_rows
 from speechgru.corpora.json_lines import parse_lines
 from speechgru.files import Json
 
@@ -32,24 +30,20 @@ Numbered = tuple[int, Mapping[str, object]]  # the line of a row or 0, and the r
 
 
 @dataclass(frozen=True, slots=True)
-class AsCsv:
-    """`text`: a header and one line for each row. `lines`: those that the rows were read from; 0
-    in JSON that is not one object per line; None if `text` is the file's own. `wrong`: line
-    number → what is wrong with a line that is no row."""
+class ListRows:
+    """`rows`: the header, and the others, whose lines are 0 in JSON that is not one object per
+    line. `wrong`: line number → what is wrong with a line that is no row."""
 
-    text: str
-    lines: list[int] | None = None
-    wrong: dict[int, str] = field(default_factory=dict)
+    rows: list[Row]
+    wrong: dict[int, str]
 
-    def numbered(self, table: Table) -> Table:
-        """The table of `text`, with the lines that its rows were read from."""
-        if self.lines is None:
-            return table
-        rows = [(self.lines[number - 2], row) for number, row in table.rows]
-        return replace(table, rows=rows, wrong=table.wrong | self.wrong)
+    def table(self, is_audio: Callable[[str], bool], chosen: Mapping[str, str]) -> Table | None:
+        """As `parse_table`."""
+        table = table_of_rows(self.rows, is_audio, chosen)
+        return table and replace(table, wrong=self.wrong)
 
 
-def json_as_csv(text: str) -> AsCsv:
+def json_as_rows(text: str) -> ListRows:
     """A JSON list of objects, one under a key of its own, JSON lines, an object NAME: OBJECT or
     FILE: TEXT. Objects with a list of objects, such as segments, are a row for each of these.
 
@@ -61,17 +55,17 @@ def json_as_csv(text: str) -> AsCsv:
         numbered, wrong = _json_lines(text)
         if len(wrong) >= len(numbered):
             raise
-        return _lists_as_csv(numbered, wrong)
+        return _lists_as_rows(numbered, wrong)
     if isinstance(values, dict) and values.keys() >= TRANSCRIPT:
         values = [values]
     if isinstance(values, dict):
         values = _of_object(values)
     rows = [row for row in values if isinstance(row, dict)] if isinstance(values, list) else []
-    return _lists_as_csv([(0, row) for row in rows], {})
+    return _lists_as_rows([(0, row) for row in rows], {})
 
 
-def json_lines_as_csv(text: str) -> AsCsv:
-    return _objects_as_csv(*_json_lines(text))
+def json_lines_as_rows(text: str) -> ListRows:
+    return _objects_as_rows(*_json_lines(text))
 
 
 def _json_lines(text: str) -> tuple[list[tuple[int, Json]], dict[int, str]]:
@@ -81,23 +75,23 @@ def _json_lines(text: str) -> tuple[list[tuple[int, Json]], dict[int, str]]:
     return list(zip(numbers, objects, strict=True)), wrong
 
 
-def _lists_as_csv(objects: Iterable[tuple[int, Json]], wrong: dict[int, str]) -> AsCsv:
+def _lists_as_rows(objects: Iterable[tuple[int, Json]], wrong: dict[int, str]) -> ListRows:
     """One row per part, without our own transcripts. Raises ValueError if none is left."""
     others = [(line, row) for line, row in objects if not row.keys() >= TRANSCRIPT]
     rows = [(line, part) for line, row in others for part in _parts(row)]
     if not rows:
         raise ValueError("no objects")
-    return _objects_as_csv(rows, wrong)
+    return _objects_as_rows(rows, wrong)
 
 
-def _objects_as_csv(rows: Sequence[Numbered], wrong: dict[int, str]) -> AsCsv:
+def _objects_as_rows(rows: Sequence[Numbered], wrong: dict[int, str]) -> ListRows:
     """With a column for each key of any row, and KEY.NAME for what an object in a row has, as the
     audio of Hugging Face has its path; lists and deeper objects are not written."""
     rows = [
         (line, {name: v for k, value in row.items() for name, v in _values(k, value)})
         for line, row in rows
     ]
-    return _csv(list(dict.fromkeys(key for _, row in rows for key in row)), rows, wrong)
+    return _with_header(list(dict.fromkeys(key for _, row in rows for key in row)), rows, wrong)
 
 
 def _values(key: str, value: object) -> list[tuple[str, object]]:
@@ -129,8 +123,8 @@ def _parts(row: dict[str, object]) -> list[dict[str, object]]:
     return [{**row, **part} for part in lists[0] if isinstance(part, dict)]
 
 
-def _of_lines(pattern: re.Pattern[str]) -> Callable[[str], AsCsv]:
-    def as_csv(text: str) -> AsCsv:
+def _of_lines(pattern: re.Pattern[str]) -> Callable[[str], ListRows]:
+    def as_rows(text: str) -> ListRows:
         found: list[Numbered] = []
         wrong: dict[int, str] = {}
         for number, line in enumerate(map(str.strip, text.split("\n")), start=1):
@@ -141,25 +135,25 @@ def _of_lines(pattern: re.Pattern[str]) -> Callable[[str], AsCsv]:
                 wrong[number] = f"expected a line as the others are, found {line:.60}"
         if len(wrong) >= len(found):
             raise ValueError(f"expected lines of another form: {next(iter(wrong.values()), '')}")
-        return _csv(list(pattern.groupindex), found, wrong)
+        return _with_header(list(pattern.groupindex), found, wrong)
 
-    return as_csv
-
-
-def _csv(names: list[str], rows: Sequence[Numbered], wrong: dict[int, str]) -> AsCsv:
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, names)
-    writer.writeheader()
-    for _, row in rows:
-        writer.writerow(
-            {k: " ".join(v.splitlines()) if isinstance(v, str) else v for k, v in row.items()}
-        )
-    return AsCsv(stream.getvalue(), [line for line, _ in rows], wrong)
+    return as_rows
 
 
-AS_CSV: dict[str, Callable[[str], AsCsv]] = {  # by suffix or name; ValueError for another text
-    ".json": json_as_csv,
-    ".jsonl": json_as_csv,
+def _with_header(names: list[str], rows: Sequence[Numbered], wrong: dict[int, str]) -> ListRows:
+    cells = [(line, [_cell(row.get(name)) for name in names]) for line, row in rows]
+    return ListRows(
+        [(0, names), *((line, row) for line, row in cells if any(map(str.strip, row)))], wrong
+    )
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else " ".join(str(value).replace("\0", "").splitlines())
+
+
+AS_ROWS: dict[str, Callable[[str], ListRows]] = {  # by suffix or name; ValueError for another text
+    ".json": json_as_rows,
+    ".jsonl": json_as_rows,
     ".trn": _of_lines(TRN),
     ".data": _of_lines(PROMPT),  # txt.done.data of Festival, CMU Arctic
     ".stm": _of_lines(STM),
