@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from speechgru.corpora.common import UNSPLIT, make_ids_unique
-from speechgru.errors import CorpusError
+from speechgru.errors import CorpusError, plural
 from speechgru.manifest import Utterance
 
 HELD_OUT = 0.1  # of the audio, for each of dev and test
@@ -233,5 +233,5 @@ def describe_split(name: str, utterances: Sequence[Utterance]) -> str:
     """One line: number of utterances, minutes, speakers."""
     speakers = {u.speaker for u in utterances if u.speaker is not None}
     minutes = sum(u.duration for u in utterances) / 60
-    who = f", {len(speakers)} speakers" if speakers else ""
+    who = f", {plural(len(speakers), 'speaker')}" if speakers else ""
     return f"{name}: {len(utterances):,} utterances, {minutes:.1f} minutes{who}"
