@@ -5,6 +5,7 @@ of the two is then silent.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -24,31 +25,31 @@ def to_mono(samples: Array) -> Array:
 
 def mono_blocks(blocks: Iterable[Array], rate: int) -> Iterator[Array]:
     """Blocks (frames, channels) → blocks (frames,): the signs are those of the first LOOK_SECONDS
-    that are not silent."""
-    waiting: list[Array] = []
-    signs: Array | None = None
-    for block in blocks:
-        if block.shape[1] == 1:
-            yield block[:, 0]
-        elif signs is not None:
-            yield mix(block, signs)
-        elif not waiting and np.abs(block).max(initial=0) < SILENT:
-            yield block.mean(axis=1)
-        else:
-            waiting.append(block)
-            if sum(map(len, waiting)) >= LOOK_SECONDS * rate:
-                signs = _signs(np.concatenate(waiting))
-                yield from (mix(each, signs) for each in waiting)
-                waiting.clear()
-    if waiting:
-        signs = _signs(np.concatenate(waiting))
-        yield from (mix(each, signs) for each in waiting)
+    that are not silent; chosen anew where the number of channels changes, as in broadcasts."""
+    for _, same in groupby(blocks, lambda block: block.shape[1]):
+        waiting: list[Array] = []
+        signs: Array | None = None
+        for block in same:
+            if block.shape[1] == 1:
+                yield block[:, 0]
+            elif signs is not None:
+                yield mix(block, signs)
+            elif not waiting and np.abs(block).max(initial=0) < SILENT:
+                yield block.mean(axis=1)
+            else:
+                waiting.append(block)
+                if sum(map(len, waiting)) >= LOOK_SECONDS * rate:
+                    signs = _signs(np.concatenate(waiting))
+                    yield from (mix(each, signs) for each in waiting)
+                    waiting.clear()
+        if waiting:
+            signs = _signs(np.concatenate(waiting))
+            yield from (mix(each, signs) for each in waiting)
 
 
 def mix(samples: Array, signs: Array) -> Array:
     """The mean of each row, which does not depend on the other rows."""
-    mixed: Array = (samples if signs.min() > 0 else samples * signs).mean(axis=1)
-    return mixed
+    return np.asarray((samples if signs.min() > 0 else samples * signs).mean(axis=1))
 
 
 def _signs(samples: Array) -> Array:
@@ -57,8 +58,7 @@ def _signs(samples: Array) -> Array:
 
 def products_of(samples: Array) -> npt.NDArray[np.float64]:
     """(channels, channels): the sums of products of their samples."""
-    sums: npt.NDArray[np.float64] = samples.astype(np.float64).T @ samples
-    return sums
+    return np.asarray(samples.astype(np.float64).T @ samples)
 
 
 def choose_signs(products: npt.NDArray[np.float64]) -> Array:

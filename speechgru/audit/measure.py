@@ -115,7 +115,7 @@ class _Channels:
         """The same blocks, added up as they pass."""
         for block in blocks:
             self.frames += len(block)
-            if block.shape[1] > 1:
+            if block.shape[1] == len(self.products) > 1:  # it may change within a file
                 self.products += products_of(block)
             yield block
 

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from recordings import RATE, correlation, tones
+from recordings import RATE, correlation, encode, tones
 
 from speechgru.audio import read_audio
 from speechgru.audio.mixing import mono_blocks, to_mono
+from speechgru.audit.measure import measure_file
 
 VOICE = tones(4)
 NOISE = np.random.default_rng(0).standard_normal(len(VOICE)).astype(np.float32) * 0.05
@@ -56,3 +57,22 @@ def test_blocks_are_the_whole(size: int, sign: int) -> None:
     blocks = [samples[i : i + size] for i in range(0, len(samples), size)]
     found = np.concatenate(list(mono_blocks(blocks, RATE)))
     np.testing.assert_allclose(found, to_mono(samples), atol=1e-7)
+
+
+def test_the_number_of_channels_changes() -> None:
+    inverted = np.stack([VOICE, -VOICE], axis=1)
+    parts = [inverted, VOICE[:, None], np.stack([VOICE] * 6, axis=1), VOICE[:, None]]
+    found = np.concatenate(list(mono_blocks(parts, RATE)))
+    np.testing.assert_allclose(found, np.tile(VOICE, 4), atol=1e-7)
+
+
+def test_a_broadcast_whose_number_of_channels_changes(tmp_path: Path) -> None:
+    whole = tmp_path / "a.aac"
+    for samples in (np.stack([VOICE] * 2, axis=1), 0.5 * VOICE):
+        encode(tmp_path / "part.aac", samples, RATE, "aac", format="adts")
+        with whole.open("ab") as file:
+            file.write((tmp_path / "part.aac").read_bytes())
+    found = read_audio(whole)
+    half = len(found) // 2
+    assert np.abs(found[:half]).max() > 1.5 * np.abs(found[half:]).max()
+    assert measure_file(str(whole), []).error is None

@@ -37,7 +37,7 @@ class AudioReader(Protocol):
     """An open audio file."""
 
     rate: int  # Hz
-    channels: int
+    channels: int  # as the header claims; later blocks may have others
     container: str  # a key of CONTAINERS
     codec: str
     frames: int  # the best estimate of the length before decoding
