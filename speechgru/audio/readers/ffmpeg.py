@@ -83,9 +83,11 @@ class FfmpegReader:
         size = size_of(self.file) - tag_end(self.file)
         if kinds & UNFRAMED and packed < size:
             self._note_skipped((size - packed) / size)
-        indexed = "mp3" in kinds and has_frame_count(first_frame(self.file))
-        if stream.duration and (indexed or kinds & STATES_ITS_LENGTH):
+        counted = sample_count(first_frame(self.file)) if "mp3" in kinds else 0
+        if stream.duration and (counted or kinds & STATES_ITS_LENGTH):
             claim = float(stream.duration * stream.time_base)
+            if counted:  # of joined MP3s, FFmpeg's is an estimate by the first one's bit rate
+                claim = min(claim, counted / self.rate)
         elif container.duration and kinds & STATES_THE_LONGEST:
             missing = container.duration / av.time_base - reach
             claim += missing if missing > -self.slack else 0.0  # else it was never filled in
@@ -238,8 +240,14 @@ def is_mp3(frame: bytes) -> bool:
     return len(frame) > 4 and frame[0] == 0xFF and frame[1] & 0xE6 == 0xE2  # sync, layer III
 
 
-def has_frame_count(frame: bytes) -> bool:
-    return re.search(rb"Xing|Info|VBRI", frame) is not None
+def sample_count(frame: bytes) -> int:
+    """The samples of an MP3 by the count of frames in its first one; 0 if there is none. The
+    encoder's delay and padding are included."""
+    found = re.search(
+        rb"(?:Xing|Info)...[\1\3\5\7\x09\x0b\x0d\x0f](.{4})|VBRI.{10}(.{4})", frame, re.DOTALL
+    )
+    frames = int.from_bytes(found[1] or found[2], "big") if found else 0
+    return frames * (1152 if frame[1] & 0x08 else 576)  # MPEG 1, or 2 and 2.5
 
 
 def is_raw_gsm(file: File) -> bool:
