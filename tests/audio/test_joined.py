@@ -9,6 +9,7 @@ import soundfile
 from recordings import RATE, correlation, encode, lag, refused, tones
 
 from speechgru.audio import Samples, audio_info, read_audio, resample
+from speechgru.errors import AudioError
 
 FIRST, SECOND = tones(3), tones(8)[3 * RATE :]
 BOTH = np.concatenate([FIRST, SECOND])
@@ -234,3 +235,29 @@ def test_mp3s_joined_by_cat(tmp_path: Path, loud: float) -> None:
     path.write_bytes(b"".join((tmp_path / name).read_bytes() for name in ("1.mp3", "2.mp3")))
     assert len(read_audio(path)) == pytest.approx(len(BOTH), abs=0.3 * RATE)
     assert audio_info(path).duration == pytest.approx(len(BOTH) / RATE, abs=0.3)
+
+
+@pytest.mark.parametrize("suffix", ["m4a", "aiff"])
+def test_files_joined_by_cat(tmp_path: Path, suffix: str) -> None:
+    for name, samples in (("1", FIRST), ("2", SECOND)):
+        if suffix == "m4a":
+            encode(tmp_path / f"{name}.m4a", samples, RATE, "aac")
+        else:
+            soundfile.write(tmp_path / f"{name}.aiff", samples, RATE)
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(b"".join((tmp_path / f"{name}.{suffix}").read_bytes() for name in "12"))
+    assert audio_info(path).duration == pytest.approx(len(BOTH) / RATE, abs=0.1)
+    assert correlation(BOTH, read_audio(path)) > 0.95
+
+
+def test_a_flac_behind_another_is_not_lost_silently(tmp_path: Path) -> None:
+    for name, samples in (("1.flac", FIRST), ("2.flac", SECOND)):
+        soundfile.write(tmp_path / name, samples, RATE)
+    path = tmp_path / "a.flac"
+    path.write_bytes(b"".join((tmp_path / name).read_bytes() for name in ("1.flac", "2.flac")))
+    assert "another FLAC file" in refused(path)
+    seconds = len(FIRST) / RATE
+    with pytest.raises(AudioError, match="another FLAC file"):
+        read_audio(path, duration=seconds)  # as its header states
+    assert len(read_audio(path, duration=seconds / 2)) == len(FIRST) // 2
+    assert len(read_audio(tmp_path / "1.flac")) == len(FIRST)

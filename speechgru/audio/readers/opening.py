@@ -5,7 +5,7 @@ Design choices:
   mp4, aac, …), decodes badly (MP3 and GSM in WAV) or does not know the length of.
 - libsndfile gets the format and audio chunks of a WAV only.
 - What both libraries pass over is handled here: the links of a chained Ogg, data chunks of a WAV
-  after the first, WAVs joined into one file.
+  after the first, WAV, mp4 or AIFF files joined into one.
 - A file that cannot be read is refused for the reason that applies.
 """
 
@@ -29,6 +29,7 @@ from speechgru.audio.readers.interface import (
     Unreadable,
     size_of,
 )
+from speechgru.audio.readers.joined import find_files
 from speechgru.audio.readers.ogg import OggPages, read_pages
 from speechgru.audio.readers.parts import FileParts
 from speechgru.audio.readers.reasons import explain, other_file
@@ -66,7 +67,10 @@ def _open(file: File) -> AudioReader:
     riff = read_riff(file)
     if riff is not None:
         return _open_riff(file, riff)
-    return _open_plain(file)
+    files = find_files(file)
+    return (
+        JoinedReader(file, files, _open_plain, "files in one") if files[1:] else _open_plain(file)
+    )
 
 
 def _open_plain(file: File, promised_ratio: float = 1.0) -> AudioReader:

@@ -7,7 +7,8 @@ from io import FileIO
 import numpy as np
 import soundfile
 
-from speechgru.audio.readers.interface import Block, File, read_head
+from speechgru.audio.readers.interface import Block, File, Unreadable, read_head
+from speechgru.audio.readers.joined import flac_follows
 from speechgru.audio.readers.riff import STREAMED
 
 BLOCK_FRAMES = 8192
@@ -69,6 +70,10 @@ class SndfileReader:
                 return
             position += len(block)
             yield block
+        if self.container == "flac" and stop == self.frames and flac_follows(self._source):
+            raise Unreadable(
+                "another FLAC file follows the first in it, and would be lost; separate them"
+            )
 
     def _after_damage(self, position: int, stop: int, error: soundfile.SoundFileError) -> Block:
         """Silence for the part that cannot be decoded, and the first block that can be. Raises the
