@@ -4,6 +4,7 @@ import logging
 import re
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -103,6 +104,25 @@ def test_a_gap_in_the_timestamps_is_silent(
     assert "missing" in caplog.text
     tail = tones(SECONDS)[-3 * RATE :]
     assert lag(tail, found) == pytest.approx((SECONDS - 3) * RATE, abs=0.1 * RATE)
+
+
+@pytest.mark.parametrize("suffix", ["mka", "m4a", "ts", "webm", "opus"])
+def test_lost_packets_of_a_call(tmp_path: Path, suffix: str) -> None:
+    """As in recordings of WebRTC servers: each gap is short, all together are seconds."""
+    codec = "libopus" if suffix in ("webm", "opus") else "aac"
+    encode(tmp_path / f"whole.{suffix}", recording(), RATE, codec)
+    path = tmp_path / f"a.{suffix}"
+    with av.open(tmp_path / f"whole.{suffix}") as whole, av.open(path, "w") as lossy:
+        target = lossy.add_stream_from_template(whole.streams.audio[0])
+        for number, packet in enumerate(whole.demux(whole.streams.audio[0])):
+            if packet.dts is not None and number % 12 != 7:
+                packet.stream = target
+                lossy.mux(packet)
+    found = read_audio(path, RATE)
+    assert len(found) == pytest.approx(SECONDS * RATE, abs=0.2 * RATE)
+    tail = tones(SECONDS)[-3 * RATE :]
+    error = 0.3 if suffix == "opus" else 0.15  # Ogg has times per page, of a second
+    assert lag(tail, found) == pytest.approx((SECONDS - 3) * RATE, abs=error * RATE)
 
 
 def test_a_long_jump_of_the_timestamps_is_damage_not_silence(

@@ -27,7 +27,7 @@ from speechgru.audio.readers.samples import to_block
 from speechgru.audio.readers.tracks import choose_track, protection
 
 MP3_PADDING = 1105 + 1152  # samples of LAME's delay and, at most, of what fills the last frame
-GAP = 0.1  # seconds that timestamps may jump; a longer gap between two frames is filled
+GAP = 0.1  # seconds by which timestamps may be ahead of the audio; a longer gap is filled
 MAX_GAPS = 600.0  # seconds by which gaps may exceed the audio; else the timestamps are damaged
 STATES_ITS_LENGTH = {"mov", "flac", "tta", "wv", "ape", "mpc", "mpc8", "tak", "dsf", "caf", "aiff"}
 STATES_THE_LONGEST = {"matroska", "asf", "flv"}  # of all tracks together
@@ -171,17 +171,21 @@ class FfmpegReader:
                 if frame.sample_rate != self.rate:
                     raise Unreadable(f"the rate changes from {self.rate} to {frame.sample_rate} Hz")
                 begin = None if frame.pts is None else float(frame.pts * frame.time_base)
-                if begin is not None and expected is not None and begin - expected > GAP:
-                    length = self._until_end(begin - expected, position)
+                gap = 0.0 if begin is None or expected is None else begin - expected
+                if gap > GAP:
+                    length = self._until_end(gap, position)
                     position, silent = position + length, silent + length
                     if 2 * silent > MAX_GAPS * self.rate + position:
-                        gap = f"its timestamps jump by {silent / self.rate:.0f} s"
-                        raise Unreadable(f"damaged: {gap}; copy or record it again", "truncated")
+                        jump = f"its timestamps jump by {silent / self.rate:.0f} s"
+                        raise Unreadable(f"damaged: {jump}; copy or record it again", "truncated")
                     for block in self._silence(length):
                         yield "lost" if after_damage else "gap", block
+                if expected is None or begin is None or abs(gap) > GAP:
+                    expected = begin
+                # Shorter gaps add up: a recorded call has lost many packets of 20 ms.
                 block = to_block(frame)
                 position += len(block)
-                expected = None if begin is None else begin + len(block) / self.rate
+                expected = None if expected is None else expected + len(block) / self.rate
                 after_damage = False
                 yield "audio", block
 

@@ -67,6 +67,8 @@ class SndfileReader:
             except soundfile.SoundFileError as error:
                 block = self._after_damage(position, stop, error)
             if not len(block):
+                # libsndfile fills in packets of Opus that are missing, but not all of their samples
+                self.damaged |= self.codec == "opus"
                 return
             position += len(block)
             yield block
