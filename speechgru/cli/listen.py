@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 STREAM_FORMATS = ("txt", "json")
+GRACE = 0.5  # seconds after Ctrl-C
 
 
 @app.command(epilog="Example: `speechgru listen --model runs/fsdd`")
@@ -130,8 +131,8 @@ def transcribe_standard_input(
 def show_stream(stream: "Stream", blocks: "Iterable[Samples]", output_format: str) -> None:
     """Print each utterance when it has ended and, on a terminal, what there is of the next one.
 
-    Up to the end of the blocks, the first Ctrl-C, or what cannot be read: what came before is
-    recognised. Raises AudioError.
+    Up to the end of the blocks, GRACE seconds after the first Ctrl-C, or what cannot be read: what
+    came before is recognised. Raises AudioError.
     """
     terminal = sys.stdout.isatty()
     error = None
@@ -158,27 +159,46 @@ def show_stream(stream: "Stream", blocks: "Iterable[Samples]", output_format: st
 
 
 def _until_interrupted(blocks: "Iterable[Samples]") -> "Generator[Samples, None, None]":
-    """Ends at the first Ctrl-C: at once while it waits for a block, or before the next one."""
-    source, interrupted, waiting = iter(blocks), False, False
+    """Ends GRACE seconds after the first Ctrl-C, or earlier with the blocks: what has been said
+    before is still in a pipe or in the microphone's buffer. Windows has no timer that interrupts
+    waiting; there it ends at once."""
+    source, waiting, interrupted, over = iter(blocks), False, False, False
 
-    def stop(*_: object) -> None:
+    def interrupt(*_: object) -> None:
         nonlocal interrupted
         interrupted = True
         signal.signal(signal.SIGINT, usual)  # a second one ends the command
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, GRACE)
+        else:
+            end()
+
+    def end(*_: object) -> None:
+        nonlocal over
+        over = True
         if waiting:
             raise KeyboardInterrupt
 
-    usual = signal.signal(signal.SIGINT, stop)
+    usual = signal.signal(signal.SIGINT, interrupt)
+    alarm = signal.signal(signal.SIGALRM, end) if hasattr(signal, "SIGALRM") else None
     try:
-        while not interrupted:
+        while not over:
             try:
                 waiting = True
                 block = next(source)
-                waiting = False
             except (KeyboardInterrupt, StopIteration):
                 return
+            except AudioError:
+                if interrupted:  # a recorder that Ctrl-C ended early, too
+                    return
+                raise
+            finally:
+                waiting = False
             yield block
     finally:
+        if alarm is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, alarm)
         signal.signal(signal.SIGINT, usual)
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import signal
 import sys
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -53,21 +54,46 @@ def test_what_comes_before_audio_that_cannot_be_read_is_recognised(
     assert len(result.err.splitlines()) == 1
 
 
-def test_ctrl_c_while_standard_input_is_waited_for(speechgru, stream_run, monkeypatch):
-    class Waiting(io.BytesIO):
-        def read1(self, size: int = -1) -> bytes:
-            data = self.read(size)
-            if not data:
-                signal.raise_signal(signal.SIGINT)
-                pytest.fail("waited on")
-            return data
+class Recorder(io.BytesIO):
+    """Samples of a program that gets the Ctrl-C, too, after `before` of them: what it has recorded
+    is still in the pipe. Then it `ends`, or does not."""
 
-    file = Waiting((WAVE * 32767).astype("<i2").tobytes())
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=file, isatty=lambda: False))
-    handler = signal.getsignal(signal.SIGINT)
+    def __init__(self, samples: np.ndarray, before: int, ends: bool = True) -> None:
+        super().__init__((samples * 32767).astype("<i2").tobytes())
+        self.before, self.ends = 2 * before, ends
+
+    def read1(self, size: int = -1) -> bytes:
+        if self.before is not None and self.seek(0, io.SEEK_CUR) >= self.before:
+            self.before = None
+            signal.raise_signal(signal.SIGINT)
+        data = self.read(size)
+        if not data and not self.ends:
+            time.sleep(9)
+            pytest.fail("waited on")
+        return data
+
+
+@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize("before", [RATE, len(WAVE)])
+def test_ctrl_c_while_standard_input_is_waited_for(
+    speechgru, stream_run, monkeypatch, before, ends
+):
+    recorder = Recorder(WAVE, before, ends)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=recorder, isatty=lambda: False))
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGALRM)]
     result = speechgru("transcribe", "-", "-m", stream_run, "--rate", str(RATE))
     assert (result.status, result.out) == (0, "am mo\noa\n")
-    assert signal.getsignal(signal.SIGINT) == handler
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGALRM)] == handlers
+
+
+def test_ctrl_c_that_ends_a_wav_early_is_no_error(speechgru, stream_run, monkeypatch):
+    recorder = Recorder(WAVE, RATE)
+    header = wav(np.tile(WAVE, 9))[:44]
+    recorder.write(header + recorder.getvalue())
+    recorder.seek(0)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=recorder, isatty=lambda: False))
+    result = speechgru("transcribe", "-", "-m", stream_run)
+    assert (result.status, result.out, result.err) == (0, "am mo\noa\n", "")
 
 
 def test_raw_samples_as_json(speechgru, stream_run, pipe):
@@ -142,6 +168,8 @@ class Microphone:
         self.position += count
         if not len(part):
             signal.raise_signal(signal.SIGINT)
+            time.sleep(9)
+            pytest.fail("waited on")
         return part[:, None], False
 
 
@@ -172,9 +200,11 @@ def test_ctrl_c_while_a_block_is_recognised(speechgru, stream_run, device, monke
         left[0] -= len(samples)
         if left[0] < 0:
             signal.raise_signal(signal.SIGINT)
+            time.sleep(0.05)
         return accept(self, samples)
 
     monkeypatch.setattr(Stream, "accept", interrupted)
+    monkeypatch.setattr("speechgru.cli.listen.GRACE", 0.01)
     result = speechgru("listen", "-m", stream_run)
     assert (result.status, result.out) == (0, "am mo\n")
     assert signal.getsignal(signal.SIGINT) == handler
