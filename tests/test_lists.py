@@ -9,6 +9,7 @@ import soundfile
 from folders import RATE, detected, one, texts, write, write_audio
 
 from speechgru.corpora import UNSPLIT, read_folder
+from speechgru.corpora.as_rows import is_wav2letter
 from speechgru.corpora.columns import parse_table
 from speechgru.corpora.encoding import read_text
 from speechgru.errors import CorpusError
@@ -750,6 +751,7 @@ def test_a_number_after_an_id_is_a_new_one(tmp_path: Path) -> None:
         ("all.json", '{"a.wav": {"text": "one"}, "b.wav": {"text": "two"}}'),
         ("text", "a one\nb two\n"),
         ("dev.lst", "x /data/a.wav 512.5 one\ny /data/b.wav 500 two\n"),
+        ("dev.lst", "x /data/a.wav 512 one\ny /data/b.wav 500.5 two\n"),
         ("dev.lst", "x\ta.wav\t0.5\tanna\tone\ny\tb.wav\t0.5\tanna\ttwo\n"),
         ("all.csv", 'wav,answer,wrd\na.wav,accept,one\nb.wav,accept,two\nb.wav,reject,three\n'),
     ],
@@ -768,6 +770,7 @@ def test_a_text_that_begins_with_a_number_is_not_wav2letter_s(tmp_path: Path) ->
         write_audio(tmp_path / f"{name}.wav")
     write(tmp_path / "list.csv", "rec 0.wav ; 2 cats\nrec 1.wav ; 3 dogs\n")
     assert sorted(texts(detected(tmp_path, "table")).values()) == ["2 cats", "3 dogs"]
+    assert not is_wav2letter("x a.wav 2 cats\ny b.wav 3 dogs\nz c.wav 2.5 mice\n")
 
 
 def test_a_name_of_columns_does_not_make_files_speakers(tmp_path: Path) -> None:

@@ -43,6 +43,16 @@ class ListRows:
         return table and replace(table, wrong=self.wrong)
 
 
+def is_wav2letter(text: str) -> bool:
+    """Whether at least half of the lines have a decimal point in what would be the duration; a few
+    may begin with a number as the first word of their text."""
+    if not WAV2LETTER.match(text):
+        return False
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    found = [match for line in lines if (match := WAV2LETTER.fullmatch(line))]
+    return 2 * sum(match["point"] is not None for match in found) >= len(lines)
+
+
 def json_as_rows(text: str) -> ListRows:
     """A JSON list of objects, one under a key of its own, JSON lines, an object NAME: OBJECT or
     FILE: TEXT. Objects with a list of objects, such as segments, are a row for each of these.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from speechgru.audio import AUDIO_SUFFIXES
 from speechgru.corpora import sidecar, words
-from speechgru.corpora.as_rows import AS_ROWS, WAV2LETTER, ListRows
+from speechgru.corpora.as_rows import AS_ROWS, ListRows, is_wav2letter
 from speechgru.corpora.columns import CLASSES, ROLES, Table, parse_table, to_seconds
 from speechgru.corpora.common import (
     UNSPLIT,
@@ -134,7 +134,7 @@ def _source(file: Path, encoding: str | None = None) -> tuple[TextFile, str | Li
     suffix = file.suffix.lower()
     if suffix not in AS_ROWS and source.text[:1] == "{":  # WeNet's data.list
         suffix = ".json"
-    elif suffix not in AS_ROWS and (first := WAV2LETTER.match(source.text)) and first["point"]:
+    elif suffix not in AS_ROWS and is_wav2letter(source.text):
         suffix = "wav2letter"
     if suffix not in AS_ROWS:
         return source, source.text
