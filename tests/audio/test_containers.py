@@ -238,6 +238,13 @@ def test_one_track_needs_no_note(tmp_path: Path, notes: Callable[[], list[str]])
     assert notes() == []
 
 
+@pytest.mark.parametrize("length", [2 * 4096 + 1, 2 * 4096 + 2100, 3 * 4096])
+def test_the_last_packet_of_alac_in_caf_is_whole(tmp_path: Path, length: int) -> None:
+    samples = tones(1)[:length]
+    encode(tmp_path / "a.caf", samples, RATE, "alac")
+    np.testing.assert_allclose(read_audio(tmp_path / "a.caf"), samples, atol=1e-4)
+
+
 def test_more_planes_than_pyav_reads_safely() -> None:
     """A damaged AAC packet of 40 channels crashed the process."""
     frame = SimpleNamespace(

@@ -120,6 +120,10 @@ class FfmpegReader:
     def _packets(self, track: int) -> Iterator[tuple[Any, list[Any] | None]]:
         """The packets of a track with their decoded frames; None where decoding fails."""
         with self._container() as container:
+            context = container.streams[track].codec_context
+            if container.format.name == "caf" and context is not None and context.name == "alac":
+                # the decoder omits what fills the last packet; FFmpeg would cut as much again
+                context.options = {"flags2": "+skip_manual"}
             for packet in container.demux(container.streams[track]):
                 try:
                     yield packet, packet.decode()
