@@ -1,7 +1,7 @@
 """Audio from a pipe, as it arrives: WAV, or samples without a header."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speechgru.audio.arrays import MAX_CHANNELS
+from speechgru.audio.readers.ffmpeg import is_mp3
 from speechgru.audio.readers.riff import STREAMED
 from speechgru.errors import AudioError
 
@@ -21,7 +22,8 @@ PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE  # formats of WAV
 WAV_ENCODINGS = {(PCM, 16): "s16", (PCM, 32): "s32", (FLOAT, 32): "f32"}
 MAX_HEADER = 1 << 20  # bytes before the samples
 READ = 1 << 12  # bytes at once
-HEAD = 12  # bytes from which a format is known
+HEAD = 12  # bytes from which most formats are known
+FRAMES = 1 << 12  # bytes within which, in the others, the third frame begins
 OTHERS = {  # beginning → format
     b"fLaC": "FLAC", b"OggS": "Ogg", b"ID3": "MP3", b"\x1aE\xdf\xa3": "Matroska or WebM",
     b"FORM": "AIFF", b"caff": "CAF", b"NIST_1A": "SPHERE", b".snd": "AU", b"RF64": "RF64",
@@ -31,6 +33,10 @@ NO_AUDIO = {
     b"PK\3\4": "a ZIP archive", b"\x1f\x8b\x08": "gzip", b"<!DOCTYPE": "HTML",
     b"<!doctype": "HTML", b"<html": "HTML", b"<?xml": "XML",
 }  # fmt: skip
+BIT_RATES = (  # kbit/s in MPEG 2 and 2.5, and in MPEG 1
+    (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+)
 Samples = npt.NDArray[np.float32]
 
 
@@ -58,8 +64,8 @@ def read_wav_pipe(file: BinaryIO, name: str) -> tuple[int, Iterator[Samples]]:
 def read_raw_pipe(file: BinaryIO, encoding: str, name: str) -> Iterator[Samples]:
     """Pieces (n, 1) of samples in one of ENCODINGS, little-endian, up to the end. An incomplete
     last sample is dropped. Raises AudioError, which begins with `name`: a header, or no samples."""
-    head = file.read(HEAD)
-    if head[:4] + head[8:] == b"RIFFWAVE":
+    head = _with_frames(file, file.read(HEAD))
+    if head[:4] + head[8:HEAD] == b"RIFFWAVE":
         raise AudioError(
             f"{name}: WAV, where samples without a header were expected; remove --rate"
         )
@@ -74,6 +80,7 @@ def _refuse_others(head: bytes, name: str) -> None:
     others = [each for beginning, each in OTHERS.items() if head.startswith(beginning)]
     if head[4:8] == b"ftyp":
         others = ["MP4"]
+    others += [kind for kind, length in FRAMED.items() if _repeats(head, length)]
     if others:
         raise AudioError(
             f"{name}: {others[0]}: expected WAV; transcribe it as a file, or convert it, as with "
@@ -81,10 +88,51 @@ def _refuse_others(head: bytes, name: str) -> None:
         )
 
 
+def _with_frames(file: BinaryIO, head: bytes) -> bytes:
+    """With more of the file if its first byte may be that of a frame."""
+    return head + file.read(FRAMES) if head[:1] in (b"\xff", b"G") else head
+
+
+def _repeats(data: bytes, length: Callable[[bytes], int]) -> bool:
+    """Whether three frames follow one another: a single one may be samples."""
+    position = 0
+    for _ in range(3):
+        step = length(data[position : position + 8])
+        if not step:
+            return False
+        position += step
+    return True
+
+
+def _mp3_length(frame: bytes) -> int:
+    """Bytes of the frame of MPEG layer III that begins so; 0 if none does."""
+    if not is_mp3(frame):
+        return 0
+    version, bit_rate, rate = frame[1] >> 3 & 3, frame[2] >> 4, frame[2] >> 2 & 3
+    if version == 1 or bit_rate in (0, 15) or rate == 3:
+        return 0
+    kbps = BIT_RATES[version == 3][bit_rate - 1]
+    hertz = (44100, 48000, 32000)[rate] >> {3: 0, 2: 1, 0: 2}[version]
+    return (144 if version == 3 else 72) * 1000 * kbps // hertz + (frame[2] >> 1 & 1)
+
+
+def _adts_length(frame: bytes) -> int:
+    if len(frame) < 7 or frame[0] != 0xFF or frame[1] & 0xF6 != 0xF0:
+        return 0
+    return int.from_bytes(frame[3:6], "big") >> 5 & 0x1FFF
+
+
+def _ts_length(frame: bytes) -> int:
+    return 188 if frame[:1] == b"G" else 0
+
+
+FRAMED = {"MP3": _mp3_length, "AAC": _adts_length, "an MPEG transport stream": _ts_length}
+
+
 def _read_form(file: BinaryIO, name: str, head: bytes) -> _Form:
     """The form of a WAV file whose first bytes are `head`, read up to its samples."""
     if head[:4] != b"RIFF":
-        _refuse_others(head, name)
+        _refuse_others(_with_frames(file, head), name)
         raise AudioError(
             f"{name}: begins with {head[:4]!r}: expected WAV; give --rate for samples without a "
             "header, or convert another format (MP3 …), as with `ffmpeg -i FILE -f wav -`"

@@ -6,6 +6,7 @@ import struct
 import numpy as np
 import pytest
 import soundfile
+from recordings import encode, tones
 
 from speechgru.audio.pipe import read_raw_pipe, read_wav_pipe
 from speechgru.errors import AudioError
@@ -125,6 +126,34 @@ def test_other_formats_are_named(kind):
         with pytest.raises(AudioError, match=rf"(?i)^pipe: {kind}: .*convert") as raised:
             call()
         assert "--rate" not in str(raised.value)
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 48000])
+@pytest.mark.parametrize(
+    ("kind", "codec", "options"),
+    [
+        ("MP3", "libmp3lame", {"format": "mp3", "id3v2_version": "0"}),
+        ("MP3", "libmp3lame", {"format": "mp3", "id3v2_version": "0", "write_xing": "0"}),
+        ("AAC", "aac", {"format": "adts"}),
+        ("an MPEG transport stream", "aac", {"format": "mpegts"}),
+    ],
+)
+def test_frames_without_a_header_are_named(tmp_path, rate, kind, codec, options):
+    encode(tmp_path / "a", tones(1, rate), rate, codec, **options)
+    data = (tmp_path / "a").read_bytes()
+    for call in (lambda: read(data), lambda: list(read_raw_pipe(Pipe(data), "s16", "pipe"))):
+        with pytest.raises(AudioError, match=rf"^pipe: {kind}: .*convert") as raised:
+            call()
+        assert "--rate" not in str(raised.value)
+
+
+@pytest.mark.parametrize("beginning", [b"\xff\xfb\x90\0", b"\xff\xf1", b"G"])
+def test_samples_that_begin_like_a_frame_are_read(beginning):
+    samples = np.random.default_rng(0).integers(-9999, 9999, 4000).astype("<i2").tobytes()
+    data = beginning + samples[len(beginning) :]
+    pieces = list(read_raw_pipe(Pipe(data), "s16", "pipe"))
+    assert b"".join((piece[:, 0] * 32768).astype("<i2").tobytes() for piece in pieces) == data
+    assert list(read_raw_pipe(Pipe(beginning + b"\0"), "s16", "pipe"))
 
 
 @pytest.mark.parametrize("beginning", [b"<!DOCTYPE html>", b"PK\3\4", b"\x1f\x8b\x08"])
