@@ -84,6 +84,12 @@ def _copied(source: bytes | bytearray | memoryview | Readable, rate: int) -> Ite
                     raise AudioError(
                         f"{shown}: opened in text mode; expected binary mode"
                     ) from None
+                if not file.seek(0, os.SEEK_CUR):
+                    raise AudioError(
+                        f"{shown}: nothing to read; if it has been written or read, call seek(0) "
+                        "first",
+                        "empty",
+                    )
         try:
             yield from iter_audio(path, rate)
         except AudioError as error:

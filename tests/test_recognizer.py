@@ -106,6 +106,11 @@ def test_bad_bytes_and_open_files_are_named(recognizer, tmp_path):
     assert str(caught.value).startswith(f"{tmp_path}/bad.wav: ")
     with pytest.raises(AudioError, match=r"^<bytes>: "):
         recognizer.transcribe(b"no audio")
+    written = io.BytesIO()
+    soundfile.write(written, say("oa", 1), RATE, format="WAV")
+    written.seek(0, io.SEEK_END)
+    with pytest.raises(AudioError, match=r"^<BytesIO>: .*seek\(0\)"):
+        recognizer.transcribe(written)
 
 
 def test_an_utterance_is_its_part_of_the_file(recognizer, tmp_path):
@@ -117,6 +122,11 @@ def test_an_utterance_is_its_part_of_the_file(recognizer, tmp_path):
         Utterance(tmp_path / "both.wav", len(second) / RATE, "", "2", offset=duration),
     ]
     assert texts(recognizer.transcribe_all(parts)) == ["am mo", "oa"]
+
+
+def test_bytes_are_not_taken_for_an_array():
+    with pytest.raises(AudioError, match=r"bytes.*frombuffer"):
+        mono(bytes(99))
 
 
 @pytest.mark.parametrize("order", ["<i2", ">i2"])  # WAV's, and that of AU and SPHERE

@@ -28,6 +28,11 @@ def mono(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 def channels_of(samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """The same → (n, channels). Raises AudioError for other types and shapes, and for NaN."""
+    if isinstance(samples, bytes | bytearray):
+        raise AudioError(
+            f"samples as {type(samples).__name__}: expected a NumPy array, as 16-bit samples are "
+            "with numpy.frombuffer(data, numpy.int16)"
+        )
     values = np.asarray(samples)
     if values.dtype.newbyteorder("=") == np.int16:  # of either byte order
         values = values.astype(np.float32) / 32768
