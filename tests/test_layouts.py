@@ -229,7 +229,7 @@ def test_lhotse_cuts(suffix: str, tmp_path: Path) -> None:
     file.write_bytes(gzip.compress(data) if suffix.endswith("gz") else data)
     result = detected(tmp_path, "lhotse")
     (found,) = result.splits["test"]
-    assert (found.id, found.offset, found.duration) == ("c1-s", 0.25, 0.4)
+    assert (found.id, found.offset, found.duration) == ("c1-s", 0.15, 0.6)
     assert (found.speaker, found.lang) == ("anna", "en")
     assert [problem.partition(":")[0] for problem in result.problems] == ["c4", "c2", "c3"]
 
@@ -256,10 +256,39 @@ def test_a_name_that_fits_two_recordings_is_a_problem_that_names_them(
     assert "x/a.wav and y/a.wav" in problem
 
 
+def test_a_supervision_in_two_windows_of_lhotse_is_one_whole_utterance(tmp_path: Path) -> None:
+    write_audio(tmp_path / "r.wav", 1.0)
+    first, second = (cut("c", {"type": "file", "channels": [0], "source": "r.wav"}) for _ in "12")
+    first |= {"start": 0.0, "supervisions": [first["supervisions"][0] | {"start": 0.2}]}
+    second |= {"start": 0.4, "supervisions": [second["supervisions"][0] | {"start": -0.2}]}
+    write(tmp_path / "cuts.jsonl", f"{json.dumps(first)}\n{json.dumps(second)}\n")
+    (found,) = detected(tmp_path, "lhotse").splits[UNSPLIT]
+    assert (found.id, found.offset, found.duration) == ("c-s", 0.2, 0.6)
+
+
+def test_recordings_and_supervisions_of_lhotse(tmp_path: Path) -> None:
+    write_audio(tmp_path / "download/anna/1.wav", 1.0)
+    source = {"type": "file", "channels": [0], "source": "/elsewhere/anna/1.wav"}
+    recording = {"id": "r1", "sources": [source], "sampling_rate": RATE, "duration": 1.0}
+    other = recording | {"id": "r2", "sources": [source | {"type": "url"}]}
+    supervisions = [
+        {"id": f"s{number}", "recording_id": name, "start": start, "duration": 0.4,
+         "channel": 0, "text": "hello", "speaker": "anna"}
+        for number, (name, start) in enumerate([("r1", 0.0), ("r1", 0.5), ("r2", 0.0), ("r3", 0.0)])
+    ]  # fmt: skip
+    for name, rows in (("recordings", [recording, other]), ("supervisions", supervisions)):
+        data = "\n".join(map(json.dumps, rows)).encode()
+        (tmp_path / f"x_{name}_dev-clean.jsonl.gz").write_bytes(gzip.compress(data))
+    result = detected(tmp_path, "lhotse")
+    found = [(u.id, u.offset, u.duration, u.speaker) for u in result.splits["dev"]]
+    assert found == [("s0", 0.0, 0.4, "anna"), ("s1", 0.5, 0.4, "anna")]
+    assert [problem.partition(":")[0] for problem in result.problems] == ["s2", "s3"]
+
+
 def test_channels_of_lhotse_that_would_be_mixed(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "r.wav", np.full((RATE, 2), 0.1), RATE)
     source = {"type": "file", "channels": [0, 1], "source": "r.wav"}
-    cuts = [cut("a", source), cut("b", source, channel=1), cut("c", source, start=0.7)]
+    cuts = [cut("a", source), cut("b", source, channel=1), cut("c", source, start=0.9)]
     write(tmp_path / "cuts.jsonl", "\n".join(map(json.dumps, cuts)))
     result = detected(tmp_path, "lhotse")
     assert [u.id for u in result.splits[UNSPLIT]] == ["c-s"]

@@ -71,7 +71,7 @@ LAYOUTS = {  # in the order in which they are tried: the more specific first
     "audiofolder": Layout(
         "Hugging Face: metadata.*, file_name", audiofolder.find, audiofolder.read
     ),
-    "lhotse": Layout("Lhotse cuts: *.jsonl.gz", lhotse.find, lhotse.read),
+    "lhotse": Layout("Lhotse: cuts, or recordings and supervisions", lhotse.find, lhotse.read),
     "nemo": Layout("NeMo manifests: JSON lines", nemo.find, nemo.read),
     "table": Layout("lists of files and texts: CSV, TSV, …", table.find, table.read),
     "sidecar": Layout(

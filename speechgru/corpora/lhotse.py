@@ -1,8 +1,9 @@
-"""Lhotse's cuts: JSON lines, plain or gzip, one cut with its recording and supervisions per line.
+"""Lhotse's cuts, or its recordings and supervisions: JSON lines, plain or gzip.
 
-Each supervision with text is an utterance. Audio must be a file: sources that are commands,
-addresses or bytes in memory, mixed or padded cuts, and copies at another speed, whose times are not
-those of the file, are named as problems.
+Each supervision with text is an utterance, whole also where a cut, such as a window of a long
+recording, contains a part of it. Audio must be a file: sources that are commands, addresses or
+bytes in memory, mixed or padded cuts, and copies at another speed, whose times are not those of the
+file, are named as problems.
 """
 
 import codecs
@@ -25,35 +26,63 @@ SUFFIXES = (".jsonl", ".jsonl.gz")
 MAX_LINE = 10_000_000  # bytes
 CHANGES_OF_TIME = {"Speed", "Tempo"}  # among the transforms of a recording
 
+Audio = tuple[Path | None, str | None]  # a recording's file, or why there is none
+
 
 def find(folder: Folder) -> bool:
-    return any(_is_cuts(file) for file in folder.ending(*SUFFIXES))
+    kinds = _files(folder).keys()
+    return "cut" in kinds or kinds >= {"recording", "supervision"}
 
 
 def read(folder: Folder) -> Prepared:
     """Raises CorpusError for a file that cannot be read."""
     finder = AudioFinder(folder)
+    files = _files(folder)
+    kind = "cut" if "cut" in files else "supervision"
     by_split: dict[str, list[Recording]] = {}
     notes, problems = [], []
-    for file in folder.ending(*SUFFIXES):
-        if not _is_cuts(file):
-            continue
+    known: dict[str, Audio] = {}
+    if kind == "supervision":
+        for file in files.get("recording", []):
+            listed, wrong = parse_lines(
+                _lines(file), partial(_named_audio, file, finder), "a recording of Lhotse"
+            )
+            problems += _damaged(folder, file, wrong)
+            for name, audio in listed:
+                if known.setdefault(name, audio) != audio:
+                    known[name] = None, "several recordings of this id, which differ; keep one"
+    for file in files.get(kind, []):
         name = folder.relative(file)
         split = split_of(name.removesuffix(".gz")) or UNSPLIT
-        parse = partial(_recordings, file, finder)
-        cuts, wrong = parse_lines(_lines(file), parse, "a cut of Lhotse")
-        problems += [f"{name}:{number}: {problem}" for number, problem in wrong.items()]
-        by_split.setdefault(split, []).extend(chain.from_iterable(cuts))
-        notes.append(f"list: {name}, cuts of Lhotse")
+        parse = partial(_of_cut, file, finder) if kind == "cut" else partial(_utterances, known)
+        utterances, wrong = parse_lines(_lines(file), parse, f"a {kind} of Lhotse")
+        problems += _damaged(folder, file, wrong)
+        by_split.setdefault(split, []).extend(chain.from_iterable(utterances))
+        notes.append(f"list: {name}, {kind}s of Lhotse")
     return prepared(folder.root, by_split, [*notes, *finder.notes()], problems)
 
 
-def _is_cuts(file: Path) -> bool:
-    try:
-        first = json.loads(next(_lines(file), b""))
-    except (CorpusError, ValueError, RecursionError):
-        return False
-    return isinstance(first, dict) and str(first.get("type", "")).endswith("Cut")
+def _files(folder: Folder) -> dict[str, list[Path]]:
+    """By what is in their lines: cut, recording or supervision."""
+    found: dict[str, list[Path]] = {}
+    for file in folder.ending(*SUFFIXES):
+        try:
+            first = json.loads(next(_lines(file), b""))
+        except (CorpusError, ValueError, RecursionError):
+            continue
+        if not isinstance(first, dict):
+            continue
+        if str(first.get("type", "")).endswith("Cut"):
+            found.setdefault("cut", []).append(file)
+        elif first.keys() >= {"recording_id", "start", "duration"}:
+            found.setdefault("supervision", []).append(file)
+        elif first.keys() >= {"sources", "sampling_rate"}:
+            found.setdefault("recording", []).append(file)
+    return found
+
+
+def _damaged(folder: Folder, file: Path, lines: dict[int, str]) -> list[str]:
+    return [f"{folder.relative(file)}:{number}: {problem}" for number, problem in lines.items()]
 
 
 def _lines(file: Path) -> Iterator[bytes]:
@@ -66,44 +95,63 @@ def _lines(file: Path) -> Iterator[bytes]:
         raise CorpusError(f"{file}: cannot be read: {error!s:.80}") from None
 
 
-def _unusable(cut: Json) -> str | None:
-    if cut["type"] != "MonoCut":
-        return f"a {cut['type']}; expected a MonoCut, which is a part of one recording"
-    sources = cut["recording"]["sources"]
+def _audio(file: Path, finder: AudioFinder, recording: Json) -> Audio:
+    """`file`: the list that contains the recording."""
+    sources = recording["sources"]
     if len(sources) != 1 or sources[0]["type"] != "file":
         kinds = ", ".join(sorted({str(source["type"]) for source in sources}))
-        return f"its audio is {len(sources)} × {kinds}; expected one file"
-    names = {str(transform["name"]) for transform in cut["recording"].get("transforms") or []}
+        return None, f"its audio is {len(sources)} × {kinds}; expected one file"
+    names = {str(transform["name"]) for transform in recording.get("transforms") or []}
     if changes := sorted(names & CHANGES_OF_TIME):
-        return f"its recording is changed by {' and '.join(changes)}; expected it as in the file"
-    return None
-
-
-def _recordings(file: Path, finder: AudioFinder, cut: Json) -> list[Recording]:
-    """One for each supervision; one without audio for a cut that cannot be used."""
-    if unusable := _unusable(cut):
-        return [Recording(str(cut.get("id")), None, "", problem=unusable)]
-    source = str(cut["recording"]["sources"][0]["source"])
+        return (
+            None,
+            f"its recording is changed by {' and '.join(changes)}; expected it as in the file",
+        )
+    source = str(sources[0]["source"])
     audio = finder.find(source, file.parent)
     if audio is None and os.path.isfile(source):  # relative to the current folder, as in Lhotse
         audio = Path(os.path.abspath(source))
-    found = []
-    for supervision in cut.get("supervisions") or []:
-        begin = max(0.0, float(supervision["start"]))  # relative to the cut
-        end = min(
-            float(cut["duration"]), float(supervision["start"]) + float(supervision["duration"])
+    return audio, None if audio else finder.problem(source)
+
+
+def _named_audio(file: Path, finder: AudioFinder, recording: Json) -> tuple[str, Audio]:
+    return str(recording["id"]), _audio(file, finder, recording)
+
+
+def _of_cut(file: Path, finder: AudioFinder, cut: Json) -> list[Recording]:
+    """One for each supervision; one without audio for a cut that cannot be used."""
+    if cut["type"] != "MonoCut":
+        found: Audio = (
+            None,
+            f"a {cut['type']}; expected a MonoCut, which is a part of one recording",
         )
-        found.append(
-            Recording(
-                id=str(supervision["id"]),
-                audio=audio,
-                text=str(supervision.get("text") or ""),
-                speaker=str(supervision.get("speaker") or ""),
-                lang=supervision.get("language"),
-                offset=round(float(cut["start"]) + begin, 6),
-                duration=round(end - begin, 6),
-                problem=finder.problem(source),
-                channel=str(cut.get("channel", "")),
-            )
-        )
-    return found
+    else:
+        found = _audio(file, finder, cut["recording"])
+    if found[1] is not None:
+        return [Recording(str(cut.get("id")), None, "", problem=found[1])]
+    start, channel = float(cut["start"]), str(cut.get("channel", ""))
+    return [_utterance(each, found, start, channel) for each in cut.get("supervisions") or []]
+
+
+def _utterances(known: dict[str, Audio], supervision: Json) -> list[Recording]:
+    """`known`: the audio of each recording."""
+    missing = None, "no recording of its recording_id"
+    found = known.get(str(supervision["recording_id"]), missing)
+    return [_utterance(supervision, found, 0.0, str(supervision.get("channel", "")))]
+
+
+def _utterance(supervision: Json, audio: Audio, start: float, channel: str) -> Recording:
+    """A supervision whose times are relative to `start`, seconds, in its recording."""
+    begin = start + float(supervision["start"])
+    offset = max(0.0, begin)
+    return Recording(
+        id=str(supervision["id"]),
+        audio=audio[0],
+        text=str(supervision.get("text") or ""),
+        speaker=str(supervision.get("speaker") or ""),
+        lang=supervision.get("language"),
+        offset=round(offset, 6),
+        duration=round(begin + float(supervision["duration"]) - offset, 6),
+        problem=audio[1],
+        channel=channel,
+    )
