@@ -105,8 +105,8 @@ def make_plan(spec: ComparisonSpec, folder: Path, device: torch.device) -> Plan:
     """The plan in `folder`, made now or read; once made it only gains the tuned learning rates.
     One that is read has the paths and resources of `spec`, which may have changed.
 
-    Raises SpeechgruError: another comparison in the folder, a plan that cannot be read, or a test
-    set that cannot be scored.
+    Raises SpeechgruError: another comparison in the folder, a plan that cannot be read, or a dev or
+    test set that cannot be scored.
     """
     recipes = {name: spec.recipe_of(name) for name in spec.names}
     old = read_plan(folder) if (folder / "plan.json").exists() else None
@@ -126,7 +126,7 @@ def make_plan(spec: ComparisonSpec, folder: Path, device: torch.device) -> Plan:
             "comparison was planned; restore them, or name another folder with --out"
         )
     if old is None:
-        _check_test(spec, manifests)
+        _check_scored(spec, manifests)
     folds = write_folds(manifests, folder) if spec.by_speaker else ()
     if old is not None:
         return replace(old, spec=spec)
@@ -165,17 +165,20 @@ def _noises(spec: ComparisonSpec) -> list[str]:
     return [recipe.augment.noise_manifest for recipe in recipes if recipe.augment.noise_manifest]
 
 
-def _check_test(spec: ComparisonSpec, manifests: Mapping[str, Sequence[Utterance]]) -> None:
-    """Raises TrainingError for what would be noticed only when a trained model is scored: audio
-    that cannot be read, or no words. (Each training checks its dev set.)"""
-    for path in manifests if spec.by_speaker else filter(None, [spec.test]):
-        refuse_unreadable(path, manifests[path])
+def _check_scored(spec: ComparisonSpec, manifests: Mapping[str, Sequence[Utterance]]) -> None:
+    """Raises TrainingError for dev and test sets that would fail every training, or be noticed only
+    when a trained model is scored: audio that cannot be read, or no words."""
+    recipes = [] if spec.by_speaker else list(map(spec.recipe_of, spec.names))
+    texts = {recipe.data.dev: recipe.text for recipe in recipes}
     if spec.test and not spec.by_speaker:
-        texts = [utterance.text for utterance in manifests[spec.test]]
-        if not any(normalise(text, spec.recipe.text) for text in texts):
+        texts[spec.test] = spec.recipe.text
+    for path in manifests if spec.by_speaker else texts:
+        refuse_unreadable(path, manifests[path])
+    for path, rule in texts.items():
+        if not any(normalise(utterance.text, rule) for utterance in manifests[path]):
             raise TrainingError(
-                f"{spec.test}: none of the {len(texts)} texts has a word; expected a test set with "
-                "texts"
+                f"{path}: none of the {len(manifests[path])} texts has a word; expected a set with "
+                "texts, by which models are scored"
             )
 
 

@@ -298,22 +298,25 @@ def test_noise_with_other_ids_is_the_same_noise(small: Recipe, tones: Path, tmp_
     make_plan(spec(tmp_path / "noise.jsonl"), tmp_path / "out", CPU)
 
 
-@pytest.mark.parametrize("folds", [None, "speaker"])
-def test_a_test_set_that_cannot_be_read_is_refused_before_anything_is_trained(
-    make_spec: MakeSpec, tones: Path, tmp_path: Path, folds: str | None
+@pytest.mark.parametrize("options", [{}, {"folds": "speaker"}])
+@pytest.mark.parametrize("name", ["dev", "test"])
+def test_a_set_that_cannot_be_read_is_refused_before_anything_is_trained(
+    small: Recipe, tones: Path, tmp_path: Path, name: str, options: dict[str, str]
 ):
     copy = shutil.copytree(tones, tmp_path / "copy")
-    (copy / "test" / "003.wav").unlink()
-    with pytest.raises(SpeechgruError, match=r"test\.jsonl: 1 of 12.*003\.wav"):
-        run_comparison(make_spec(test=str(copy / "test.jsonl"), folds=folds), tmp_path, OPTIONS)
+    (copy / name / "003.wav").unlink()
+    with pytest.raises(SpeechgruError, match=rf"{name}\.jsonl: 1 of \d+ .*003\.wav"):
+        run_comparison(moved(small, copy, **options), tmp_path, OPTIONS)
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_test_set_without_words_is_refused(make_spec: MakeSpec, tones: Path, tmp_path: Path):
-    silent = [structs.replace(u, text="…") for u in read_manifest(tones / "test.jsonl")]
-    write_manifest(tmp_path / "silent.jsonl", silent)
-    with pytest.raises(SpeechgruError, match=r"silent\.jsonl: none of the 12 texts has a word"):
-        make_plan(make_spec(test=str(tmp_path / "silent.jsonl")), tmp_path, CPU)
+@pytest.mark.parametrize("name", ["dev", "test"])
+def test_a_set_without_words_is_refused(small: Recipe, tones: Path, tmp_path: Path, name: str):
+    copy = shutil.copytree(tones, tmp_path / "copy")
+    silent = [structs.replace(u, text="…") for u in read_manifest(copy / f"{name}.jsonl")]
+    write_manifest(copy / f"{name}.jsonl", silent)
+    with pytest.raises(SpeechgruError, match=rf"{name}\.jsonl: none of the \d+ texts has a word"):
+        make_plan(moved(small, copy), tmp_path, CPU)
 
 
 @pytest.mark.parametrize(
