@@ -48,13 +48,23 @@ def override(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
     return make_recipe(values, f"override {' '.join(overrides)!r:.80}")
 
 
+def setting_named(name: str) -> str | None:
+    """The whole key of the setting that ends like this.
+
+    >>> setting_named("hidden_size"), setting_named("size")
+    ('model.hidden_size', None)
+    """
+    for section, field in Recipe.model_fields.items():
+        if name in getattr(field.annotation, "model_fields", {}):
+            return f"{section}.{name}"
+    return None
+
+
 def _example(text: str) -> str:
     """The override that is probably meant: `epochs=3` lacks its section."""
     key, _, value = text.partition("=")
-    for section, field in Recipe.model_fields.items():
-        if value and key.strip() in getattr(field.annotation, "model_fields", {}):
-            return f"{section}.{key.strip()}={value}"
-    return "model.hidden_size=256"
+    whole = setting_named(key.strip()) if value else None
+    return f"{whole}={value}" if whole else "model.hidden_size=256"
 
 
 def _override_value(section: str, name: str, text: str) -> Any:

@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from speechgru.cli.console import numbers, out, print_wide, training_progress, warn
-from speechgru.cli.options import Device, use_threads
+from speechgru.cli.options import Device, RecipeCommand, use_threads
 from speechgru.cpus import cpu_count
 from speechgru.errors import printable
 
@@ -19,8 +19,9 @@ app = typer.Typer()
 
 
 @app.command(
+    cls=RecipeCommand,
     epilog="Example: `speechgru compare recipes/fsdd --cells gru,lstm --seeds 3 "
-    "--test data/fsdd/test.jsonl --match params --out runs/cells`"
+    "--test data/fsdd/test.jsonl --match params --out runs/cells`",
 )
 def compare(
     recipe: Annotated[

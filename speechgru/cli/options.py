@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from speechgru.cpus import cpu_count
 
@@ -98,6 +100,28 @@ def choose_decoder(
     if used := [name for name, value in given.items() if value is not None]:
         raise SpeechgruError(f"--greedy cannot be combined with {', '.join(used)}")
     return "greedy"
+
+
+class RecipeCommand(TyperCommand):
+    """A command with overrides of a recipe. An option that it does not have, but which is the name
+    of a setting (`--epochs 3`), is answered with the override."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        known = {name for each in self.params for name in (*each.opts, *each.secondary_opts)}
+        for word, following in pairwise([*args, ""]):
+            option, equals, value = word.partition("=")
+            if option.startswith("--") and not any(name.startswith(option) for name in known):
+                from speechgru.errors import SpeechgruError
+                from speechgru.recipe_file import setting_named
+
+                key = setting_named(option[2:].rpartition(".")[2].replace("-", "_"))
+                if key is not None:
+                    value = value if equals or following.startswith("-") else following
+                    raise SpeechgruError(
+                        f"no option {option}: it is a setting of the recipe; write "
+                        f"{key}={value or 'VALUE'}"
+                    )
+        return super().parse_args(ctx, args)
 
 
 STREAMS = ("/dev/std", "/dev/fd/", "/dev/pts/", "/dev/tty", "/proc/")  # and what they redirect to

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from speechgru.cli.console import clock, out, training_progress, warn
-from speechgru.cli.options import Device, Threads, stored_form, use_threads
+from speechgru.cli.options import Device, RecipeCommand, Threads, stored_form, use_threads
 from speechgru.errors import plural, printable
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="Example: `speechgru train recipes/an4 model.cell=lstm training.epochs=40 --out runs/a`"
+    cls=RecipeCommand,
+    epilog="Example: `speechgru train recipes/an4 model.cell=lstm training.epochs=40 --out runs/a`",
 )
 def train(
     recipe: Annotated[

@@ -112,6 +112,30 @@ def test_a_wrong_flag_is_named_with_status_2(words, speechgru):
     assert "Traceback" not in result.err
 
 
+@pytest.mark.parametrize("command", ["train", "compare"])
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["--epochs", "3"], "training.epochs=3"),
+        (["--hidden-size=64"], "model.hidden_size=64"),
+        (["--training.epochs=5"], "training.epochs=5"),
+        (["--freeze", "--device=cpu"], "training.freeze=VALUE"),
+    ],
+)
+def test_a_setting_given_as_an_option_is_answered_with_its_override(
+    speechgru, tmp_path, command, words, meant
+):
+    result = speechgru(command, "recipes/digits", *words, "--out", str(tmp_path / "a"))
+    assert result.status == 2
+    assert result.err.strip().endswith(f"write {meant}")
+
+
+def test_the_beginning_of_an_option_is_no_setting(speechgru, tmp_path):
+    result = speechgru("compare", "recipes/digits", "--cell", "gru,lstm", "--out", str(tmp_path))
+    assert result.status == 2
+    assert "--cells" in result.err
+
+
 @pytest.mark.parametrize(
     "words",
     [
