@@ -6,6 +6,7 @@ writes pieces of words, only the pieces into which the vocabulary splits a spell
 """
 
 import logging
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from speechgru.errors import LanguageModelError
 from speechgru.jit import compiled
 from speechgru.lm.ngram import END, SPACE, START, UNKNOWN, Ints, NGram
 from speechgru.lm.text import is_manifest, read_bytes, read_lines
+from speechgru.misspelt import similar_path
 from speechgru.text import Vocabulary
 
 log = logging.getLogger(__name__)
@@ -141,6 +143,10 @@ def read_vocabulary(path: str | Path, normalise: Normalise) -> Pairs:
     LanguageModelError: unreadable, no words, a word without letters, a dictionary of phones
     or of Hunspell.
     """
+    if not os.path.exists(path):  # perhaps the words themselves, as hot words may be given
+        raise LanguageModelError(
+            f"{path}: no such file{similar_path(path)[1]}; expected a file with one word per line"
+        )
     if is_manifest(read_bytes(path)):
         found = dict.fromkeys(
             word for text in read_lines([path]) for word in normalise(text).split()

@@ -97,6 +97,11 @@ def test_words_that_the_language_model_lacks_are_its_unknown_word() -> None:
     assert known == {"one": lm.number("one"), "three": 0}
 
 
+def test_words_in_place_of_a_file_are_refused() -> None:
+    with pytest.raises(LanguageModelError, match="zero,one: no such file; expected"):
+        read_vocabulary("zero,one", str.lower)
+
+
 def test_phrases_and_letters_are_warned_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
