@@ -224,7 +224,7 @@ def choose_factor(facts: DataFacts) -> int:
 def _training(facts: DataFacts, tuning: bool) -> Iterable[Choice]:
     at_least, most = (COMMAND_STEPS, COMMAND_SECONDS) if facts.commands else (STEPS_PER_EPOCH, 60)
     batch = round(min(60, max(4, min(most, 3600 * facts.hours / at_least), facts.longest)))
-    per_epoch = max(1.0, 3600 * facts.hours / batch)
+    per_epoch = max(1.0, 3600 * facts.hours / batch)  # full batches: padding makes them more
     steps = max(MIN_STEPS, 3_500 * math.sqrt(facts.hours))
     epochs = min(200, max(10, round(steps / per_epoch)))
     yield Choice(
@@ -235,14 +235,14 @@ def _training(facts: DataFacts, tuning: bool) -> Iterable[Choice]:
     average = Choice("training", {"average": 5}, "average the 5 best epochs, if better on dev")
     if tuning:
         epochs = max(MIN_TUNING, round(TUNING_SHARE * epochs))
-        reason = f"fewer than from scratch: about {epochs * per_epoch:,.0f} steps"
+        reason = f"fewer than from scratch: {epochs * per_epoch:,.0f} steps or more"
         yield from (Choice("training", {"epochs": epochs}, reason), average)
         return
     yield Choice(
         "training",
         {"epochs": epochs},
-        f"about {epochs * per_epoch:,.0f} steps of {per_epoch:.0f} per epoch; CTC needs some "
-        "hundred before it outputs anything",
+        f"{epochs * per_epoch:,.0f} steps or more, {per_epoch:.0f} or more per epoch; CTC needs "
+        "some hundred before it outputs anything",
     )
     large = facts.hours >= 10 and not facts.commands
     rate = 1e-3 if large else 2e-3
