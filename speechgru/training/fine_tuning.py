@@ -9,6 +9,7 @@ Design choices:
 """
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from speechgru.model import RecurrentCTC
 from speechgru.model_file import model_path
 from speechgru.recipe import Recipe
 
+log = logging.getLogger(__name__)
 LEARNING_RATE = 1e-3  # where the recipe states none; docs/fine-tuning.md has the figures
+LISTED = 40  # new tokens in a log line
 # Settings that the weights do not depend on: the recipe's apply.
 FREE_KEYS = {"dropout", "forget_bias"}
 
@@ -92,6 +95,9 @@ def initialise(checkpoint: Checkpoint, initial: Checkpoint) -> None:
     numbers = {token: number for number, token in enumerate(initial.vocabulary.tokens)}
     known = [n for n, token in enumerate(checkpoint.vocabulary.tokens) if token in numbers]
     source = [numbers[checkpoint.vocabulary.tokens[n]] for n in known]
+    if new := [token for token in checkpoint.vocabulary.tokens if token not in numbers]:
+        shown = ", ".join(map(repr, new[:LISTED])) + (" …" if len(new) > LISTED else "")
+        log.info("%ss that the initial model does not have: %s", checkpoint.vocabulary.unit, shown)
     for name in ("head.weight", "head.bias"):
         rows = own[name].clone()
         rows[known] = weights[name][source].to(rows.device)

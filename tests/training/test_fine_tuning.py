@@ -96,13 +96,15 @@ def test_the_initial_model_is_no_epoch_to_average(few: Path, whole: Path, tmp_pa
     assert sorted(epoch for _, epoch in RunFolder(run).load_state()[0].kept) == [1, 2]
 
 
-def test_output_rows_are_copied_by_character(whole: Path) -> None:
+def test_output_rows_are_copied_by_character(whole: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "speechgru")
     initial = load_model(whole)
     vocabulary = make_vocabulary(["bao"], TextRecipe(), initial.vocabulary)
     assert vocabulary.tokens == ("<blank>", " ", "a", "b", "m", "o")
     checkpoint = new_checkpoint(initial.config, vocabulary, {})
     first = checkpoint.model.head.weight.detach().clone()
     initialise(checkpoint, initial)
+    assert caplog.messages[-1].endswith("initial model does not have: 'b'")
     for number, token in enumerate(vocabulary.tokens):
         row = checkpoint.model.head.weight[number]
         if token == "b":
