@@ -9,7 +9,7 @@ import typer
 
 from speechgru.cli.console import clock, counting_progress, out, show_written, warn
 from speechgru.cli.options import stored_form
-from speechgru.errors import SpeechgruError, printable
+from speechgru.errors import SpeechgruError, plural, printable
 
 if TYPE_CHECKING:
     from speechgru.audit import AuditReport
@@ -62,7 +62,8 @@ def init(
 
     The organisation of the folder is recognised. Sets for training, development and test are kept
     where it has them, else made so that no speaker, or at least no sentence, is in two of them.
-    Nothing in the folder is changed."""
+    Nothing in the folder is changed. Exit status 1: utterances had to be excluded; all files are
+    written without them."""
     from speechgru import project as steps
     from speechgru.model_file import read_model_file
 
@@ -88,7 +89,9 @@ def init(
     words += [] if model is None else ["--init", str(model)]
     words += ["--out", f"runs/{project.name}"]
     out.print(f"next: {printable(shlex.join(words))}")
-    if sources.prepared.problems or any(p.kind in steps.UNUSABLE for p in report.problems):
+    unusable = {(p.manifest, p.id) for p in report.problems if p.kind in steps.UNUSABLE}
+    if excluded := len(sources.prepared.problems) + len(unusable):
+        warn(f"{plural(excluded, 'utterance')} excluded (see above), hence exit status 1")
         raise typer.Exit(1)
 
 

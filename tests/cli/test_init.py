@@ -166,6 +166,7 @@ def test_init_names_what_it_excludes_and_what_is_not_spoken(recordings, tmp_path
     assert "7.flac" in result.err
     assert "am 5 mo" in result.err
     assert "(silent): 9" in result.err
+    assert "2 utterances excluded" in result.err.splitlines()[-1]
     ids = [
         u.id for file in (tmp_path / "data-manifests").glob("*.jsonl") for u in read_manifest(file)
     ]
