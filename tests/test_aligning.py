@@ -94,6 +94,10 @@ def test_an_audio_file_and_its_text(tone_run, tmp_path, speechgru):
     np.testing.assert_allclose(starts[::2], starts[0] + period * np.arange(60), atol=0.1)
     for arguments in ([tmp_path / "a.wav"], [tmp_path / "a.wav", tmp_path / "none.txt"]):
         assert speechgru("align", *arguments, "-m", tone_run).status == 2
+    assert (
+        "a file with the text"
+        in speechgru("align", tmp_path / "a.wav", "am mo", "-m", tone_run).err
+    )
 
 
 def test_an_audio_file_is_named_as_given(tone_run, tmp_path, speechgru):

@@ -1,5 +1,6 @@
 """`speechgru align`."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,6 +73,7 @@ def align(
 
 def _read(source: Path, text: Path | None) -> "list[Utterance]":
     from speechgru.manifest import Utterance, read_manifest
+    from speechgru.misspelt import similar_path
     from speechgru.scoring.lines import read_lines
 
     if text is None:
@@ -80,6 +82,11 @@ def _read(source: Path, text: Path | None) -> "list[Utterance]":
                 f"{source}: expected a manifest (.jsonl), or a TEXT after the audio"
             )
         return read_manifest(source)
+    if not os.path.exists(text):  # perhaps the words themselves
+        raise SpeechgruError(
+            f"{text}: no such file{similar_path(text)[1]}; expected a file with the text of "
+            f"{source}"
+        )
     return [Utterance(str(source), 0.0, "\n".join(read_lines(text)), source.stem)]
 
 
