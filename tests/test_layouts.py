@@ -118,6 +118,18 @@ def test_nemo_manifests_with_missing_and_wrong_durations(tmp_path: Path) -> None
     assert "1.50 s" in "\n".join(result.notes)
 
 
+def test_nemo_manifests_with_texts_in_files(tmp_path: Path) -> None:
+    rows = []
+    for name in "ab":
+        write_audio(tmp_path / f"wav/{name}.wav", 1.0)
+        rows.append({"audio_filepath": f"wav/{name}.wav", "text_filepath": f"txt/{name}.txt"})
+    write(tmp_path / "txt/a.txt", "one\ntwo\n")
+    write(tmp_path / "train.json", "\n".join(map(json.dumps, rows)))
+    result = detected(tmp_path, "nemo")
+    assert texts(result, "train") == {"wav/a": "one two"}
+    assert [problem.partition(": ")[0] for problem in result.problems] == ["train.json:2"]
+
+
 DAMAGED = {  # layout → file, a line of it
     "nemo": ("x.json", '{"audio_filepath": "r.wav", "text": "one"}'),
     "lhotse": ("cuts.jsonl", None),

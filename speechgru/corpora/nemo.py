@@ -1,6 +1,7 @@
 """NeMo's manifests, ours included: JSON lines with audio_filepath, text and perhaps more keys.
 
-The duration may be missing or wrong. Manifests named train, dev (val) and test are the splits.
+The duration may be missing or wrong, and the text in a file of its own, text_filepath. Manifests
+named train, dev (val) and test are the splits.
 """
 
 import json
@@ -59,17 +60,27 @@ def _recording(folder: Folder, file: Path, finder: AudioFinder, row: Json) -> Re
     offset, duration = (_seconds(row.get(key)) for key in ("offset", "duration"))
     audio = finder.find(name, file.parent)
     default = folder.id_of(audio) if audio else name
-    text = next((row[key] for key in TEXTS if row.get(key) is not None), "")
     return Recording(
         id=str(row.get("id") or default + (f"@{offset!r}" if offset else "")),
         audio=audio,
-        text=str(text),
+        text=_text(file, row),
         speaker=_name(row.get("speaker")) or "",
         lang=_name(row.get("lang")),
         offset=offset or 0.0,
         duration=duration or None,
         problem=finder.problem(name),
     )
+
+
+def _text(file: Path, row: Json) -> str:
+    for key in TEXTS:
+        if row.get(key) is not None:
+            return str(row[key])
+    if not isinstance(name := row.get("text_filepath"), str):
+        return ""
+    if not (path := file.parent / name).is_file():
+        raise ValueError(f"there is no {name}")
+    return " ".join(read_text(path).text.split())
 
 
 def _seconds(value: object) -> float | None:
