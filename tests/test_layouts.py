@@ -130,6 +130,24 @@ def test_nemo_manifests_with_texts_in_files(tmp_path: Path) -> None:
     assert [problem.partition(": ")[0] for problem in result.problems] == ["train.json:2"]
 
 
+@pytest.mark.parametrize(
+    ("suffix", "lines"), [("wrd", "ONE TWO\nONE\n"), ("ltr", "O N E | T W O |\nO N E |\n")]
+)
+def test_fairseq_manifests(suffix: str, lines: str, tmp_path: Path) -> None:
+    for name in "ab":
+        write_audio(tmp_path / f"audio/{name}.wav", 1.0)
+    write(tmp_path / "valid.tsv", f"/elsewhere/audio\na.wav\t{RATE}\nb.wav\t{RATE}\n")
+    write(tmp_path / f"valid.{suffix}", lines)
+    result = detected(tmp_path, "fairseq")
+    assert {id_: text.split() for id_, text in texts(result, "dev").items()} == {
+        "a": ["ONE", "TWO"],
+        "b": ["ONE"],
+    }
+    write(tmp_path / f"valid.{suffix}", lines.partition("\n")[2])
+    with pytest.raises(CorpusError, match=rf"valid\.{suffix} has 1 lines for the 2 files"):
+        detected(tmp_path, "fairseq")
+
+
 DAMAGED = {  # layout → file, a line of it
     "nemo": ("x.json", '{"audio_filepath": "r.wav", "text": "one"}'),
     "lhotse": ("cuts.jsonl", None),

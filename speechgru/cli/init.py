@@ -33,8 +33,8 @@ def init(
         str | None,
         typer.Option(
             help="how the folder is organised, if it is not recognised: kaldi, commonvoice, "
-            "librispeech, an4, fsdd, digits, ljspeech, audiofolder, lhotse, nemo, table, sidecar "
-            "or words"
+            "librispeech, an4, fsdd, digits, ljspeech, audiofolder, fairseq, lhotse, nemo, table, "
+            "sidecar or words"
         ),
     ] = None,
     column: Annotated[

@@ -17,6 +17,7 @@ from speechgru.corpora import (
     audiofolder,
     commonvoice,
     digits,
+    fairseq,
     fsdd,
     kaldi,
     lhotse,
@@ -71,6 +72,7 @@ LAYOUTS = {  # in the order in which they are tried: the more specific first
     "audiofolder": Layout(
         "Hugging Face: metadata.*, file_name", audiofolder.find, audiofolder.read
     ),
+    "fairseq": Layout("fairseq: *.tsv, and *.wrd or *.ltr", fairseq.find, fairseq.read),
     "lhotse": Layout("Lhotse: cuts, or recordings and supervisions", lhotse.find, lhotse.read),
     "nemo": Layout("NeMo manifests: JSON lines", nemo.find, nemo.read),
     "table": Layout("lists of files and texts: CSV, TSV, …", table.find, table.read),
