@@ -137,7 +137,8 @@ _JOINED = re.compile(r"\w\s*[,;]\s*[^\W\d]")  # one,two or one; two, but not 1,0
 def read_vocabulary(path: str | Path, normalise: Normalise) -> Pairs:
     """The pairs in a file. A line is a word, or a word, white space and its spelling; a tab
     separates a word with spaces from its spelling. Blank lines and those that begin with # are
-    skipped. Of a manifest, the words of its transcripts.
+    skipped. A spelling may have flashlight's form, letters apart and | after a word. Of a manifest,
+    the words of its transcripts.
 
     Spellings are normalised, and so are words that are their own spelling. Raises
     LanguageModelError: unreadable, no words, a word without letters, a dictionary of phones
@@ -176,6 +177,8 @@ def read_vocabulary(path: str | Path, normalise: Normalise) -> Pairs:
     pairs = []
     for line in lines:
         word, *rest = map(str.strip, line.split("\t" if "\t" in line else None, 1))
+        if rest and rest[0].endswith("|"):  # letters of flashlight and torchaudio: o n e |
+            rest[0] = "".join(rest[0].split()).replace("|", " ")
         spelling = normalise(rest[0] if rest else word)
         if not spelling:
             raise LanguageModelError(f"{path}: {line!r:.40} has no letters or digits")

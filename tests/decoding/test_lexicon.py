@@ -106,14 +106,23 @@ def test_phrases_and_letters_are_warned_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "words"
-    for doubtful in ("turn on\nno\n", "one\to n e |\n", "one o n e\n"):
+    for doubtful in ("turn on\nno\n", "one\to n e\n", "one o n e\n"):
         caplog.clear()
         path.write_text(doubtful)
-        read_vocabulary(path, lambda text: text.replace("|", "").strip())
+        read_vocabulary(path, str.strip)
         assert [record.levelname for record in caplog.records] == ["WARNING"], doubtful
     caplog.clear()
     path.write_text("7 seven\n7up seven up\nturn on\tturn on\nturn\n")
     read_vocabulary(path, str.strip)
+    assert not caplog.records
+
+
+def test_letters_in_the_form_of_flashlight(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "lexicon.txt"
+    path.write_text("one\to n e |\n7up s e v e n | u p |\n")
+    assert read_vocabulary(path, str.strip) == [("one", "one"), ("7up", "seven up")]
     assert not caplog.records
 
 
