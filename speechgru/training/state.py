@@ -195,9 +195,11 @@ class RunFolder:
     def _refuse(self, what: str, changed: list[str], hint: str) -> None:
         if changed:
             more = " …" if len(changed) > 3 else ""
+            init = f"; --init {self.path} would begin with this run's best weights"
             raise TrainingError(
                 f"{self.path}: cannot be resumed, {what} changed ({'; '.join(changed[:3])}{more})"
                 f"{hint}, or start a new run with another --out"
+                f"{init if os.path.exists(self.model) else ''}"
             )
 
     def save_state(
