@@ -719,6 +719,16 @@ def test_texts_of_json_with_what_separates_columns(tmp_path: Path) -> None:
     assert texts(detected(tmp_path, "table")) == {"a": "one; a", "b": "one; b"}
 
 
+def test_keys_of_json_are_no_row_even_if_recordings_have_their_names(tmp_path: Path) -> None:
+    rows = [{"file": "a.wav", "text": "one two"}, {"file": "text.wav", "text": "three"}]
+    for row in rows:
+        write_audio(tmp_path / row["file"])
+    write(tmp_path / "list.json", json.dumps(rows))
+    found = detected(tmp_path, "table")
+    assert texts(found) == {"a": "one two", "text": "three"}
+    assert not found.problems
+
+
 @pytest.mark.parametrize("value", [["one"], "one \ud800"])
 def test_a_value_of_json_that_is_no_text_is_a_problem_of_its_row(
     value: object, tmp_path: Path

@@ -31,15 +31,16 @@ Numbered = tuple[int, Mapping[str, object]]  # the line of a row or 0, and the r
 
 @dataclass(frozen=True, slots=True)
 class ListRows:
-    """`rows`: the header, and the others, whose lines are 0 in JSON that is not one object per
-    line. `wrong`: line number → what is wrong with a line that is no row."""
+    """`names`: of the columns; `rows`: their lines are 0 in JSON that is not one object per line.
+    `wrong`: line number → what is wrong with a line that is no row."""
 
+    names: list[str]
     rows: list[Row]
     wrong: dict[int, str]
 
     def table(self, is_audio: Callable[[str], bool], chosen: Mapping[str, str]) -> Table | None:
         """As `parse_table`."""
-        table = table_of_rows(self.rows, is_audio, chosen)
+        table = table_of_rows(self.names, self.rows, is_audio, chosen)
         return table and replace(table, wrong=self.wrong)
 
 
@@ -101,7 +102,7 @@ def _objects_as_rows(rows: Sequence[Numbered], wrong: dict[int, str]) -> ListRow
         (line, {name: v for k, value in row.items() for name, v in _values(k, value)})
         for line, row in rows
     ]
-    return _with_header(list(dict.fromkeys(key for _, row in rows for key in row)), rows, wrong)
+    return _list_rows(list(dict.fromkeys(key for _, row in rows for key in row)), rows, wrong)
 
 
 def _values(key: str, value: object) -> list[tuple[str, object]]:
@@ -145,16 +146,14 @@ def _of_lines(pattern: re.Pattern[str]) -> Callable[[str], ListRows]:
                 wrong[number] = f"expected a line as the others are, found {line:.60}"
         if len(wrong) >= len(found):
             raise ValueError(f"expected lines of another form: {next(iter(wrong.values()), '')}")
-        return _with_header(list(pattern.groupindex), found, wrong)
+        return _list_rows(list(pattern.groupindex), found, wrong)
 
     return as_rows
 
 
-def _with_header(names: list[str], rows: Sequence[Numbered], wrong: dict[int, str]) -> ListRows:
+def _list_rows(names: list[str], rows: Sequence[Numbered], wrong: dict[int, str]) -> ListRows:
     cells = [(line, [_cell(row.get(name)) for name in names]) for line, row in rows]
-    return ListRows(
-        [(0, names), *((line, row) for line, row in cells if any(map(str.strip, row)))], wrong
-    )
+    return ListRows(names, [(n, row) for n, row in cells if any(map(str.strip, row))], wrong)
 
 
 def _cell(value: object) -> str:

@@ -121,28 +121,32 @@ def parse_table(
     if best is None:
         return None
     _, delimiter, rows = best
-    return _make_table(rows, delimiter, is_audio, chosen or {})
+    header = None
+    if not any(is_audio(cell) for cell in rows[0][1]):
+        (_, header), *rows = rows
+    return _make_table(header, rows, delimiter, is_audio, chosen or {})
 
 
 def table_of_rows(
-    rows: list[Row], is_audio: Callable[[str], bool], chosen: Mapping[str, str]
+    names: list[str],
+    rows: list[Row],
+    is_audio: Callable[[str], bool],
+    chosen: Mapping[str, str],
 ) -> Table | None:
-    """As `parse_table`, of what is in rows already, each with a cell per column."""
+    """As `parse_table`, of what is in rows already, each with a cell per name of a column."""
     share, _ = _audio_share([row for _, row in rows[:SAMPLE_ROWS]], is_audio)
-    return _make_table(rows, ",", is_audio, chosen) if share >= MIN_SHARE else None
+    return _make_table(names, rows, ",", is_audio, chosen) if share >= MIN_SHARE else None
 
 
 def _make_table(
+    header: list[str] | None,
     rows: list[Row],
     delimiter: str | None,
     is_audio: Callable[[str], bool],
     chosen: Mapping[str, str],
 ) -> Table:
-    width = max(len(row) for _, row in rows[:SAMPLE_ROWS])
-    header = None
-    if not any(is_audio(cell) for cell in rows[0][1]):
-        (_, header), *rows = rows
     body = [row for _, row in rows]
+    width = max(map(len, [header or [], *body[:SAMPLE_ROWS]]))
     if body and delimiter not in AFTER_NAME:
         width = _width(header, body, is_audio)
     columns = _columns(header, body[:SAMPLE_ROWS], width, is_audio, chosen)
