@@ -201,14 +201,15 @@ class Recognizer:
         """Each utterance that can be read, with its Emission; the others are added to `failed`: id
         → reason. `on_progress` is called after each with the number done, their total and its id.
         Raises AudioError at the end if none of them can be read."""
-        results = self.emissions(utterances, cache)
+        results, readable = self.emissions(utterances, cache), False
         for number, (utterance, result) in enumerate(zip(utterances, results, strict=True), 1):
             on_progress(number, len(utterances), utterance.id)
             if isinstance(result, SpeechgruError):
                 failed[utterance.id] = str(result)
             else:
+                readable = True
                 yield utterance, result
-        if failed and len(failed) == len(utterances):
+        if failed and not readable:
             raise none_readable(failed)
 
     def _sections(

@@ -104,6 +104,12 @@ def test_when_no_utterance_can_be_read_it_is_an_error():
     assert caught.value.exit_status == 1
 
 
+def test_when_no_utterance_of_an_id_that_several_have_can_be_read_it_is_an_error():
+    alike = [structs.replace(utterance, id="u") for utterance in spoken("a", "b")]
+    with pytest.raises(AudioError, match="none of the"):
+        evaluate_utterances(Recognised(None, None), alike)  # type: ignore[arg-type]
+
+
 def test_progress_is_reported_after_each_utterance():
     calls = []
     evaluate_utterances(
