@@ -261,3 +261,18 @@ def test_a_flac_behind_another_is_not_lost_silently(tmp_path: Path) -> None:
         read_audio(path, duration=seconds)  # as its header states
     assert len(read_audio(path, duration=seconds / 2)) == len(FIRST) // 2
     assert len(read_audio(tmp_path / "1.flac")) == len(FIRST)
+
+
+def test_a_flac_behind_a_tag_is_the_first(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.flac", FIRST, RATE)
+    content = (tmp_path / "a.flac").read_bytes()
+    (tmp_path / "a.flac").write_bytes(b"ID3\4\0\0\0\0\1\0" + bytes(128) + content)
+    assert len(read_audio(tmp_path / "a.flac")) == len(FIRST)
+
+
+def test_a_flac_behind_another_is_not_taken_for_damage(tmp_path: Path) -> None:
+    """At some lengths, libFLAC fails at the second's header."""
+    path = tmp_path / "a.flac"
+    encode(path, tones(12, 48000), 48000, "flac")
+    path.write_bytes(2 * path.read_bytes())
+    assert "another FLAC file" in refused(path)

@@ -5,7 +5,7 @@ import re
 import struct
 from collections.abc import Iterator
 
-from speechgru.audio.readers.interface import File, size_of
+from speechgru.audio.readers.interface import File, size_of, tag_end
 
 MAX_BOXES = 100_000  # of an mp4
 FLAC_BEGIN = re.compile(rb"fLaC[\0\x80]\0\0\x22")  # with its first block, of 34 bytes
@@ -64,7 +64,8 @@ def _aiff_starts(file: File, size: int) -> Iterator[int]:
 def flac_follows(file: File) -> bool:
     """Whether another FLAC file begins near the position up to which one has been decoded."""
     position = file.seek(0, io.SEEK_CUR)
-    file.seek(max(1, position - READ_AHEAD))
+    first = tag_end(file)
+    file.seek(max(first + 1, position - READ_AHEAD))
     found = FLAC_BEGIN.search(file.read(2 * READ_AHEAD) or b"")
     file.seek(position)
     return found is not None

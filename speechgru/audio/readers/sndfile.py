@@ -65,6 +65,7 @@ class SndfileReader:
                     min(stop - position, BLOCK_FRAMES), dtype="float32", always_2d=True
                 )
             except soundfile.SoundFileError as error:
+                self._refuse_another_flac()  # libFLAC may fail at the second's header
                 block = self._after_damage(position, stop, error)
             if not len(block):
                 # libsndfile fills in packets of Opus that are missing, but not all of their samples
@@ -72,7 +73,11 @@ class SndfileReader:
                 return
             position += len(block)
             yield block
-        if self.container == "flac" and stop == self.frames and flac_follows(self._source):
+        if stop == self.frames:
+            self._refuse_another_flac()
+
+    def _refuse_another_flac(self) -> None:
+        if self.container == "flac" and flac_follows(self._source):
             raise Unreadable(
                 "another FLAC file follows the first in it, and would be lost; separate them"
             )
