@@ -250,6 +250,24 @@ def test_files_joined_by_cat(tmp_path: Path, suffix: str) -> None:
     assert correlation(BOTH, read_audio(path)) > 0.95
 
 
+def test_a_header_before_each_fragment_does_not_begin_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    encode(path, tones(8), RATE, "flac", movflags="empty_moov+dash", frag_duration="1000000")
+    content = path.read_bytes()
+    header = content[: content.index(b"moof") - 4]
+    boxes, position = [], len(header)
+    while position < len(content):
+        length = int.from_bytes(content[position : position + 4], "big")
+        boxes.append(content[position : position + length])
+        position += length
+    repeated = b"".join(header + box if box[4:8] == b"moof" else box for box in boxes[:-1])
+    assert repeated.count(header) > 5
+    path.write_bytes(repeated)
+    assert len(read_audio(path)) == 8 * RATE
+    path.write_bytes(repeated + content)
+    assert len(read_audio(path)) == 16 * RATE
+
+
 def test_a_flac_behind_another_is_not_lost_silently(tmp_path: Path) -> None:
     for name, samples in (("1.flac", FIRST), ("2.flac", SECOND)):
         soundfile.write(tmp_path / name, samples, RATE)

@@ -27,20 +27,36 @@ def find_files(file: File) -> list[range]:
 
 
 def _mp4_starts(file: File, size: int) -> Iterator[int]:
-    """Each `ftyp` box that follows a complete file."""
-    position, complete = 0, False
+    """Each `ftyp` box that follows a complete file. Some streams repeat their header before each
+    fragment; their fragments are numbered on, and FFmpeg reads them as one file."""
+    complete, start, last = False, None, None  # last: the number of the last fragment
+    for position, name, box in _boxes(file, size):
+        if name == b"ftyp" and complete:
+            start, complete = position, False
+        complete |= name == b"moov"
+        number = int.from_bytes(box[20:], "big") if name == b"moof" else None
+        if start is not None and name in (b"moof", b"mdat"):
+            if last is None or number is None or number <= last:
+                yield start
+                last = None
+            start = None
+        last = last if number is None else number
+    if start is not None:
+        yield start
+
+
+def _boxes(file: File, size: int) -> Iterator[tuple[int, bytes, bytes]]:
+    """The position, name and first 24 bytes of each box of an mp4."""
+    position = 0
     for _ in range(MAX_BOXES):
         file.seek(position)
-        box = file.read(16) or b""
+        box = file.read(24) or b""
         if len(box) < 8:
             return
         length, name = struct.unpack(">I4s", box[:8])
-        if length == 1 and len(box) == 16:
-            length = int.from_bytes(box[8:], "big")
-        if name == b"ftyp" and complete:
-            yield position
-            complete = False
-        complete |= name == b"moov"
+        if length == 1 and len(box) >= 16:
+            length = int.from_bytes(box[8:16], "big")
+        yield position, name, box
         if length < 8:  # to the end of the file, or damage
             return
         position += length
