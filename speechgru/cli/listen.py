@@ -182,18 +182,21 @@ def _until_interrupted(blocks: "Iterable[Samples]") -> "Generator[Samples, None,
     usual = signal.signal(signal.SIGINT, interrupt)
     alarm = signal.signal(signal.SIGALRM, end) if hasattr(signal, "SIGALRM") else None
     try:
-        while not over:
+        while True:
             try:
-                waiting = True
-                block = next(source)
+                try:
+                    waiting = True  # before `over` is read: if the timer ends in between, it raises
+                    if over:
+                        return
+                    block = next(source)
+                finally:
+                    waiting = False
             except (KeyboardInterrupt, StopIteration):
                 return
             except AudioError:
                 if interrupted:  # a recorder that Ctrl-C ended early, too
                     return
                 raise
-            finally:
-                waiting = False
             yield block
     finally:
         if alarm is not None:
