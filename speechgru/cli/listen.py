@@ -167,7 +167,7 @@ def _until_interrupted(blocks: "Iterable[Samples]") -> "Generator[Samples, None,
     def interrupt(*_: object) -> None:
         nonlocal interrupted
         interrupted = True
-        signal.signal(signal.SIGINT, usual)  # a second one ends the command
+        signal.signal(signal.SIGINT, usual)  # a second one acts as usual
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, GRACE)
         else:
