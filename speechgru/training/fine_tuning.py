@@ -60,7 +60,7 @@ def adapted(recipe: Recipe, initial: InitialModel) -> Recipe:
         different += [
             f"{section}.{key} is {getattr(own, key)!r}, not {getattr(theirs, key)!r}"
             for key in type(own).model_fields
-            if section != "text" and key in stated and key not in FREE_KEYS
+            if key in stated and not may_differ(f"{section}.{key}")
             and getattr(own, key) != getattr(theirs, key)
         ]  # fmt: skip
     if different:
@@ -71,6 +71,12 @@ def adapted(recipe: Recipe, initial: InitialModel) -> Recipe:
     if "learning_rate" not in recipe.training.model_fields_set:
         taken["training"] = {"learning_rate": LEARNING_RATE}
     return recipe.replace(**taken)
+
+
+def may_differ(key: str) -> bool:
+    """Whether a recipe may state another value of this setting than the initial model has."""
+    section, _, name = key.partition(".")
+    return section not in ("features", "model") or name in FREE_KEYS
 
 
 def freeze(model: RecurrentCTC, layers: int) -> list[nn.Module]:

@@ -27,6 +27,7 @@ from speechgru.checkpoint import MODEL_FILE, Checkpoint, read_tensors, write_ten
 from speechgru.errors import CheckpointError, TrainingError, reason_of
 from speechgru.files import atomic_write, write_json
 from speechgru.recipe import Recipe
+from speechgru.training.fine_tuning import may_differ
 
 STATE_FORMAT = "speechgru-state-4"  # from 4 on, loud noise is excluded from normalisation
 OLD_STATE_FORMATS = ("speechgru-state-1", "speechgru-state-2", "speechgru-state-3")
@@ -163,18 +164,15 @@ class RunFolder:
     def check_same_recipe(self, state: TrainingState, recipe: Recipe) -> None:
         """Raises TrainingError when `recipe` would not give the result of this run's recipe."""
         old, new = state.recipe, resume_key(recipe)
-        changed = [
-            f"{key}: {old.get(key)!r} → {new.get(key)!r}"
-            for key in {**old, **new}
-            if old.get(key) != new.get(key)
-        ]
+        keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+        changed = [f"{key}: {old.get(key)!r} → {new.get(key)!r}" for key in keys]
         hint = ""
         if old.get("training.epochs") != new.get("training.epochs"):
             hint = "; another number of epochs changes the learning rate of every step"
         if state.initial:  # what the recipe does not state is the initial model's
             hint += "; it fine-tunes a model, which --init must name here too"
         hint += "; repeat the settings of the first command"
-        self._refuse("the recipe", changed, hint)
+        self._refuse("the recipe", changed, hint, all(map(may_differ, keys)))
 
     def check_same_initial(self, state: TrainingState, fingerprint: str) -> None:
         """Raises TrainingError when this run started from another model, or from none."""
@@ -192,14 +190,15 @@ class RunFolder:
         ]
         self._refuse("the data", changed, "; restore the manifests and audio files")
 
-    def _refuse(self, what: str, changed: list[str], hint: str) -> None:
+    def _refuse(self, what: str, changed: list[str], hint: str, fits: bool = True) -> None:
+        """`fits`: this run's weights can be the first ones of a run with the change."""
         if changed:
             more = " …" if len(changed) > 3 else ""
             init = f"; --init {self.path} would begin with this run's best weights"
             raise TrainingError(
                 f"{self.path}: cannot be resumed, {what} changed ({'; '.join(changed[:3])}{more})"
                 f"{hint}, or start a new run with another --out"
-                f"{init if os.path.exists(self.model) else ''}"
+                f"{init if fits and os.path.exists(self.model) else ''}"
             )
 
     def save_state(
