@@ -110,7 +110,7 @@ class RecipeCommand(TyperCommand):
         known = {name for each in self.params for name in (*each.opts, *each.secondary_opts)}
         for word, following in pairwise([*args, ""]):
             option, equals, value = word.partition("=")
-            if option.startswith("--") and not any(name.startswith(option) for name in known):
+            if option.startswith("--") and not {option, f"{option}s"} & known:
                 from speechgru.errors import SpeechgruError
                 from speechgru.recipe_file import setting_named
 

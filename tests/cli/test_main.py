@@ -120,6 +120,7 @@ def test_a_wrong_flag_is_named_with_status_2(words, speechgru):
         (["--hidden-size=64"], "model.hidden_size=64"),
         (["--training.epochs=5"], "training.epochs=5"),
         (["--freeze", "--device=cpu"], "training.freeze=VALUE"),
+        (["--dev", "other.jsonl"], "data.dev=other.jsonl"),
     ],
 )
 def test_a_setting_given_as_an_option_is_answered_with_its_override(
