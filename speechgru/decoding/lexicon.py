@@ -8,6 +8,7 @@ writes pieces of words, only the pieces into which the vocabulary splits a spell
 import logging
 import os
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,6 +134,8 @@ def word_numbers(
 _AFFIXES = re.compile(r"[^\s/]+/\S+")  # work/ADG
 _JOINED = re.compile(r"\w\s*[,;]\s*[^\W\d]")  # one,two or one; two, but not 1,000
 
+_LETTERS = re.compile(r"(?:\S\s+)+\|")  # o n e |
+
 
 def read_vocabulary(path: str | Path, normalise: Normalise) -> Pairs:
     """The pairs in a file. A line is a word, or a word, white space and its spelling; a tab
@@ -175,16 +178,31 @@ def read_vocabulary(path: str | Path, normalise: Normalise) -> Pairs:
             f"{path}: several words on a line ({joined[0]!r:.40}); expected one word per line"
         )
     pairs = []
+    lines = list(map(_with_letters_joined, lines))
     for line in lines:
-        word, *rest = map(str.strip, line.split("\t" if "\t" in line else None, 1))
-        if rest and rest[0].endswith("|"):  # letters of flashlight and torchaudio: o n e |
-            rest[0] = "".join(rest[0].split()).replace("|", " ")
+        word, *rest = _word_and_spelling(line)
         spelling = normalise(rest[0] if rest else word)
         if not spelling:
             raise LanguageModelError(f"{path}: {line!r:.40} has no letters or digits")
         pairs.append((word if rest else spelling, spelling))
     _warn_of_phrases(path, lines, pairs, normalise)
     return pairs
+
+
+def _word_and_spelling(line: str) -> list[str]:
+    return [part.strip() for part in line.split("\t" if "\t" in line else None, 1)]
+
+
+def _with_letters_joined(line: str) -> str:
+    """A line of flashlight or torchaudio as one of ours; others as they are.
+
+    >>> _with_letters_joined("7up s e v e n | u p |")
+    '7up\\tseven up'
+    """
+    word, *rest = _word_and_spelling(unicodedata.normalize("NFC", line))
+    if not rest or not _LETTERS.fullmatch(rest[0]):
+        return line
+    return f"{word}\t{''.join(rest[0].split()).replace('|', ' ').strip()}"
 
 
 def _warn_of_phrases(

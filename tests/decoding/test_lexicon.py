@@ -121,9 +121,23 @@ def test_letters_in_the_form_of_flashlight(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "lexicon.txt"
-    path.write_text("one\to n e |\n7up s e v e n | u p |\n")
-    assert read_vocabulary(path, str.strip) == [("one", "one"), ("7up", "seven up")]
+    path.write_text(
+        "one\to n e |\n7up s e v e n | u p |\nABLE A B L E |\ncafe\u0301 c a f e\u0301 |\n"
+    )
+    assert read_vocabulary(path, lambda text: text.strip().lower()) == [
+        ("one", "one"),
+        ("7up", "seven up"),
+        ("ABLE", "able"),
+        ("café", "café"),
+    ]
     assert not caplog.records
+
+
+def test_words_before_a_bar_stay_apart(tmp_path: Path) -> None:
+    path = tmp_path / "words"
+    path.write_text("NY\tnew york |\npipe\t|\tx|\n")
+    found = read_vocabulary(path, lambda text: " ".join(text.replace("|", " ").split()))
+    assert found == [("NY", "new york"), ("pipe", "x")]
 
 
 def test_the_words_of_a_manifest_and_a_language_model(tmp_path: Path) -> None:
