@@ -169,12 +169,12 @@ def _check_scored(spec: ComparisonSpec, manifests: Mapping[str, Sequence[Utteran
     """Raises TrainingError for dev and test sets that would fail every training, or be noticed only
     when a trained model is scored: audio that cannot be read, or no words."""
     recipes = [] if spec.by_speaker else list(map(spec.recipe_of, spec.names))
-    texts = {recipe.data.dev: recipe.text for recipe in recipes}
+    texts = [(recipe.data.dev, recipe.text) for recipe in recipes]
     if spec.test and not spec.by_speaker:
-        texts[spec.test] = spec.recipe.text
-    for path in manifests if spec.by_speaker else texts:
+        texts.append((spec.test, spec.recipe.text))
+    for path in manifests if spec.by_speaker else dict(texts):
         refuse_unreadable(path, manifests[path])
-    for path, rule in texts.items():
+    for path, rule in dict.fromkeys(texts):
         if not any(normalise(utterance.text, rule) for utterance in manifests[path]):
             raise TrainingError(
                 f"{path}: none of the {len(manifests[path])} texts has a word; expected a set with "
