@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import os
 import sys
 from collections import Counter
@@ -120,14 +121,18 @@ def test_nemo_manifests_with_missing_and_wrong_durations(tmp_path: Path) -> None
 
 def test_nemo_manifests_with_texts_in_files(tmp_path: Path) -> None:
     rows = []
-    for name in "ab":
+    for name in "abcd":
         write_audio(tmp_path / f"wav/{name}.wav", 1.0)
         rows.append({"audio_filepath": f"wav/{name}.wav", "text_filepath": f"txt/{name}.txt"})
     write(tmp_path / "txt/a.txt", "one\ntwo\n")
+    (tmp_path / "txt/c.txt").write_bytes(b"\xff\0\1")
+    write(tmp_path / "txt/d.txt", "schöne Grüße", "cp1252")
     write(tmp_path / "train.json", "\n".join(map(json.dumps, rows)))
     result = detected(tmp_path, "nemo")
-    assert texts(result, "train") == {"wav/a": "one two"}
-    assert [problem.partition(": ")[0] for problem in result.problems] == ["train.json:2"]
+    assert texts(result, "train") == {"wav/a": "one two", "wav/d": "schöne Grüße"}
+    problems = [problem.partition(": ")[0] for problem in result.problems]
+    assert problems == ["train.json:2", "train.json:3"]
+    assert any("d.txt is not UTF-8" in note for note in result.notes)
 
 
 @pytest.mark.parametrize(
@@ -144,8 +149,19 @@ def test_fairseq_manifests(suffix: str, lines: str, tmp_path: Path) -> None:
         "b": ["ONE"],
     }
     write(tmp_path / f"valid.{suffix}", lines.partition("\n")[2])
-    with pytest.raises(CorpusError, match=rf"valid\.{suffix} has 1 lines for the 2 files"):
+    with pytest.raises(CorpusError, match=rf"valid\.{suffix} has 1 line for 2 files"):
         detected(tmp_path, "fairseq")
+
+
+@pytest.mark.parametrize("lines", ["ONE\n\n", "ONE\n\n\n"])
+def test_an_empty_last_text_of_fairseq_is_a_problem_of_its_file(lines: str, tmp_path: Path) -> None:
+    for name in "ab":
+        write_audio(tmp_path / f"{name}.wav", 1.0)
+    write(tmp_path / "valid.tsv", f".\na.wav\t{RATE}\nb.wav\t{RATE}\n")
+    write(tmp_path / "valid.wrd", lines)
+    result = detected(tmp_path, "fairseq")
+    assert texts(result, "dev") == {"a": "ONE"}
+    assert [problem.partition(":")[0] for problem in result.problems] == ["b"]
 
 
 DAMAGED = {  # layout → file, a line of it
@@ -313,6 +329,16 @@ def test_recordings_and_supervisions_of_lhotse(tmp_path: Path) -> None:
     found = [(u.id, u.offset, u.duration, u.speaker) for u in result.splits["dev"]]
     assert found == [("s0", 0.0, 0.4, "anna"), ("s1", 0.5, 0.4, "anna")]
     assert [problem.partition(":")[0] for problem in result.problems] == ["s2", "s3"]
+
+
+def test_times_of_lhotse_that_are_no_numbers(tmp_path: Path) -> None:
+    write_audio(tmp_path / "r.wav", 1.0)
+    good = cut("c", {"type": "file", "channels": [0], "source": "r.wav"})
+    wrong = [good | {"start": math.nan}, good | {"start": math.inf}]
+    write(tmp_path / "cuts.jsonl", "\n".join(map(json.dumps, [good, *wrong])))
+    result = detected(tmp_path, "lhotse")
+    assert [u.id for u in result.splits[UNSPLIT]] == ["c-s"]
+    assert [p.partition(": ")[0] for p in result.problems] == ["cuts.jsonl:2", "cuts.jsonl:3"]
 
 
 def test_channels_of_lhotse_that_would_be_mixed(tmp_path: Path) -> None:

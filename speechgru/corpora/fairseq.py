@@ -14,7 +14,7 @@ from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared, spl
 from speechgru.corpora.encoding import encoding_notes, read_text
 from speechgru.corpora.folder import AudioFinder, Folder
 from speechgru.corpora.speakers import with_folder_speakers
-from speechgru.errors import CorpusError
+from speechgru.errors import CorpusError, plural
 
 AUDIO = re.compile(r"(.+)\t(\d+)")
 
@@ -31,12 +31,14 @@ def read(folder: Folder) -> Prepared:
     manifests = _manifests(folder)
     for manifest, labels in manifests.items():
         root, *rows = read_text(manifest).text.rstrip("\n").split("\n")
-        texts = read_text(labels).text.rstrip("\n").split("\n")
+        texts = read_text(labels).text.removesuffix("\n").split("\n")
+        while len(texts) > len(rows) and not texts[-1].strip():  # the last text may be empty
+            texts.pop()
         name, label_name = folder.relative(manifest), folder.relative(labels)
         if len(rows) != len(texts):
             raise CorpusError(
-                f"{folder.root}: {label_name} has {len(texts):,} lines for the {len(rows):,} files "
-                f"of {name}; expected one per file, in the same order"
+                f"{folder.root}: {label_name} has {plural(len(texts), 'line')} for "
+                f"{plural(len(rows), 'file')} of {name}; expected one per file, in the same order"
             )
         recordings = by_split.setdefault(split_of(name) or UNSPLIT, [])
         for number, (row, text) in enumerate(zip(rows, texts, strict=True), start=2):
@@ -58,15 +60,19 @@ def read(folder: Folder) -> Prepared:
 def _manifests(folder: Folder) -> dict[Path, Path]:
     """Each manifest, and the file of its texts: those in words, if there are both."""
     found = {}
+    present = set(folder.files)
     for file in folder.ending(".tsv"):
         labels = [file.with_suffix(suffix) for suffix in (".wrd", ".ltr")]
-        labels = [each for each in labels if each in folder.files]
+        labels = [each for each in labels if each in present]
         if labels and _is_manifest(file):
             found[file] = labels[0]
     return found
 
 
 def _is_manifest(file: Path) -> bool:
-    with file.open("rb") as stream:
-        first, second = (stream.readline(10_000).decode(errors="replace") for _ in "12")
+    try:
+        with file.open("rb") as stream:
+            first, second = (stream.readline(10_000).decode(errors="replace") for _ in "12")
+    except OSError:
+        return False
     return "\t" not in first and AUDIO.fullmatch(second.rstrip("\r\n")) is not None

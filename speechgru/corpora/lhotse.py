@@ -9,6 +9,7 @@ file, are named as problems.
 import codecs
 import gzip
 import json
+import math
 import os
 import zlib
 from collections.abc import Iterator
@@ -143,6 +144,9 @@ def _utterances(known: dict[str, Audio], supervision: Json) -> list[Recording]:
 def _utterance(supervision: Json, audio: Audio, start: float, channel: str) -> Recording:
     """A supervision whose times are relative to `start`, seconds, in its recording."""
     begin = start + float(supervision["start"])
+    end = begin + float(supervision["duration"])
+    if not math.isfinite(end):
+        raise ValueError(f"it ends at {end} s")
     offset = max(0.0, begin)
     return Recording(
         id=str(supervision["id"]),
@@ -151,7 +155,7 @@ def _utterance(supervision: Json, audio: Audio, start: float, channel: str) -> R
         speaker=str(supervision.get("speaker") or ""),
         lang=supervision.get("language"),
         offset=round(offset, 6),
-        duration=round(begin + float(supervision["duration"]) - offset, 6),
+        duration=round(end - offset, 6),
         problem=audio[1],
         channel=channel,
     )

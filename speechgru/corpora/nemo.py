@@ -13,6 +13,7 @@ from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared, spl
 from speechgru.corpora.encoding import encoding_notes, read_text
 from speechgru.corpora.folder import AudioFinder, Folder
 from speechgru.corpora.json_lines import parse_lines
+from speechgru.errors import CorpusError
 from speechgru.files import Json
 
 SUFFIXES = (".json", ".jsonl", ".manifest")
@@ -28,10 +29,11 @@ def read(folder: Folder) -> Prepared:
     finder = AudioFinder(folder)
     by_split: dict[str, list[Recording]] = {}
     notes, problems = [], []
+    guesses: list[str] = []  # notes of encodings
     for file in files:
         recordings, wrong = parse_lines(
             read_text(file).text.split("\n"),
-            partial(_recording, folder, file, finder),
+            partial(_recording, folder, file, finder, guesses),
             "an object with audio_filepath and text",
         )
         name = folder.relative(file)
@@ -39,6 +41,8 @@ def read(folder: Folder) -> Prepared:
         notes.append(f"list: {name}, {len(recordings):,} lines")
         problems += [f"{name}:{number}: {problem}" for number, problem in wrong.items()]
     notes += encoding_notes(files)
+    if guesses:
+        notes.append(f"{guesses[0]} ({len(guesses):,} files are not UTF-8)")
     by_split = without_whole(by_split, notes)
     result = prepared(folder.root, by_split, [*notes, *finder.notes()], problems)
     return replace(result, read_from=tuple(files))
@@ -53,7 +57,9 @@ def _is_manifest(file: Path) -> bool:
     return isinstance(first, dict) and isinstance(first.get("audio_filepath"), str)
 
 
-def _recording(folder: Folder, file: Path, finder: AudioFinder, row: Json) -> Recording:
+def _recording(
+    folder: Folder, file: Path, finder: AudioFinder, guesses: list[str], row: Json
+) -> Recording:
     name = row["audio_filepath"]
     if not isinstance(name, str):
         raise TypeError(f"audio_filepath is {name!r}")
@@ -63,7 +69,7 @@ def _recording(folder: Folder, file: Path, finder: AudioFinder, row: Json) -> Re
     return Recording(
         id=str(row.get("id") or default + (f"@{offset!r}" if offset else "")),
         audio=audio,
-        text=_text(file, row),
+        text=_text(file, guesses, row),
         speaker=_name(row.get("speaker")) or "",
         lang=_name(row.get("lang")),
         offset=offset or 0.0,
@@ -72,7 +78,7 @@ def _recording(folder: Folder, file: Path, finder: AudioFinder, row: Json) -> Re
     )
 
 
-def _text(file: Path, row: Json) -> str:
+def _text(file: Path, guesses: list[str], row: Json) -> str:
     for key in TEXTS:
         if row.get(key) is not None:
             return str(row[key])
@@ -80,7 +86,12 @@ def _text(file: Path, row: Json) -> str:
         return ""
     if not (path := file.parent / name).is_file():
         raise ValueError(f"there is no {name}")
-    return " ".join(read_text(path).text.split())
+    try:
+        source = read_text(path)
+    except CorpusError:
+        raise ValueError(f"{name} cannot be read as text") from None
+    guesses += source.notes(path)
+    return " ".join(source.text.split())
 
 
 def _seconds(value: object) -> float | None:
