@@ -114,7 +114,7 @@ def evaluate(
     from speechgru.recognizer import Recognizer
 
     folder = folder or results_folder(model_path(model).parent, manifest)
-    inputs = (manifest, decoding, lm, vocabulary, hotwords)  # these may be a file
+    inputs = (manifest, decoding, lm, vocabulary, hotwords)  # hotwords may be a file, too
     check_outputs(folder / "score.json", inputs=inputs)
     check_outputs(json, inputs=inputs)  # may be the same file, of the same content
     decoder = choose_decoder(model, greedy, decoding, lm, vocabulary, hotwords)

@@ -71,7 +71,7 @@ def read(folder: Folder, columns: Mapping[str, str] | None = None) -> Prepared:
             continue
         table = _accepted(table, notes)
         read_files.append(file)
-        notes.append(_describe(folder, file, table))
+        notes.append(_describe(folder, file, table, is_text=isinstance(content, str)))
         if "text" not in columns:
             notes += [note for note in _other_texts(table) if note not in notes]
         notes += source.notes(file)
@@ -177,13 +177,14 @@ def read_table(
     return table
 
 
-def _describe(folder: Folder, file: Path, table: Table) -> str:
+def _describe(folder: Folder, file: Path, table: Table, is_text: bool) -> str:
     def name(column: int) -> str:
         return repr(table.name(column)) if table.name(column) else f"column {column + 1}"
 
     roles = ", ".join(f"{role}: {name(column)}" for role, column in table.columns.items())
     kind = {None: "space", "\t": "tab"}.get(table.delimiter, repr(table.delimiter))
-    return f"list: {folder.relative(file)}, {len(table.rows):,} rows separated by {kind}; {roles}"
+    cells = f", cells separated by {kind}" if is_text else ""  # JSON has no separator
+    return f"list: {folder.relative(file)}, {len(table.rows):,} rows{cells}; {roles}"
 
 
 def _other_texts(table: Table) -> list[str]:

@@ -133,7 +133,6 @@ def word_numbers(
 
 _AFFIXES = re.compile(r"[^\s/]+/\S+")  # work/ADG
 _JOINED = re.compile(r"\w\s*[,;]\s*[^\W\d]")  # one,two or one; two, but not 1,000
-
 _LETTERS = re.compile(r"(?:\S\s+)+\|")  # o n e |
 
 
