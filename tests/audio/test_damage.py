@@ -107,15 +107,25 @@ def test_a_gap_in_the_timestamps_is_silent(
 
 
 @pytest.mark.parametrize("suffix", ["mka", "m4a", "ts", "webm", "opus"])
-def test_lost_packets_of_a_call(tmp_path: Path, suffix: str) -> None:
-    """As in recordings of WebRTC servers: each gap is short, all together are seconds."""
+@pytest.mark.parametrize(
+    "missing", ["some packets", "a pause", "a pause, but for one packet in 20"]
+)
+def test_lost_packets_of_a_call(tmp_path: Path, suffix: str, missing: str) -> None:
+    """As in recordings of WebRTC servers: each gap is short and all together are seconds, or there
+    are no packets in pauses, or one per 0.4 s (discontinuous transmission)."""
     codec = "libopus" if suffix in ("webm", "opus") else "aac"
     encode(tmp_path / f"whole.{suffix}", recording(), RATE, codec)
     path = tmp_path / f"a.{suffix}"
     with av.open(tmp_path / f"whole.{suffix}") as whole, av.open(path, "w") as lossy:
         target = lossy.add_stream_from_template(whole.streams.audio[0])
         for number, packet in enumerate(whole.demux(whole.streams.audio[0])):
-            if packet.dts is not None and number % 12 != 7:
+            if packet.dts is None:
+                continue
+            lost = number % 12 == 7
+            if missing != "some packets":
+                in_pause = 4 < packet.dts * packet.time_base < 14
+                lost = in_pause and (missing == "a pause" or number % 20 > 0)
+            if not lost:
                 packet.stream = target
                 lossy.mux(packet)
     found = read_audio(path, RATE)
@@ -123,6 +133,21 @@ def test_lost_packets_of_a_call(tmp_path: Path, suffix: str) -> None:
     tail = tones(SECONDS)[-3 * RATE :]
     error = 0.3 if suffix == "opus" else 0.15  # Ogg has times per page, of a second
     assert lag(tail, found) == pytest.approx((SECONDS - 3) * RATE, abs=error * RATE)
+    if missing == "a pause":
+        assert np.abs(found[6 * RATE : 12 * RATE]).max() < 1e-3
+
+
+def test_pauses_in_the_links_of_a_chained_ogg(tmp_path: Path) -> None:
+    path = tmp_path / "a.opus"
+    encode(tmp_path / "whole.opus", recording(), RATE, "libopus")
+    with av.open(tmp_path / "whole.opus") as whole, av.open(path, "w") as lossy:
+        target = lossy.add_stream_from_template(whole.streams.audio[0])
+        for packet in whole.demux(whole.streams.audio[0]):
+            if packet.dts is not None and not 4 < packet.dts * packet.time_base < 14:
+                packet.stream = target
+                lossy.mux(packet)
+    path.write_bytes(path.read_bytes() * 2)
+    assert len(read_audio(path, RATE)) == pytest.approx(2 * SECONDS * RATE, abs=0.2 * RATE)
 
 
 def test_a_long_jump_of_the_timestamps_is_damage_not_silence(

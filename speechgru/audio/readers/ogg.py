@@ -1,31 +1,38 @@
-"""The pages of an Ogg file (RFC 3533): its links, and damage that the decoders do not report.
+"""The pages of an Ogg file (RFC 3533): its links, and what the decoders do not report.
 
 A chained Ogg is several Ogg streams one after the other, each of which begins with pages flagged as
 first pages: joined voice messages, recordings of internet radio. Decoders read the first link only.
+
+Recorders of calls write no Opus packets where none arrived: in pauses (discontinuous transmission),
+while muted. The positions of the pages (RFC 7845, section 4) then advance by more than the packets
+last.
 """
 
 import io
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 from speechgru.audio.readers.interface import MAX_LOST, File, size_of
 
 HEADER = struct.Struct("<4sBBqIIIB")  # …, flags, position, stream, number, checksum, segments
-FIRST = 0x02  # flag of the first page of a stream
+CONTINUED, FIRST = 0x01, 0x02  # flags: begins within a packet; the first page of a stream
+OPUS_RATE = 48000  # Hz, of the positions in an Opus stream
 REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 ONES = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
 class OggPages:
-    """Byte ranges of the links, bytes that are missing or in no intact page, and whether the last
-    page is cut."""
+    """Byte ranges of the links, bytes that are missing or in no intact page, whether the last
+    page is cut, and the longest gap between the packets of an Opus stream in seconds."""
 
     links: list[range]
     damaged: int
     cut: bool
+    gap: float
 
 
 def read_pages(file: File) -> OggPages | None:
@@ -47,11 +54,34 @@ class _Page(NamedTuple):
     first: bool = False
     stream: int = 0
     number: int = 0  # within the stream
+    end: int = -1  # position after the last packet that ends in it; -1: none does
+    packets: tuple[bytes, ...] = ()  # the first bytes of each packet that begins in it
+
+
+class _OpusClock:
+    """By how much the positions of one stream's pages exceed the length of its packets."""
+
+    def __init__(self) -> None:
+        self.begin: int | None = None  # position after the first page with audio
+        self.samples = self.excess = 0
+
+    def gap(self, page: _Page) -> int:
+        """The samples that are missing before or in the next page."""
+        if self.begin is None:
+            self.begin = page.end if page.end > 0 else None
+            return 0
+        self.samples += sum(map(_opus_samples, page.packets))
+        before = self.excess
+        if page.end >= 0:
+            self.excess = page.end - self.begin - self.samples
+        return self.excess - before
 
 
 def _walk(stream: Any, size: int) -> OggPages:
     starts: list[int] = []
     numbers: dict[int, int] = {}  # of the last page of each stream
+    clocks: dict[int, _OpusClock] = {}  # of the Opus streams
+    gap = 0
     damaged = position = 0
     first_before = cut = False
     after_damage = False  # then missing numbers are those of the damaged pages
@@ -66,6 +96,10 @@ def _walk(stream: Any, size: int) -> OggPages:
             if missing > 0 and not after_damage:
                 damaged += missing * page.length
             numbers[page.stream], first_before = page.number, page.first
+            if page.packets[:1] == (b"OpusHead",):
+                clocks[page.stream] = _OpusClock()
+            elif page.stream in clocks:
+                gap = max(gap, clocks[page.stream].gap(page))
         elif page.length and (end == size or _page(stream, end).length):
             damaged += page.length
         else:  # not a page, or one of a wrong length
@@ -76,7 +110,8 @@ def _walk(stream: Any, size: int) -> OggPages:
         position = end
     starts = [0, *starts[1:]]
     ends = [*starts[1:], size]
-    return OggPages([range(*pair) for pair in zip(starts, ends, strict=True)], damaged, cut)
+    links = [range(*pair) for pair in zip(starts, ends, strict=True)]
+    return OggPages(links, damaged, cut, gap / OPUS_RATE)
 
 
 def _page(stream: Any, position: int) -> _Page:
@@ -86,13 +121,39 @@ def _page(stream: Any, position: int) -> _Page:
         return _Page()
     if len(header) < HEADER.size:
         return _Page(HEADER.size)
-    _, _, flags, _, serial, number, checksum, count = HEADER.unpack(header)
+    _, _, flags, end, serial, number, checksum, count = HEADER.unpack(header)
     segments = stream.read(count)
-    content = segments + stream.read(sum(segments))
+    content = stream.read(sum(segments))
     length = HEADER.size + count + sum(segments)
-    found = page_checksum(header[:22] + bytes(4) + header[26:] + content)
-    intact = found == checksum and len(content) == length - HEADER.size
-    return _Page(length, intact, bool(flags & FIRST), serial, number)
+    found = page_checksum(header[:22] + bytes(4) + header[26:] + segments + content)
+    intact = found == checksum and HEADER.size + len(segments) + len(content) == length
+    packets = tuple(_packets(segments, content, bool(flags & CONTINUED))) if intact else ()
+    return _Page(length, intact, bool(flags & FIRST), serial, number, end, packets)
+
+
+def _packets(segments: bytes, content: bytes, continued: bool) -> Iterator[bytes]:
+    """The first 8 bytes of each packet that begins in a page. A packet ends with the first segment
+    of less than 255 bytes."""
+    position, begins = 0, not continued
+    for length in segments:
+        if begins:
+            yield content[position : position + 8]
+        position, begins = position + length, length < 255
+
+
+def _opus_samples(packet: bytes) -> int:
+    """The length of a packet at OPUS_RATE by its first two bytes (RFC 6716, section 3.1)."""
+    if not packet:
+        return 0
+    configuration, code = packet[0] >> 3, packet[0] & 3
+    if configuration >= 16:  # CELT: 2.5 to 20 ms
+        frame = 120 << (configuration & 3)
+    elif configuration >= 12:  # hybrid: 10 or 20 ms
+        frame = 480 << (configuration & 1)
+    else:  # SILK: 10, 20, 40 or 60 ms
+        frame = (480, 960, 1920, 2880)[configuration & 3]
+    frames = (1, 2, 2, packet[1] & 63 if packet[1:] else 0)[code]
+    return frame * frames
 
 
 def page_checksum(page: bytes) -> int:

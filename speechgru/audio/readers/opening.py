@@ -19,7 +19,7 @@ import soundfile
 import soxr
 
 from speechgru.audio.mixing import mono_blocks
-from speechgru.audio.readers.ffmpeg import FfmpegReader, first_frame, is_mp3
+from speechgru.audio.readers.ffmpeg import GAP, FfmpegReader, first_frame, is_mp3
 from speechgru.audio.readers.interface import (
     MAX_LOST,
     READ_ERRORS,
@@ -123,10 +123,12 @@ def _open_ogg(file: File, pages: OggPages) -> AudioReader:
         raise Unreadable(
             f"damaged: {share:.0%} of its bytes are not intact Ogg pages; copy it again"
         )
+    # libsndfile does not keep the times of what follows a gap
+    opened = FfmpegReader if pages.gap > GAP and not pages.damaged else _open_plain
     if len(pages.links) == 1:
-        reader = _open_plain(file)
+        reader = opened(file)
     else:
-        reader = JoinedReader(file, pages.links, _open_plain, "links of a chained Ogg")
+        reader = JoinedReader(file, pages.links, opened, "links of a chained Ogg")
     if pages.damaged:
         reader.damaged = True
         reader.notes.append(f"{share:.2%} of its bytes are damaged; what they contain is lost")
