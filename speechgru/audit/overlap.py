@@ -99,7 +99,7 @@ def _shared_speakers(leak: Leak, sets: Mapping[str, Sequence[Entry]]) -> Iterato
     for speaker in leak.shared:
         here, there = counts[leak.second][speaker], counts[leak.first][speaker]
         first = next(e for e in sets[leak.second] if e.utterance.speaker == speaker)
-        detail = f"{speaker}: {plural(here, 'utterance')} here, {there} in {leak.first}"
+        detail = f"{speaker}: {plural(here, 'utterance')} here, {there:,} in {leak.first}"
         yield first.problem("shared-speaker", detail)
 
 

@@ -221,7 +221,7 @@ def _templates() -> Environment:
         "literal": lambda text: re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", text),
         "name": _name,
         "number": lambda value: f"{value:g}",
-        "plural": _counted,
+        "plural": lambda number, noun: plural(round(number), noun),
         "p": lambda p: p_text(p).removeprefix("p = ").removeprefix("p "),
         "percent": _percent,
         "points": signed_points,
@@ -230,11 +230,6 @@ def _templates() -> Environment:
         "verdict": _verdict,
     }
     return environment
-
-
-def _counted(number: float, noun: str) -> str:
-    text = f"{number:,.0f}"
-    return f"{text} {noun}" if text == "1" else f"{text} {noun}s"
 
 
 def _percent(rate: float | None) -> str:
