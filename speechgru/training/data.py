@@ -55,8 +55,8 @@ class TrainingData:
         return sum(utterance.duration for utterance in self.train) / 3600
 
     def fingerprint(self) -> dict[str, str | int]:
-        """What of the data determines the result: ids, durations and texts in their order, not
-        where the files are."""
+        """What of the data determines the result: ids, times and texts in their order, not where
+        the files are."""
         return {
             f"{name} {key}": value
             for name, utterances in (
@@ -65,7 +65,7 @@ class TrainingData:
             for key, value in (
                 ("utterances", len(utterances)),
                 ("ids", _digest(u.id for u in utterances)),
-                ("durations", _digest(u.duration for u in utterances)),
+                ("times", _digest(t for u in utterances for t in (u.offset, u.duration))),
                 ("texts", _digest(u.text for u in utterances)),
             )
         }  # fmt: skip
@@ -110,7 +110,8 @@ def read_training_data(
     dev = _read("data.dev", recipe.data.dev)
     _normalise(dev, recipe)
     known = vocabulary or _make_vocabulary(listed, recipe, initial)
-    kept, excluded = _select(listed, recipe, known)
+    available = _readable_seconds(", ".join(recipe.data.train), listed)
+    kept, excluded = _select(listed, available, recipe, known)
     refuse_unreadable(recipe.data.dev, dev)
     noises: list[Utterance] = []
     if manifest := recipe.augment.noise_manifest:
@@ -127,12 +128,12 @@ def read_training_data(
             f"{recipe.data.dev}: none of the {len(dev)} texts has a word; expected a dev set with "
             "texts, by which to choose the best epoch"
         )
-    if vocabulary is None:  # that of all, unless some were excluded
-        vocabulary = known
-        if len(kept) < len(listed):
-            vocabulary = _make_vocabulary(kept, recipe, initial)
-    _report(excluded, kept, dev, vocabulary)
-    return TrainingData(kept, dev, noises, vocabulary, excluded)
+    if vocabulary is None and excluded:
+        known = _make_vocabulary(kept, recipe, initial)
+        if known.kind == "pieces":  # their number depends on the vocabulary
+            kept, excluded = _select(listed, available, recipe, known)
+    _report(excluded, kept, dev, known)
+    return TrainingData(kept, dev, noises, known, excluded)
 
 
 def _read(key: str, path: str, text_required: bool = True) -> list[Utterance]:
@@ -166,43 +167,37 @@ def _make_vocabulary(
 
 
 def _select(
-    listed: Sequence[Utterance], recipe: Recipe, vocabulary: Vocabulary
+    listed: Sequence[Utterance],
+    available: Sequence[float | AudioError],
+    recipe: Recipe,
+    vocabulary: Vocabulary,
 ) -> tuple[list[Utterance], dict[str, list[str]]]:
-    """The utterances that can be trained on, and the ids of the others by reason."""
+    """The utterances that can be trained on, and the ids of the others by reason. `available`: see
+    `_readable_seconds`."""
+    FeatureExtractor(features := recipe.features)  # raises RecipeError for what it cannot extract
     excluded: dict[str, list[str]] = {}
-    usable: list[Utterance] = []
-    longest = recipe.data.max_seconds
-    for utterance in listed:
-        if not utterance.text:
-            reason = "without text"
-        elif not vocabulary.covers(utterance.text):
-            reason = f"with {vocabulary.unit}s that are not in the vocabulary"
-        else:
-            usable.append(utterance)
-            continue
-        excluded.setdefault(reason, []).append(utterance.id)
     kept: list[Utterance] = []
-    features, fastest = recipe.features, max(recipe.augment.speed)
-    FeatureExtractor(features)  # raises RecipeError for what it cannot extract
+    longest, fastest = recipe.data.max_seconds, max(recipe.augment.speed)
     # Seconds that suffice for any text: per character at most a token, and a blank before it
     per_token = 2 * recipe.model.factor / features.frames_per_second * fastest
     window = features.n_fft / features.sample_rate * fastest
-    available = _readable_seconds(", ".join(recipe.data.train), usable)
-    for utterance, seconds in zip(usable, available, strict=True):
-        if isinstance(seconds, AudioError):
-            excluded.setdefault(UNREADABLE, []).append(f"{utterance.id} ({seconds})")
-            continue
-        if utterance.duration > longest:
+    for utterance, seconds in zip(listed, available, strict=True):
+        name, text, reason = utterance.id, utterance.text, ""
+        if not text:
+            reason = "without text"
+        elif not vocabulary.covers(text):
+            reason = f"with {vocabulary.unit}s that are not in the vocabulary"
+        elif isinstance(seconds, AudioError):
+            name, reason = f"{utterance.id} ({seconds})", UNREADABLE
+        elif utterance.duration > longest:
             reason = f"longer than data.max_seconds ({longest:g} s)"
-            excluded.setdefault(reason, []).append(utterance.id)
-            continue
-        if seconds > (len(utterance.text) + 1) * per_token + window:
-            kept.append(utterance)
-            continue
-        samples = int(seconds / fastest * features.sample_rate)
-        frames = model_frames(features.frames(samples), recipe.model.factor)
-        if frames < frames_needed(vocabulary.encode(utterance.text)):
-            excluded.setdefault(TOO_SHORT, []).append(utterance.id)
+        elif seconds <= (len(text) + 1) * per_token + window:
+            samples = int(seconds / fastest * features.sample_rate)
+            frames = model_frames(features.frames(samples), recipe.model.factor)
+            if frames < frames_needed(vocabulary.encode(text)):
+                reason = TOO_SHORT
+        if reason:
+            excluded.setdefault(reason, []).append(name)
         else:
             kept.append(utterance)
     return kept, excluded

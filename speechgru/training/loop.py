@@ -217,6 +217,8 @@ class Trainer:
                         self.save_state()
                         return self._result(interrupted=True)
                     self._finish_epoch(events)
+                if stop.is_set():  # asked to in the last epoch: before what may take minutes
+                    return self._result(interrupted=True)
         finally:
             events.close()
         if state.epoch < options.epochs:

@@ -102,13 +102,13 @@ class ModelSelection:
             state.best_loss = None if math.isnan(loss) else loss
             self._save(None, score, f"epoch {state.epoch}")
         if self.average and state.epoch:  # not an initial model
-            kept = sorted([*state.kept, (wer, state.epoch)], key=lambda k: (k[0], -k[1]))
-            state.kept = kept[: self.average]
-            if (wer, state.epoch) in state.kept:
+            each = (wer, score.cer, state.epoch)
+            state.kept = sorted([*state.kept, each], key=lambda k: (*k[:2], -k[2]))[: self.average]
+            if each in state.kept:
                 self.folder.keep_weights(state.epoch, self.checkpoint.model.state_dict())
 
     def delete_old_weights(self) -> None:
-        self.folder.delete_weights_except({epoch for _, epoch in self.state.kept})
+        self.folder.delete_weights_except({epoch for *_, epoch in self.state.kept})
 
     def try_average(self) -> None:
         """Save the mean of the kept epochs' weights if no epoch was better on dev: in a language
@@ -116,7 +116,7 @@ class ModelSelection:
         state = self.state
         if len(state.kept) < 2:
             return
-        epochs = [epoch for _, epoch in state.kept]
+        epochs = [epoch for *_, epoch in state.kept]
         mean = average_weights([self.folder.kept_weights(epoch) for epoch in epochs])
         self.checkpoint.model.load_state_dict(mean)
         averaged = self.evaluate()

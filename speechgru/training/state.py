@@ -29,8 +29,8 @@ from speechgru.files import atomic_write, write_json
 from speechgru.recipe import Recipe
 from speechgru.training.fine_tuning import may_differ
 
-STATE_FORMAT = "speechgru-state-4"  # from 4 on, loud noise is excluded from normalisation
-OLD_STATE_FORMATS = ("speechgru-state-1", "speechgru-state-2", "speechgru-state-3")
+STATE_FORMAT = "speechgru-state-5"  # from 5 on, with offsets and the CER of kept epochs
+OLD_STATE_FORMATS = tuple(f"speechgru-state-{number}" for number in range(1, 5))
 WEIGHTS_FORMAT = "speechgru-weights-1"
 RESOURCE_KEYS = {"training.workers", "training.cache_mb"}  # of the recipe
 # Recipe keys that change nothing in the result. Which data a run uses is compared by content, with
@@ -63,7 +63,7 @@ class TrainingState:
     loss_sum: float = 0.0  # of the current epoch, over its tokens
     token_count: int = 0
     gradient_norms: list[float] = field(default_factory=list)  # of its steps, before clipping
-    kept: list[tuple[float, int]] = field(default_factory=list)  # (dev WER, epoch), best first
+    kept: list[tuple[float, float, int]] = field(default_factory=list)  # (dev WER, CER, epoch)
     vocabulary: dict[str, object] = field(default_factory=dict)
     recipe: dict[str, object] = field(default_factory=dict)  # see resume_key()
     initial: str = ""  # fingerprint of the model that was fine-tuned
@@ -146,7 +146,7 @@ class RunFolder:
                 f"{self.model}: missing, and its dev WER of {100 * state.best_wer:.2f} % may not "
                 "be reached again: put the file back, or start a new run in another folder"
             )
-        for file in (self._kept(epoch) for _, epoch in state.kept):
+        for file in (self._kept(epoch) for *_, epoch in state.kept):
             if not os.path.exists(file):
                 raise TrainingError(
                     f"{file}: missing, and training.average needs it: put the file back, or start "
@@ -226,7 +226,7 @@ class RunFolder:
             )
         try:
             state = TrainingState(**details)
-            state.kept = [(float(wer), int(epoch)) for wer, epoch in state.kept]
+            state.kept = [(float(w), float(c), int(epoch)) for w, c, epoch in state.kept]
         except (TypeError, ValueError) as error:
             raise CheckpointError(f"{self.last}: not a usable training state: {error}") from None
         return state, tensors

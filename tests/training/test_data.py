@@ -1,8 +1,10 @@
 """Training data: which utterances are used, what is reported of the others, and their batches."""
 
+import dataclasses
 import json
 import logging
 import math
+import random
 import shutil
 import tracemalloc
 from pathlib import Path
@@ -76,6 +78,38 @@ def test_utterances_that_are_kept_can_be_aligned_at_any_speed(tmp_path, speed, s
     extract = FeatureExtractor(recipe.features)
     fastest = extract.recipe.frames(round(len(samples) / max(speed)))
     assert math.ceil(fastest / factor) <= frames_needed(trainer.data.vocabulary.encode(text))
+
+
+def test_a_vocabulary_of_pieces_selects_the_same_utterances_again(few, tmp_path, monkeypatch):
+    """As when a run is resumed; the number of pieces of a text depends on the utterances that are
+    left."""
+    rng = random.Random(0)
+    words = ["".join(rng.choices("bdgkaeiou", k=rng.randint(2, 8))) for _ in range(150)]
+    listed = []
+    for number in range(280):
+        text = " ".join(rng.choices(words, k=rng.randint(3, 8)))
+        seconds = len(text) * (rng.uniform(0.004, 0.02) if number % 6 == 0 else 0.07)
+        listed.append(Utterance(Path(f"{number}.wav"), seconds, text, str(number)))
+    write_manifest(tmp_path / "train.jsonl", listed)
+    monkeypatch.setattr(
+        "speechgru.training.data._readable_seconds", lambda _, them: [u.duration for u in them]
+    )
+    train = [str(tmp_path / "train.jsonl")]
+    for pieces in (60, 100, 150, 200):
+        recipe = quick(few).replace(
+            data={"train": train, "max_seconds": 2.8}, text={"unit": "bpe", "pieces": pieces}
+        )
+        first = read_training_data(recipe)
+        again = read_training_data(recipe, first.vocabulary)
+        assert 0 < len(first.train) < len(listed)
+        assert again.fingerprint() == first.fingerprint()
+
+
+def test_another_part_of_a_recording_is_other_data(few):
+    whole = read_training_data(quick(few))
+    part = replace(whole.train[0], offset=0.1)
+    shifted = dataclasses.replace(whole, train=[part, *whole.train[1:]])
+    assert shifted.fingerprint() != whole.fingerprint()
 
 
 @pytest.mark.parametrize(("claimed", "actual", "kept"), [(1.0, 1.0, True), (1.0, 0.9, False)])

@@ -93,7 +93,7 @@ def test_it_starts_where_the_initial_model_is(few: Path, whole: Path, tmp_path: 
 
 def test_the_initial_model_is_no_epoch_to_average(few: Path, whole: Path, tmp_path: Path) -> None:
     run = train_from(tmp_path / "run", stated(few, epochs=2, average=5), init=whole)
-    assert sorted(epoch for _, epoch in RunFolder(run).load_state()[0].kept) == [1, 2]
+    assert sorted(epoch for *_, epoch in RunFolder(run).load_state()[0].kept) == [1, 2]
 
 
 def test_output_rows_are_copied_by_character(whole: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -287,6 +287,18 @@ def test_the_best_epochs_weights_are_averaged(few, tmp_path, monkeypatch):
         torch.testing.assert_close(tensor, mean[name])
 
 
+def test_of_equal_wers_the_lowest_cers_are_averaged(few, tmp_path, monkeypatch):
+    wrong = iter((9, 2, 3, 5, 4))  # letters, of one word
+    monkeypatch.setattr(
+        ModelSelection,
+        "evaluate",
+        lambda _: score(["a" * 10], ["b" * (letters := next(wrong)) + "a" * (10 - letters)]),
+    )
+    train(quick(few, training={"epochs": 4, "average": 2}), tmp_path / "run", "cpu")
+    kept = sorted(file.name for file in (tmp_path / "run" / "kept").iterdir())
+    assert kept == ["epoch-0002.safetensors", "epoch-0003.safetensors"]
+
+
 def test_progress_counts_to_the_end(few, tmp_path):
     seen: list[TrainingProgress] = []
     train(quick(few), tmp_path / "run", "cpu", on_progress=seen.append)

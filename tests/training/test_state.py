@@ -35,7 +35,7 @@ from speechgru.training.state import FREE_KEYS, RunFolder, TrainingState, resume
 # Stopping and resuming --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("steps", [(1,), (3,), (4,), (5, 7), (11,), tuple(range(1, TOTAL))])
+@pytest.mark.parametrize("steps", [(1,), (3,), (4,), (5, 7), (TOTAL,), tuple(range(1, TOTAL))])
 def test_stopped_and_resumed_equals_uninterrupted(few, tmp_path, whole, steps):
     recipe = long_recipe(few)
     assert RunFolder(whole).load_state()[0].step == TOTAL
@@ -49,12 +49,6 @@ def test_stopped_and_resumed_equals_uninterrupted(few, tmp_path, whole, steps):
     assert not last.interrupted
     assert last.epochs == 3
     check_same_run(folder, whole)
-
-
-def test_a_stop_in_the_last_evaluation_still_finishes(few, tmp_path, whole):
-    result = train(long_recipe(few), tmp_path / "run", "cpu", on_progress=Stopper(TOTAL))
-    assert not result.interrupted
-    check_same_run(tmp_path / "run", whole)
 
 
 @pytest.fixture
@@ -228,7 +222,7 @@ def test_every_key_that_may_change_is_in_the_schema():
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ("text", "texts"), ("order", "ids"), ("fewer", "utterances"), ("length", "durations"),
+        ("text", "texts"), ("order", "ids"), ("fewer", "utterances"), ("length", "times"),
         ("file", "ids"),
     ],
 )  # fmt: skip
