@@ -197,7 +197,7 @@ def _pairs(runs: Runs) -> tuple[PairConvergence, ...]:
 def _compare(
     a: str, b: str, runs_a: Sequence[RunResult], runs_b: Sequence[RunResult]
 ) -> PairConvergence | None:
-    """None without a target or runs of equal seed and fold.
+    """None without a target or runs of equal seed and fold that finished an epoch.
 
     A run that never reaches the target counts as twice the most steps of any of the pair's runs.
     The folds of a seed start from the same weights, so they are not independent: seeds, each with
@@ -206,11 +206,11 @@ def _compare(
     target = _target([runs_a, runs_b])
     by_key = [{(run.seed, run.fold): run for run in side} for side in (runs_a, runs_b)]
     both = [key for key in by_key[0] if key in by_key[1]]
-    if target is None or not both:
+    curves = [side[key].curve for key in both for side in by_key]
+    late = 2.0 * max((curve[-1].step for curve in curves if curve), default=0)
+    if target is None or not late:
         return None
     steps = np.array([[_steps_to(side[key], target) for key in both] for side in by_key])
-    curves = [side[key].curve for key in both for side in by_key]
-    late = 2.0 * max(curve[-1].step if curve else 0 for curve in curves)
     logs = np.log(np.minimum(steps, late))
     differences = logs[0] - logs[1]
     seeds = np.array([seed for seed, _ in both])

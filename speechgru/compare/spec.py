@@ -111,13 +111,14 @@ def learning_rates(tune: str, recipe: Recipe) -> tuple[float, ...]:
             raise ValueError
         rates = [factor * recipe.training.learning_rate for factor in FACTORS]
         rates = [float(part) for part in rest.split(",")] if rest else rates
-        if len(set(rates)) < 2 or not all(0 < rate < math.inf for rate in rates):
+        rates = sorted({float(f"{rate:.6g}") for rate in rates})  # as in the runs' names
+        if len(rates) < 2 or not all(0 < rate < math.inf for rate in rates):
             raise ValueError
     except ValueError:
         raise RecipeError(
             f"--tune {tune!r}: expected lr, or two or more rates above 0, as lr=0.001,0.003"
         ) from None
-    return tuple(sorted(float(f"{rate:.6g}") for rate in rates))
+    return tuple(rates)
 
 
 def file_name(text: str) -> str:

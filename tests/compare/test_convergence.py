@@ -50,6 +50,11 @@ def test_diverged_runs_count_as_late():
     assert gru.median_steps_to_target is None
 
 
+def test_runs_without_an_epoch_are_no_pair():
+    early = [run(1, 0.5, 0.1), run(2, 0.5, 0.1), run(3, failed=True)]
+    assert trained(gru=early, lstm=[run(3, failed=True)]).pairs == ()
+
+
 def test_a_run_that_stops_before_the_target_counts_as_late():
     stopped = [run(s, 0.5, 0.5) if s < 4 else run(s, 0.5, 0.5, 0.5, 0.1) for s in range(8)]
     arrived = [run(s, 0.5, 0.5, 0.5, 0.5, 0.1) for s in range(8)]

@@ -24,7 +24,7 @@ from speechgru.compare.report import (
 )
 from speechgru.compare.runner import RunResult, TrainedModel
 from speechgru.compare.spec import parse
-from speechgru.recipe import make_recipe
+from speechgru.recipe import Recipe, make_recipe
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "results"
 KEPT = sorted(plan.parent for plan in DOCUMENTED.glob("*/plan.json"))
@@ -181,6 +181,7 @@ def gru_seed1(model: TrainedModel) -> RunResult:
         ("improving", compared(TWO, changes=FALLING)),
         ("high-wer", compared({"rnn": [[8] * 24] * 2, "gru": [[7] * 24] * 2})),
         ("dev", compared(TWO, test=None)),
+        ("dev", compared(TWO, test=Recipe().data.dev)),
         ("one-seed", compared({"rnn": [BAD], "gru": [GOOD]})),
         ("data", compared(TWO, changes={"gru-seed1": gru_seed1(LESS)})),
         ("devices", compared(TWO, changes={"gru-seed1": gru_seed1(GPU)})),

@@ -69,6 +69,7 @@ def test_every_variant_has_the_same_grid_of_learning_rates():
         ({"tune": "lr="}, "'lr='"),
         ({"tune": "lr=fast,slow"}, "fast"),
         ({"tune": "lr=0.1"}, "two or more"),
+        ({"tune": "lr=0.1,0.10000001"}, "two or more"),
         ({"tune": "lr=0.1,-1"}, "above 0"),
         ({"tune": "lr=0.1,nan"}, "above 0"),
         ({"folds": "room"}, "'room'.*speaker"),
