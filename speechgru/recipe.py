@@ -342,7 +342,7 @@ class TrainingRecipe(Section):
         "0), cosine (linear up from 0, cosine down to 0), or constant",
     )
     warmup: float = Field(
-        0.15, ge=0, lt=1, description="share of all steps in which the learning rate rises"
+        0.15, ge=0, lt=1, description="share of steps with a rising learning rate; not if constant"
     )
     clip_norm: float = Field(1.0, gt=0, description="gradient clipping: maximum norm")
     average: int = Field(

@@ -60,7 +60,7 @@ def expected_values(field: FieldInfo) -> str:
         numbers = float in kinds
         return "a list of numbers, such as [0.9, 1.1]" if numbers else "paths, such as [a, b]"
     if bool in kinds or str in kinds:
-        return ("true or false" if bool in kinds else "a text") + null
+        return ("true or false" if bool in kinds else "a string") + null
     limits = {
         kind: f"{getattr(limit, kind):,}"
         for limit in field.metadata

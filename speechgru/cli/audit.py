@@ -10,7 +10,7 @@ from rich.table import Table
 
 from speechgru.cli.console import counting_progress, out, print_wide, show_written, warn
 from speechgru.cli.options import Threads, check_outputs
-from speechgru.errors import SpeechgruError, printable
+from speechgru.errors import SpeechgruError, plural, printable
 
 if TYPE_CHECKING:
     from speechgru.audit import AuditReport, ManifestFacts, Problem
@@ -83,7 +83,8 @@ def show_audit(report: "AuditReport") -> None:
         table.add_row(name, *map(printable, cells))
     print_wide(table)
     for leak in report.facts.leaks:
-        warn(f"{leak.second} shares {leak.kind} with {leak.first}: {leak.utterances:,} utterances")
+        shared = plural(leak.utterances, "utterance")
+        warn(f"{leak.second} shares {leak.kind} with {leak.first}: {shared}")
     kinds = report.by_kind()
     for kind, problems in kinds.items():
         _show_kind(kind, problems)

@@ -332,7 +332,7 @@ def show_significance(report: "PairReport") -> None:
         )
     if report.unmatched:
         rows["no MAPSSWE"] = f"{', '.join(report.unmatched)}: the other system has fewer files"
-    out.print(f"{report.utterances:,} utterances, {report.words:,} words")
+    out.print(f"{plural(report.utterances, 'utterance')}, {plural(report.words, 'word')}")
     print_rows(rows)
     out.print(
         f"Minimum detectable difference: {100 * test.minimum_detectable:.2f} points (found 8 times "

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from speechgru.cli.console import out, show_written
-from speechgru.errors import SpeechgruError
+from speechgru.errors import SpeechgruError, plural
 
 app = typer.Typer()
 
@@ -38,4 +38,4 @@ def export_data(
     sets = {path.stem: read_manifest(path) for path in manifests}
     show_written(export(format_name, folder, sets))
     count = sum(map(len, sets.values()))
-    out.print(f"{count:,} utterances in {len(sets)} sets")
+    out.print(f"{plural(count, 'utterance')} in {plural(len(sets), 'set')}")

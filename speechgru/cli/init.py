@@ -137,7 +137,7 @@ def show_problems(report: "AuditReport") -> None:
     unusable = {(p.manifest, p.id): p for p in report.problems if p.kind in UNUSABLE}
     for kind in sorted({problem.kind for problem in unusable.values()}):
         ids = [problem.id for problem in unusable.values() if problem.kind == kind]
-        warn(f"  excluded: {len(ids):,} utterances ({kind}): {', '.join(ids[:LISTED])}")
+        warn(f"  excluded: {plural(len(ids), 'utterance')} ({kind}): {', '.join(ids[:LISTED])}")
 
 
 def show_choices(choices: Sequence["Choice"]) -> None:
@@ -162,6 +162,6 @@ def show_estimate(project: "Project", model: Path | None) -> None:
     less = "fewer training.epochs" + ("" if model else " or a smaller model.hidden_size")
     out.print(
         f"training takes about {clock(found.seconds)} on this machine ({found.device}, "
-        f"{found.steps:,} steps, {found.parameters / 1e6:.1f} million parameters{memory}); "
+        f"{plural(found.steps, 'step')}, {found.parameters / 1e6:.1f} million parameters{memory}); "
         f"{less} take less",
     )

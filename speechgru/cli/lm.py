@@ -8,6 +8,7 @@ import typer
 
 from speechgru.cli.console import out, print_rows, show_written, warn
 from speechgru.cli.options import check_outputs
+from speechgru.errors import plural
 
 if TYPE_CHECKING:
     from speechgru.lm import NGram
@@ -76,7 +77,7 @@ def train(
     corpus = read_corpus(read_sentences(texts), unit, rule, words, _names(texts))  # type: ignore[arg-type]
     trained = run_training(corpus, order, unit, min_count, prune)  # type: ignore[arg-type]
     atomic_write(file, arpa_bytes(trained.model, file.suffix == ".gz"), LanguageModelError)
-    out.print(f"{corpus.tokens:,} {unit}s in {corpus.sentences:,} sentences")
+    out.print(f"{plural(corpus.tokens, unit)} in {plural(corpus.sentences, 'sentence')}")
     if corpus.unknown:
         share = 100 * corpus.unknown / corpus.tokens
         out.print(f"{corpus.unknown:,} of them ({share:.1f} %) are not in the vocabulary")
@@ -177,7 +178,7 @@ def _unwritable_rows(lm: "NGram", model: "ModelFile") -> dict[str, str]:
 def _perplexity_rows(found: "Perplexity", unit: str) -> dict[str, str]:
     worst = ", ".join(f"{word!r} ×{count}" for word, count in found.worst)
     return {
-        "text": f"{found.units:,} {unit}s in {found.sentences:,} sentences",
+        "text": f"{plural(found.units, unit)} in {plural(found.sentences, 'sentence')}",
         "unknown": f"{found.unknown:,} ({100 * found.unknown_rate:.2f} %)"
         + (f": {worst}" if worst else ""),
         "perplexity": f"{found.perplexity:.2f} without unknown {unit}s, {found.with_unknown:.2f} "

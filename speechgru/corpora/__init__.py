@@ -31,7 +31,7 @@ from speechgru.corpora import (
 from speechgru.corpora.common import UNSPLIT, Prepared
 from speechgru.corpora.folder import Folder
 from speechgru.corpora.unread import why_no_texts
-from speechgru.errors import CorpusError
+from speechgru.errors import CorpusError, plural
 from speechgru.manifest import Utterance
 from speechgru.manifest_writer import write_manifest
 
@@ -107,7 +107,7 @@ def read_folder(
             raise CorpusError(f"{source}: {_what_is_there(folder)}; expected recordings in it")
         if not fitting:
             raise CorpusError(
-                f"{source}: found {len(folder.audio):,} recordings, but no texts: "
+                f"{source}: found {plural(len(folder.audio), 'recording')}, but no texts: "
                 f"{_what_is_there(folder)}; expected a .txt file for each, a list of files and "
                 "texts (CSV), or another layout (`speechgru init --help` names them)"
             )
@@ -128,7 +128,7 @@ def _what_is_there(folder: Folder) -> str:
     suffixes = Counter(file.suffix.lower() or file.name for file in folder.files)
     kinds = ", ".join(f"{suffix} ({count})" for suffix, count in list(suffixes.items())[:6])
     reasons = why_no_texts(folder)
-    return "; ".join([f"{len(folder.files):,} files ({kinds or 'none'})", *reasons])
+    return "; ".join([f"{plural(len(folder.files), 'file')} ({kinds or 'none'})", *reasons])
 
 
 def prepare(name: str, source: str | Path | None = None, holdout: str | None = None) -> Prepared:

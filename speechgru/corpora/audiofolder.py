@@ -13,6 +13,7 @@ from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared, spl
 from speechgru.corpora.encoding import read_text
 from speechgru.corpora.folder import AudioFinder, Folder
 from speechgru.corpora.table import read_table
+from speechgru.errors import plural
 
 LISTS = ("metadata.csv", "metadata.jsonl")
 FILE = "file_name"
@@ -38,7 +39,8 @@ def read(folder: Folder) -> Prepared:
         for split, recording in _recordings(folder, file, table, finder):
             by_split.setdefault(split, []).append(recording)
         text_name = table.name(table.columns["text"])
-        notes.append(f"list: {folder.relative(file)}, {len(table.rows):,} rows; text: {text_name}")
+        rows = plural(len(table.rows), "row")
+        notes.append(f"list: {folder.relative(file)}, {rows}; text: {text_name}")
         notes += source.notes(file)
         problems += table.problems(folder.relative(file))
     return prepared(folder.root, by_split, [*notes, *finder.notes()], problems)

@@ -51,7 +51,7 @@ def read(folder: Folder) -> Prepared:
             audio = finder.find(path, manifest.parent)
             id_ = os.path.splitext(match[1])[0]
             recordings.append(Recording(id_, audio, text, problem=finder.problem(path)))
-        notes.append(f"list: {name}, {len(rows):,} files; texts: {label_name}")
+        notes.append(f"list: {name}, {plural(len(rows), 'file')}; texts: {label_name}")
     notes += encoding_notes(manifests.values())
     by_split = with_folder_speakers(folder, by_split, notes)
     return prepared(folder.root, by_split, [*notes, *finder.notes()], problems)

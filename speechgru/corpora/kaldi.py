@@ -15,7 +15,7 @@ from pathlib import Path
 from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared, split_named
 from speechgru.corpora.encoding import encoding_notes, read_text
 from speechgru.corpora.folder import AudioFinder, Folder
-from speechgru.errors import CorpusError
+from speechgru.errors import CorpusError, plural
 
 HARMLESS = {  # program → its options that do not change the speech, and how many values each has
     "sph2pipe": {"-f": 1, "-p": 0, "-u": 0, "-a": 0},
@@ -48,7 +48,7 @@ def read(folder: Folder) -> Prepared:
         recordings = list(_recordings(directory, finder, problems))
         by_split.setdefault(_split(directory.name) or UNSPLIT, []).extend(recordings)
         segments = " in segments" if (directory / "segments").is_file() else ""
-        notes.append(f"list: {directory.name}/, {len(recordings):,} utterances{segments}")
+        notes.append(f"list: {directory.name}/, {plural(len(recordings), 'utterance')}{segments}")
         notes += encoding_notes([directory / "text"])
     if named and len(named) < len(directories):
         others = [d.name for d in directories if d not in named]

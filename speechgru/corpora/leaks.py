@@ -14,6 +14,7 @@ from typing import Literal
 
 from speechgru.corpora.common import examples
 from speechgru.corpora.splits import FEW_TEXTS, MIN_WORDS, sentence_key
+from speechgru.errors import plural
 from speechgru.manifest import Utterance, distinct_files
 
 MAX_FILES = 20_000  # whose content is compared
@@ -40,7 +41,7 @@ class Leak:
         noun = NOUNS[self.kind] + "s" * (len(self.shared) != 1)
         return (
             f"{self.second} shares {len(self.shared):,} {noun} with {self.first} "
-            f"({self.utterances:,} utterances, {self.share:.0%} of {self.second}): "
+            f"({plural(self.utterances, 'utterance')}, {self.share:.0%} of {self.second}): "
             f"{examples([repr(name[:60]) for name in self.shared])}"
         )
 

@@ -8,6 +8,7 @@ from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared
 from speechgru.corpora.encoding import read_text
 from speechgru.corpora.folder import AudioFinder, Folder
 from speechgru.corpora.speakers import with_folder_speakers
+from speechgru.errors import plural
 
 LIST = "metadata.csv"
 HEAD = 20  # lines that decide
@@ -50,7 +51,7 @@ def read(folder: Folder) -> Prepared:
         normalised += text != texts[0].strip()
         audio = finder.find(name, file.parent)
         recordings.append(Recording(name.strip(), audio, text, problem=finder.problem(name)))
-    notes = [f"list: {LIST}, {len(recordings):,} lines"]
+    notes = [f"list: {LIST}, {plural(len(recordings), 'line')}"]
     if normalised:
         notes.append(f"text: the third column (normalised), which differs in {normalised:,} lines")
     notes += source.notes(file)

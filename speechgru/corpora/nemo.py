@@ -13,7 +13,7 @@ from speechgru.corpora.common import UNSPLIT, Prepared, Recording, prepared, spl
 from speechgru.corpora.encoding import encoding_notes, read_text
 from speechgru.corpora.folder import AudioFinder, Folder
 from speechgru.corpora.json_lines import parse_lines
-from speechgru.errors import CorpusError
+from speechgru.errors import CorpusError, plural
 from speechgru.files import Json
 
 SUFFIXES = (".json", ".jsonl", ".manifest")
@@ -38,7 +38,7 @@ def read(folder: Folder) -> Prepared:
         )
         name = folder.relative(file)
         by_split.setdefault(split_of(name) or UNSPLIT, []).extend(recordings)
-        notes.append(f"list: {name}, {len(recordings):,} lines")
+        notes.append(f"list: {name}, {plural(len(recordings), 'line')}")
         problems += [f"{name}:{number}: {problem}" for number, problem in wrong.items()]
     notes += encoding_notes(files)
     if guesses:

@@ -234,4 +234,4 @@ def describe_split(name: str, utterances: Sequence[Utterance]) -> str:
     speakers = {u.speaker for u in utterances if u.speaker is not None}
     minutes = sum(u.duration for u in utterances) / 60
     who = f", {plural(len(speakers), 'speaker')}" if speakers else ""
-    return f"{name}: {len(utterances):,} utterances, {minutes:.1f} minutes{who}"
+    return f"{name}: {plural(len(utterances), 'utterance')}, {minutes:.1f} minutes{who}"

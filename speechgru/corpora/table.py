@@ -29,7 +29,7 @@ from speechgru.corpora.encoding import TextFile, guess_together, read_text
 from speechgru.corpora.folder import AudioFinder, Folder
 from speechgru.corpora.speakers import with_folder_speakers
 from speechgru.corpora.spellings import find_spellings
-from speechgru.errors import CorpusError
+from speechgru.errors import CorpusError, plural
 
 JSON = (".json", ".jsonl")
 LISTS = (".csv", ".tsv", ".psv", ".txt", ".lst", ".list", ".tab", ".trn", ".data", ".stm")
@@ -184,7 +184,7 @@ def _describe(folder: Folder, file: Path, table: Table, is_text: bool) -> str:
     roles = ", ".join(f"{role}: {name(column)}" for role, column in table.columns.items())
     kind = {None: "space", "\t": "tab"}.get(table.delimiter, repr(table.delimiter))
     cells = f", cells separated by {kind}" if is_text else ""  # JSON has no separator
-    return f"list: {folder.relative(file)}, {len(table.rows):,} rows{cells}; {roles}"
+    return f"list: {folder.relative(file)}, {plural(len(table.rows), 'row')}{cells}; {roles}"
 
 
 def _other_texts(table: Table) -> list[str]:
