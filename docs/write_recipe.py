@@ -55,7 +55,7 @@ def values(field: FieldInfo) -> str:
     kinds = typing.get_args(field.annotation) or (field.annotation,)
     if typing.get_origin(field.annotation) is typing.Literal:
         return ", ".join(code(choice) for choice in kinds)
-    names = {int: "whole number", float: "number", str: "text", bool: "`true`, `false`"}
+    names = {int: "whole number", float: "number", str: "string", bool: "`true`, `false`"}
     name = names[next(kind for kind in kinds if kind is not NoneType)]
     if typing.get_origin(field.annotation) is list:
         name = f"list of {name}s"
