@@ -13,6 +13,8 @@ from speechgru.scoring.significance import p_text, signed_points
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 CELLS = ("rnn", "gru", "lstm")
 AN4 = ("an4-cells", "an4-tuned", "an4-full", "an4-time")
+LIBRISPEECH = ("librispeech-cells", "librispeech-tuned")
+WITH_LANGUAGE_MODEL = ("an4-tuned", "an4-full", "librispeech-tuned")
 
 
 def quoted() -> dict[str, list[str]]:
@@ -34,11 +36,12 @@ def quoted() -> dict[str, list[str]]:
     for row in _table("length-an4/length", "WER % by context"):
         wers = [f"{row[context]['median']:.1f}" for context in ("0.6 s", "1.5 s", "unlimited")]
         found[f"dev WER % with 0.6, 1.5 and unlimited seconds of context, {row['cell']}"] = wers
-    for name in (*AN4, "fsdd-speakers", "librispeech-cells"):
+    for name in (*AN4, "fsdd-speakers", *LIBRISPEECH):
         for what, numbers in _comparison(read_analysis(RESULTS / name)).items():
             found[f"{name}: {what}"] = numbers
-    for pair in ("tuned/lm/rnn-gru", "tuned/lm/gru-lstm", "full/lm/rnn-gru", "full/lm/gru-lstm"):
-        found |= _with_language_model(f"an4-{pair}.json")
+    for name in WITH_LANGUAGE_MODEL:
+        for pair in ("rnn-gru", "gru-lstm"):
+            found |= _with_language_model(f"{name}/lm/{pair}.json")
     return found | _equal_hidden_size()
 
 
