@@ -22,7 +22,7 @@ from trainings import make_trainer, metrics, quick
 from speechgru.audio import audio_info
 from speechgru.batches import AudioCache
 from speechgru.corpora.leaks import warn_of_leaks
-from speechgru.errors import TrainingError
+from speechgru.errors import TrainingError, plural
 from speechgru.features import FeatureExtractor
 from speechgru.manifest import Utterance, read_manifest
 from speechgru.manifest_writer import write_manifest
@@ -306,7 +306,7 @@ def test_dev_audio_in_the_training_set_is_reported_once(few, tmp_path, caplog, s
     (speakers, *audio) = caplog.messages
     assert "speakers" in speakers
     assert len(audio) == (shared > 0)
-    assert not shared or f"({shared} utterances, {shared / 4:.0%} of dev)" in audio[0]
+    assert not shared or f"({plural(shared, 'utterance')}, {shared / 4:.0%} of dev)" in audio[0]
 
 
 def test_no_utterance_left_is_an_error_with_the_reasons(few, tmp_path):
