@@ -130,7 +130,7 @@ def read_training_data(
         )
     if vocabulary is None and excluded:
         known = _make_vocabulary(kept, recipe, initial)
-        if known.kind == "pieces":  # their number depends on the vocabulary
+        if known.kind == "pieces":  # how many a text has depends on the vocabulary
             kept, excluded = _select(listed, available, recipe, known)
     _report(excluded, kept, dev, known)
     return TrainingData(kept, dev, noises, known, excluded)

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -106,6 +107,20 @@ def test_a_gap_in_the_timestamps_is_silent(
     assert lag(tail, found) == pytest.approx((SECONDS - 3) * RATE, abs=0.1 * RATE)
 
 
+def write_without(lost: Callable[[int, float], bool], path: Path) -> Path:
+    """The recording without some packets, by their number and time; the others keep their times."""
+    whole_path = path.with_stem("whole")
+    codec = "libopus" if path.suffix in (".webm", ".opus") else "aac"
+    encode(whole_path, recording(), RATE, codec)
+    with av.open(whole_path) as whole, av.open(path, "w") as lossy:
+        target = lossy.add_stream_from_template(whole.streams.audio[0])
+        for number, packet in enumerate(whole.demux(whole.streams.audio[0])):
+            if packet.dts is not None and not lost(number, packet.dts * packet.time_base):
+                packet.stream = target
+                lossy.mux(packet)
+    return path
+
+
 @pytest.mark.parametrize("suffix", ["mka", "m4a", "ts", "webm", "opus"])
 @pytest.mark.parametrize(
     "missing", ["some packets", "a pause", "a pause, but for one packet in 20"]
@@ -113,21 +128,13 @@ def test_a_gap_in_the_timestamps_is_silent(
 def test_lost_packets_of_a_call(tmp_path: Path, suffix: str, missing: str) -> None:
     """As in recordings of WebRTC servers: each gap is short and all together are seconds, or there
     are no packets in pauses, or one per 0.4 s (discontinuous transmission)."""
-    codec = "libopus" if suffix in ("webm", "opus") else "aac"
-    encode(tmp_path / f"whole.{suffix}", recording(), RATE, codec)
-    path = tmp_path / f"a.{suffix}"
-    with av.open(tmp_path / f"whole.{suffix}") as whole, av.open(path, "w") as lossy:
-        target = lossy.add_stream_from_template(whole.streams.audio[0])
-        for number, packet in enumerate(whole.demux(whole.streams.audio[0])):
-            if packet.dts is None:
-                continue
-            lost = number % 12 == 7
-            if missing != "some packets":
-                in_pause = 4 < packet.dts * packet.time_base < 14
-                lost = in_pause and (missing == "a pause" or number % 20 > 0)
-            if not lost:
-                packet.stream = target
-                lossy.mux(packet)
+
+    def lost(number: int, seconds: float) -> bool:
+        if missing == "some packets":
+            return number % 12 == 7
+        return 4 < seconds < 14 and (missing == "a pause" or number % 20 > 0)
+
+    path = write_without(lost, tmp_path / f"a.{suffix}")
     found = read_audio(path, RATE)
     assert len(found) == pytest.approx(SECONDS * RATE, abs=0.2 * RATE)
     tail = tones(SECONDS)[-3 * RATE :]
@@ -138,14 +145,7 @@ def test_lost_packets_of_a_call(tmp_path: Path, suffix: str, missing: str) -> No
 
 
 def test_pauses_in_the_links_of_a_chained_ogg(tmp_path: Path) -> None:
-    path = tmp_path / "a.opus"
-    encode(tmp_path / "whole.opus", recording(), RATE, "libopus")
-    with av.open(tmp_path / "whole.opus") as whole, av.open(path, "w") as lossy:
-        target = lossy.add_stream_from_template(whole.streams.audio[0])
-        for packet in whole.demux(whole.streams.audio[0]):
-            if packet.dts is not None and not 4 < packet.dts * packet.time_base < 14:
-                packet.stream = target
-                lossy.mux(packet)
+    path = write_without(lambda _, seconds: 4 < seconds < 14, tmp_path / "a.opus")
     path.write_bytes(path.read_bytes() * 2)
     assert len(read_audio(path, RATE)) == pytest.approx(2 * SECONDS * RATE, abs=0.2 * RATE)
 
